@@ -1,0 +1,30 @@
+//! A distributed word count, the job that the binaries of this package do on an rpcnet cluster.
+//!
+//! What the roles need and no network: what a word is and how text is cut without changing the counts
+//! ([`count_words`], [`Chunker`]), which files are counted ([`Corpus`]), how a binary is configured
+//! ([`DirectorArgs`], [`WorkerArgs`], [`ClientArgs`]), what the client reports to the demo ([`ClientLine`]) and how the
+//! demo shows it ([`Display`]).
+
+mod corpus;
+mod display;
+mod report;
+mod settings;
+mod text;
+
+pub use corpus::{Chunk, Chunks, Corpus, CorpusError, SkipReason, Skipped, TextFile};
+pub use display::{
+    Display, Happening, Line, MemberRow, MemberState, Rate, Role, Snapshot, Tone, render,
+};
+pub use report::{
+    ClientLine, DemoReport, Done, Histogram, HistogramError, Progress, Tally, WordFrequency,
+    unix_micros,
+};
+pub use settings::{
+    Certificates, ClientArgs, ClientSettings, DEVELOPMENT_CERTIFICATES, DirectorArgs,
+    DirectorSettings, NodeArgs, Origin, SettingsError, SharedArgs, SharedSettings, USAGE_EXIT_CODE,
+    WorkerArgs, WorkerSettings,
+};
+pub use text::{
+    Chunker, Counts, DEFAULT_CHUNK_BYTES, MAX_WORD_BYTES, NotText, TextCheck, WordCounter,
+    count_words, merge, multiply, top,
+};

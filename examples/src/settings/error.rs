@@ -1,0 +1,94 @@
+//! What is wrong with a setting. Each message is one line that names the setting, its value and what would be right.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// The exit code of a binary that was called wrongly, as clap has it.
+pub const USAGE_EXIT_CODE: u8 = 2;
+
+/// Where a value came from. Displayed as the user would find it: `--addr`, `WORKER_ADDR in the environment`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// A flag, with its dashes.
+    Flag(String),
+    /// An environment variable.
+    Environment(String),
+    /// A key of the file.
+    File {
+        /// The key.
+        key: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The default of this flag.
+    Default(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Environment(variable) => write!(f, "{variable} in the environment"),
+            Self::File { key, path } => write!(f, "{key} in {}", path.display()),
+            Self::Default(flag) => write!(f, "the default of {flag}"),
+        }
+    }
+}
+
+/// Why settings could not be resolved. Binaries print it and exit with [`USAGE_EXIT_CODE`].
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A value is not what the setting takes.
+    #[error("{origin} is `{value}`: {expected}")]
+    Invalid {
+        /// Where the value came from.
+        origin: Origin,
+        /// The value.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// Neither a directory with certificates nor `--dev-certs`.
+    #[error(
+        "no certificates: set RPCNET_CERT_DIR to a directory with ca.crt, node.crt and node.key, or pass --dev-certs to \
+         use a development CA"
+    )]
+    NoCertificates,
+    /// The client was given nothing to count.
+    #[error("nothing to count: name files or directories, such as `client README.md`")]
+    NoInput,
+    /// The file cannot be read.
+    #[error("cannot read the file of --config, `{}`", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not TOML.
+    // The parser's error is no source: it prints several lines.
+    #[error("{}, line {line}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// The file has a key that the binary does not know.
+    #[error("{} has the unknown key `{key}`: the keys are {known}", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// All keys that there are.
+        known: String,
+    },
+}

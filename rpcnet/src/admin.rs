@@ -1,0 +1,56 @@
+//! `/healthz`, `/readyz` and `/metrics` over plain HTTP, for probes and Prometheus.
+//!
+//! Bind it where only those reach it: it has no authentication.
+
+use std::{io, net::SocketAddr};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use crate::Server;
+
+/// Serves the three paths until the server is shut down; gives the address that was bound.
+///
+/// # Errors
+///
+/// The address can't be bound.
+pub async fn serve(server: &Server, addr: SocketAddr) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(addr).await?;
+    let bound = listener.local_addr()?;
+    let app = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(server.clone());
+    let closed = server.closed();
+    server.spawn_owned(async move {
+        let served = axum::serve(listener, app).with_graceful_shutdown(closed).await;
+        if let Err(error) = served {
+            tracing::warn!(%error, "admin endpoint ended");
+        }
+    });
+    Ok(bound)
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(server): State<Server>) -> (StatusCode, String) {
+    let readiness = server.readiness();
+    if readiness.ready {
+        (StatusCode::OK, "ready\n".into())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", readiness.reasons.join("; ")))
+    }
+}
+
+async fn metrics(State(server): State<Server>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], server.metrics().render())
+}

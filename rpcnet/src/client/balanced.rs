@@ -1,0 +1,399 @@
+//! A channel to a changing set of endpoints.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use rand::{SeedableRng, rngs::SmallRng};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+    time::{Instant, timeout_at},
+};
+use tracing::debug;
+
+use super::{
+    Caller, Request,
+    channel::{CallFuture, deadline},
+    member::{Member, Picked},
+};
+use crate::{
+    Code, ConnectError, RetryBudget, Status,
+    balance::{Picker, Policy},
+    client::ChannelBuilder,
+    discover::EndpointSet,
+    pool::Dialer,
+    service::Reply,
+};
+
+/// How a [`BalancedChannel`] picks and retries.
+#[derive(Debug, Clone)]
+pub struct BalancedConfig {
+    policy: Policy,
+    max_attempts: usize,
+    ready_timeout: Duration,
+    budget: RetryBudget,
+}
+
+impl Default for BalancedConfig {
+    /// Peak EWMA, four attempts a call, 5 s to wait for an endpoint, the default [`RetryBudget`].
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            max_attempts: 4,
+            ready_timeout: Duration::from_secs(5),
+            budget: RetryBudget::default(),
+        }
+    }
+}
+
+impl BalancedConfig {
+    /// How an endpoint is picked.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How often a call is tried in all, each time on another endpoint.
+    #[must_use]
+    pub fn with_max_attempts(mut self, attempts: usize) -> Self {
+        self.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// How long a call waits for an endpoint that takes calls, within its deadline.
+    #[must_use]
+    pub fn with_ready_timeout(mut self, timeout: Duration) -> Self {
+        self.ready_timeout = timeout;
+        self
+    }
+
+    /// The bound on retries of calls that may have run.
+    #[must_use]
+    pub fn with_retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.budget = budget;
+        self
+    }
+}
+
+/// What calls to one endpoint have come to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EndpointStats {
+    /// The endpoint's identity.
+    pub id: Arc<str>,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Calls can be sent there now.
+    pub ready: bool,
+    /// Calls at work there.
+    pub pending: usize,
+    /// Calls that were answered, or failed, there.
+    pub calls: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// When it was first picked.
+    pub first_pick: Option<SystemTime>,
+    /// When it was last picked.
+    pub last_pick: Option<SystemTime>,
+}
+
+/// Spreads calls over a changing set of endpoints and sends them elsewhere where one fails. Cheap to clone.
+///
+/// A call is tried again, on an endpoint that it has not been tried on, where it was never started; and where it
+/// may have run, if its method is `idempotent` and the [`RetryBudget`] allows. An `idempotent` call that waits at an
+/// endpoint that has gone silent (see [`Limits::with_silence`](crate::Limits::with_silence)) does not wait for that
+/// endpoint's death. While no endpoint takes calls, a call waits for one.
+#[derive(Debug, Clone)]
+pub struct BalancedChannel {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    dialer: Arc<Dialer>,
+    config: BalancedConfig,
+    members: ArcSwap<Vec<Arc<Member>>>,
+    /// Told whenever an endpoint comes, goes, connects or disconnects.
+    changed: Notify,
+    picker: Mutex<(Picker, SmallRng)>,
+    budget: Mutex<RetryBudget>,
+    retries: AtomicU64,
+}
+
+impl BalancedChannel {
+    /// Calls go to whatever `endpoints` says; it may change at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] where the builder's configuration is not complete or no socket can be opened. Connections
+    /// are made in the background.
+    pub fn new(
+        builder: ChannelBuilder,
+        endpoints: watch::Receiver<EndpointSet>,
+        config: BalancedConfig,
+    ) -> Result<Self, ConnectError> {
+        let dialer = builder.dialer(false)?;
+        let rng = SmallRng::from_rng(&mut rand::rng());
+        let shared = Arc::new(Shared {
+            dialer,
+            members: ArcSwap::default(),
+            changed: Notify::new(),
+            picker: Mutex::new((Picker::new(config.policy), rng)),
+            budget: Mutex::new(config.budget.clone()),
+            config,
+            retries: AtomicU64::new(0),
+        });
+        let task = tokio::spawn(follow(shared.clone(), endpoints)).abort_handle();
+        Ok(Self { inner: Arc::new(Inner { shared, task }) })
+    }
+
+    /// How it stands with each endpoint.
+    pub fn endpoints(&self) -> Vec<EndpointStats> {
+        let members = self.inner.shared.members.load();
+        members
+            .iter()
+            .map(|member| EndpointStats {
+                id: member.endpoint.id().clone(),
+                addr: member.endpoint.addr(),
+                tags: member.endpoint.tags().clone(),
+                ready: member.remote.ready().is_some(),
+                pending: member.pending(),
+                calls: member.calls.load(Ordering::Relaxed),
+                failures: member.failures.load(Ordering::Relaxed),
+                first_pick: member.first_pick(),
+                last_pick: member.last_pick(),
+            })
+            .collect()
+    }
+
+    /// Waits until some endpoint takes calls. Cancel-safe.
+    pub async fn ready(&self) {
+        let shared = &self.inner.shared;
+        loop {
+            let changed = shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if shared.members.load().iter().any(|member| member.remote.ready().is_some()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// How often a call was sent again.
+    pub fn retries(&self) -> u64 {
+        self.inner.shared.retries.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps the members as the set says.
+async fn follow(shared: Arc<Shared>, mut endpoints: watch::Receiver<EndpointSet>) {
+    let mut watchers = tokio::task::JoinSet::new();
+    loop {
+        let set = endpoints.borrow_and_update().clone();
+        let before = shared.members.load_full();
+        let mut members = Vec::with_capacity(set.len());
+        for endpoint in &*set {
+            let same = |member: &&Arc<Member>| {
+                member.endpoint.id() == endpoint.id() && member.endpoint.addr() == endpoint.addr()
+            };
+            if let Some(member) = before.iter().find(same) {
+                members.push(member.clone());
+                continue;
+            }
+            debug!(id = %endpoint.id(), addr = %endpoint.addr(), "endpoint added");
+            let member = Member::start(&shared.dialer, endpoint.clone());
+            watchers.spawn(watch_member(Arc::downgrade(&shared), Arc::downgrade(&member)));
+            members.push(member);
+        }
+        shared.members.store(Arc::new(members));
+        drop(before);
+        shared.changed.notify_waiters();
+        while watchers.try_join_next().is_some() {}
+        if endpoints.changed().await.is_err() {
+            // Nobody changes the set any more; it stands.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Tells those who wait for an endpoint when this one connects or disconnects.
+async fn watch_member(shared: std::sync::Weak<Shared>, member: std::sync::Weak<Member>) {
+    loop {
+        let Some(changes) = member.upgrade().map(|member| member.remote.changes()) else { return };
+        if let Some(shared) = shared.upgrade() {
+            shared.changed.notify_waiters();
+        }
+        changes.await;
+    }
+}
+
+impl Shared {
+    fn picker(&self) -> MutexGuard<'_, (Picker, SmallRng)> {
+        self.picker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn budget(&self) -> MutexGuard<'_, RetryBudget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An endpoint that takes calls and has not been tried.
+    fn pick(&self, tried: &[Arc<str>]) -> Option<Picked> {
+        let members = self.members.load();
+        let now = Instant::now();
+        let load = |index: usize| {
+            let member = &members[index];
+            let untried = !tried.contains(member.endpoint.id());
+            (untried && member.remote.ready().is_some()).then(|| member.load(now))
+        };
+        let (picker, rng) = &mut *self.picker();
+        let member = &members[picker.pick(members.len(), load, rng)?];
+        // It may have disconnected in this moment: then it is as if there were none.
+        Some(member.picked(member.remote.ready()?))
+    }
+
+    /// As [`pick`](Self::pick), waiting for one.
+    async fn pick_or_wait(&self, tried: &[Arc<str>], deadline: Instant) -> Option<Picked> {
+        let deadline = deadline.min(Instant::now() + self.config.ready_timeout);
+        timeout_at(deadline, async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if let Some(picked) = self.pick(tried) {
+                    return picked;
+                }
+                // A silent endpoint that is heard from again tells nobody: look again in a moment.
+                let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
+            }
+        })
+        .await
+        .ok()
+    }
+
+    fn none_ready(&self) -> Status {
+        let members = self.members.load();
+        if members.is_empty() {
+            return Status::unavailable("no endpoint is known").not_executed();
+        }
+        let failure = members.iter().find_map(|member| member.remote.failure());
+        let message = format!("none of {} endpoints takes calls", members.len());
+        match failure {
+            Some(error) => Status::unavailable(format!("{message}: {}", crate::error::chain(&*error)))
+                .with_source(error as Arc<dyn std::error::Error + Send + Sync>)
+                .not_executed(),
+            None => Status::unavailable(message).not_executed(),
+        }
+    }
+
+    /// One attempt. An idempotent call leaves an endpoint that has gone silent if there is another.
+    async fn attempt(
+        &self,
+        picked: &Picked,
+        tried: &[Arc<str>],
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Reply, Status> {
+        let call = picked.session.call(request, deadline);
+        if !request.method.idempotent() {
+            return call.await;
+        }
+        let elsewhere = async {
+            picked.session.unresponsive().await;
+            while !self.has_other(picked, tried) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            result = call => result,
+            () = elsewhere => Err(Status::unavailable("the endpoint has gone silent")),
+        }
+    }
+
+    fn has_other(&self, picked: &Picked, tried: &[Arc<str>]) -> bool {
+        self.members.load().iter().any(|member| {
+            !Arc::ptr_eq(member, &picked.member)
+                && !tried.contains(member.endpoint.id())
+                && member.remote.ready().is_some()
+        })
+    }
+
+    /// Whether a failed attempt may be followed by another.
+    fn may_retry(&self, status: &Status, request: &Request, attempts: usize) -> bool {
+        if attempts >= self.config.max_attempts {
+            return false;
+        }
+        if !status.maybe_executed() {
+            return matches!(status.code(), Code::Unavailable | Code::Unauthenticated);
+        }
+        request.method.idempotent() && status.code() == Code::Unavailable && self.budget().withdraw()
+    }
+
+    async fn call(&self, request: Request) -> Result<Reply, Status> {
+        let deadline = deadline(&request, &self.dialer.limits);
+        self.budget().deposit();
+        let mut tried: Vec<Arc<str>> = Vec::new();
+        let mut last = None;
+        loop {
+            let Some(picked) = self.pick_or_wait(&tried, deadline).await else {
+                return Err(last.unwrap_or_else(|| self.none_ready()));
+            };
+            let result = self.attempt(&picked, &tried, &request, deadline).await;
+            let failed = matches!(&result, Err(status) if blames_endpoint(status.code()));
+            picked.done(!failed);
+            let Err(status) = result else { return result };
+            if !self.may_retry(&status, &request, tried.len() + 1) {
+                return Err(status);
+            }
+            debug!(method = %request.method, endpoint = %picked.member.endpoint.addr(), %status, "sent again");
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            tried.push(picked.member.endpoint.id().clone());
+            last = Some(status);
+        }
+    }
+}
+
+/// Whether such an error says something of the endpoint, rather than of the call.
+fn blames_endpoint(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Internal
+            | Code::ResourceExhausted
+            | Code::DataLoss
+    )
+}
+
+impl Caller for BalancedChannel {
+    type Future = CallFuture;
+
+    fn call(&self, request: Request) -> CallFuture {
+        let channel = self.clone();
+        Box::pin(async move { channel.inner.shared.call(request).await })
+    }
+}

@@ -1,0 +1,226 @@
+//! A certificate authority for development and tests. Never for production: its key lies beside it.
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
+};
+
+/// Why development certificates could not be made or loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DevCaError {
+    /// The certificate could not be made.
+    #[error("can't make a certificate")]
+    Generate(#[from] rcgen::Error),
+    /// The directory could not be read or written.
+    #[error("can't use {path}")]
+    Directory {
+        /// The path.
+        path: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// A certificate authority for development.
+#[derive(Debug)]
+pub struct DevCa {
+    issuer: Issuer<'static, KeyPair>,
+    ca_pem: String,
+    cluster: String,
+}
+
+/// A certificate and its key, as PEM text.
+#[derive(Debug, Clone)]
+pub struct DevCert {
+    /// The certificate.
+    pub cert: String,
+    /// Its private key.
+    pub key: String,
+}
+
+/// What a development certificate says.
+#[derive(Debug, Clone)]
+pub struct DevCertOptions {
+    name: String,
+    cluster: Option<String>,
+    addresses: Vec<IpAddr>,
+    dns_names: Vec<String>,
+    expired: bool,
+}
+
+impl DevCertOptions {
+    /// A node of this name in the CA's cluster, on `localhost` and the loopback addresses, valid for years.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            cluster: None,
+            addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            dns_names: vec!["localhost".into()],
+            expired: false,
+        }
+    }
+
+    /// Of another cluster. An empty name leaves the URI SAN out.
+    #[must_use]
+    pub fn with_cluster(mut self, cluster: impl Into<String>) -> Self {
+        self.cluster = Some(cluster.into());
+        self
+    }
+
+    /// For these addresses and DNS names in place of the loopback's.
+    #[must_use]
+    pub fn with_hosts(mut self, addresses: Vec<IpAddr>, dns_names: Vec<String>) -> Self {
+        self.addresses = addresses;
+        self.dns_names = dns_names;
+        self
+    }
+
+    /// Expired, in 2020.
+    #[must_use]
+    pub fn expired(mut self) -> Self {
+        self.expired = true;
+        self
+    }
+}
+
+impl DevCa {
+    /// A new authority of the cluster `dev`.
+    ///
+    /// # Errors
+    ///
+    /// [`DevCaError::Generate`].
+    pub fn generate() -> Result<Self, DevCaError> {
+        Self::generate_for("dev")
+    }
+
+    /// A new authority of this cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`DevCaError::Generate`].
+    pub fn generate_for(cluster: &str) -> Result<Self, DevCaError> {
+        let key = KeyPair::generate()?;
+        let params = Self::params(cluster);
+        let ca_pem = params.self_signed(&key)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), ca_pem, cluster: cluster.to_owned() })
+    }
+
+    /// The authority of the cluster `dev` that lies in this directory; made there if there is none.
+    ///
+    /// Processes that start at once agree: the directory appears whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`DevCaError::Directory`] when the directory can't be read or written.
+    pub fn load_or_create(dir: &Path) -> Result<Self, DevCaError> {
+        if !dir.join("ca.key").exists() {
+            Self::generate()?.save(dir)?;
+        }
+        Self::load(dir)
+    }
+
+    fn params(cluster: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::CommonName, format!("rpcnet development CA of {cluster}"));
+        params.distinguished_name = subject;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params
+    }
+
+    fn save(&self, dir: &Path) -> Result<(), DevCaError> {
+        let failed = |path: &Path| {
+            let path = path.display().to_string();
+            move |source| DevCaError::Directory { path, source }
+        };
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let fresh = parent.join(format!(".{name}.{}", std::process::id()));
+        fs::create_dir_all(&fresh).map_err(failed(&fresh))?;
+        write_private(&fresh.join("ca.key"), &self.issuer.key().serialize_pem()).map_err(failed(&fresh))?;
+        fs::write(fresh.join("ca.crt"), &self.ca_pem).map_err(failed(&fresh))?;
+        match fs::rename(&fresh, dir) {
+            Ok(()) => Ok(()),
+            // Somebody was faster: theirs counts.
+            Err(_) if dir.join("ca.key").exists() => fs::remove_dir_all(&fresh).map_err(failed(&fresh)),
+            Err(source) => {
+                let _ = fs::remove_dir_all(&fresh);
+                Err(failed(dir)(source))
+            }
+        }
+    }
+
+    fn load(dir: &Path) -> Result<Self, DevCaError> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            fs::read_to_string(&path)
+                .map_err(|source| DevCaError::Directory { path: path.display().to_string(), source })
+        };
+        let key = KeyPair::from_pem(&read("ca.key")?)?;
+        let cluster = "dev".to_owned();
+        Ok(Self { issuer: Issuer::new(Self::params(&cluster), key), ca_pem: read("ca.crt")?, cluster })
+    }
+
+    /// The authority's own certificate, as PEM text.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// A certificate for a node of this name on this machine.
+    ///
+    /// # Errors
+    ///
+    /// [`DevCaError::Generate`].
+    pub fn issue(&self, name: &str) -> Result<DevCert, DevCaError> {
+        self.issue_with(&DevCertOptions::new(name))
+    }
+
+    /// A certificate that says this.
+    ///
+    /// # Errors
+    ///
+    /// [`DevCaError::Generate`], for example for a name that no certificate can hold.
+    pub fn issue_with(&self, options: &DevCertOptions) -> Result<DevCert, DevCaError> {
+        let mut params = CertificateParams::new(options.dns_names.clone())?;
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::CommonName, &options.name);
+        params.distinguished_name = subject;
+        params.subject_alt_names.extend(options.addresses.iter().copied().map(SanType::IpAddress));
+        let cluster = options.cluster.as_deref().unwrap_or(&self.cluster);
+        if !cluster.is_empty() {
+            let uri = format!("spiffe://{cluster}/node/{}", options.name);
+            params.subject_alt_names.push(SanType::URI(uri.try_into()?));
+        }
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        if options.expired {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+        }
+        let key = KeyPair::generate()?;
+        let cert = params.signed_by(&key, &self.issuer)?;
+        Ok(DevCert { cert: cert.pem(), key: key.serialize_pem() })
+    }
+}
+
+#[cfg(unix)]
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+#[cfg(not(unix))]
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text)
+}

@@ -1,0 +1,198 @@
+//! The error types of the public API: one narrow enum an operation.
+
+use std::{convert::Infallible, error::Error, io, net::SocketAddr};
+
+use crate::{Code, Status, transport::ConnectionError};
+
+/// How a call failed: with the error that its method declares, or with a [`Status`].
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError<E = Infallible> {
+    /// The handler ran and returned this error.
+    #[error("application error: {0}")]
+    Application(E),
+    /// The call did not get as far as the handler's answer, or the handler answered with a status.
+    #[error(transparent)]
+    Status(#[from] Status),
+}
+
+impl<E> CallError<E> {
+    /// The code; that of an application error is [`Code::Unknown`].
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Application(_) => Code::Unknown,
+            Self::Status(status) => status.code(),
+        }
+    }
+
+    /// The status, unless it is an application error.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Application(_) => None,
+            Self::Status(status) => Some(status),
+        }
+    }
+
+    /// Whether the handler may have run, so that repeating the call could do its work twice.
+    pub fn maybe_executed(&self) -> bool {
+        match self {
+            Self::Application(_) => true,
+            Self::Status(status) => status.maybe_executed(),
+        }
+    }
+}
+
+impl From<CallError<Infallible>> for Status {
+    fn from(error: CallError<Infallible>) -> Self {
+        match error {
+            CallError::Application(never) => match never {},
+            CallError::Status(status) => status,
+        }
+    }
+}
+
+/// Why a configuration was refused. Nothing was bound or dialled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The PEM text of the named item could not be read.
+    #[error("the {item} is not valid PEM: {message}")]
+    Pem {
+        /// `certificate`, `private key` or `CA certificate`.
+        item: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The PEM text held nothing of the kind that was asked for.
+    #[error("the PEM text given as {item} holds none")]
+    Empty {
+        /// `certificate`, `private key` or `CA certificate`.
+        item: &'static str,
+    },
+    /// A certificate or key that TLS can't use.
+    #[error("TLS refused the {item}")]
+    Tls {
+        /// What was refused.
+        item: &'static str,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// A certificate whose contents could not be understood.
+    #[error("the certificate can't be parsed: {0}")]
+    Certificate(String),
+    /// Something without which there is nothing to build.
+    #[error("{0} is missing: call {1}")]
+    Missing(&'static str, &'static str),
+    /// A value out of its range.
+    #[error("{name} is {value}: {expected}")]
+    Range {
+        /// The setting.
+        name: &'static str,
+        /// The value that was given.
+        value: u64,
+        /// What would be right.
+        expected: &'static str,
+    },
+}
+
+/// Why a connection could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address is not `host:port`.
+    #[error("{0:?} is not an address: write host:port, for example worker-1.example:8081")]
+    Address(String),
+    /// The name did not resolve.
+    #[error("{name:?} does not resolve")]
+    Resolve {
+        /// The name that was looked up.
+        name: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The configuration is not complete.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No socket could be opened to dial from.
+    #[error("no UDP socket could be opened")]
+    Bind(#[source] io::Error),
+    /// The handshake failed, was refused, or was not answered.
+    #[error("no connection to {address}")]
+    Handshake {
+        /// Whom we dialled.
+        address: SocketAddr,
+        /// What happened.
+        source: ConnectionError,
+    },
+    /// Nothing came back within the time allowed.
+    #[error("{address} did not answer within {after:?}")]
+    TimedOut {
+        /// Whom we dialled.
+        address: SocketAddr,
+        /// How long we waited.
+        after: std::time::Duration,
+    },
+}
+
+impl ConnectError {
+    /// As a status of a call that was never sent: `Unauthenticated` where certificates were refused, else
+    /// `Unavailable`. The message holds the whole chain.
+    pub(crate) fn into_status(self: std::sync::Arc<Self>) -> Status {
+        let code = match &*self {
+            Self::Handshake { source, .. } if source.is_certificate() => Code::Unauthenticated,
+            _ => Code::Unavailable,
+        };
+        Status::new(code, chain(&*self))
+            .with_source(self as std::sync::Arc<dyn Error + Send + Sync>)
+            .not_executed()
+    }
+}
+
+/// Why a service could not be registered. Nothing was registered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// A service of this name is registered.
+    #[error("the service {0:?} is registered already")]
+    Service(&'static str),
+    /// Two methods share an id (a collision of their 64-bit hashes): rename one.
+    #[error("{0} and {1} have the same method id: rename one of them")]
+    Collision(String, String),
+}
+
+/// Why a server could not be started or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address can't be bound.
+    #[error("can't bind {address}")]
+    Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A configuration that came later (a reload) was refused; the one before stays in force.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The protocol has a handler already.
+    #[error("the protocol {0:?} has a handler already")]
+    Protocol(String),
+    /// `run` was called on a server that has been shut down.
+    #[error("the server has been shut down")]
+    Closed,
+}
+
+/// An error and its sources on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let message = source.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        next = source.source();
+    }
+    text
+}

@@ -1,0 +1,162 @@
+//! Pairs of names and values that travel beside a call.
+
+use std::fmt;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::proto::{DecodeError, varint};
+
+/// At most this many pairs a call.
+pub(crate) const MAX_PAIRS: usize = 128;
+
+/// Pairs of names and values that travel beside a call, in the order in which they were added.
+///
+/// Names are lower-case ASCII (`a-z 0-9 - _ .`), values any UTF-8 text. A name may stand more than once.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    pairs: Vec<(Text, Text)>,
+}
+
+/// Why a pair was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// The name has a character that is not allowed, or is empty.
+    #[error("{0:?} is no metadata name: use a-z, 0-9, '-', '_' and '.'")]
+    Name(String),
+    /// There are as many pairs as a call may carry.
+    #[error("more than {MAX_PAIRS} metadata pairs")]
+    Count,
+}
+
+impl Metadata {
+    /// Without any pair.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The first value of this name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(key, _)| key.as_str() == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All pairs, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The number of pairs.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Adds a pair.
+    ///
+    /// # Errors
+    ///
+    /// A name with a character that is not allowed, and a pair too many; the metadata is as it was.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<String>) -> Result<(), MetadataError> {
+        let name = name.into();
+        if !is_name(name.as_bytes()) {
+            return Err(MetadataError::Name(name));
+        }
+        if self.pairs.len() >= MAX_PAIRS {
+            return Err(MetadataError::Count);
+        }
+        self.pairs.push((Text(name.into()), Text(value.into().into())));
+        Ok(())
+    }
+
+    pub(crate) fn encode(&self, buffer: &mut BytesMut) {
+        for (name, value) in &self.pairs {
+            for text in [name, value] {
+                varint::put(buffer, text.0.len() as u64);
+                buffer.put_slice(&text.0);
+            }
+        }
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote; the texts share the memory of `block`.
+    pub(crate) fn decode(mut block: Bytes) -> Result<Self, DecodeError> {
+        let mut metadata = Self::default();
+        while block.has_remaining() {
+            if metadata.pairs.len() >= MAX_PAIRS {
+                return Err(DecodeError::TooManyPairs);
+            }
+            let name = Text::decode(&mut block)?;
+            if !is_name(&name.0) {
+                return Err(DecodeError::Text);
+            }
+            let value = Text::decode(&mut block)?;
+            metadata.pairs.push((name, value));
+        }
+        Ok(metadata)
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+fn is_name(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name.len() <= 256
+        && name.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
+}
+
+/// UTF-8 text in shared memory; checked when it was made.
+#[derive(Clone, PartialEq, Eq)]
+struct Text(Bytes);
+
+impl Text {
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    fn decode(block: &mut Bytes) -> Result<Self, DecodeError> {
+        let length = varint::take(block)?.ok_or(DecodeError::Truncated)?;
+        let length = usize::try_from(length).map_err(|_| DecodeError::Truncated)?;
+        if length > block.remaining() {
+            return Err(DecodeError::Truncated);
+        }
+        let text = block.split_to(length);
+        std::str::from_utf8(&text).map_err(|_| DecodeError::Text)?;
+        Ok(Self(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_survive_the_wire() {
+        let mut metadata = Metadata::new();
+        metadata.insert("x-tenant", "a").expect("valid");
+        metadata.insert("x-tenant", "ß").expect("valid");
+        let mut buffer = BytesMut::new();
+        metadata.encode(&mut buffer);
+        assert_eq!(Metadata::decode(buffer.freeze()).expect("just encoded"), metadata);
+    }
+
+    #[test]
+    fn names_are_checked() {
+        let mut metadata = Metadata::new();
+        assert!(matches!(metadata.insert("X-Tenant", "a"), Err(MetadataError::Name(_))));
+        assert!(matches!(metadata.insert("", "a"), Err(MetadataError::Name(_))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn random_bytes_do_not_panic(bytes: Vec<u8>) {
+            let _ = Metadata::decode(bytes.into());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The wire, sans-io: what is on a stream, byte by byte. ARCHITECTURE.md (*The wire*) has the tables.
+//!
+//! Every decoder takes what has arrived so far and answers *need more* (`Ok(None)`), a value with the length it
+//! took, or an error. None allocates more than the input holds, none panics.
+
+mod control;
+mod hash;
+mod reply;
+mod request;
+pub(crate) mod varint;
+
+pub(crate) use control::{ControlFrame, Hello};
+pub(crate) use hash::{fingerprint, method_id};
+pub(crate) use reply::{ReplyHeader, ReplyKind, decode_status, encode_status};
+pub(crate) use request::RequestHeader;
+
+use bytes::{Buf, Bytes};
+
+/// The ALPN protocol id of calls.
+pub(crate) const ALPN: &[u8] = b"rpcnet/1";
+
+/// First byte of each frame: the major version in the high half, the minor in the low one. A peer of a later minor
+/// version is talked to; what it adds stands in the extension block, which is skipped here.
+pub(crate) const VERSION: u8 = 0x10;
+
+/// A header may take this many bytes, metadata included.
+pub(crate) const MAX_HEADER: usize = 64 << 10;
+
+/// Error codes of streams: what a reset or a stop says. Numbers are part of the protocol.
+pub(crate) mod reset {
+    /// Whoever opened or answered the call gave it up.
+    pub(crate) const CANCELLED: u32 = 1;
+    /// The call was refused before its handler started: it may be sent again, here later or elsewhere now.
+    pub(crate) const REFUSED: u32 = 2;
+    /// The message is larger than the receiver's limit.
+    pub(crate) const TOO_LARGE: u32 = 3;
+    /// The bytes are not of this protocol.
+    pub(crate) const PROTOCOL: u32 = 4;
+    /// The deadline passed.
+    pub(crate) const DEADLINE: u32 = 5;
+}
+
+/// Error codes of connections: why one was closed.
+pub(crate) mod close {
+    /// The endpoint is going away in good order.
+    pub(crate) const SHUTDOWN: u32 = 0;
+    /// The peer broke the protocol.
+    pub(crate) const PROTOCOL: u32 = 1;
+    /// Nothing came from the peer for too long while calls were waiting.
+    pub(crate) const SILENT: u32 = 2;
+    /// The server takes no new connections: it is draining.
+    pub(crate) const DRAINING: u32 = 3;
+    /// Nobody here speaks the protocol that was negotiated.
+    pub(crate) const NO_PROTOCOL: u32 = 4;
+}
+
+/// Why bytes from a peer are not what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum DecodeError {
+    #[error("protocol version {0:#04x} is not spoken here")]
+    Version(u8),
+    #[error("header longer than {MAX_HEADER} bytes")]
+    HeaderTooLong,
+    #[error("lengths do not add up")]
+    Truncated,
+    #[error("text is not valid")]
+    Text,
+    #[error("more than {} metadata pairs", crate::metadata::MAX_PAIRS)]
+    TooManyPairs,
+    #[error("control frame of {0} bytes is too long")]
+    ControlTooLong(u64),
+}
+
+fn check_version(byte: u8) -> Result<(), DecodeError> {
+    if byte >> 4 == VERSION >> 4 { Ok(()) } else { Err(DecodeError::Version(byte)) }
+}
+
+/// Takes a block with its length before it; `None` while it has not all arrived.
+fn take_block(input: &mut Bytes) -> Result<Option<Bytes>, DecodeError> {
+    let Some(length) = varint::take(input)? else { return Ok(None) };
+    if length > MAX_HEADER as u64 {
+        return Err(DecodeError::HeaderTooLong);
+    }
+    let length = length as usize;
+    if input.remaining() < length {
+        return Ok(None);
+    }
+    Ok(Some(input.split_to(length)))
+}

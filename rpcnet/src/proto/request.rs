@@ -1,0 +1,139 @@
+//! The header of a request.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::{DecodeError, MAX_HEADER, VERSION, check_version, take_block, varint};
+use crate::metadata::Metadata;
+
+const HAS_METADATA: u8 = 1;
+const HAS_EXTENSION: u8 = 1 << 1;
+
+/// What stands before the body of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestHeader {
+    /// Hash of `"service/method"`.
+    pub(crate) method: u64,
+    /// Hash of the signature that the client was compiled with.
+    pub(crate) fingerprint: u64,
+    /// The time left, so that clocks need not agree; travels in microseconds, rounded up.
+    pub(crate) remaining: Option<Duration>,
+    pub(crate) metadata: Metadata,
+    pub(crate) body_length: u64,
+}
+
+impl RequestHeader {
+    pub(crate) fn encode(&self, buffer: &mut BytesMut) {
+        buffer.put_u8(VERSION);
+        buffer.put_u8(if self.metadata.is_empty() { 0 } else { HAS_METADATA });
+        buffer.put_u64(self.method);
+        buffer.put_u64(self.fingerprint);
+        varint::put(buffer, self.remaining.map_or(0, wire_micros));
+        if !self.metadata.is_empty() {
+            let mut block = BytesMut::new();
+            self.metadata.encode(&mut block);
+            varint::put(buffer, block.len() as u64);
+            buffer.put_slice(&block);
+        }
+        varint::put(buffer, self.body_length);
+    }
+
+    /// The header at the start of `input`, and its length.
+    pub(crate) fn decode(input: &Bytes) -> Result<Option<(Self, usize)>, DecodeError> {
+        let mut rest = input.clone();
+        let header = Self::take(&mut rest)?;
+        let length = input.len() - rest.len();
+        match header {
+            Some(_) if length > MAX_HEADER => Err(DecodeError::HeaderTooLong),
+            Some(header) => Ok(Some((header, length))),
+            None if input.len() > MAX_HEADER => Err(DecodeError::HeaderTooLong),
+            None => Ok(None),
+        }
+    }
+
+    fn take(rest: &mut Bytes) -> Result<Option<Self>, DecodeError> {
+        let Some(&version) = rest.first() else { return Ok(None) };
+        check_version(version)?;
+        if rest.remaining() < 18 {
+            return Ok(None);
+        }
+        rest.advance(1);
+        let flags = rest.get_u8();
+        let method = rest.get_u64();
+        let fingerprint = rest.get_u64();
+        let Some(micros) = varint::take(rest)? else { return Ok(None) };
+        let metadata = if flags & HAS_METADATA != 0 {
+            let Some(block) = take_block(rest)? else { return Ok(None) };
+            Metadata::decode(block)?
+        } else {
+            Metadata::default()
+        };
+        if flags & HAS_EXTENSION != 0 && take_block(rest)?.is_none() {
+            return Ok(None);
+        }
+        let Some(body_length) = varint::take(rest)? else { return Ok(None) };
+        let remaining = (micros > 0).then(|| Duration::from_micros(micros));
+        Ok(Some(Self { method, fingerprint, remaining, metadata, body_length }))
+    }
+}
+
+/// Microseconds, rounded up and at least one, as zero means *none*.
+pub(super) fn wire_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> RequestHeader {
+        let mut metadata = Metadata::new();
+        metadata.insert("x-tenant", "a").expect("valid");
+        RequestHeader {
+            method: 7,
+            fingerprint: 9,
+            remaining: Some(Duration::from_secs(30)),
+            metadata,
+            body_length: 1 << 20,
+        }
+    }
+
+    #[test]
+    fn round_trip_and_every_cut() {
+        let mut buffer = BytesMut::new();
+        header().encode(&mut buffer);
+        let bytes = buffer.freeze();
+        assert_eq!(RequestHeader::decode(&bytes), Ok(Some((header(), bytes.len()))));
+        for cut in 0..bytes.len() {
+            assert_eq!(RequestHeader::decode(&bytes.slice(..cut)), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_later_minor_version_is_understood_and_its_extension_skipped() {
+        let mut buffer = BytesMut::new();
+        RequestHeader { metadata: Metadata::new(), ..header() }.encode(&mut buffer);
+        let body_length = buffer.split_off(buffer.len() - 4);
+        buffer[0] = VERSION | 0x03;
+        buffer[1] |= HAS_EXTENSION;
+        buffer.put_slice(b"\x05hello");
+        buffer.put_slice(&body_length);
+        let (decoded, _) = RequestHeader::decode(&buffer.freeze()).expect("valid").expect("complete");
+        assert_eq!(decoded.body_length, 1 << 20);
+    }
+
+    #[test]
+    fn another_major_version_is_refused_at_its_first_byte() {
+        assert_eq!(RequestHeader::decode(&Bytes::from_static(&[0x20])), Err(DecodeError::Version(0x20)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn random_bytes_do_not_panic(mut bytes: Vec<u8>) {
+            let _ = RequestHeader::decode(&bytes.clone().into());
+            bytes.insert(0, VERSION);
+            let _ = RequestHeader::decode(&bytes.into());
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! A server: one endpoint that listens and dials, the services behind it, and its way down.
+
+mod accept;
+mod config;
+mod shutdown;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{sync::watch, task::AbortHandle, time::Instant};
+
+pub use self::{
+    config::{ServerConfig, ServerConfigBuilder},
+    shutdown::shutdown_signal,
+};
+use crate::{
+    Backoff, ConnectError, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness,
+    RegisterError, ServerError, Service,
+    health::ServerHealth,
+    pool::{Dialer, Target},
+    proto,
+    session::{Router, Session},
+    tls::{CaCertificates, OwnCertificate, Tls},
+    transport::{Connection, DialOptions, Endpoint},
+};
+
+/// What the methods of a [`ProtocolHandler`] return.
+pub type ProtocolFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Takes the connections of one protocol (ALPN) beside calls, on the server's own port.
+pub trait ProtocolHandler: Send + Sync + 'static {
+    /// Takes a connection whose peer is authenticated; it is closed when the future ends.
+    fn accept(&self, connection: Connection) -> ProtocolFuture<'static>;
+
+    /// The server is going down: its calls are finished, its connections still stand. Awaited before they close.
+    fn shutdown(&self) -> ProtocolFuture<'_> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A server. Cheap to clone: a handle.
+///
+/// Dropping the last handle closes its connections at once; [`run_until`](Server::run_until) ends in good order.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+/// A handle that does not keep the server.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakServer(Weak<Inner>);
+
+impl WeakServer {
+    pub(crate) fn upgrade(&self) -> Option<Server> {
+        self.0.upgrade().map(|inner| Server { inner })
+    }
+}
+
+/// How far a server is. It only goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Other protocols are answered, calls wait.
+    Bound,
+    Running,
+    /// Nothing new is taken.
+    Draining,
+    Closed,
+}
+
+struct Inner {
+    dialer: Arc<Dialer>,
+    router: Arc<Router>,
+    drain_timeout: Duration,
+    handshake_timeout: Duration,
+    started: Instant,
+    phase: watch::Sender<Phase>,
+    protocols: Mutex<HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>>,
+    sessions: Mutex<Sessions>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+/// The sessions of calls that stand.
+#[derive(Debug, Default)]
+struct Sessions {
+    next: u64,
+    open: HashMap<u64, Session>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+        self.dialer.endpoint.close(proto::close::SHUTDOWN, "server dropped");
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("local_addr", &self.local_addr())
+            .field("phase", &*self.inner.phase.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("phase", &*self.phase.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Binds the address. Protocols beside calls are answered from here on, calls once [`run`](Self::run) runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Bind`] where the address can't be bound.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn new(config: ServerConfig) -> Result<Self, ServerError> {
+        let tls = Tls::new(config.own.as_ref(), &config.ca)?;
+        let address = config.bind_addr;
+        let bind = |source| ServerError::Bind { address, source };
+        let endpoint = match &config.network {
+            None => Endpoint::bind(address, tls.clone()).map_err(bind)?,
+            Some(network) => Endpoint::Memory(
+                network.endpoint(address).ok_or_else(|| bind(std::io::ErrorKind::AddrInUse.into()))?,
+            ),
+        };
+        endpoint.listen(vec![proto::ALPN.to_vec()])?;
+        let router = Arc::new(Router::new(Metrics::default()));
+        let dialer = Dialer {
+            endpoint: endpoint.clone(),
+            tls,
+            router: router.clone(),
+            limits: config.limits,
+            options: DialOptions::default(),
+            connect_timeout: Duration::from_secs(5),
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+        };
+        let inner = Arc::new(Inner {
+            dialer: Arc::new(dialer),
+            router,
+            drain_timeout: config.drain_timeout,
+            handshake_timeout: config.handshake_timeout,
+            started: Instant::now(),
+            phase: watch::Sender::new(Phase::Bound),
+            protocols: Mutex::default(),
+            sessions: Mutex::default(),
+            tasks: Mutex::default(),
+        });
+        let server = Self { inner };
+        server.spawn_owned(accept::accept(endpoint, Arc::downgrade(&server.inner)));
+        let health = ServerHealth(WeakServer(Arc::downgrade(&server.inner)));
+        server.register(HealthServer::new(health)).expect("the first service of an empty router");
+        Ok(server)
+    }
+
+    /// The address that was bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.inner.dialer.endpoint.local_addr()
+    }
+
+    /// Adds a service; possible at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`RegisterError`] where its name or a method's id is taken; nothing was added.
+    pub fn register(&self, service: impl Service) -> Result<(), RegisterError> {
+        self.inner.router.register(Arc::new(service))
+    }
+
+    /// The wire names of the registered services, sorted.
+    pub fn services(&self) -> Vec<&'static str> {
+        self.inner.router.services()
+    }
+
+    /// Takes connections of a further protocol (ALPN) from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Protocol`] where it has a handler already.
+    pub fn handle_protocol(&self, alpn: &[u8], handler: Arc<dyn ProtocolHandler>) -> Result<(), ServerError> {
+        let mut protocols = self.protocols();
+        if alpn == proto::ALPN || protocols.contains_key(alpn) {
+            return Err(ServerError::Protocol(String::from_utf8_lossy(alpn).into_owned()));
+        }
+        protocols.insert(alpn.to_vec(), handler);
+        let mut all = vec![proto::ALPN.to_vec()];
+        all.extend(protocols.keys().cloned());
+        self.inner.dialer.endpoint.listen(all)?;
+        Ok(())
+    }
+
+    /// Dials `host:port` from the server's own port, with its certificate, for a protocol beside calls.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]. Cancel-safe.
+    pub async fn dial(
+        &self,
+        address: &str,
+        alpn: &[u8],
+        options: &DialOptions,
+    ) -> Result<Connection, ConnectError> {
+        let target = Target::parse(address)?;
+        let dialer = &self.inner.dialer;
+        let mut last = None;
+        for address in target.resolve().await? {
+            let dialled = dialer.endpoint.dial(address, target.host(), alpn, options);
+            match tokio::time::timeout(dialer.connect_timeout, dialled).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(source)) => last = Some(ConnectError::Handshake { address, source }),
+                Err(_) => last = Some(ConnectError::TimedOut { address, after: dialer.connect_timeout }),
+            }
+        }
+        Err(last.unwrap_or_else(|| ConnectError::Address(address.to_owned())))
+    }
+
+    /// Answers calls until the server is shut down.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Closed`] where it has been shut down before.
+    pub async fn run(&self) -> Result<(), ServerError> {
+        if *self.inner.phase.borrow() == Phase::Closed {
+            return Err(ServerError::Closed);
+        }
+        self.advance(Phase::Running);
+        self.closed().await;
+        Ok(())
+    }
+
+    /// Shows another certificate in new handshakes, as client and as server; connections that stand go on.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Config`] for a certificate or key that is not usable; the one before stays in force.
+    pub async fn reload_certificate(
+        &self,
+        cert: impl AsRef<[u8]>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<(), ServerError> {
+        Ok(self.inner.dialer.tls.replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?)?)
+    }
+
+    /// Trusts these CAs, and no others, in new handshakes, as client and as server; connections that stand go on.
+    ///
+    /// To change a cluster's CA without a gap: first load both on every node (one PEM text with both), then give
+    /// out the new certificates, then load the new CA alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Config`] for text that holds no usable certificate; those before stay in force.
+    pub async fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ServerError> {
+        Ok(self.inner.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?)?)
+    }
+
+    /// Who we are, as our certificate says.
+    pub fn identity(&self) -> Option<PeerIdentity> {
+        self.inner.dialer.tls.own_identity()
+    }
+
+    /// The metrics of this server's calls.
+    pub fn metrics(&self) -> &Metrics {
+        self.inner.router.metrics()
+    }
+
+    /// The limits that it was configured with.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.dialer.limits
+    }
+
+    /// Calls at work.
+    pub fn in_flight(&self) -> usize {
+        self.inner.router.in_flight()
+    }
+
+    /// What `rpcnet.Health/health` answers.
+    pub fn health(&self) -> HealthState {
+        HealthState {
+            uptime_ms: self.inner.started.elapsed().as_millis() as u64,
+            in_flight: self.in_flight() as u64,
+            services: self.services().into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// What `rpcnet.Health/ready` answers: whether this server should get calls now.
+    pub fn readiness(&self) -> Readiness {
+        let reason = match *self.inner.phase.borrow() {
+            Phase::Running => None,
+            Phase::Bound => Some("the server does not run yet"),
+            Phase::Draining => Some("the server is draining"),
+            Phase::Closed => Some("the server is shut down"),
+        };
+        Readiness { ready: reason.is_none(), reasons: reason.map(str::to_owned).into_iter().collect() }
+    }
+
+    /// Resolves once the server is shut down.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut phase = self.inner.phase.subscribe();
+        async move {
+            // An error means that the server has been dropped, which closes it as well.
+            let _ = phase.wait_for(|phase| *phase == Phase::Closed).await;
+        }
+    }
+
+    /// Spawns a task that ends with the server at the latest.
+    pub(crate) fn spawn_owned(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(tokio::spawn(task).abort_handle());
+    }
+
+    /// Goes forward to a phase, never back.
+    fn advance(&self, to: Phase) {
+        self.inner.phase.send_if_modified(|phase| {
+            let forward = to > *phase;
+            if forward {
+                *phase = to;
+            }
+            forward
+        });
+    }
+
+    fn protocols(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>> {
+        self.inner.protocols.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

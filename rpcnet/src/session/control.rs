@@ -1,0 +1,76 @@
+//! The two control streams of a connection: ours, and the peer's.
+
+use bytes::BytesMut;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use super::Session;
+use crate::{
+    proto::{ControlFrame, Hello, close},
+    transport::{ConnectionError, ReadError, WriteError},
+};
+
+/// Opens our control stream, says hello, and writes what comes.
+pub(super) async fn write(session: &Session, frames: &mut mpsc::Receiver<ControlFrame>) -> ConnectionError {
+    let mut stream = match session.connection().open_uni().await {
+        Ok(stream) => stream,
+        Err(error) => return error,
+    };
+    let mut frame = ControlFrame::Hello(Hello::new(session.limits().max_message() as u64));
+    loop {
+        let mut buffer = BytesMut::new();
+        frame.encode(&mut buffer);
+        match stream.write(buffer.freeze()).await {
+            Ok(()) => {}
+            Err(WriteError::Connection(error)) => return error,
+            Err(error) => return broken(session, &error),
+        }
+        // The session holds a sender, so this never ends while the driver runs.
+        match frames.recv().await {
+            Some(next) => frame = next,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Reads the peer's control stream: the first, and only, stream in that direction.
+pub(super) async fn read(session: &Session) -> ConnectionError {
+    let mut stream = match session.connection().accept_uni().await {
+        Ok(stream) => stream,
+        Err(error) => return error,
+    };
+    let mut buffer = BytesMut::new();
+    loop {
+        loop {
+            match ControlFrame::take(&mut buffer) {
+                Ok(Some(frame)) => handle(session, frame),
+                Ok(None) => break,
+                Err(error) => return broken(session, &error),
+            }
+        }
+        match stream.read_chunk(usize::MAX).await {
+            Ok(Some(chunk)) => buffer.extend_from_slice(&chunk),
+            Ok(None) => return broken(session, &"the control stream ended"),
+            Err(ReadError::Connection(error)) => return error,
+            Err(error) => return broken(session, &error),
+        }
+    }
+}
+
+fn handle(session: &Session, frame: ControlFrame) {
+    match frame {
+        ControlFrame::Hello(hello) => {
+            let _ = session.inner.peer.set(hello);
+            session.update(|condition| condition.ready = true);
+        }
+        ControlFrame::GoAway => session.update(|condition| condition.draining = true),
+        // A ping has been answered by the transport's acknowledgement.
+        ControlFrame::Ping | ControlFrame::Other => {}
+    }
+}
+
+fn broken(session: &Session, cause: &dyn std::fmt::Display) -> ConnectionError {
+    debug!(peer = %session.connection().remote_addr(), %cause, "control stream broken");
+    session.connection().close(close::PROTOCOL, "control stream broken");
+    ConnectionError::Transport(format!("control stream broken: {cause}"))
+}

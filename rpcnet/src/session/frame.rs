@@ -1,0 +1,71 @@
+//! Reads frames off a stream: a header of unknown length, then a body of the length that it names.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::{
+    proto::DecodeError,
+    transport::{ReadError, RecvStream},
+};
+
+const CHUNK: usize = 64 << 10;
+
+/// A header's decoder: the header and its length, or `None` while it has not all arrived.
+type Decode<H> = fn(&Bytes) -> Result<Option<(H, usize)>, DecodeError>;
+
+#[derive(Debug)]
+pub(super) struct FrameReader {
+    stream: RecvStream,
+    /// Arrived and not yet taken.
+    buffer: Bytes,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FrameError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+impl FrameReader {
+    pub(super) fn new(stream: RecvStream) -> Self {
+        Self { stream, buffer: Bytes::new() }
+    }
+
+    /// The next header; `None` where the stream ends cleanly instead. Cancel-safe.
+    pub(super) async fn header<H>(&mut self, decode: Decode<H>) -> Result<Option<H>, FrameError> {
+        loop {
+            if let Some((header, length)) = decode(&self.buffer)? {
+                self.buffer.advance(length);
+                return Ok(Some(header));
+            }
+            match self.stream.read_chunk(CHUNK).await? {
+                Some(chunk) if self.buffer.is_empty() => self.buffer = chunk,
+                // Rare (a header in two packets), and bounded: a header longer than its limit is an error above.
+                Some(chunk) => self.buffer = [&self.buffer[..], &chunk[..]].concat().into(),
+                None if self.buffer.is_empty() => return Ok(None),
+                None => return Err(ReadError::TooShort.into()),
+            }
+        }
+    }
+
+    /// The body. Its length must have been checked; memory grows only as bytes arrive. Not cancel-safe.
+    pub(super) async fn body(&mut self, length: usize) -> Result<Bytes, FrameError> {
+        if self.buffer.len() >= length {
+            return Ok(self.buffer.split_to(length));
+        }
+        let mut body = BytesMut::with_capacity(length.min(2 * CHUNK));
+        body.extend_from_slice(&std::mem::take(&mut self.buffer));
+        while body.len() < length {
+            match self.stream.read_chunk(length - body.len()).await? {
+                Some(chunk) => body.extend_from_slice(&chunk),
+                None => return Err(ReadError::TooShort.into()),
+            }
+        }
+        Ok(body.freeze())
+    }
+
+    pub(super) fn stop(&mut self, code: u32) {
+        self.stream.stop(code);
+    }
+}

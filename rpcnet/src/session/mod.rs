@@ -1,0 +1,212 @@
+//! One connection at work: calls in both directions, the control stream, and the watch for a silent peer.
+//!
+//! A session is the same on both sides: whoever dialled, either may open calls. Its [driver](Session::drive) is a
+//! future that the owner (a server, a pool, a channel) spawns and drops; with it end all handlers that it runs.
+
+mod control;
+mod frame;
+mod inbound;
+mod outbound;
+mod router;
+mod silence;
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::{Notify, mpsc, watch};
+
+pub(crate) use self::{
+    outbound::Items,
+    router::{Entry, Router},
+};
+use crate::{
+    Limits,
+    proto::{ControlFrame, Hello},
+    transport::{Connection, ConnectionError},
+};
+
+/// Control frames that wait to be written. Pings are dropped beyond, GOAWAY is sent once.
+const CONTROL_QUEUE: usize = 4;
+
+/// What is known of the other side, for those who choose where to send calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Condition {
+    /// The peer has let us in: its hello is here.
+    pub(crate) ready: bool,
+    /// Calls wait and nothing comes.
+    pub(crate) silent: bool,
+    /// The peer takes no new calls.
+    pub(crate) draining: bool,
+    /// The connection is no more.
+    pub(crate) closed: Option<ConnectionError>,
+}
+
+impl Condition {
+    /// Whether a new call may be sent here.
+    pub(crate) fn takes_calls(&self) -> bool {
+        self.ready && !self.silent && !self.draining && self.closed.is_none()
+    }
+}
+
+/// A handle on one connection's session.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    limits: Limits,
+    router: Arc<Router>,
+    condition: watch::Sender<Condition>,
+    peer: OnceLock<Hello>,
+    control: mpsc::Sender<ControlFrame>,
+    /// Our own calls that wait for an answer.
+    outstanding: AtomicUsize,
+    /// Told when `outstanding` leaves zero.
+    busy: Notify,
+    /// Told when `outstanding` is back at zero while the peer drains.
+    quiet: Notify,
+}
+
+/// What the driver alone holds.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    session: Session,
+    control: mpsc::Receiver<ControlFrame>,
+}
+
+impl Session {
+    pub(crate) fn new(connection: Connection, router: Arc<Router>, limits: Limits) -> (Self, Driver) {
+        let (sender, control) = mpsc::channel(CONTROL_QUEUE);
+        let session = Self {
+            inner: Arc::new(Inner {
+                connection,
+                limits,
+                router,
+                condition: watch::Sender::default(),
+                peer: OnceLock::new(),
+                control: sender,
+                outstanding: AtomicUsize::new(0),
+                busy: Notify::new(),
+                quiet: Notify::new(),
+            }),
+        };
+        (session.clone(), Driver { session, control })
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.inner.connection
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// What is known of the other side, now and whenever it changes.
+    pub(crate) fn condition(&self) -> watch::Receiver<Condition> {
+        self.inner.condition.subscribe()
+    }
+
+    pub(crate) fn takes_calls(&self) -> bool {
+        self.inner.condition.borrow().takes_calls()
+    }
+
+    /// Waits for the peer's hello, by which it lets us in. (With TLS 1.3 a client is done with the handshake before
+    /// the server has looked at its certificate.)
+    pub(crate) async fn ready(&self) -> Result<(), ConnectionError> {
+        let mut condition = self.condition();
+        let settled = condition.wait_for(|now| now.ready || now.closed.is_some()).await;
+        match settled.map(|now| now.closed.clone()) {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) => Err(error),
+            Err(_) => Err(ConnectionError::LocallyClosed),
+        }
+    }
+
+    /// Resolves once calls here get no answer: the peer is silent, or gone.
+    pub(crate) async fn unresponsive(&self) {
+        let mut condition = self.condition();
+        let _ = condition.wait_for(|now| now.silent || now.closed.is_some()).await;
+    }
+
+    /// Tells the peer to send nothing new. What it sends all the same is refused by the router.
+    pub(crate) fn go_away(&self) {
+        // A full queue means that the peer reads nothing: refusing its calls has to do.
+        let _ = self.inner.control.try_send(ControlFrame::GoAway);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Condition)) {
+        self.inner.condition.send_if_modified(|condition| {
+            let before = condition.clone();
+            change(condition);
+            *condition != before
+        });
+    }
+
+    /// Counts a call that waits for an answer.
+    fn waiting(&self) -> Waiting<'_> {
+        if self.inner.outstanding.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.inner.busy.notify_one();
+        }
+        Waiting(self)
+    }
+
+    /// Waits until no call of ours waits for an answer; for a peer that drains. Cancel-safe.
+    pub(crate) async fn quiet(&self) {
+        while self.outstanding() > 0 {
+            self.inner.quiet.notified().await;
+        }
+    }
+
+    fn outstanding(&self) -> usize {
+        self.inner.outstanding.load(Ordering::Relaxed)
+    }
+}
+
+/// A call that waits for an answer; counted until it is dropped.
+#[derive(Debug)]
+struct Waiting<'a>(&'a Session);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.0.inner.outstanding.fetch_sub(1, Ordering::Relaxed) == 1
+            && self.0.inner.condition.borrow().draining
+        {
+            self.0.inner.quiet.notify_one();
+        }
+    }
+}
+
+impl Driver {
+    /// Runs the session until the connection ends; says why it did.
+    ///
+    /// Dropping it cancels all handlers that the peer has started here.
+    pub(crate) async fn drive(mut self) -> ConnectionError {
+        let session = &self.session;
+        let error = tokio::select! {
+            error = inbound::accept(session) => error,
+            error = control::write(session, &mut self.control) => error,
+            error = control::read(session) => error,
+            error = silence::watch(session) => error,
+            error = session.connection().closed() => error,
+        };
+        // Several of these end at once; the connection knows the cause best.
+        let error = session.connection().close_reason().unwrap_or(error);
+        session.update(|condition| {
+            condition.closed.get_or_insert_with(|| error.clone());
+        });
+        error
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.session.update(|condition| {
+            condition.closed.get_or_insert(ConnectionError::LocallyClosed);
+        });
+    }
+}

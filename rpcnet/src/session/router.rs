@@ -1,0 +1,149 @@
+//! What a node serves: methods by id, and how many calls are at work.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use crate::{
+    Method, RegisterError, Service,
+    metrics::{MethodMetrics, Metrics},
+};
+
+/// The services of a node. Shared by all its sessions; services may be added while they run.
+#[derive(Debug, Default)]
+pub(crate) struct Router {
+    methods: ArcSwap<HashMap<u64, Entry>>,
+    metrics: Metrics,
+    draining: AtomicBool,
+    in_flight: AtomicUsize,
+    idle: Notify,
+}
+
+/// A method that is served here.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) service: Arc<dyn Service>,
+    pub(crate) index: usize,
+    pub(crate) method: &'static Method,
+    pub(crate) metrics: MethodMetrics,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.method)
+    }
+}
+
+impl Router {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Adds a service, whole or not at all.
+    pub(crate) fn register(&self, service: Arc<dyn Service>) -> Result<(), RegisterError> {
+        let descriptor = service.descriptor();
+        let mut result = Ok(());
+        self.methods.rcu(|methods| {
+            let mut methods = HashMap::clone(methods);
+            result = add(&mut methods, &service, &self.metrics);
+            methods
+        });
+        if result.is_ok() {
+            tracing::debug!(
+                service = descriptor.name,
+                methods = descriptor.methods.len(),
+                "service registered"
+            );
+        }
+        result
+    }
+
+    pub(crate) fn find(&self, id: u64) -> Option<Entry> {
+        self.methods.load().get(&id).cloned()
+    }
+
+    /// The names of all services, sorted.
+    pub(crate) fn services(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.methods.load().values().map(|entry| entry.method.service()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// From now on no call is taken.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Counts a call, unless none is taken any more.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlight> {
+        // Counted first, then looked: whoever drains and then sees zero can be sure that nobody gets in after.
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let guard = InFlight(self.clone());
+        if self.is_draining() { None } else { Some(guard) }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no call is at work. Cancel-safe.
+    pub(crate) async fn wait_idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+fn add(
+    methods: &mut HashMap<u64, Entry>,
+    service: &Arc<dyn Service>,
+    metrics: &Metrics,
+) -> Result<(), RegisterError> {
+    let descriptor = service.descriptor();
+    if methods.values().any(|entry| entry.method.service() == descriptor.name) {
+        return Err(RegisterError::Service(descriptor.name));
+    }
+    let before = methods.clone();
+    for (index, method) in descriptor.methods.iter().enumerate() {
+        let entry = Entry { service: service.clone(), index, method, metrics: metrics.method(method) };
+        if let Some(other) = methods.insert(method.id(), entry) {
+            *methods = before;
+            return Err(RegisterError::Collision(other.method.to_string(), method.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// A call at work; counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Router>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Who we are and whom we trust, both exchangeable while connections stand.
+//!
+//! A peer's certificate is checked for its chain, its validity and its extended key usage; then for its name: the
+//! URI SAN `spiffe://<cluster>/node/<name>` (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md>)
+//! must be of our own cluster, or, where a server's certificate has none, the address that was dialled must stand
+//! in its SAN. Sessions are never resumed: a resumed session would skip the check of a client's certificate.
+
+mod identity;
+mod verify;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::{
+    RootCertStore,
+    client::{ClientConfig, ResolvesClientCert, Resumption},
+    crypto::CryptoProvider,
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig, WebPkiClientVerifier},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+
+pub use self::identity::{PeerIdentity, SpiffeId};
+use self::verify::{ClientVerifier, ServerVerifier};
+use crate::ConfigError;
+
+/// The TLS provider of this build. Named everywhere, because with two compiled in rustls can't choose.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    #[cfg(feature = "aws-lc-rs")]
+    return Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+    return Arc::new(rustls::crypto::ring::default_provider());
+    #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+    compile_error!("rpcnet needs a TLS provider: enable the feature `ring` or `aws-lc-rs`");
+}
+
+/// Our certificate and the CAs that we trust. Shared by all that a node listens and dials with, so that one reload
+/// reaches all; each new handshake takes what is in force then.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    provider: Arc<CryptoProvider>,
+    own: ArcSwap<Own>,
+    trust: ArcSwap<Trust>,
+}
+
+/// Our own certificate; a client may be without.
+#[derive(Debug)]
+struct Own {
+    key: Option<Arc<CertifiedKey>>,
+    cluster: Option<String>,
+}
+
+/// The CAs that we trust, in the two forms that rustls wants.
+#[derive(Debug)]
+struct Trust {
+    roots: Arc<RootCertStore>,
+    /// `None` where no CA is trusted at all (rustls makes no verifier of nothing).
+    clients: Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>,
+}
+
+/// PEM text of a certificate and its key, parsed and checked.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnCertificate(Arc<CertifiedKey>);
+
+/// PEM text of CA certificates, parsed.
+#[derive(Debug, Clone)]
+pub(crate) struct CaCertificates(Arc<RootCertStore>);
+
+impl OwnCertificate {
+    pub(crate) fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, ConfigError> {
+        let chain = certificates(cert, "certificate")?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
+            rustls_pki_types::pem::Error::NoItemsFound => ConfigError::Empty { item: "private key" },
+            error => ConfigError::Pem { item: "private key", message: error.to_string() },
+        })?;
+        let key = provider()
+            .key_provider
+            .load_private_key(key)
+            .map_err(|source| ConfigError::Tls { item: "private key", source })?;
+        let key = CertifiedKey::new(chain, key);
+        key.keys_match()
+            .map_err(|source| ConfigError::Tls { item: "pair of certificate and private key", source })?;
+        Ok(Self(Arc::new(key)))
+    }
+
+    fn identity(&self) -> Result<PeerIdentity, ConfigError> {
+        let leaf = self.0.cert.first().ok_or(ConfigError::Empty { item: "certificate" })?;
+        PeerIdentity::from_der(leaf).map_err(ConfigError::Certificate)
+    }
+}
+
+impl CaCertificates {
+    /// Trusts nobody: for networks without TLS.
+    pub(crate) fn none() -> Self {
+        Self(Arc::new(RootCertStore::empty()))
+    }
+
+    pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, ConfigError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(pem, "CA certificate")? {
+            roots.add(certificate).map_err(|source| ConfigError::Tls { item: "CA certificate", source })?;
+        }
+        Ok(Self(Arc::new(roots)))
+    }
+}
+
+fn certificates(pem: &[u8], item: &'static str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| ConfigError::Pem { item, message: error.to_string() })?;
+    if certificates.is_empty() { Err(ConfigError::Empty { item }) } else { Ok(certificates) }
+}
+
+impl Tls {
+    pub(crate) fn new(own: Option<&OwnCertificate>, ca: &CaCertificates) -> Result<Arc<Self>, ConfigError> {
+        let provider = provider();
+        let own = match own {
+            Some(certificate) => Own::new(certificate)?,
+            None => Own { key: None, cluster: None },
+        };
+        let trust = Trust::new(ca, &provider)?;
+        Ok(Arc::new(Self { provider, own: ArcSwap::from_pointee(own), trust: ArcSwap::from_pointee(trust) }))
+    }
+
+    /// New handshakes show this certificate; connections that stand go on.
+    pub(crate) fn replace_own(&self, certificate: &OwnCertificate) -> Result<(), ConfigError> {
+        self.own.store(Arc::new(Own::new(certificate)?));
+        Ok(())
+    }
+
+    /// New handshakes are checked against these CAs; connections that stand go on.
+    pub(crate) fn replace_trust(&self, ca: &CaCertificates) -> Result<(), ConfigError> {
+        self.trust.store(Arc::new(Trust::new(ca, &self.provider)?));
+        Ok(())
+    }
+
+    /// Our own cluster, as our certificate names it.
+    pub(crate) fn cluster(&self) -> Option<String> {
+        self.own.load().cluster.clone()
+    }
+
+    /// The node name in our own certificate.
+    pub(crate) fn own_identity(&self) -> Option<PeerIdentity> {
+        let own = self.own.load();
+        let leaf = own.key.as_ref()?.cert.first()?;
+        PeerIdentity::from_der(leaf).ok()
+    }
+
+    pub(crate) fn server_config(self: &Arc<Self>, alpn: Vec<Vec<u8>>) -> Result<ServerConfig, ConfigError> {
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|source| ConfigError::Tls { item: "protocol version", source })?
+            .with_client_cert_verifier(Arc::new(ClientVerifier::new(self.clone())))
+            .with_cert_resolver(Arc::new(Resolver(self.clone())));
+        config.alpn_protocols = alpn;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(config)
+    }
+
+    pub(crate) fn client_config(self: &Arc<Self>, alpn: &[u8]) -> Result<ClientConfig, ConfigError> {
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|source| ConfigError::Tls { item: "protocol version", source })?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(ServerVerifier::new(self.clone())))
+            .with_client_cert_resolver(Arc::new(Resolver(self.clone())));
+        config.alpn_protocols = vec![alpn.to_vec()];
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
+}
+
+impl Own {
+    fn new(certificate: &OwnCertificate) -> Result<Self, ConfigError> {
+        let cluster = certificate.identity()?.spiffe_id().map(|id| id.cluster().to_owned());
+        Ok(Self { key: Some(certificate.0.clone()), cluster })
+    }
+}
+
+impl Trust {
+    fn new(ca: &CaCertificates, provider: &Arc<CryptoProvider>) -> Result<Self, ConfigError> {
+        if ca.0.is_empty() {
+            return Ok(Self { roots: ca.0.clone(), clients: None });
+        }
+        let clients = WebPkiClientVerifier::builder_with_provider(ca.0.clone(), provider.clone())
+            .build()
+            .map_err(|error| ConfigError::Certificate(error.to_string()))?;
+        Ok(Self { roots: ca.0.clone(), clients: Some(clients) })
+    }
+}
+
+/// Shows the certificate that is in force at the time of the handshake.
+#[derive(Debug)]
+struct Resolver(Arc<Tls>);
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.own.load().key.clone()
+    }
+}
+
+impl ResolvesClientCert for Resolver {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.own.load().key.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.own.load().key.is_some()
+    }
+}

@@ -1,0 +1,51 @@
+//! What a transport must be able to do.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+
+use super::{ConnectionError, DatagramError, ReadError, WriteError};
+
+/// A connection. All methods that wait are cancel-safe.
+pub(super) trait Connection: Clone + Send + Sync + 'static {
+    type Send: SendStream;
+    type Recv: RecvStream;
+
+    /// Waits while the peer allows no more streams.
+    fn open_bi(&self) -> impl Future<Output = Result<(Self::Send, Self::Recv), ConnectionError>> + Send;
+    fn accept_bi(&self) -> impl Future<Output = Result<(Self::Send, Self::Recv), ConnectionError>> + Send;
+    fn open_uni(&self) -> impl Future<Output = Result<Self::Send, ConnectionError>> + Send;
+    fn accept_uni(&self) -> impl Future<Output = Result<Self::Recv, ConnectionError>> + Send;
+    /// May drop the datagram, or an older one, without saying so.
+    fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError>;
+    fn read_datagram(&self) -> impl Future<Output = Result<Bytes, ConnectionError>> + Send;
+    fn max_datagram_size(&self) -> Option<usize>;
+    /// At once: what has not been sent is lost.
+    fn close(&self, code: u32, reason: &str);
+    fn closed(&self) -> impl Future<Output = ConnectionError> + Send;
+    fn close_reason(&self) -> Option<ConnectionError>;
+    fn remote_addr(&self) -> SocketAddr;
+    fn rtt(&self) -> Duration;
+    /// Packets that have arrived, of whatever kind: it grows while the peer's process runs and is talked to.
+    fn received_packets(&self) -> u64;
+}
+
+/// The half of a stream that is written.
+pub(super) trait SendStream: Send + Sync + 'static {
+    /// Writes all chunks, waiting while the peer does not read. Not cancel-safe: a part may have been written.
+    fn write_chunks(&mut self, chunks: &mut [Bytes]) -> impl Future<Output = Result<(), WriteError>> + Send;
+    /// Says that the stream ends here, whole.
+    fn finish(&mut self);
+    /// Gives the stream up.
+    fn reset(&mut self, code: u32);
+    /// Waits until the peer wants no more (its code), or has everything and the stream was finished (`None`).
+    fn stopped(&mut self) -> impl Future<Output = Result<Option<u32>, ConnectionError>> + Send;
+}
+
+/// The half of a stream that is read.
+pub(super) trait RecvStream: Send + Sync + 'static {
+    /// The next bytes, at most `max`; `None` at the end. Cancel-safe.
+    fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Option<Bytes>, ReadError>> + Send;
+    /// Wants no more.
+    fn stop(&mut self, code: u32);
+}

@@ -1,0 +1,154 @@
+//! What listens and dials: one socket for both.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{Connection, ConnectionError, memory, quic};
+use crate::{ConfigError, tls::Tls};
+
+/// Settings of a connection that this side dials. (An accepted one's protocol is not known early enough.)
+#[derive(Debug, Clone, Copy)]
+pub struct DialOptions {
+    initial_rtt: Duration,
+    keep_alive: Option<Duration>,
+    idle_timeout: Duration,
+}
+
+impl Default for DialOptions {
+    /// An initial RTT of 100 ms, a keep-alive every 10 s, an idle timeout of 30 s.
+    fn default() -> Self {
+        Self {
+            initial_rtt: Duration::from_millis(100),
+            keep_alive: Some(Duration::from_secs(10)),
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl DialOptions {
+    /// The round-trip time to assume before one was measured: the first loss shows after about three of it.
+    #[must_use]
+    pub fn with_initial_rtt(mut self, rtt: Duration) -> Self {
+        self.initial_rtt = rtt;
+        self
+    }
+
+    /// How often something is sent on an idle connection, so that it stays; `None` for never.
+    #[must_use]
+    pub fn with_keep_alive(mut self, every: Option<Duration>) -> Self {
+        self.keep_alive = every;
+        self
+    }
+
+    /// After how long without a packet from the peer the connection is given up.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, after: Duration) -> Self {
+        self.idle_timeout = after;
+        self
+    }
+
+    pub(super) fn initial_rtt(&self) -> Duration {
+        self.initial_rtt
+    }
+
+    pub(super) fn keep_alive(&self) -> Option<Duration> {
+        self.keep_alive
+    }
+
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+}
+
+/// A socket, or a place in a network within this process.
+#[derive(Debug, Clone)]
+pub(crate) enum Endpoint {
+    Quic(quic::Endpoint),
+    Memory(memory::Endpoint),
+}
+
+/// A peer that dialled, before the handshake.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Quic(Box<quic::Incoming>),
+    Memory(Connection),
+}
+
+impl Endpoint {
+    /// Binds a UDP socket. It dials at once; it listens once [`listen`](Self::listen) says for what.
+    pub(crate) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
+        quic::Endpoint::bind(addr, tls).map(Self::Quic)
+    }
+
+    /// Takes connections for these protocols from now on, in place of those before.
+    pub(crate) fn listen(&self, protocols: Vec<Vec<u8>>) -> Result<(), ConfigError> {
+        match self {
+            Self::Quic(endpoint) => endpoint.listen(protocols),
+            Self::Memory(endpoint) => {
+                endpoint.listen(protocols);
+                Ok(())
+            }
+        }
+    }
+
+    /// Cancel-safe: a handshake that is dropped is given up.
+    pub(crate) async fn dial(
+        &self,
+        addr: SocketAddr,
+        name: &str,
+        protocol: &[u8],
+        options: &DialOptions,
+    ) -> Result<Connection, ConnectionError> {
+        match self {
+            Self::Quic(endpoint) => endpoint.dial(addr, name, protocol, options).await,
+            Self::Memory(endpoint) => endpoint.dial(addr, protocol).await,
+        }
+    }
+
+    /// The next peer that dials; `None` once the endpoint is closed. Cancel-safe.
+    pub(crate) async fn accept(&self) -> Option<Incoming> {
+        match self {
+            Self::Quic(endpoint) => {
+                endpoint.accept().await.map(|incoming| Incoming::Quic(Box::new(incoming)))
+            }
+            Self::Memory(endpoint) => endpoint.accept().await.map(Incoming::Memory),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        match self {
+            Self::Quic(endpoint) => endpoint.local_addr(),
+            Self::Memory(endpoint) => endpoint.local_addr(),
+        }
+    }
+
+    /// Closes all connections at once.
+    pub(crate) fn close(&self, code: u32, reason: &str) {
+        match self {
+            Self::Quic(endpoint) => endpoint.close(code, reason),
+            Self::Memory(endpoint) => endpoint.close(code, reason),
+        }
+    }
+
+    /// Waits until peers have been told of the closing.
+    pub(crate) async fn wait_idle(&self) {
+        if let Self::Quic(endpoint) = self {
+            endpoint.wait_idle().await;
+        }
+    }
+}
+
+impl Incoming {
+    pub(crate) fn remote_addr(&self) -> SocketAddr {
+        match self {
+            Self::Quic(incoming) => incoming.remote_addr(),
+            Self::Memory(connection) => connection.remote_addr(),
+        }
+    }
+
+    pub(crate) async fn handshake(self) -> Result<Connection, ConnectionError> {
+        match self {
+            Self::Quic(incoming) => incoming.handshake().await,
+            Self::Memory(connection) => Ok(connection),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Connections with streams and datagrams, over QUIC or within this process.
+//!
+//! The two backends implement the same three traits; everything above sees [`Connection`], [`SendStream`] and
+//! [`RecvStream`], which dispatch to one of them without boxing a future. Protocols beside calls (see
+//! [`ProtocolHandler`](crate::ProtocolHandler)) are written against these types too.
+
+mod backend;
+mod connection;
+mod endpoint;
+mod error;
+mod memory;
+mod quic;
+mod stream;
+
+pub(crate) use self::endpoint::{Endpoint, Incoming};
+pub use self::{
+    connection::{Connection, ConnectionStats, Side},
+    endpoint::DialOptions,
+    error::{ConnectionError, DatagramError, ReadError, WriteError},
+    memory::MemoryNetwork,
+    stream::{RecvStream, SendStream},
+};

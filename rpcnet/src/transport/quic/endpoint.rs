@@ -1,0 +1,156 @@
+//! A UDP socket that listens and dials.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Once},
+};
+
+use quinn::{
+    EndpointConfig, IdleTimeout, TransportConfig, VarInt,
+    crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
+};
+use rustls_pki_types::CertificateDer;
+use socket2::{Domain, Protocol, Socket, Type};
+use tracing::warn;
+
+use super::super::{ConnectionError, DialOptions, Side, connection};
+use crate::{ConfigError, PeerIdentity, tls::Tls};
+
+/// What we ask the kernel for, each way: with its default (208 KiB on Linux) bulk transfers lose packets.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// Calls that a peer may have open at a time on one connection. Each costs memory even unused.
+const BIDI_STREAMS: u32 = 256;
+/// Control stream, and bulk gossip.
+const UNI_STREAMS: u32 = 16;
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+const DATAGRAM_BUFFER: usize = 1 << 20;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    inner: quinn::Endpoint,
+    local_addr: SocketAddr,
+    tls: Arc<Tls>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Incoming(quinn::Incoming);
+
+impl Endpoint {
+    pub(in crate::transport) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
+        let runtime = quinn::default_runtime()
+            .ok_or_else(|| io::Error::other("no tokio runtime: servers and channels are made inside one"))?;
+        let inner = quinn::Endpoint::new(EndpointConfig::default(), None, socket(addr)?, runtime)?;
+        let local_addr = inner.local_addr()?;
+        Ok(Self { inner, local_addr, tls })
+    }
+
+    pub(in crate::transport) fn listen(&self, protocols: Vec<Vec<u8>>) -> Result<(), ConfigError> {
+        let crypto = QuicServerConfig::try_from(self.tls.server_config(protocols)?).map_err(|error| {
+            ConfigError::Tls { item: "cipher suites", source: rustls::Error::General(error.to_string()) }
+        })?;
+        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        config.transport_config(Arc::new(transport(&DialOptions::default().with_keep_alive(None))));
+        self.inner.set_server_config(Some(config));
+        Ok(())
+    }
+
+    pub(in crate::transport) async fn dial(
+        &self,
+        addr: SocketAddr,
+        name: &str,
+        protocol: &[u8],
+        options: &DialOptions,
+    ) -> Result<connection::Connection, ConnectionError> {
+        let failed = |error: &dyn std::error::Error| ConnectionError::Transport(error.to_string());
+        let crypto = self.tls.client_config(protocol).map_err(|error| failed(&error))?;
+        let crypto = QuicClientConfig::try_from(crypto).map_err(|error| failed(&error))?;
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        config.transport_config(Arc::new(transport(options)));
+        let connecting = self.inner.connect_with(config, addr, name).map_err(|error| failed(&error))?;
+        wrap(connecting.await?, Side::Client)
+    }
+
+    pub(in crate::transport) async fn accept(&self) -> Option<Incoming> {
+        self.inner.accept().await.map(Incoming)
+    }
+
+    pub(in crate::transport) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    pub(in crate::transport) fn close(&self, code: u32, reason: &str) {
+        self.inner.close(VarInt::from_u32(code), reason.as_bytes());
+    }
+
+    pub(in crate::transport) async fn wait_idle(&self) {
+        self.inner.wait_idle().await;
+    }
+}
+
+impl Incoming {
+    pub(in crate::transport) fn remote_addr(&self) -> SocketAddr {
+        self.0.remote_address()
+    }
+
+    pub(in crate::transport) async fn handshake(self) -> Result<connection::Connection, ConnectionError> {
+        wrap(self.0.accept()?.await?, Side::Server)
+    }
+}
+
+fn wrap(inner: quinn::Connection, side: Side) -> Result<connection::Connection, ConnectionError> {
+    let protocol = inner
+        .handshake_data()
+        .and_then(|data| data.downcast::<HandshakeData>().ok())
+        .and_then(|data| data.protocol)
+        .unwrap_or_default();
+    let chain =
+        inner.peer_identity().and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let leaf = chain.as_ref().and_then(|chain| chain.first());
+    // Both verifiers demand a certificate and have parsed it; this is for the day on which one does not.
+    let peer = match leaf {
+        Some(leaf) => {
+            PeerIdentity::from_der(leaf).map_err(|message| ConnectionError::Certificate { message })?
+        }
+        None => return Err(ConnectionError::Certificate { message: "the peer showed none".into() }),
+    };
+    Ok(connection::Connection::quic(super::Connection::new(inner), peer, protocol, side))
+}
+
+fn transport(options: &DialOptions) -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(BIDI_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(u64::from(CONNECTION_WINDOW))
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
+        .datagram_send_buffer_size(DATAGRAM_BUFFER)
+        .initial_rtt(options.initial_rtt())
+        .keep_alive_interval(options.keep_alive())
+        .max_idle_timeout(IdleTimeout::try_from(options.idle_timeout()).ok());
+    config
+}
+
+fn socket(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    static WARNED: Once = Once::new();
+
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    // The kernel grants less without saying so: what it granted has to be asked for.
+    socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER)?;
+    let granted = socket.recv_buffer_size()?.min(socket.send_buffer_size()?);
+    if granted < SOCKET_BUFFER {
+        WARNED.call_once(|| {
+            warn!(
+                granted,
+                wanted = SOCKET_BUFFER,
+                "small socket buffers slow large messages down: raise net.core.rmem_max and net.core.wmem_max"
+            );
+        });
+    }
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
