@@ -25,7 +25,7 @@ const fn config<const LIMIT: usize>() -> Config<LIMIT> {
 /// A value could not be encoded or decoded.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct CodecError(Cow<'static, str>);
+pub struct CodecError(Cow<'static, str>);
 
 /// Encodes a value behind what `buffer` holds.
 pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, buffer: &mut BytesMut) -> Result<(), CodecError> {
@@ -36,14 +36,14 @@ pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, buffer: &mut BytesMu
 }
 
 /// Encodes a value.
-pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CodecError> {
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, CodecError> {
     let mut buffer = BytesMut::with_capacity(128);
     encode_into(value, &mut buffer)?;
     Ok(buffer.freeze())
 }
 
 /// Decodes a value from a whole frame; bytes left over are an error.
-pub(crate) fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, CodecError> {
+pub fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, CodecError> {
     let decoded = match frame.len() {
         0..=SMALL => bincode::serde::decode_from_slice(frame, config::<{ 16 * SMALL }>()),
         length if length <= MEDIUM => bincode::serde::decode_from_slice(frame, config::<{ 16 * MEDIUM }>()),

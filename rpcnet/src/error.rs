@@ -123,6 +123,16 @@ pub enum ConnectError {
         /// What happened.
         source: ConnectionError,
     },
+    /// None of several addresses answered within the time allowed.
+    #[error("none of {addresses} answered within {after:?}: {failure}")]
+    NoAnswer {
+        /// Whom we asked.
+        addresses: String,
+        /// How long we waited.
+        after: std::time::Duration,
+        /// What the last of them came to.
+        failure: String,
+    },
     /// Nothing came back within the time allowed.
     #[error("{address} did not answer within {after:?}")]
     TimedOut {

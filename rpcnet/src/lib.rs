@@ -74,8 +74,8 @@ mod tls;
 pub mod transport;
 
 pub use client::{
-    BalancedChannel, BalancedConfig, Call, Caller, Channel, ChannelBuilder, EndpointStats, PeerCaller,
-    ReplyStream,
+    BalancedChannel, BalancedConfig, Call, Caller, Channel, ChannelBuilder, Connector, EndpointStats,
+    PeerCaller, ReplyStream,
 };
 pub use config::Limits;
 pub use context::Context;
@@ -101,6 +101,7 @@ pub type Result<T, E = Status> = std::result::Result<T, E>;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::{Call, Request, start_call};
+    pub use crate::codec::{CodecError, decode, encode};
     pub use crate::service::{
         Handled, HandlerError, HandlerFuture, Inbound, Outcome, Reply, ReplyItems, handle,
     };

@@ -76,10 +76,15 @@ type Driving = Pin<Box<dyn Future<Output = ConnectionError> + Send>>;
 
 impl Dialer {
     /// Dials a raw connection of any protocol: the first address of the name that answers.
-    pub(crate) async fn dial(&self, target: &Target, protocol: &[u8]) -> Result<Connection, ConnectError> {
+    pub(crate) async fn dial(
+        &self,
+        target: &Target,
+        protocol: &[u8],
+        options: &DialOptions,
+    ) -> Result<Connection, ConnectError> {
         let mut last = None;
         for address in target.resolve().await? {
-            let dialled = self.endpoint.dial(address, target.host(), protocol, &self.options);
+            let dialled = self.endpoint.dial(address, target.host(), protocol, options);
             match timeout(self.connect_timeout, dialled).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(source)) => last = Some(ConnectError::Handshake { address, source }),
@@ -91,7 +96,7 @@ impl Dialer {
 
     /// Dials a session and waits until the peer has let us in. Cancel-safe.
     pub(crate) async fn connect(&self, target: &Target) -> Result<(Session, Driving), ConnectError> {
-        let connection = self.dial(target, proto::ALPN).await?;
+        let connection = self.dial(target, proto::ALPN, &self.options).await?;
         let address = connection.remote_addr();
         let (session, driver) = Session::new(connection, self.router.clone(), self.limits);
         let mut driving: Driving = Box::pin(driver.drive());

@@ -155,7 +155,14 @@ impl BalancedChannel {
         endpoints: watch::Receiver<EndpointSet>,
         config: BalancedConfig,
     ) -> Result<Self, ConnectError> {
-        let dialer = builder.dialer(false)?;
+        Ok(Self::start(builder.dialer(false)?, endpoints, config))
+    }
+
+    pub(super) fn start(
+        dialer: Arc<Dialer>,
+        endpoints: watch::Receiver<EndpointSet>,
+        config: BalancedConfig,
+    ) -> Self {
         let rng = SmallRng::from_rng(&mut rand::rng());
         let shared = Arc::new(Shared {
             dialer,
@@ -167,7 +174,7 @@ impl BalancedChannel {
             retries: AtomicU64::new(0),
         });
         let task = tokio::spawn(follow(shared.clone(), endpoints)).abort_handle();
-        Ok(Self { inner: Arc::new(Inner { shared, task }) })
+        Self { inner: Arc::new(Inner { shared, task }) }
     }
 
     /// How it stands with each endpoint.

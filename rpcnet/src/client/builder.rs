@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::Channel;
+use super::{Channel, Connector};
 use crate::{
     Backoff, ConfigError, ConnectError, Limits, RegisterError, Service,
-    pool::{Dialer, Remote, Target},
+    pool::{Dialer, Target},
     session::Router,
     tls::{CaCertificates, OwnCertificate, Tls},
     transport::{DialOptions, Endpoint, MemoryNetwork},
@@ -122,9 +122,7 @@ impl ChannelBuilder {
     pub async fn connect(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
         let v6 = target.resolve().await?.iter().all(SocketAddr::is_ipv6);
-        let dialer = self.dialer(v6)?;
-        let remote = Remote::connect(dialer.clone(), target).await?;
-        Ok(Channel::new(dialer, remote))
+        Connector::new(self.dialer(v6)?).connect(address).await
     }
 
     /// A channel that starts to dial and gives no error where that fails: its calls do.
@@ -135,9 +133,16 @@ impl ChannelBuilder {
     pub fn connect_lazy(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
         let v6 = target.host().parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
-        let dialer = self.dialer(v6)?;
-        let remote = Remote::start(dialer.clone(), target);
-        Ok(Channel::new(dialer, remote))
+        Connector::new(self.dialer(v6)?).connect_lazy(address)
+    }
+
+    /// Opens the socket, for several channels that share it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] where the configuration is not complete or no socket can be opened.
+    pub fn build(self) -> Result<Connector, ConnectError> {
+        Ok(Connector::new(self.dialer(false)?))
     }
 
     pub(crate) fn dialer(self, v6: bool) -> Result<Arc<Dialer>, ConnectError> {

@@ -39,8 +39,16 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(method: &'static Method, body: Bytes) -> Self {
+    /// A call of this method with encoded arguments.
+    pub fn new(method: &'static Method, body: Bytes) -> Self {
         Self { method, body, timeout: None, metadata: Metadata::default() }
+    }
+
+    /// With a deadline of its own.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
     }
 
     /// The method to call.

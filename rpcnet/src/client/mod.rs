@@ -4,6 +4,7 @@ mod balanced;
 mod builder;
 mod call;
 mod channel;
+mod connector;
 mod items;
 mod member;
 
@@ -12,5 +13,6 @@ pub use self::{
     builder::ChannelBuilder,
     call::{Call, Caller, Request, start_call},
     channel::{Channel, PeerCaller},
+    connector::Connector,
     items::ReplyStream,
 };

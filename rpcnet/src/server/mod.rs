@@ -20,10 +20,10 @@ pub use self::{
     shutdown::shutdown_signal,
 };
 use crate::{
-    Backoff, ConnectError, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness,
-    RegisterError, ServerError, Service,
+    Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,
+    ServerError, Service,
     health::ServerHealth,
-    pool::{Dialer, Target},
+    pool::Dialer,
     proto,
     session::{Router, Session},
     tls::{CaCertificates, OwnCertificate, Tls},
@@ -201,29 +201,10 @@ impl Server {
         Ok(())
     }
 
-    /// Dials `host:port` from the server's own port, with its certificate, for a protocol beside calls.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError`]. Cancel-safe.
-    pub async fn dial(
-        &self,
-        address: &str,
-        alpn: &[u8],
-        options: &DialOptions,
-    ) -> Result<Connection, ConnectError> {
-        let target = Target::parse(address)?;
-        let dialer = &self.inner.dialer;
-        let mut last = None;
-        for address in target.resolve().await? {
-            let dialled = dialer.endpoint.dial(address, target.host(), alpn, options);
-            match tokio::time::timeout(dialer.connect_timeout, dialled).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(source)) => last = Some(ConnectError::Handshake { address, source }),
-                Err(_) => last = Some(ConnectError::TimedOut { address, after: dialer.connect_timeout }),
-            }
-        }
-        Err(last.unwrap_or_else(|| ConnectError::Address(address.to_owned())))
+    /// What dials from the server's own port, with its certificate: for channels to other servers and for
+    /// protocols beside calls. It does not keep the server.
+    pub fn connector(&self) -> Connector {
+        Connector::new(self.inner.dialer.clone())
     }
 
     /// Answers calls until the server is shut down.

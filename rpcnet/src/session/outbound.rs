@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Session, Waiting,
+    Session,
     frame::{FrameError, FrameReader},
 };
 use crate::{
@@ -139,7 +139,7 @@ impl Session {
     }
 }
 
-/// A reply that comes item by item.
+/// A reply that comes item by item. It is not watched for silence as a call is: items may be rare.
 #[derive(Debug)]
 pub(crate) struct Items {
     session: Session,
@@ -152,8 +152,6 @@ pub(crate) struct Items {
 impl Items {
     /// The next item; `None` at the clean end. Not cancel-safe within an item.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
-        // A waiting stream is watched for silence as a waiting call is.
-        let _waiting: Waiting<'_> = self.session.waiting();
         match self.session.read_frame(&mut self.reader, self.method).await? {
             (ReplyKind::Item, body) => Ok(Some(body)),
             (ReplyKind::Value, _) => Ok(None),

@@ -1,0 +1,140 @@
+//! A node that tells clients where the workers are.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use rpcnet::{
+    __private::{Handled, HandlerFuture, Inbound, encode},
+    Server, Service, ServiceDescriptor, Status,
+    balance::Policy,
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    Cluster, WorkerRegistry,
+    registry::ROLE,
+    routes::{self, RoutePolicy, RouteTable, Update},
+    swim::Member,
+};
+
+/// How often a client hears from its director at the least.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Updates on their way to one client. The newest table waits behind them, older ones are skipped.
+const QUEUE: usize = 1;
+
+/// A node that keeps track of the workers and tells clients where they are, as it changes.
+///
+/// All directors are alike: clients may use any, and go on with another where one is lost. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Director {
+    registry: WorkerRegistry,
+    policy: Arc<Mutex<RoutePolicy>>,
+}
+
+impl Director {
+    /// Makes this node a director: tags it `role=director` (unless it has a role) and registers the service that
+    /// clients' [`ClusterChannel`](crate::ClusterChannel)s ask.
+    ///
+    /// # Panics
+    ///
+    /// When the server is a director already.
+    pub fn new(server: &Server, cluster: &Cluster) -> Self {
+        let policy = Arc::new(Mutex::new(RoutePolicy::default()));
+        let directory = Directory { view: cluster.view(), policy: policy.clone() };
+        server.register(directory).expect("a server is made a director once");
+        if !cluster.view().borrow().first().is_some_and(|own| own.tags().contains_key(ROLE)) {
+            cluster.set_tag(ROLE, "director");
+        }
+        Self { registry: WorkerRegistry::new(cluster), policy }
+    }
+
+    /// The policy for clients that choose none themselves. Peak EWMA by default.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy.into();
+        self
+    }
+
+    /// The workers that it knows.
+    pub fn registry(&self) -> &WorkerRegistry {
+        &self.registry
+    }
+}
+
+/// The service `rpcnet.Directory`.
+struct Directory {
+    view: watch::Receiver<Arc<[Member]>>,
+    policy: Arc<Mutex<RoutePolicy>>,
+}
+
+impl Service for Directory {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        &routes::DESCRIPTOR
+    }
+
+    fn call(&self, _method: usize, _inbound: Inbound) -> HandlerFuture {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let view = self.view.clone();
+        let policy = *self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        tokio::spawn(tell(view, policy, sender));
+        Box::pin(std::future::ready(Handled::Items(Box::pin(Updates(receiver)))))
+    }
+}
+
+/// Sends updates until the client is gone, or the node is.
+async fn tell(
+    mut view: watch::Receiver<Arc<[Member]>>,
+    policy: RoutePolicy,
+    updates: mpsc::Sender<Result<Bytes, Status>>,
+) {
+    let mut told = None;
+    loop {
+        let table = RouteTable::new(policy, view.borrow_and_update().iter());
+        // The membership changes more often than what concerns clients.
+        let update = if told.as_ref() == Some(&table) {
+            Update::Alive
+        } else {
+            told = Some(table.clone());
+            Update::Table(table)
+        };
+        let item = encode(&update).map_err(|error| Status::internal(error.to_string()));
+        if updates.send(item).await.is_err() {
+            return;
+        }
+        let changed = async {
+            loop {
+                if view.changed().await.is_err() {
+                    return false;
+                }
+                let table = RouteTable::new(policy, view.borrow_and_update().iter());
+                if told.as_ref() != Some(&table) {
+                    return true;
+                }
+            }
+        };
+        tokio::select! {
+            changed = tokio::time::timeout(HEARTBEAT, changed) => {
+                if matches!(changed, Ok(false)) {
+                    return;
+                }
+            }
+            () = updates.closed() => return,
+        }
+    }
+}
+
+struct Updates(mpsc::Receiver<Result<Bytes, Status>>);
+
+impl Stream for Updates {
+    type Item = Result<Bytes, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx)
+    }
+}

@@ -1,0 +1,117 @@
+//! What two nodes tell each other before they gossip.
+//!
+//! Each side opens a stream and writes two frames, each behind its length (16 bits): *at what address I see you*,
+//! which needs no identity, and from which a node bound to 0.0.0.0 learns its own; and then *who I am*. All later
+//! streams on the connection are one packet each.
+
+use std::net::SocketAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rpcnet::{
+    __private::{CodecError, decode, encode},
+    transport::{Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::swim::Identity;
+
+/// A frame may take this many bytes.
+const MAX_FRAME: usize = 1024;
+/// The versions of the gossip protocol that this node speaks.
+const PROTOCOLS: (u8, u8) = (1, 1);
+
+/// The first frame.
+#[derive(Debug, Serialize, Deserialize)]
+struct Observed {
+    you: SocketAddr,
+}
+
+/// The second frame.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Hello {
+    /// The lowest and the highest version spoken.
+    protocols: (u8, u8),
+    cluster: String,
+    identity: Identity,
+}
+
+/// Why two nodes do not gossip.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HelloError {
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error("the hello could not be read")]
+    Read(#[from] ReadError),
+    #[error("the hello could not be written")]
+    Write(#[from] WriteError),
+    #[error("the hello can't be decoded: {0}")]
+    Codec(#[from] CodecError),
+    #[error("a frame of {0} bytes is too long")]
+    TooLong(usize),
+    #[error("the peer is of cluster {theirs:?}, we are of {ours:?}")]
+    Cluster { theirs: String, ours: String },
+    #[error("the peer speaks gossip {}..={}, we speak {}..={}", theirs.0, theirs.1, PROTOCOLS.0, PROTOCOLS.1)]
+    Protocol { theirs: (u8, u8) },
+    #[error("this node is going away")]
+    Closing,
+}
+
+/// The two halves of a hello under way.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    send: SendStream,
+    recv: RecvStream,
+}
+
+impl Exchange {
+    /// Tells the peer at what address it is seen, and learns at what address it sees us.
+    pub(super) async fn begin(connection: &Connection) -> Result<(Self, SocketAddr), HelloError> {
+        let mut send = connection.open_uni().await?;
+        write(&mut send, &Observed { you: connection.remote_addr() }).await?;
+        let mut recv = connection.accept_uni().await?;
+        let observed: Observed = read(&mut recv).await?;
+        Ok((Self { send, recv }, observed.you))
+    }
+
+    /// Tells the peer who we are, and learns who it is.
+    pub(super) async fn finish(mut self, cluster: &str, own: Identity) -> Result<Identity, HelloError> {
+        let hello = Hello { protocols: PROTOCOLS, cluster: cluster.to_owned(), identity: own };
+        write(&mut self.send, &hello).await?;
+        self.send.finish();
+        let theirs: Hello = read(&mut self.recv).await?;
+        if theirs.cluster != cluster {
+            return Err(HelloError::Cluster { theirs: theirs.cluster, ours: cluster.to_owned() });
+        }
+        if theirs.protocols.0 > PROTOCOLS.1 || theirs.protocols.1 < PROTOCOLS.0 {
+            return Err(HelloError::Protocol { theirs: theirs.protocols });
+        }
+        Ok(theirs.identity)
+    }
+}
+
+async fn write(stream: &mut SendStream, frame: &impl Serialize) -> Result<(), HelloError> {
+    let body = encode(frame)?;
+    let length = u16::try_from(body.len()).map_err(|_| HelloError::TooLong(body.len()))?;
+    let mut buffer = BytesMut::with_capacity(2 + body.len());
+    buffer.put_u16(length);
+    buffer.put_slice(&body);
+    Ok(stream.write(buffer.freeze()).await?)
+}
+
+async fn read<T: DeserializeOwned>(stream: &mut RecvStream) -> Result<T, HelloError> {
+    let head = read_exact(stream, 2).await?;
+    let length = usize::from(u16::from_be_bytes([head[0], head[1]]));
+    if length > MAX_FRAME {
+        return Err(HelloError::TooLong(length));
+    }
+    Ok(decode(&read_exact(stream, length).await?)?)
+}
+
+async fn read_exact(stream: &mut RecvStream, length: usize) -> Result<Bytes, HelloError> {
+    let mut buffer = BytesMut::with_capacity(length);
+    while buffer.len() < length {
+        let chunk = stream.read_chunk(length - buffer.len()).await?.ok_or(ReadError::TooShort)?;
+        buffer.extend_from_slice(&chunk);
+    }
+    Ok(buffer.freeze())
+}

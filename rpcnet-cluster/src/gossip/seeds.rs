@@ -1,0 +1,96 @@
+//! Joining: seeds are asked until the node is in the cluster, and again whenever it is alone.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rand::{SeedableRng, rngs::StdRng};
+use rpcnet::Backoff;
+use tokio::task::JoinSet;
+use tracing::{debug, info};
+
+use super::{driver::Gossip, links::LinkError};
+
+/// Pauses between rounds while the node is alone.
+const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often seeds that are not known as members are asked while the node is not alone: a cluster that was split,
+/// and has forgotten its other part, comes together again through them.
+const CHECK: Duration = Duration::from_secs(30);
+
+/// Asks seeds for as long as the node lives.
+pub(super) async fn join(gossip: Arc<Gossip>) {
+    tokio::select! {
+        () = ask_for_ever(&gossip) => {}
+        () = gossip.closed.cancelled() => {}
+    }
+}
+
+async fn ask_for_ever(gossip: &Arc<Gossip>) {
+    let mut rng = StdRng::from_rng(&mut rand::rng());
+    let mut backoff = Backoff::new(ALONE.0, ALONE.1);
+    let mut seeds = gossip.seeds.clone();
+    // Links that were made for joining; they end with this future, or with their connection.
+    let mut links = JoinSet::new();
+    while !seeds.is_empty() {
+        let mut asking = JoinSet::new();
+        for seed in &seeds {
+            let (gossip, seed) = (gossip.clone(), seed.clone());
+            asking.spawn(async move {
+                let dialled = if is_member(&gossip, &seed).await { None } else { Some(gossip.dial(&seed).await) };
+                (seed, dialled)
+            });
+        }
+        while let Some(asked) = asking.join_next().await {
+            match asked {
+                Ok((_, Some(Ok((identity, connection))))) => {
+                    let linked = gossip.clone();
+                    links.spawn(async move { linked.run(identity, connection).await });
+                    gossip.act(|node, now| node.announce(now, identity));
+                }
+                Ok((seed, Some(Err(LinkError::Ourselves)))) => seeds.retain(|other| *other != seed),
+                Ok((seed, Some(Err(error)))) => debug!(%seed, %error, "seed does not answer"),
+                Ok((_, None)) | Err(_) => {}
+            }
+        }
+        while links.try_join_next().is_some() {}
+        wait(gossip, &mut backoff, &mut rng).await;
+    }
+}
+
+/// Whether the seed is an active member already.
+async fn is_member(gossip: &Arc<Gossip>, seed: &str) -> bool {
+    let Ok(addrs) = tokio::net::lookup_host(seed).await else { return false };
+    let view = gossip.view().borrow().clone();
+    let active = |addr: SocketAddr| {
+        view.iter().skip(1).any(|member| member.state().is_active() && member.identity().addr() == addr)
+    };
+    addrs.into_iter().any(active)
+}
+
+/// Waits until it is time to ask again: soon while the node is alone, rarely otherwise.
+async fn wait(gossip: &Arc<Gossip>, backoff: &mut Backoff, rng: &mut StdRng) {
+    // The answer to an announce takes a round trip.
+    let mut view = gossip.view();
+    let alone = || gossip.is_isolated();
+    let pause = backoff.next(rng);
+    let joined = async {
+        while alone() {
+            if view.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(pause, joined).await.is_err() {
+        return;
+    }
+    if gossip.is_addressed() {
+        info!(identity = %gossip.identity(), "in the cluster");
+    }
+    backoff.reset();
+    let lonely = async {
+        while !alone() {
+            if view.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(CHECK, lonely).await;
+}

@@ -1,0 +1,45 @@
+//! Clusters of rpcnet servers: who is in them, and where a call should go.
+//!
+//! A server becomes a node with [`ClusterExt::enable_cluster`]. Nodes find each other through seeds and track each
+//! other by gossip ([`swim`]) on the server's own port. *Workers* are nodes with the tag `role=worker`; a
+//! [`Director`] tells clients where they are, and a [`ClusterChannel`] spreads calls over them.
+//!
+//! ```no_run
+//! use rpcnet::{Server, ServerConfig};
+//! use rpcnet_cluster::{ClusterConfig, ClusterExt, Director, WorkerRegistry};
+//!
+//! # async fn example(server: Server) -> Result<(), Box<dyn std::error::Error>> {
+//! let cluster = server
+//!     .enable_cluster(ClusterConfig::default().with_seeds(["director-1:8080", "director-2:8080"]))
+//!     .await?;
+//! let director = Director::new(&server, &cluster);
+//! let registry = WorkerRegistry::new(&cluster);
+//! println!("{} workers", registry.healthy_count().await);
+//! server.run_until(rpcnet::shutdown_signal()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod channel;
+mod config;
+mod director;
+mod error;
+mod events;
+mod filter;
+mod gossip;
+mod membership;
+mod metrics;
+mod registry;
+mod routes;
+pub mod swim;
+
+pub use channel::{ClusterChannel, ClusterChannelBuilder};
+pub use config::ClusterConfig;
+pub use director::Director;
+pub use error::{ClusterError, SelectError};
+pub use events::{ClusterEvent, Events};
+pub use filter::{FilterError, TagFilter};
+pub use membership::{Cluster, ClusterExt, ClusterSnapshot};
+pub use registry::{WorkerRegistry, WorkerStatus};
+pub use rpcnet::balance::Policy;
+pub use swim::{Identity, Member, MemberState, NodeId, TagError};

@@ -1,0 +1,146 @@
+//! A server's place in the cluster.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use rpcnet::Server;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::{
+    ClusterConfig, ClusterError, Events,
+    gossip::{self, Gossip},
+    swim::{Identity, Member, MemberState, NodeId, TagError},
+};
+
+/// Makes a server a node of a cluster.
+pub trait ClusterExt {
+    /// Starts to gossip on the server's own port, and to join through the seeds. Gossip is answered from here on,
+    /// before the server runs; it ends with the server, which leaves the cluster in its shutdown.
+    ///
+    /// Does not wait until the node has joined: see [`Cluster::joined`].
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError`] for a seed or tag that is not allowed, and for a server that is in a cluster already.
+    fn enable_cluster(
+        &self,
+        config: ClusterConfig,
+    ) -> impl Future<Output = Result<Cluster, ClusterError>> + Send;
+}
+
+impl ClusterExt for Server {
+    async fn enable_cluster(&self, config: ClusterConfig) -> Result<Cluster, ClusterError> {
+        Ok(Cluster { gossip: gossip::start(self, config)? })
+    }
+}
+
+/// A handle on a node's membership. Cheap to clone; the node lives as long as its server.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    gossip: Arc<Gossip>,
+}
+
+/// The members at a moment, as they may be written to a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSnapshot {
+    /// The node that saw it so.
+    pub seen_by: NodeId,
+    /// The members that were known, those that are down or have left among them.
+    pub members: Vec<Member>,
+}
+
+impl ClusterSnapshot {
+    /// The members that belong to the cluster: alive or suspect.
+    pub fn active(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.state().is_active())
+    }
+}
+
+impl Cluster {
+    /// This node's id.
+    pub fn local_node_id(&self) -> NodeId {
+        self.gossip.identity().id()
+    }
+
+    /// This node's identity now. Its address may have to be learnt first, its generation may rise.
+    pub fn local_identity(&self) -> Identity {
+        self.gossip.identity()
+    }
+
+    /// The address at which others reach this node.
+    pub fn advertised_addr(&self) -> SocketAddr {
+        self.gossip.identity().addr()
+    }
+
+    /// Gives this node a tag. All see it within seconds, later joiners when they join. A tag that is not allowed is
+    /// logged as an error and not set; [`try_set_tag`](Self::try_set_tag) says so to the caller.
+    pub fn set_tag(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        if let Err(error) = self.gossip.set_tag(key, value) {
+            tracing::error!(key, value, %error, "tag not set");
+        }
+    }
+
+    /// Gives this node a tag.
+    ///
+    /// # Errors
+    ///
+    /// [`TagError`] for a tag that is not allowed or one too many; the tags are as they were.
+    pub fn try_set_tag(&self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<(), TagError> {
+        self.gossip.set_tag(key.as_ref(), value.as_ref())
+    }
+
+    /// Takes a tag from this node.
+    ///
+    /// # Errors
+    ///
+    /// [`TagError::Left`] after the node has left.
+    pub fn remove_tag(&self, key: impl AsRef<str>) -> Result<(), TagError> {
+        self.gossip.remove_tag(key.as_ref())
+    }
+
+    /// How many nodes belong to the cluster (alive or suspect), this one among them.
+    pub async fn node_count(&self) -> usize {
+        self.gossip.members().iter().filter(|member| member.state().is_active()).count()
+    }
+
+    /// All nodes that are known, those that are down or have left among them.
+    pub async fn nodes(&self) -> ClusterSnapshot {
+        ClusterSnapshot { seen_by: self.local_node_id(), members: self.gossip.members() }
+    }
+
+    /// What is known of one node.
+    pub async fn node(&self, id: NodeId) -> Option<Member> {
+        self.gossip.members().into_iter().find(|member| member.id() == id)
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        self.gossip.subscribe()
+    }
+
+    /// The members now and whenever something about them changes: this node first, then the others by id.
+    pub fn view(&self) -> watch::Receiver<Arc<[Member]>> {
+        self.gossip.view()
+    }
+
+    /// Waits until another node is known to be alive. Cancel-safe; never resolves for a node that stays alone.
+    pub async fn joined(&self) {
+        let mut view = self.gossip.view();
+        let other_alive =
+            |view: &Arc<[Member]>| view.iter().skip(1).any(|member| member.state() == MemberState::Alive);
+        if view.wait_for(other_alive).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Leaves the cluster: others see it as a leave, not as a failure. Returns once enough of them have
+    /// acknowledged it. The server's shutdown does it too; a second call does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ClusterError::LeaveUnacknowledged`] where too few peers acknowledged it in time.
+    pub async fn leave(&self) -> Result<(), ClusterError> {
+        self.gossip.leave().await
+    }
+}

@@ -1,0 +1,160 @@
+//! foca's packets in bytes.
+//!
+//! Header: source, incarnation, destination, a tag and what the message names. Member: identity, incarnation, state.
+
+use bytes::{Buf, BufMut};
+use foca::{Header, Member, Message, State};
+
+use super::{
+    identity::Peer,
+    shared::{Observation, SharedHandle},
+    wire::{IDENTITY_MAX, Reader, WireError, identity_len, put_identity},
+};
+
+/// The longest header: three identities, an incarnation, a tag and a probe number.
+pub(super) const HEADER_MAX: usize = 3 * IDENTITY_MAX + 4;
+
+#[derive(Debug)]
+pub(super) struct Codec(pub(super) SharedHandle);
+
+impl foca::Codec<Peer> for Codec {
+    type Error = WireError;
+
+    fn encode_header(&mut self, header: &Header<Peer>, mut buf: impl BufMut) -> Result<(), WireError> {
+        let (tag, named) = match &header.message {
+            Message::Ping(number) => (0, Named::Number(*number)),
+            Message::Ack(number) => (1, Named::Number(*number)),
+            Message::PingReq { target, probe_number } => (2, Named::Both(*target, *probe_number)),
+            Message::IndirectPing { origin, probe_number } => (3, Named::Both(*origin, *probe_number)),
+            Message::IndirectAck { target, probe_number } => (4, Named::Both(*target, *probe_number)),
+            Message::ForwardedAck { origin, probe_number } => (5, Named::Both(*origin, *probe_number)),
+            Message::Announce => (6, Named::Nothing),
+            Message::Feed => (7, Named::Nothing),
+            Message::Gossip => (8, Named::Nothing),
+            Message::Broadcast => (9, Named::Nothing),
+            Message::TurnUndead => (10, Named::Nothing),
+        };
+        // A failure here would end foca's probing. It can't happen: a packet has room for more than the longest header.
+        if buf.remaining_mut() < HEADER_MAX {
+            return Err(WireError::NoRoom);
+        }
+        put_identity(&mut buf, &header.src.0);
+        buf.put_u16(header.src_incarnation);
+        put_identity(&mut buf, &header.dst.0);
+        buf.put_u8(tag);
+        match named {
+            Named::Nothing => {}
+            Named::Number(number) => buf.put_u8(number),
+            Named::Both(peer, number) => {
+                put_identity(&mut buf, &peer.0);
+                buf.put_u8(number);
+            }
+        }
+        Ok(())
+    }
+
+    fn decode_header(&mut self, buf: impl Buf) -> Result<Header<Peer>, WireError> {
+        read_from(buf, read_header)
+    }
+
+    fn encode_member(&mut self, member: &Member<Peer>, mut buf: impl BufMut) -> Result<(), WireError> {
+        let identity = member.id().0;
+        self.0.lock().observed.push(Observation {
+            identity,
+            incarnation: member.incarnation(),
+            state: member.state(),
+        });
+        if buf.remaining_mut() < member_len(member) {
+            return Err(WireError::NoRoom);
+        }
+        put_member(&mut buf, member);
+        Ok(())
+    }
+
+    fn decode_member(&mut self, buf: impl Buf) -> Result<Member<Peer>, WireError> {
+        let member = read_from(buf, read_member)?;
+        self.0.lock().heard(&member.id().0, member.state() != State::Down);
+        Ok(member)
+    }
+}
+
+enum Named {
+    Nothing,
+    Number(u8),
+    Both(Peer, u8),
+}
+
+fn read_from<T>(
+    mut buf: impl Buf,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, WireError>,
+) -> Result<T, WireError> {
+    // foca's buffers are contiguous, so the first chunk is all of it.
+    let mut reader = Reader::new(buf.chunk());
+    let value = read(&mut reader)?;
+    let left = reader.remaining();
+    buf.advance(buf.remaining() - left);
+    Ok(value)
+}
+
+pub(super) fn read_header(reader: &mut Reader<'_>) -> Result<Header<Peer>, WireError> {
+    fn both(reader: &mut Reader<'_>) -> Result<(Peer, u8), WireError> {
+        Ok((Peer(reader.identity()?), reader.u8()?))
+    }
+
+    let src = Peer(reader.identity()?);
+    let src_incarnation = reader.u16()?;
+    let dst = Peer(reader.identity()?);
+    let message = match reader.u8()? {
+        0 => Message::Ping(reader.u8()?),
+        1 => Message::Ack(reader.u8()?),
+        2 => {
+            let (target, probe_number) = both(reader)?;
+            Message::PingReq { target, probe_number }
+        }
+        3 => {
+            let (origin, probe_number) = both(reader)?;
+            Message::IndirectPing { origin, probe_number }
+        }
+        4 => {
+            let (target, probe_number) = both(reader)?;
+            Message::IndirectAck { target, probe_number }
+        }
+        5 => {
+            let (origin, probe_number) = both(reader)?;
+            Message::ForwardedAck { origin, probe_number }
+        }
+        6 => Message::Announce,
+        7 => Message::Feed,
+        8 => Message::Gossip,
+        9 => Message::Broadcast,
+        10 => Message::TurnUndead,
+        _ => return Err(WireError::Invalid),
+    };
+    Ok(Header { src, src_incarnation, dst, message })
+}
+
+pub(super) fn member_len(member: &Member<Peer>) -> usize {
+    identity_len(&member.id().0) + 3
+}
+
+pub(super) fn put_member(buf: &mut impl BufMut, member: &Member<Peer>) {
+    put_identity(buf, &member.id().0);
+    buf.put_u16(member.incarnation());
+    buf.put_u8(match member.state() {
+        State::Alive => 0,
+        State::Suspect => 1,
+        State::Down => 2,
+    });
+}
+
+pub(super) fn read_member(reader: &mut Reader<'_>) -> Result<Member<Peer>, WireError> {
+    let peer = Peer(reader.identity()?);
+    let incarnation = reader.u16()?;
+    let state = match reader.u8()? {
+        0 => State::Alive,
+        1 => State::Suspect,
+        2 => State::Down,
+        _ => return Err(WireError::Invalid),
+    };
+    Ok(Member::new(peer, incarnation, state))
+}

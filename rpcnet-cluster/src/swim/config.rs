@@ -1,0 +1,214 @@
+//! How fast a node probes, gossips and forgets.
+
+use std::{
+    num::{NonZeroU8, NonZeroUsize},
+    time::Duration,
+};
+
+/// The room that the largest header and one broadcast item need, with reserve.
+const MIN_PACKET_SIZE: usize = 800;
+
+/// Settings of a [`Node`](super::Node). All nodes of a cluster should have the same.
+#[derive(Clone, Debug)]
+pub struct Config {
+    probe_period: Duration,
+    probe_timeout: Duration,
+    suspicion_multiplier: u32,
+    indirect_probes: usize,
+    gossip_interval: Duration,
+    gossip_fanout: usize,
+    max_packet_size: usize,
+    sync_interval: Duration,
+    reconnect_interval: Duration,
+    leave_grace: Duration,
+    forget_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new_lan()
+    }
+}
+
+impl Config {
+    /// For nodes within one data centre, with the intervals of memberlist's LAN defaults: a crash is known to all within
+    /// some seconds, and a peer may be silent for as long without being called down.
+    pub const fn new_lan() -> Self {
+        Self {
+            probe_period: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(500),
+            suspicion_multiplier: 4,
+            indirect_probes: 3,
+            gossip_interval: Duration::from_millis(200),
+            gossip_fanout: 3,
+            max_packet_size: 1100,
+            sync_interval: Duration::from_secs(30),
+            reconnect_interval: Duration::from_secs(10),
+            leave_grace: Duration::from_secs(1),
+            forget_after: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+
+    /// For tests and demonstrations on one host: five times as fast as [`Config::new_lan`], and so five times as quick to
+    /// accuse a process that the host does not schedule.
+    pub const fn new_local() -> Self {
+        Self {
+            probe_period: Duration::from_millis(200),
+            probe_timeout: Duration::from_millis(80),
+            gossip_interval: Duration::from_millis(40),
+            sync_interval: Duration::from_secs(5),
+            reconnect_interval: Duration::from_secs(1),
+            leave_grace: Duration::from_millis(300),
+            ..Self::new_lan()
+        }
+    }
+
+    /// How often a random member is probed. At least 10 ms. Default 1 s; a node sends and answers about one probe a
+    /// period however large the cluster is.
+    pub fn with_probe_period(mut self, period: Duration) -> Self {
+        self.probe_period = period.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How long an answer may take before other members are asked to probe. Default 500 ms. More than two thirds of the
+    /// probe period would leave them no time and counts as two thirds.
+    pub fn with_probe_timeout(mut self, timeout: Duration) -> Self {
+        self.probe_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// A suspect that does not refute is down after `multiplier` × max(1, log₁₀ n) probe periods. At least 1. Default 4.
+    pub fn with_suspicion_multiplier(mut self, multiplier: u32) -> Self {
+        self.suspicion_multiplier = multiplier.clamp(1, 1000);
+        self
+    }
+
+    /// How often news is sent to some random members. At least 1 ms. Default 200 ms; without news nothing is sent.
+    pub fn with_gossip_interval(mut self, interval: Duration) -> Self {
+        self.gossip_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// To how many members news is sent at a time. 1 to 64. Default 3.
+    pub fn with_gossip_fanout(mut self, fanout: usize) -> Self {
+        self.gossip_fanout = fanout.clamp(1, 64);
+        self
+    }
+
+    /// The largest packet in bytes that goes by [`Channel::Datagram`](super::Channel::Datagram). At least 800. Default
+    /// 1100, which fits a datagram of a QUIC connection that knows nothing of its path. It bounds what is accepted too,
+    /// so it must be the same on all nodes.
+    pub fn with_max_packet_size(mut self, bytes: usize) -> Self {
+        self.max_packet_size = bytes.clamp(MIN_PACKET_SIZE, 65_000);
+        self
+    }
+
+    /// How often members and records are compared with those of a random member. At least 100 ms. Default 30 s, in
+    /// clusters of more than 32 nodes longer; after joining the first comparisons follow each other faster. One costs
+    /// about 40 bytes a node.
+    pub fn with_sync_interval(mut self, interval: Duration) -> Self {
+        self.sync_interval = interval.max(Duration::from_millis(100));
+        self
+    }
+
+    /// How often two random members that are down are announced to. At least 100 ms. Default 10 s. This is what heals a
+    /// partition.
+    pub fn with_reconnect_interval(mut self, interval: Duration) -> Self {
+        self.reconnect_interval = interval.max(Duration::from_millis(100));
+        self
+    }
+
+    /// How long the news that a member is down waits for the news that it had left, before
+    /// [`Event::NodeFailed`](super::Event::NodeFailed). Default 1 s; the member's state changes at once.
+    pub fn with_leave_grace(mut self, grace: Duration) -> Self {
+        self.leave_grace = grace;
+        self
+    }
+
+    /// How long members that are down or have left are remembered. At least 1 min. Default 24 h. A partition that lasts
+    /// longer heals only through seeds.
+    pub fn with_forget_after(mut self, after: Duration) -> Self {
+        self.forget_after = after.max(Duration::from_secs(60));
+        self
+    }
+
+    /// The largest packet in bytes that goes by [`Channel::Datagram`](super::Channel::Datagram).
+    pub const fn max_packet_size(&self) -> usize {
+        self.max_packet_size
+    }
+
+    pub(super) const fn gossip_interval(&self) -> Duration {
+        self.gossip_interval
+    }
+
+    pub(super) const fn probe_period(&self) -> Duration {
+        self.probe_period
+    }
+
+    pub(super) const fn reconnect_interval(&self) -> Duration {
+        self.reconnect_interval
+    }
+
+    pub(super) const fn leave_grace(&self) -> Duration {
+        self.leave_grace
+    }
+
+    pub(super) const fn forget_after(&self) -> Duration {
+        self.forget_after
+    }
+
+    /// memberlist's scaling: each doubling beyond 32 nodes adds one interval, so that the traffic stays bounded.
+    pub(super) fn sync_interval(&self, nodes: usize) -> Duration {
+        let doublings = nodes.max(1).div_ceil(32).next_power_of_two().trailing_zeros();
+        self.sync_interval * (doublings + 1)
+    }
+
+    /// How often a piece of news is sent on in a cluster of `nodes`. foca rounds 4·log₁₀(n + 1) down, which at 10 nodes
+    /// is 4 and leaves some without the news; this rounds up and adds two for lost packets.
+    pub(super) fn max_transmissions(nodes: usize) -> NonZeroU8 {
+        let rounds = ((nodes as f64 + 1.0).log10() * 4.0).ceil() as u8;
+        NonZeroU8::MIN.saturating_add(rounds.saturating_add(1))
+    }
+
+    /// foca's settings for a cluster of `nodes`, this one included.
+    pub(super) fn for_foca(&self, nodes: usize) -> foca::Config {
+        let non_zero = |value: usize| NonZeroUsize::new(value).unwrap_or(NonZeroUsize::MIN);
+        let suspicion = f64::from(self.suspicion_multiplier) * (nodes as f64).log10().max(1.0);
+        foca::Config {
+            probe_period: self.probe_period,
+            probe_rtt: self.probe_timeout.min(self.probe_period * 2 / 3),
+            num_indirect_probes: non_zero(self.indirect_probes),
+            max_transmissions: Self::max_transmissions(nodes),
+            suspect_to_down_after: self.probe_period.mul_f64(suspicion),
+            remove_down_after: Some(self.forget_after),
+            max_packet_size: non_zero(self.max_packet_size - 1),
+            notify_down_members: true,
+            // Anti-entropy finds members that are unknown here, and finds all of them.
+            periodic_announce: None,
+            periodic_announce_to_down_members: None,
+            periodic_gossip: Some(foca::PeriodicParams {
+                frequency: self.gossip_interval,
+                num_members: non_zero(self.gossip_fanout),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transmissions_round_up() {
+        let rounds = [1, 10, 100, 1000].map(|nodes| Config::max_transmissions(nodes).get());
+        assert_eq!(rounds, [4, 7, 11, 15]);
+    }
+
+    #[test]
+    fn large_clusters_sync_less_often() {
+        let config = Config::new_lan();
+        assert_eq!(config.sync_interval(32), Duration::from_secs(30));
+        assert_eq!(config.sync_interval(64), Duration::from_secs(60));
+        assert_eq!(config.sync_interval(1000), Duration::from_secs(180));
+    }
+}

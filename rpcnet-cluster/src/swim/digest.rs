@@ -1,0 +1,234 @@
+//! Digests and deltas: the packets of anti-entropy.
+//!
+//! A digest names members with the versions of what is known of them. A delta carries members and records that the
+//! receiver is known to lack.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use foca::{Member, State};
+
+use super::{
+    codec::{put_member, read_member},
+    identity::{NodeId, Peer},
+    record::{Record, Version},
+    wire::{Kind, Reader, WireError},
+};
+
+/// A delta is cut where it exceeds this: with one more record it stays far below the largest frame.
+const DELTA_CUT: usize = 64 * 1024;
+
+/// What one side knows of a member, in short.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) struct Summary {
+    pub(super) id: NodeId,
+    pub(super) member: Option<Standing>,
+    pub(super) record: Option<Version>,
+}
+
+/// A member's state in the order in which states replace each other.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) struct Standing {
+    pub(super) generation: u64,
+    pub(super) incarnation: u16,
+    pub(super) state: State,
+}
+
+impl Standing {
+    /// SWIM's order: Down beats all, a later incarnation the earlier, and Suspect Alive at the same one.
+    pub(super) fn replaces(&self, known: Option<&Self>) -> bool {
+        let rank = |standing: &Self| {
+            let down = standing.state == State::Down;
+            let incarnation = if down { 0 } else { standing.incarnation };
+            let suspect = standing.state == State::Suspect;
+            (standing.generation, down, incarnation, suspect)
+        };
+        known.is_none_or(|known| rank(self) > rank(known))
+    }
+}
+
+const STATE: u8 = 0b0011;
+const HAS_RECORD: u8 = 0b0100;
+const SAME_GENERATION: u8 = 0b1000;
+
+/// Bytes of the shortest summary.
+const SUMMARY_MIN: usize = 17;
+
+#[derive(Debug)]
+pub(super) struct Digest {
+    /// Whether it names all that its sender knows, so that what it doesn't name is unknown there.
+    pub(super) whole: bool,
+    pub(super) summaries: Vec<Summary>,
+}
+
+impl Digest {
+    pub(super) fn encode(&self) -> Bytes {
+        let mut buf = BytesMut::with_capacity(2 + self.summaries.len() * 40);
+        buf.put_u8(Kind::Digest as u8);
+        buf.put_u8(u8::from(self.whole));
+        for summary in &self.summaries {
+            let generation = summary.member.map(|member| member.generation);
+            let same =
+                summary.record.is_some() && summary.record.map(|version| version.generation) == generation;
+            let mut flags = match summary.member.map(|member| member.state) {
+                None => 0,
+                Some(State::Alive) => 1,
+                Some(State::Suspect) => 2,
+                Some(State::Down) => 3,
+            };
+            if summary.record.is_some() {
+                flags |= HAS_RECORD;
+            }
+            if same {
+                flags |= SAME_GENERATION;
+            }
+            buf.put_u8(flags);
+            buf.put_u128(summary.id.as_u128());
+            if let Some(member) = summary.member {
+                buf.put_u64(member.generation);
+                buf.put_u16(member.incarnation);
+            }
+            if let Some(record) = summary.record {
+                if !same {
+                    buf.put_u64(record.generation);
+                }
+                super::wire::put_varint(&mut buf, record.version);
+            }
+        }
+        buf.freeze()
+    }
+
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let whole = match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(WireError::Invalid),
+        };
+        let mut summaries = Vec::with_capacity(reader.remaining() / SUMMARY_MIN);
+        while !reader.is_empty() {
+            summaries.push(read_summary(reader)?);
+        }
+        Ok(Self { whole, summaries })
+    }
+}
+
+fn read_summary(reader: &mut Reader<'_>) -> Result<Summary, WireError> {
+    let flags = reader.u8()?;
+    let id = reader.node_id()?;
+    let state = match flags & STATE {
+        1 => Some(State::Alive),
+        2 => Some(State::Suspect),
+        3 => Some(State::Down),
+        _ => None,
+    };
+    let member = match state {
+        Some(state) => Some(Standing { generation: reader.generation()?, incarnation: reader.u16()?, state }),
+        None => None,
+    };
+    let record = if flags & HAS_RECORD != 0 {
+        let generation = match member.filter(|_| flags & SAME_GENERATION != 0) {
+            Some(member) => member.generation,
+            None => reader.generation()?,
+        };
+        Some(Version { generation, version: reader.varint()? })
+    } else {
+        None
+    };
+    Ok(Summary { id, member, record })
+}
+
+const MEMBER: u8 = 0;
+const RECORD: u8 = 1;
+
+/// Collects members and records into as many packets as they need.
+#[derive(Debug, Default)]
+pub(super) struct DeltaWriter {
+    frames: Vec<Bytes>,
+    open: BytesMut,
+}
+
+impl DeltaWriter {
+    pub(super) fn member(&mut self, member: &Member<Peer>) {
+        self.begin(MEMBER);
+        put_member(&mut self.open, member);
+    }
+
+    pub(super) fn record(&mut self, id: NodeId, record: &Record) {
+        self.begin(RECORD);
+        record.encode(id, &mut self.open);
+    }
+
+    fn begin(&mut self, what: u8) {
+        if self.open.len() > DELTA_CUT {
+            self.frames.push(self.open.split().freeze());
+        }
+        if self.open.is_empty() {
+            self.open.put_u8(Kind::Delta as u8);
+        }
+        self.open.put_u8(what);
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Bytes> {
+        if !self.open.is_empty() {
+            self.frames.push(self.open.freeze());
+        }
+        self.frames
+    }
+}
+
+/// The contents of one delta. Both lists are bounded by the packet: no entry is shorter than its smallest encoding.
+#[derive(Debug, Default)]
+pub(super) struct Delta {
+    pub(super) members: Vec<Member<Peer>>,
+    pub(super) records: Vec<(NodeId, Record)>,
+}
+
+impl Delta {
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut delta = Self::default();
+        while !reader.is_empty() {
+            match reader.u8()? {
+                MEMBER => delta.members.push(read_member(reader)?),
+                RECORD => delta.records.push(Record::decode(reader)?),
+                _ => return Err(WireError::Invalid),
+            }
+        }
+        Ok(delta)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_round_trip() {
+        let standing = |state| Standing { generation: 7, incarnation: 3, state };
+        let version = |generation| Version { generation, version: 300 };
+        let cases = [
+            (None, None),
+            (Some(standing(State::Alive)), None),
+            (Some(standing(State::Suspect)), Some(version(7))),
+            (Some(standing(State::Down)), Some(version(8))),
+            (None, Some(version(9))),
+        ];
+        let summaries: Vec<_> = (0..)
+            .zip(cases)
+            .map(|(id, (member, record))| Summary { id: NodeId::from_u128(id), member, record })
+            .collect();
+        let digest = Digest { whole: true, summaries };
+        let bytes = digest.encode();
+        let decoded = Digest::decode(&mut Reader::new(&bytes[1..])).unwrap();
+        assert!(decoded.whole);
+        assert_eq!(decoded.summaries, digest.summaries);
+    }
+
+    #[test]
+    fn down_beats_every_incarnation() {
+        let standing = |incarnation, state| Standing { generation: 1, incarnation, state };
+        let down = standing(0, State::Down);
+        assert!(down.replaces(Some(&standing(9, State::Alive))));
+        assert!(!standing(9, State::Alive).replaces(Some(&down)));
+        assert!(standing(1, State::Suspect).replaces(Some(&standing(1, State::Alive))));
+        assert!(standing(2, State::Alive).replaces(Some(&standing(1, State::Suspect))));
+        assert!(!down.replaces(Some(&standing(4, State::Down))));
+    }
+}

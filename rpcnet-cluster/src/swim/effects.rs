@@ -1,0 +1,98 @@
+//! Where foca's effects go: packets, timers, notifications.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use foca::Notification;
+
+use super::{
+    event::Event,
+    identity::{Identity, Peer},
+    node::{Channel, Transmit},
+    timers::{Task, Timers},
+    wire::Kind,
+};
+
+/// A driver empties the queue after every input, so this is only reached if it doesn't. Gossip tolerates loss.
+const MAX_TRANSMITS: usize = 65_536;
+
+/// As [`MAX_TRANSMITS`]. A view that changes this often unseen is better read as a whole.
+const MAX_EVENTS: usize = 65_536;
+
+/// What foca says of itself. Of members it says nothing here that the observed states don't.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) enum Note {
+    Active,
+    Rejoined(Identity),
+    Defunct,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    pub(super) timers: Timers,
+    /// Emptied after every call into foca, which bounds it.
+    pub(super) notes: Vec<Note>,
+}
+
+impl Output {
+    pub(super) fn runtime(&mut self, now: Instant) -> Runtime<'_> {
+        Runtime { out: self, now }
+    }
+
+    pub(super) fn send(&mut self, to: Identity, channel: Channel, payload: Bytes) {
+        if self.transmits.len() >= MAX_TRANSMITS {
+            tracing::warn!(%to, "packet dropped: nobody takes packets out of the node");
+            return;
+        }
+        self.transmits.push_back(Transmit { to, channel, payload });
+    }
+
+    pub(super) fn emit(&mut self, event: Event) {
+        if self.events.len() >= MAX_EVENTS {
+            tracing::warn!("oldest event dropped: nobody takes events out of the node");
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    pub(super) fn next_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Runtime<'a> {
+    out: &'a mut Output,
+    now: Instant,
+}
+
+impl foca::Runtime<Peer> for Runtime<'_> {
+    fn notify(&mut self, notification: Notification<'_, Peer>) {
+        match notification {
+            Notification::Active => self.out.notes.push(Note::Active),
+            Notification::Rejoin(peer) => self.out.notes.push(Note::Rejoined(peer.0)),
+            Notification::Defunct => self.out.notes.push(Note::Defunct),
+            _ => {}
+        }
+    }
+
+    fn send_to(&mut self, to: Peer, data: &[u8]) {
+        let mut payload = BytesMut::with_capacity(data.len() + 1);
+        payload.put_u8(Kind::Gossip as u8);
+        payload.put_slice(data);
+        self.out.send(to.0, Channel::Datagram, payload.freeze());
+    }
+
+    fn submit_after(&mut self, event: foca::Timer<Peer>, after: Duration) {
+        self.out.timers.set(self.now + after, Task::Foca(event));
+    }
+}

@@ -1,0 +1,88 @@
+//! Coming back: after a partition, after a false accusation, after having been alone.
+
+use std::time::Instant;
+
+use super::{
+    event::Event,
+    identity::{Identity, Peer},
+    member::MemberState,
+    node::Node,
+    timers::Task,
+};
+
+/// How many members that are down are announced to at a time.
+const ANNOUNCE_DOWN: usize = 2;
+
+impl Node {
+    pub(super) fn schedule_reconnect(&mut self, now: Instant) {
+        let mut interval = self.config.reconnect_interval();
+        // Nobody else can bring the two sides together.
+        if self.is_isolated() {
+            interval /= 4;
+        }
+        let wait = self.jittered(interval);
+        self.out.timers.set(now + wait, Task::Reconnect);
+    }
+
+    /// foca announces to members that are down only while it has active ones, and to those that left as well.
+    pub(super) fn fire_reconnect(&mut self, now: Instant) {
+        let down =
+            self.view.sample(&mut self.rng, ANNOUNCE_DOWN, |member| member.state() == MemberState::Down);
+        for identity in down {
+            self.announce_to(now, identity);
+        }
+        self.schedule_reconnect(now);
+        self.settle(now, None, false);
+    }
+
+    pub(super) fn announce_to(&mut self, now: Instant, to: Identity) {
+        if let Err(error) = self.foca.announce(Peer(to), self.out.runtime(now)) {
+            tracing::warn!(%error, %to, "could not announce");
+        }
+    }
+
+    /// foca has taken a new generation because this node was declared down.
+    pub(super) fn renewed(&mut self, now: Instant, identity: Identity, from: Option<Identity>) {
+        tracing::info!(%identity, "declared down although alive: renewed");
+        self.view.me.identity = identity;
+        self.view.revision += 1;
+        self.view.me.incarnation = 0;
+        let own = identity.id();
+        {
+            let mut shared = self.shared.lock();
+            shared.me = identity;
+            if let Some((record, _)) = shared.records.get_mut(&own) {
+                record.version.generation = record.version.generation.max(identity.generation());
+                record.bump();
+            }
+        }
+        self.broadcast_record(own);
+        self.out.emit(Event::Renewed(identity));
+        // Renewing voided foca's timers, and it waits to be addressed by its new name before it sets new ones. If its
+        // three packets with that name are lost nobody ever does.
+        if let Err(error) = self.foca.apply_many(std::iter::empty(), true, self.out.runtime(now)) {
+            tracing::warn!(%error, "could not resume after renewing");
+        }
+        // Whoever told us may be on the other side of a partition that has just ended.
+        if let Some(from) = from {
+            self.announce_to(now, from);
+        }
+    }
+
+    /// A peer had a record of an earlier life of this node with a later generation: a generation that is later still
+    /// has to be taken, or peers would hold this node for its past.
+    pub(super) fn reclaim(&mut self, now: Instant) {
+        let me = self.identity();
+        let claimed = self.shared.lock().version(me.id());
+        let Some(claimed) = claimed.filter(|claimed| claimed.generation > me.generation()) else {
+            self.broadcast_record(me.id());
+            return;
+        };
+        let identity = me.with_generation(claimed.generation);
+        self.shared.lock().me = identity;
+        match self.foca.change_identity(Peer(identity), self.out.runtime(now)) {
+            Ok(()) => self.renewed(now, identity, None),
+            Err(error) => tracing::warn!(%error, %identity, "could not take a later generation"),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What is known of one node.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::{Identity, NodeId};
+
+/// How a node is believed to be.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum MemberState {
+    /// It answers.
+    Alive,
+    /// A peer could not reach it; unless it answers in time it will be called down.
+    Suspect,
+    /// It did not answer in time.
+    Down,
+    /// It left of its own will.
+    Left,
+}
+
+impl MemberState {
+    /// Whether the node belongs to the cluster: alive or suspect.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Alive | Self::Suspect)
+    }
+}
+
+/// What is known of one node.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    pub(super) identity: Identity,
+    pub(super) state: MemberState,
+    pub(super) incarnation: u16,
+    pub(super) tags: BTreeMap<String, String>,
+}
+
+impl Member {
+    /// Its newest known identity.
+    pub const fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> NodeId {
+        self.identity.id()
+    }
+
+    /// How it is believed to be.
+    pub const fn state(&self) -> MemberState {
+        self.state
+    }
+
+    /// How often it has refuted a suspicion in this generation, as far as is known here.
+    pub const fn incarnation(&self) -> u16 {
+        self.incarnation
+    }
+
+    /// Its tags, as last heard. A member that has just joined may have more than are known yet.
+    pub const fn tags(&self) -> &BTreeMap<String, String> {
+        &self.tags
+    }
+}

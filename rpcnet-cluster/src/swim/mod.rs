@@ -1,0 +1,54 @@
+//! Membership without input or output: who is in the cluster, who is suspected, who has gone, and each node's tags.
+//!
+//! [`Node`] has quinn-proto's shape. Inputs are `handle_*` methods and a few verbs, outputs are `poll_*` methods, and
+//! `now` is always an argument. There is no clock, no socket and no global source of randomness in here, so a seed
+//! replays a whole cluster.
+//!
+//! The failure detector and the spreading of member states are SWIM (Das, Gupta, Motivala, 2002) with its suspicion
+//! extension, as implemented by the crate `foca`. This module adds what that leaves out:
+//!
+//! - **Records.** Each node owns one versioned record with its tags. The newest `(generation, version)` wins. Small
+//!   records ride on gossip packets, of large ones only the version does, and whoever lacks it asks for it.
+//! - **Anti-entropy.** On joining and then periodically two nodes compare digests of members and records and send each
+//!   other what the other lacks, so that joining takes a round trip and nothing depends on gossip that was lost.
+//! - **Leaving.** A leave is a record too, the last one of its generation. It is sent directly to some peers until they
+//!   acknowledge it, and a member reported down is called failed only after a peer was asked whether it had left.
+//! - **Healing.** Members that are down are announced to for as long as they are remembered, also by a node that has no
+//!   active member left, and a node renewed after a false accusation starts probing again by itself.
+//!
+//! # Driving a node
+//!
+//! After every input drain [`Node::poll_transmit`] and [`Node::poll_event`], then arm a timer with
+//! [`Node::poll_timeout`]. When it fires, hand in all packets that have already arrived *before* calling
+//! [`Node::handle_timeout`]: an answer that waits in a socket must not count as missing.
+
+mod codec;
+mod config;
+mod digest;
+mod effects;
+mod error;
+mod event;
+mod healing;
+mod identity;
+mod leave;
+mod member;
+mod node;
+mod record;
+mod settle;
+mod shared;
+mod sync;
+mod timers;
+mod view;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::Config;
+pub use error::{PacketError, TagError};
+pub use event::Event;
+pub use identity::{Identity, NodeId, ParseNodeIdError};
+pub use member::{Member, MemberState};
+pub use node::{Channel, Node, Transmit};
+pub use record::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
+pub use wire::{MAX_FRAME, MAX_MEMBERS};

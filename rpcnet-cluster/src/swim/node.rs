@@ -1,0 +1,360 @@
+//! The node: inputs, outputs and getters.
+
+use std::{collections::BTreeMap, fmt, time::Instant};
+
+use bytes::Bytes;
+use foca::Foca;
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::{
+    codec::{Codec, read_header, read_member},
+    config::Config,
+    digest::{Delta, Digest},
+    effects::Output,
+    error::{PacketError, TagError},
+    event::Event,
+    identity::{Identity, NodeId, Peer},
+    leave::Leaving,
+    member::Member,
+    record::Record,
+    shared::SharedHandle,
+    timers::Task,
+    view::{Grace, View},
+    wire::{Kind, MAX_FRAME, MAX_MEMBERS, Reader},
+};
+
+/// How a packet is to be sent.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Channel {
+    /// As a datagram of at most [`Config::max_packet_size`] bytes, which may be lost.
+    Datagram,
+    /// As a stream of its own, of at most [`MAX_FRAME`] bytes.
+    Stream,
+}
+
+/// A packet to send, from [`Node::poll_transmit`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transmit {
+    /// To whom. The node at this address may meanwhile have a later generation: it still wants the packet.
+    pub to: Identity,
+    /// How.
+    pub channel: Channel,
+    /// The packet, for the receiver's [`Node::handle_packet`].
+    pub payload: Bytes,
+}
+
+/// One node of the cluster, without input or output. The [module](super) tells how to drive it.
+pub struct Node {
+    pub(super) config: Config,
+    pub(super) foca: Foca<Peer, Codec, StdRng, SharedHandle>,
+    pub(super) shared: SharedHandle,
+    pub(super) view: View,
+    pub(super) out: Output,
+    pub(super) rng: StdRng,
+    /// The cluster size that foca's settings were made for.
+    pub(super) tuned_for: usize,
+    pub(super) sync_backoff: std::time::Duration,
+    /// When a peer was last asked for a record. Emptied when it exceeds a fixed size.
+    pub(super) asked: BTreeMap<NodeId, Instant>,
+    pub(super) reported_conflict: Option<Identity>,
+    pub(super) leaving: Option<Leaving>,
+}
+
+impl Node {
+    /// A node that knows nobody yet. `seed` should differ from node to node and from start to start.
+    pub fn new(identity: Identity, config: Config, seed: u64, now: Instant) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let shared = SharedHandle::new(identity, now);
+        let record = Record::new(identity.generation());
+        shared.lock().records.insert(identity.id(), (record, now));
+        let foca = Foca::with_custom_broadcast(
+            Peer(identity),
+            config.for_foca(1),
+            StdRng::from_rng(&mut rng),
+            Codec(shared.clone()),
+            shared.clone(),
+        );
+        let grace = Grace { unsuspected: config.leave_grace(), suspected: config.leave_grace() / 2 };
+        let mut node = Self {
+            foca,
+            shared,
+            view: View::new(identity, grace),
+            out: Output::default(),
+            rng,
+            tuned_for: 1,
+            sync_backoff: config.probe_period(),
+            asked: BTreeMap::new(),
+            reported_conflict: None,
+            leaving: None,
+            config,
+        };
+        node.start_timers(now);
+        node
+    }
+
+    /// Joins through `to`, a node whose identity has been learnt, usually from the hello of a connection to a seed.
+    ///
+    /// A packet may be lost: announce again until [`Node::is_isolated`] is false, and whenever it becomes true.
+    pub fn announce(&mut self, now: Instant, to: Identity) {
+        if self.has_left() || to.addr() == self.identity().addr() {
+            return;
+        }
+        self.shared.lock().now = now;
+        self.announce_to(now, to);
+        self.settle(now, None, false);
+    }
+
+    /// Takes a packet from the authenticated node `from`.
+    ///
+    /// # Errors
+    ///
+    /// The packet is not one that a well-behaved peer sends. Each error tells what state is left; the node can go on in
+    /// any case.
+    pub fn handle_packet(&mut self, now: Instant, from: Identity, data: &[u8]) -> Result<(), PacketError> {
+        let (&first, body) = data.split_first().ok_or(PacketError::Empty)?;
+        let kind = Kind::from_byte(first).ok_or(PacketError::UnknownKind(first))?;
+        let limit = match kind {
+            Kind::Gossip => self.config.max_packet_size(),
+            _ => MAX_FRAME,
+        };
+        if data.len() > limit {
+            return Err(PacketError::TooLarge { len: data.len(), limit });
+        }
+        let me = self.identity();
+        if from.addr() == me.addr() || from.id() == me.id() {
+            if from.is_newer_than(&me) {
+                self.report_conflict(from);
+            }
+            return Err(PacketError::FromOurselves { from });
+        }
+        self.shared.lock().now = now;
+        let mut reader = Reader::new(body);
+        if kind == Kind::LeaveAck {
+            let generation = reader.u64()?;
+            self.handle_leave_ack(from, generation);
+            return Ok(());
+        }
+        if self.has_left() {
+            // Whoever still talks to us has not heard of it.
+            self.notify_leave(from);
+            return Ok(());
+        }
+        match kind {
+            Kind::Gossip => self.handle_gossip(now, from, body),
+            Kind::Digest => {
+                let digest = Digest::decode(&mut reader)?;
+                self.handle_digest(from, &digest);
+                Ok(())
+            }
+            Kind::Delta => {
+                let delta = Delta::decode(&mut reader)?;
+                self.handle_delta(now, from, delta)
+            }
+            Kind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
+            Kind::LeaveAck => Ok(()),
+        }
+    }
+
+    fn handle_gossip(&mut self, now: Instant, from: Identity, body: &[u8]) -> Result<(), PacketError> {
+        let mut reader = Reader::new(body);
+        let src = read_header(&mut reader)?.src.0;
+        if !src.same_node(&from) {
+            return Err(PacketError::ForeignSender { from });
+        }
+        self.check_room(src, reader)?;
+        self.shared.lock().heard(&src, true);
+        let result = self.foca.handle_data(body, self.out.runtime(now));
+        self.settle(now, Some(from), false);
+        match result {
+            Ok(()) => Ok(()),
+            Err(
+                error @ (foca::Error::DataTooBig
+                | foca::Error::DataFromOurselves
+                | foca::Error::IndirectForOurselves
+                | foca::Error::MalformedPacket
+                | foca::Error::Decode(_)
+                | foca::Error::CustomBroadcast(_)),
+            ) => Err(PacketError::Malformed(Box::new(error))),
+            Err(error) => {
+                tracing::warn!(%error, %from, "gossip could not be handled");
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses a packet that names new members when there are as many as can be. Only then are its members read twice.
+    fn check_room(&self, src: Identity, mut reader: Reader<'_>) -> Result<(), PacketError> {
+        if self.member_count() < MAX_MEMBERS {
+            return Ok(());
+        }
+        let known = |identity: &Identity| self.view.knows_addr(identity.addr());
+        if !known(&src) {
+            return Err(PacketError::TooManyMembers);
+        }
+        if reader.remaining() < 2 {
+            return Ok(());
+        }
+        for _ in 0..reader.u16()? {
+            if !known(&read_member(&mut reader)?.id().0) {
+                return Err(PacketError::TooManyMembers);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn member_count(&self) -> usize {
+        self.foca.iter_membership_state().len().max(self.view.len())
+    }
+
+    /// Fires all timers due at `now`, in order.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.shared.lock().now = now;
+        // Ends: no timer is set for an instant that has come, but that of a verdict without grace, which is not set twice.
+        while let Some(task) = self.out.timers.pop_due(now) {
+            self.fire(now, task);
+        }
+    }
+
+    fn fire(&mut self, now: Instant, task: Task) {
+        if self.has_left() {
+            if task == Task::ResendLeave {
+                self.resend_leave(now);
+            }
+            return;
+        }
+        match task {
+            Task::Foca(timer) => self.fire_foca(now, timer),
+            Task::Verdict(id) => self.fire_verdict(now, id),
+            Task::Sync => self.fire_sync(now),
+            Task::Reconnect => self.fire_reconnect(now),
+            Task::Sweep => self.fire_sweep(now),
+            Task::ResendLeave => {}
+        }
+    }
+
+    /// Sets a tag of this node. All members see it within seconds, and later joiners when they join.
+    ///
+    /// # Errors
+    ///
+    /// A limit is exceeded, or the node has left. The tags are unchanged.
+    pub fn set_tag(&mut self, now: Instant, key: &str, value: &str) -> Result<(), TagError> {
+        self.change_record(now, |record| record.set(key, value))
+    }
+
+    /// Removes a tag of this node, if it has it.
+    ///
+    /// # Errors
+    ///
+    /// The node has left. The tags are unchanged.
+    pub fn remove_tag(&mut self, now: Instant, key: &str) -> Result<(), TagError> {
+        self.change_record(now, |record| Ok(record.remove(key)))
+    }
+
+    fn change_record(
+        &mut self,
+        now: Instant,
+        change: impl FnOnce(&mut Record) -> Result<bool, TagError>,
+    ) -> Result<(), TagError> {
+        if self.has_left() {
+            return Err(TagError::Left);
+        }
+        let own = self.identity().id();
+        {
+            let mut shared = self.shared.lock();
+            shared.now = now;
+            let Some((record, _)) = shared.records.get_mut(&own) else {
+                return Ok(());
+            };
+            if !change(record)? {
+                return Ok(());
+            }
+            self.view.me.tags.clone_from(&record.tags);
+            self.view.revision += 1;
+        }
+        self.broadcast_record(own);
+        Ok(())
+    }
+
+    /// Leaves the cluster, for good: a node that wants to come back is a new [`Node`] with a later generation.
+    ///
+    /// Go on driving the node until [`Node::is_leave_complete`], which takes a round trip if nothing is lost, or for as
+    /// long as there is time. A second call does nothing.
+    pub fn leave(&mut self, now: Instant) {
+        if !self.has_left() {
+            self.shared.lock().now = now;
+            self.begin_leave(now);
+        }
+    }
+
+    /// The next packet to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.out.next_transmit()
+    }
+
+    /// When [`Node::handle_timeout`] wants to be called. Changes with every input.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.out.timers.next()
+    }
+
+    /// The next change of the membership.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.next_event()
+    }
+
+    /// This node's identity. Its generation rises if the node was declared down although it lives
+    /// ([`Event::Renewed`]).
+    pub fn identity(&self) -> Identity {
+        self.view.me.identity
+    }
+
+    /// All known nodes: this one first, then the others by id, also those that are down or have left, until they are
+    /// forgotten.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.view.members()
+    }
+
+    /// A number that rises whenever something about a member changes, whether or not that is an event.
+    pub fn revision(&self) -> u64 {
+        self.view.revision
+    }
+
+    /// What is known of the node `id`, which may be this one.
+    pub fn member(&self, id: NodeId) -> Option<&Member> {
+        self.view.member(id)
+    }
+
+    /// This node's tags.
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        &self.view.me.tags
+    }
+
+    /// Whether [`Node::leave`] has been called.
+    pub fn has_left(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// How many peers have acknowledged that this node leaves.
+    pub fn leave_acknowledged(&self) -> usize {
+        self.leaving.as_ref().map_or(0, Leaving::acknowledged)
+    }
+
+    /// Whether the node has left and waits for no further acknowledgement.
+    pub fn is_leave_complete(&self) -> bool {
+        self.leaving.as_ref().is_some_and(Leaving::is_complete)
+    }
+
+    /// Whether no other node is active. The driver then announces to seeds again.
+    pub fn is_isolated(&self) -> bool {
+        self.foca.num_members() == 0
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("identity", &self.identity())
+            .field("active_peers", &self.foca.num_members())
+            .field("has_left", &self.has_left())
+            .finish_non_exhaustive()
+    }
+}

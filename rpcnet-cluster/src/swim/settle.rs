@@ -1,0 +1,225 @@
+//! What follows from an input: changes are taken out of what foca left behind, named, and acted on.
+
+use std::time::{Duration, Instant};
+
+use foca::{Member, State, Timer};
+
+use super::{
+    effects::Note,
+    event::Event,
+    identity::{Identity, NodeId, Peer},
+    member::MemberState,
+    node::Node,
+    record::Item,
+    timers::Task,
+    view::Verdicts,
+};
+
+/// How often peers are asked whether a member that is down had left, before it is called failed.
+const QUESTIONS: u32 = 4;
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a record of a node that is no member is kept: it may have come ahead of the news that the node joined.
+const ORPHAN_LIFETIME: Duration = Duration::from_secs(300);
+
+/// Updates waiting beyond this fill every packet, so that records would never be sent (foca puts updates first).
+const CROWDED_UPDATES: usize = 20;
+
+impl Node {
+    pub(super) fn start_timers(&mut self, now: Instant) {
+        self.out.timers.set(now + SWEEP_INTERVAL, Task::Sweep);
+        self.schedule_reconnect(now);
+        self.schedule_sync(now);
+    }
+
+    /// Follows up one call into foca, or several. `from` sent the packet that was handled, if one was; `certain` says
+    /// that this node itself waited out a suspicion.
+    pub(super) fn settle(&mut self, now: Instant, from: Option<Identity>, certain: bool) {
+        // Ends: a further round needs news from foca. Those made here are that a member is down, which is final, and one
+        // change of this node's identity.
+        loop {
+            let mut verdicts = Verdicts::default();
+            let (wanted, stale, conflict, reclaim) = {
+                let mut shared = self.shared.lock();
+                let changed = std::mem::take(&mut shared.changed);
+                let observed = std::mem::take(&mut shared.observed);
+                // Records first: that a member has left must be known when its being down is judged.
+                for &id in &changed {
+                    self.view.record_changed(now, id, &shared, &mut verdicts);
+                }
+                for seen in observed {
+                    self.view.observe(now, seen, certain, &shared, &mut verdicts);
+                }
+                (
+                    std::mem::take(&mut shared.wanted),
+                    std::mem::take(&mut shared.stale),
+                    shared.conflict.take(),
+                    changed.contains(&shared.me.id()),
+                )
+            };
+            for event in verdicts.events.drain(..) {
+                self.out.emit(event);
+            }
+            for id in verdicts.unclear {
+                self.ask_about(from, id);
+                self.schedule_verdict(now, id);
+            }
+            if let Some(from) = from {
+                self.fetch(now, from, &wanted);
+                self.correct(from, &stale);
+            }
+            if let Some(theirs) = conflict {
+                self.report_conflict(theirs);
+            }
+            if reclaim {
+                self.reclaim(now);
+            }
+            let notes = std::mem::take(&mut self.out.notes);
+            let settled = notes.is_empty() && verdicts.bury.is_empty() && !reclaim;
+            for note in notes {
+                self.note(now, note, from);
+            }
+            self.bury(now, verdicts.bury);
+            if settled {
+                break;
+            }
+        }
+        self.retune();
+    }
+
+    fn note(&mut self, now: Instant, note: Note, from: Option<Identity>) {
+        match note {
+            Note::Active => self.became_active(now, from),
+            Note::Rejoined(identity) => self.renewed(now, identity, from),
+            Note::Defunct if !self.has_left() => {
+                tracing::error!(identity = %self.identity(), "declared down and out of generations");
+            }
+            Note::Defunct => {}
+        }
+    }
+
+    fn bury(&mut self, now: Instant, identities: Vec<Identity>) {
+        if identities.is_empty() {
+            return;
+        }
+        let down = identities.into_iter().map(|identity| Member::down(Peer(identity)));
+        if let Err(error) = self.foca.apply_many(down, true, self.out.runtime(now)) {
+            tracing::warn!(%error, "members could not be declared down");
+        }
+    }
+
+    pub(super) fn report_conflict(&mut self, theirs: Identity) {
+        if self.reported_conflict.replace(theirs) == Some(theirs) {
+            return;
+        }
+        let ours = self.identity();
+        tracing::error!(%ours, %theirs, "another node has our address or id");
+        self.out.emit(Event::IdentityConflict { ours, theirs });
+    }
+
+    /// foca's settings depend on the size of the cluster.
+    fn retune(&mut self) {
+        let nodes = self.foca.num_members() + 1;
+        if std::mem::replace(&mut self.tuned_for, nodes) == nodes {
+            return;
+        }
+        if let Err(error) = self.foca.set_config(self.config.for_foca(nodes)) {
+            tracing::warn!(%error, nodes, "settings could not follow the size of the cluster");
+        }
+    }
+
+    pub(super) fn fire_foca(&mut self, now: Instant, timer: Timer<Peer>) {
+        let mut certain = false;
+        if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer {
+            // foca answers a refuted suspicion with TurnUndead to a live node, which would give up its identity.
+            if !self.view.is_still_suspect(&member_id.0, *incarnation) {
+                return;
+            }
+            certain = true;
+        }
+        let probe = matches!(timer, Timer::ProbeRandomMember(_)).then(|| Task::Foca(timer.clone()));
+        let gossip = matches!(timer, Timer::PeriodicGossip(_));
+        if let Err(error) = self.foca.handle_timer(timer, self.out.runtime(now)) {
+            tracing::warn!(%error, "timer could not be handled");
+            // An error on the way must not end probing for ever.
+            if let Some(probe) = probe.filter(|probe| !self.out.timers.is_set(probe)) {
+                self.out.timers.set(now + self.config.probe_period(), probe);
+            }
+        }
+        if gossip
+            && self.foca.custom_broadcast_backlog() > 0
+            && self.foca.updates_backlog() > CROWDED_UPDATES
+            && let Err(error) = self.foca.broadcast(self.out.runtime(now))
+        {
+            tracing::warn!(%error, "records could not be broadcast");
+        }
+        self.settle(now, None, certain);
+    }
+
+    fn schedule_verdict(&mut self, now: Instant, id: NodeId) {
+        let Some(at) = self.view.entry(id).and_then(|entry| entry.verdict_at) else {
+            return;
+        };
+        let next = (now + self.config.leave_grace() / QUESTIONS).min(at);
+        self.out.timers.set(next, Task::Verdict(id));
+    }
+
+    pub(super) fn fire_verdict(&mut self, now: Instant, id: NodeId) {
+        let Some(at) = self.view.entry(id).and_then(|entry| entry.verdict_at) else {
+            return;
+        };
+        if at > now {
+            self.ask_about(None, id);
+            self.schedule_verdict(now, id);
+            return;
+        }
+        let mut verdicts = Verdicts::default();
+        self.view.fail(now, id, &mut verdicts);
+        for event in verdicts.events {
+            self.out.emit(event);
+        }
+    }
+
+    /// Asks `whom`, or else a random member, what it knows of `id`.
+    fn ask_about(&mut self, whom: Option<Identity>, id: NodeId) {
+        let whom = whom.filter(|whom| whom.id() != id).or_else(|| self.random_peer());
+        if let Some(whom) = whom {
+            self.send_summary(whom, &[id]);
+        }
+    }
+
+    pub(super) fn random_peer(&mut self) -> Option<Identity> {
+        self.view.sample(&mut self.rng, 1, |member| member.state().is_active()).pop()
+    }
+
+    /// Spreads what is known of `id`'s record.
+    pub(super) fn broadcast_record(&mut self, id: NodeId) {
+        let item = self.shared.lock().record(id).map(|record| Item::encode(id, record));
+        if let Some(item) = item
+            && let Err(error) = self.foca.add_broadcast(&item)
+        {
+            tracing::warn!(%error, %id, "record could not be broadcast");
+        }
+    }
+
+    pub(super) fn fire_sweep(&mut self, now: Instant) {
+        let after = self.config.forget_after();
+        self.view.forget(now, after);
+        let me = self.identity().id();
+        let view = &self.view;
+        self.shared.lock().records.retain(|id, (_, since)| {
+            *id == me || view.entry(*id).is_some() || now.saturating_duration_since(*since) < ORPHAN_LIFETIME
+        });
+        self.out.timers.set(now + SWEEP_INTERVAL, Task::Sweep);
+    }
+}
+
+/// What foca holds of a member, in its own terms.
+pub(super) fn foca_state(state: MemberState) -> State {
+    match state {
+        MemberState::Alive => State::Alive,
+        MemberState::Suspect => State::Suspect,
+        MemberState::Down | MemberState::Left => State::Down,
+    }
+}

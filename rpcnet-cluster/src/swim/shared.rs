@@ -1,0 +1,179 @@
+//! What foca's callbacks and the node share.
+//!
+//! foca owns its codec and its broadcast handler and gives no access to them, so both hold a reference to this. Only one
+//! thread uses a node at a time: the lock is never contended.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use super::{
+    identity::{Identity, NodeId},
+    record::{Item, Record, Version},
+    wire::{MAX_MEMBERS, WireError},
+};
+
+/// A member state that foca holds.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Observation {
+    pub(super) identity: Identity,
+    pub(super) incarnation: u16,
+    pub(super) state: foca::State,
+}
+
+/// The lists are filled while foca handles one input and emptied right after it. One packet bounds them, except
+/// `observed`, which has an entry a member at most for each message that foca sends.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) me: Identity,
+    pub(super) records: BTreeMap<NodeId, (Record, Instant)>,
+    pub(super) now: Instant,
+    /// Each member state that foca has encoded. It encodes every change it applies, in order, and otherwise only current
+    /// states; so comparing these with the view finds all changes without a scan of the members.
+    pub(super) observed: Vec<Observation>,
+    /// Whose record has changed.
+    pub(super) changed: Vec<NodeId>,
+    /// Whose record the sender of the packet has newer than we do.
+    pub(super) wanted: Vec<NodeId>,
+    /// Whom the packet calls active although they have left: its sender has missed that.
+    pub(super) stale: Vec<NodeId>,
+    pub(super) conflict: Option<Identity>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct SharedHandle(Arc<Mutex<Shared>>);
+
+impl SharedHandle {
+    pub(super) fn new(me: Identity, now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Shared {
+            me,
+            records: BTreeMap::new(),
+            now,
+            observed: Vec::new(),
+            changed: Vec::new(),
+            wanted: Vec::new(),
+            stale: Vec::new(),
+            conflict: None,
+        })))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    pub(super) fn record(&self, id: NodeId) -> Option<&Record> {
+        self.records.get(&id).map(|(record, _)| record)
+    }
+
+    pub(super) fn version(&self, id: NodeId) -> Option<Version> {
+        self.record(id).map(|record| record.version)
+    }
+
+    /// Whether `identity` has left the cluster for good. A later generation of it is another matter.
+    pub(super) fn has_left(&self, identity: &Identity) -> bool {
+        self.record(identity.id())
+            .is_some_and(|record| record.left && record.version.generation >= identity.generation())
+    }
+
+    /// Keeps `record` if it is newer than the known one, and tells whether it was. One about ourselves is only noted: it
+    /// is ours to answer.
+    pub(super) fn merge(&mut self, id: NodeId, record: Record) -> bool {
+        if !record.replaces(self.record(id)) {
+            return false;
+        }
+        if id != self.me.id() {
+            if !self.records.contains_key(&id) && self.records.len() >= MAX_MEMBERS {
+                tracing::warn!(%id, "record refused: as many nodes are known as can be");
+                return false;
+            }
+            self.records.insert(id, (record, self.now));
+            self.changed.push(id);
+            return true;
+        }
+        self.foreign_claim(record.version);
+        false
+    }
+
+    /// Someone holds a newer record of ours than we do: one of an earlier life with a later generation or version. Ours
+    /// must win, or nobody would ever see it.
+    fn foreign_claim(&mut self, claim: Version) {
+        if let Some((own, _)) = self.records.get_mut(&self.me.id()) {
+            // One generation beyond the claim, not the same: the claim may be a leave, and that ends its generation. A
+            // version that can't be exceeded needs one as well.
+            if claim.generation > own.version.generation || claim.version == u64::MAX {
+                own.version.generation = claim.generation + 1;
+                own.version.version = 0;
+            } else {
+                own.version.version = own.version.version.max(claim.version) + 1;
+            }
+            self.changed.push(self.me.id());
+        }
+    }
+
+    /// Notes what a peer believes of `identity`, before foca takes it in.
+    pub(super) fn heard(&mut self, identity: &Identity, active: bool) {
+        if !active {
+            return;
+        }
+        let me = self.me;
+        let same_addr = identity.addr() == me.addr();
+        let same_id = identity.id() == me.id();
+        if same_addr != same_id && identity.is_newer_than(&me) {
+            self.conflict = Some(*identity);
+        }
+        if self.has_left(identity) {
+            self.stale.push(identity.id());
+        }
+    }
+
+    /// Takes a broadcast item from a peer. Tells whether it is news that should be sent on.
+    pub(super) fn receive(&mut self, id: NodeId, item: Item) -> bool {
+        match item {
+            Item::Whole(record) => self.merge(id, record),
+            // It is sent on only once the record is here: until then this node could not answer those who ask for it.
+            Item::Pointer(version) => {
+                if id != self.me.id() && self.version(id).is_none_or(|known| known < version) {
+                    self.wanted.push(id);
+                }
+                false
+            }
+        }
+    }
+}
+
+/// What makes one broadcast item replace another.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct ItemKey {
+    id: NodeId,
+    version: Version,
+}
+
+impl foca::Invalidates for ItemKey {
+    fn invalidates(&self, other: &Self) -> bool {
+        self.id == other.id && self.version >= other.version
+    }
+}
+
+impl foca::BroadcastHandler<super::identity::Peer> for SharedHandle {
+    type Key = ItemKey;
+    type Error = WireError;
+
+    fn receive_item(
+        &mut self,
+        data: &[u8],
+        sender: Option<&super::identity::Peer>,
+    ) -> Result<Option<ItemKey>, WireError> {
+        let (id, item) = Item::decode(data)?;
+        let version = match &item {
+            Item::Whole(record) => record.version,
+            Item::Pointer(version) => *version,
+        };
+        // What this node adds itself is in the store already.
+        let spread = sender.is_none() || self.lock().receive(id, item);
+        Ok(spread.then_some(ItemKey { id, version }))
+    }
+}

@@ -1,0 +1,252 @@
+//! Anti-entropy: digest one way, delta back, and a delta for what the digest had newer.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use foca::Member;
+use rand::RngExt;
+
+use super::{
+    digest::{Delta, DeltaWriter, Digest, Standing, Summary},
+    error::PacketError,
+    identity::{Identity, NodeId, Peer},
+    member,
+    node::{Channel, Node},
+    settle::foca_state,
+    shared::{Observation, Shared},
+    timers::Task,
+    view::View,
+    wire::MAX_MEMBERS,
+};
+
+/// A delta with more news than this comes from a first comparison. It is not sent on: the others know it.
+const NEWS: usize = 32;
+
+/// A record that was asked for is not asked for again so soon, from whomever.
+const ASK_INTERVAL: Duration = Duration::from_millis(300);
+
+const MAX_ASKED: usize = 4096;
+
+impl Node {
+    /// `from` is an active member, the first one: this node has just joined, or come back.
+    pub(super) fn became_active(&mut self, now: Instant, from: Option<Identity>) {
+        self.broadcast_record(self.identity().id());
+        if let Some(peer) = from.or_else(|| self.random_peer()) {
+            self.send_digest(peer);
+        }
+        self.sync_backoff = self.config.probe_period();
+        self.schedule_sync(now);
+    }
+
+    pub(super) fn schedule_sync(&mut self, now: Instant) {
+        let wait = self.jittered(self.sync_backoff);
+        self.out.timers.set(now + wait, Task::Sync);
+    }
+
+    pub(super) fn jittered(&mut self, interval: Duration) -> Duration {
+        interval.mul_f64(self.rng.random_range(0.8..1.2))
+    }
+
+    pub(super) fn fire_sync(&mut self, now: Instant) {
+        if let Some(peer) = self.random_peer() {
+            self.send_digest(peer);
+        }
+        // Nodes that join together know little of each other after their first comparison: the next ones follow soon.
+        let interval = self.config.sync_interval(self.foca.num_members() + 1);
+        self.sync_backoff = (self.sync_backoff * 2).min(interval);
+        self.schedule_sync(now);
+    }
+
+    fn send_digest(&mut self, to: Identity) {
+        let summaries = {
+            let shared = self.shared.lock();
+            self.view.members().map(|member| summarize(&self.view, &shared, member.id())).collect()
+        };
+        let digest = Digest { whole: true, summaries };
+        self.out.send(to, Channel::Stream, digest.encode());
+    }
+
+    /// Asks `to` for whatever it has newer of `ids`.
+    pub(super) fn send_summary(&mut self, to: Identity, ids: &[NodeId]) {
+        let summaries = {
+            let shared = self.shared.lock();
+            ids.iter().map(|id| summarize(&self.view, &shared, *id)).collect()
+        };
+        let digest = Digest { whole: false, summaries };
+        self.send_by_size(to, digest.encode());
+    }
+
+    pub(super) fn send_by_size(&mut self, to: Identity, payload: Bytes) {
+        let channel =
+            if payload.len() <= self.config.max_packet_size() { Channel::Datagram } else { Channel::Stream };
+        self.out.send(to, channel, payload);
+    }
+
+    /// Fetches records that `from` has newer.
+    pub(super) fn fetch(&mut self, now: Instant, from: Identity, wanted: &[NodeId]) {
+        if self.asked.len() > MAX_ASKED {
+            self.asked.clear();
+        }
+        let mut due = Vec::new();
+        for &id in wanted {
+            let asked = self.asked.get(&id);
+            if asked.is_none_or(|at| now.saturating_duration_since(*at) >= ASK_INTERVAL) {
+                self.asked.insert(id, now);
+                due.push(id);
+            }
+        }
+        if !due.is_empty() {
+            self.send_summary(from, &due);
+        }
+    }
+
+    /// Tells `from` who has left: it still takes them for members.
+    pub(super) fn correct(&mut self, from: Identity, stale: &[NodeId]) {
+        let frames = {
+            let shared = self.shared.lock();
+            let mut delta = DeltaWriter::default();
+            for id in stale {
+                if let Some(record) = shared.record(*id) {
+                    delta.record(*id, record);
+                }
+            }
+            delta.finish()
+        };
+        for frame in frames {
+            self.send_by_size(from, frame);
+        }
+    }
+
+    pub(super) fn handle_digest(&mut self, from: Identity, digest: &Digest) {
+        let mut delta = DeltaWriter::default();
+        let mut lacking = Vec::new();
+        {
+            let shared = self.shared.lock();
+            let mut listed = BTreeSet::new();
+            for theirs in &digest.summaries {
+                // Naming one node again and again must not multiply the answer.
+                if !listed.insert(theirs.id) {
+                    continue;
+                }
+                let ours = summarize(&self.view, &shared, theirs.id);
+                add_newer(&self.view, &shared, &ours, theirs, &mut delta);
+                if digest.whole && has_newer(theirs, &ours) {
+                    lacking.push(theirs.id);
+                }
+            }
+            if digest.whole {
+                let unlisted = self.view.members().map(member::Member::id);
+                for id in unlisted.filter(|id| !listed.contains(id)) {
+                    if id == self.identity().id() || !self.view.is_gone(id) {
+                        let ours = summarize(&self.view, &shared, id);
+                        let nothing = Summary { id, member: None, record: None };
+                        add_newer(&self.view, &shared, &ours, &nothing, &mut delta);
+                    }
+                }
+            }
+        }
+        for frame in delta.finish() {
+            if digest.whole {
+                self.out.send(from, Channel::Stream, frame);
+            } else {
+                self.send_by_size(from, frame);
+            }
+        }
+        if !lacking.is_empty() {
+            self.send_summary(from, &lacking);
+        }
+    }
+
+    pub(super) fn handle_delta(
+        &mut self,
+        now: Instant,
+        from: Identity,
+        delta: Delta,
+    ) -> Result<(), PacketError> {
+        let Delta { members, records } = delta;
+        let known = |member: &Member<Peer>| self.view.knows_addr(member.id().0.addr());
+        let added = members.iter().filter(|member| !known(member)).count();
+        if self.member_count() + added > MAX_MEMBERS {
+            return Err(PacketError::TooManyMembers);
+        }
+        let spread = records.len() <= NEWS;
+        for (id, record) in records {
+            let merged = self.shared.lock().merge(id, record);
+            if merged {
+                self.asked.remove(&id);
+                if spread {
+                    self.broadcast_record(id);
+                }
+            }
+        }
+        if !members.is_empty() {
+            let news = members.len() <= NEWS;
+            {
+                let mut shared = self.shared.lock();
+                for member in &members {
+                    shared.heard(&member.id().0, member.state() != foca::State::Down);
+                }
+            }
+            if let Err(error) = self.foca.apply_many(members.into_iter(), news, self.out.runtime(now)) {
+                tracing::warn!(%error, %from, "members could not be applied");
+            }
+            if !news {
+                self.observe_all();
+            }
+        }
+        self.settle(now, Some(from), false);
+        Ok(())
+    }
+
+    /// What foca does not broadcast it does not encode, so these changes have to be looked for: once a delta with many
+    /// members, and linear in foca's members as the delta itself is.
+    fn observe_all(&mut self) {
+        let mut shared = self.shared.lock();
+        for member in self.foca.iter_membership_state() {
+            shared.observed.push(Observation {
+                identity: member.id().0,
+                incarnation: member.incarnation(),
+                state: member.state(),
+            });
+        }
+    }
+}
+
+fn summarize(view: &View, shared: &Shared, id: NodeId) -> Summary {
+    Summary {
+        id,
+        member: view.member(id).map(|member| Standing {
+            generation: member.identity().generation(),
+            incarnation: member.incarnation(),
+            state: foca_state(member.state()),
+        }),
+        record: shared.version(id),
+    }
+}
+
+fn add_newer(view: &View, shared: &Shared, ours: &Summary, theirs: &Summary, delta: &mut DeltaWriter) {
+    if let (Some(member), Some(standing)) = (view.member(ours.id), ours.member)
+        && standing.replaces(theirs.member.as_ref())
+    {
+        delta.member(&Member::new(Peer(member.identity()), standing.incarnation, standing.state));
+    }
+    if let Some(record) = shared.record(ours.id)
+        && ours.record > theirs.record
+    {
+        delta.record(ours.id, record);
+    }
+}
+
+/// Whether `theirs` is worth asking for. A member that is down and unknown here is not.
+fn has_newer(theirs: &Summary, ours: &Summary) -> bool {
+    let Some(standing) = theirs.member else {
+        return ours.member.is_some() && theirs.record > ours.record;
+    };
+    if ours.member.is_none() && standing.state == foca::State::Down {
+        return false;
+    }
+    standing.replaces(ours.member.as_ref()) || theirs.record > ours.record
+}

@@ -1,0 +1,9 @@
+mod gossip;
+mod healing;
+mod leaving;
+mod membership;
+mod packets;
+mod records;
+mod sim;
+
+pub(in crate::swim) use sim::epoch;

@@ -1,0 +1,153 @@
+//! The timers of a node: one a slot, fired in order.
+//!
+//! Every slot holds one timer, and a later one for a slot replaces the earlier: for foca's periodic timers the earlier
+//! is void by then (it is only set anew after it fired or after its token was given up), for members it concerns an
+//! identity that has been replaced. So there are at most a fixed number of timers and three a member.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    net::SocketAddr,
+    time::Instant,
+};
+
+use super::identity::{NodeId, Peer};
+
+/// What to do when a timer fires.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Task {
+    Foca(foca::Timer<Peer>),
+    /// The news that a member is down has waited long enough, or it is time to ask another peer about it.
+    Verdict(NodeId),
+    Sync,
+    Reconnect,
+    ResendLeave,
+    Sweep,
+}
+
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+enum Slot {
+    // foca's, in the order in which foca wants those due at one instant.
+    IndirectProbe,
+    Probe,
+    Suspect(SocketAddr),
+    Announce,
+    Gossip,
+    Remove(SocketAddr),
+    AnnounceDown,
+    Verdict(NodeId),
+    Sync,
+    Reconnect,
+    ResendLeave,
+    Sweep,
+}
+
+impl Task {
+    fn slot(&self) -> Slot {
+        match self {
+            Self::Foca(timer) => match timer {
+                foca::Timer::SendIndirectProbe { .. } => Slot::IndirectProbe,
+                foca::Timer::ProbeRandomMember(_) => Slot::Probe,
+                foca::Timer::ChangeSuspectToDown { member_id, .. } => Slot::Suspect(member_id.0.addr()),
+                foca::Timer::PeriodicAnnounce(_) => Slot::Announce,
+                foca::Timer::PeriodicGossip(_) => Slot::Gossip,
+                foca::Timer::RemoveDown(member_id) => Slot::Remove(member_id.0.addr()),
+                foca::Timer::PeriodicAnnounceDown(_) => Slot::AnnounceDown,
+            },
+            Self::Verdict(id) => Slot::Verdict(*id),
+            Self::Sync => Slot::Sync,
+            Self::Reconnect => Slot::Reconnect,
+            Self::ResendLeave => Slot::ResendLeave,
+            Self::Sweep => Slot::Sweep,
+        }
+    }
+}
+
+/// See the module's text for the bound.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    slots: BTreeMap<Slot, (Instant, Task)>,
+    queue: BTreeSet<(Instant, Slot)>,
+}
+
+impl Timers {
+    pub(super) fn set(&mut self, at: Instant, task: Task) {
+        let slot = task.slot();
+        match self.slots.entry(slot) {
+            Entry::Occupied(mut occupied) => {
+                let (known_at, known) = occupied.get();
+                // A suspect is probed again while its timer runs. The first accusation counts, not the last.
+                if matches!(slot, Slot::Suspect(_)) && *known == task && *known_at <= at {
+                    return;
+                }
+                self.queue.remove(&(*known_at, slot));
+                occupied.insert((at, task));
+            }
+            Entry::Vacant(vacant) => {
+                vacant.insert((at, task));
+            }
+        }
+        self.queue.insert((at, slot));
+    }
+
+    pub(super) fn is_set(&self, task: &Task) -> bool {
+        self.slots.contains_key(&task.slot())
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// The first timer due at `now`, by deadline and then by foca's order.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Task> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, slot) = self.queue.pop_first()?;
+        self.slots.remove(&slot).map(|(_, task)| task)
+    }
+
+    pub(super) fn cancel_foca(&mut self) {
+        self.slots.retain(|_, (_, task)| !matches!(task, Task::Foca(_)));
+        self.queue.retain(|(_, slot)| self.slots.contains_key(slot));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use foca::Timer;
+
+    use super::*;
+    use crate::swim::{Identity, tests::epoch};
+
+    #[test]
+    fn timers_due_together_fire_in_focas_order() {
+        let now = epoch();
+        let peer = Peer(Identity::new("10.0.0.1:1".parse().unwrap(), NodeId::from_u128(1), 1));
+        let mut timers = Timers::default();
+        let probe = Task::Foca(Timer::ProbeRandomMember(1));
+        let indirect = Task::Foca(Timer::SendIndirectProbe { probed_id: peer, token: 1 });
+        timers.set(now, Task::Sync);
+        timers.set(now, probe.clone());
+        timers.set(now, indirect.clone());
+        timers.set(now + Duration::from_secs(1), Task::Sweep);
+        let fired: Vec<_> = std::iter::from_fn(|| timers.pop_due(now)).collect();
+        assert_eq!(fired, [indirect, probe, Task::Sync]);
+        assert_eq!(timers.next(), Some(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn the_first_accusation_counts() {
+        let now = epoch();
+        let peer = Peer(Identity::new("10.0.0.1:1".parse().unwrap(), NodeId::from_u128(1), 1));
+        let mut timers = Timers::default();
+        let accuse =
+            |incarnation| Task::Foca(Timer::ChangeSuspectToDown { member_id: peer, incarnation, token: 1 });
+        timers.set(now + Duration::from_secs(4), accuse(0));
+        timers.set(now + Duration::from_secs(5), accuse(0));
+        assert_eq!(timers.next(), Some(now + Duration::from_secs(4)));
+        timers.set(now + Duration::from_secs(6), accuse(1));
+        assert_eq!(timers.next(), Some(now + Duration::from_secs(6)));
+    }
+}

@@ -1,0 +1,331 @@
+//! The members as the user sees them, and the events that their changes make.
+//!
+//! foca keys members by address, users think in node ids. The view is keyed by id, follows foca's states, and decides
+//! what each change is called: foca neither reports suspicions nor tells a leave from a crash.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use foca::State;
+use rand::{Rng, seq::IteratorRandom};
+
+use super::{
+    event::Event,
+    identity::{Identity, NodeId},
+    member::{Member, MemberState},
+    shared::{Observation, Shared},
+};
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) member: Member,
+    /// Whether the user has seen it join and not yet end.
+    joined: bool,
+    /// Until when the news that it is down waits for the news that it had left.
+    pub(super) verdict_at: Option<Instant>,
+    changed: Instant,
+}
+
+/// What follows from a change of the view.
+#[derive(Debug, Default)]
+pub(super) struct Verdicts {
+    pub(super) events: Vec<Event>,
+    /// Identities that foca takes for active and must be told are not.
+    pub(super) bury: Vec<Identity>,
+    /// Members newly down of which it is not known yet whether they had left.
+    pub(super) unclear: Vec<NodeId>,
+}
+
+/// How long news of a member being down waits for the news that it had left.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Grace {
+    pub(super) unsuspected: Duration,
+    pub(super) suspected: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) me: Member,
+    /// Rises whenever something about a member changes.
+    pub(super) revision: u64,
+    // Bounded by foca's members, which `Node` bounds, plus those that moved to another address.
+    entries: BTreeMap<NodeId, Entry>,
+    by_addr: BTreeMap<SocketAddr, NodeId>,
+    grace: Grace,
+}
+
+impl View {
+    pub(super) fn new(me: Identity, grace: Grace) -> Self {
+        Self {
+            me: Member { identity: me, state: MemberState::Alive, incarnation: 0, tags: BTreeMap::new() },
+            revision: 1,
+            entries: BTreeMap::new(),
+            by_addr: BTreeMap::new(),
+            grace,
+        }
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        std::iter::once(&self.me).chain(self.others())
+    }
+
+    pub(super) fn others(&self) -> impl Iterator<Item = &Member> {
+        self.entries.values().map(|entry| &entry.member)
+    }
+
+    pub(super) fn member(&self, id: NodeId) -> Option<&Member> {
+        if id == self.me.id() { Some(&self.me) } else { self.entries.get(&id).map(|entry| &entry.member) }
+    }
+
+    pub(super) fn entry(&self, id: NodeId) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn knows_addr(&self, addr: SocketAddr) -> bool {
+        self.by_addr.contains_key(&addr)
+    }
+
+    /// Up to `count` random others for which `pick` holds. Scans all members: for what happens once in a while, not for
+    /// each packet.
+    pub(super) fn sample(
+        &self,
+        rng: &mut impl Rng,
+        count: usize,
+        pick: impl Fn(&Member) -> bool,
+    ) -> Vec<Identity> {
+        self.others().filter(|member| pick(member)).map(Member::identity).sample(rng, count)
+    }
+
+    /// Takes in a state that foca holds. `certain` says that this node found it out itself, not from gossip.
+    pub(super) fn observe(
+        &mut self,
+        now: Instant,
+        seen: Observation,
+        certain: bool,
+        shared: &Shared,
+        verdicts: &mut Verdicts,
+    ) {
+        let identity = seen.identity;
+        let active = seen.state != State::Down;
+        if identity.id() == self.me.id() || identity.addr() == self.me.identity.addr() {
+            // A life of ours at an earlier address. At our own address foca has refused it already.
+            if active
+                && self.me.identity.is_newer_than(&identity)
+                && identity.addr() != self.me.identity.addr()
+            {
+                verdicts.bury.push(identity);
+            }
+            return;
+        }
+        let left = shared.has_left(&identity);
+        if active && left {
+            verdicts.bury.push(identity);
+        }
+        let known = self.entries.get(&identity.id()).map(|entry| entry.member.identity);
+        if let Some(known) = known.filter(|known| known.generation() > identity.generation()) {
+            if active && known.addr() != identity.addr() {
+                verdicts.bury.push(identity);
+            }
+            return;
+        }
+        self.displace(now, &identity, verdicts);
+        match known {
+            Some(known) if known == identity => self.change(now, seen, certain, left, shared, verdicts),
+            Some(known) => {
+                self.fail(now, identity.id(), verdicts);
+                if known.addr() != identity.addr() {
+                    self.by_addr.remove(&known.addr());
+                    verdicts.bury.push(known);
+                }
+                self.insert(now, seen, left, shared, verdicts);
+            }
+            None => self.insert(now, seen, left, shared, verdicts),
+        }
+    }
+
+    /// Another node at `identity`'s address has been replaced by it.
+    fn displace(&mut self, now: Instant, identity: &Identity, verdicts: &mut Verdicts) {
+        let previous = self.by_addr.insert(identity.addr(), identity.id());
+        let Some(previous) = previous.filter(|previous| *previous != identity.id()) else {
+            return;
+        };
+        self.fail(now, previous, verdicts);
+    }
+
+    fn insert(
+        &mut self,
+        now: Instant,
+        seen: Observation,
+        left: bool,
+        shared: &Shared,
+        verdicts: &mut Verdicts,
+    ) {
+        self.revision += 1;
+        let id = seen.identity.id();
+        let joined = seen.state != State::Down && !left;
+        let record = shared.record(id).filter(|record| !record.left);
+        let member = Member {
+            identity: seen.identity,
+            state: if left { MemberState::Left } else { state_of(seen.state) },
+            incarnation: seen.incarnation,
+            tags: record.map(|record| record.tags.clone()).unwrap_or_default(),
+        };
+        if joined {
+            verdicts.events.push(Event::NodeJoined(member.clone()));
+            if member.state == MemberState::Suspect {
+                verdicts.events.push(Event::NodeSuspect(member.clone()));
+            }
+        }
+        let entry = Entry { member, joined, verdict_at: None, changed: now };
+        self.entries.insert(id, entry);
+    }
+
+    fn change(
+        &mut self,
+        now: Instant,
+        seen: Observation,
+        certain: bool,
+        left: bool,
+        shared: &Shared,
+        verdicts: &mut Verdicts,
+    ) {
+        let id = seen.identity.id();
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.member.incarnation = seen.incarnation;
+        let (old, new) = (entry.member.state, state_of(seen.state));
+        if old == new || left {
+            return;
+        }
+        self.revision += 1;
+        match (old, new) {
+            (MemberState::Alive, MemberState::Suspect) => {
+                entry.member.state = new;
+                verdicts.events.push(Event::NodeSuspect(entry.member.clone()));
+            }
+            (MemberState::Suspect, MemberState::Alive) => {
+                entry.member.state = new;
+                verdicts.events.push(Event::NodeRecovered(entry.member.clone()));
+            }
+            (MemberState::Alive | MemberState::Suspect, MemberState::Down) => {
+                entry.changed = now;
+                if certain {
+                    self.fail(now, id, verdicts);
+                } else {
+                    entry.member.state = new;
+                    let wait = if old == MemberState::Suspect {
+                        self.grace.suspected
+                    } else {
+                        self.grace.unsuspected
+                    };
+                    entry.verdict_at = Some(now + wait);
+                    verdicts.unclear.push(id);
+                }
+            }
+            // foca has forgotten that it was down and has heard of it again.
+            (MemberState::Down | MemberState::Left, MemberState::Alive | MemberState::Suspect) => {
+                self.fail(now, id, verdicts);
+                self.insert(now, seen, left, shared, verdicts);
+            }
+            _ => {}
+        }
+    }
+
+    /// The member is down, and had not left.
+    pub(super) fn fail(&mut self, now: Instant, id: NodeId, verdicts: &mut Verdicts) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        self.revision += 1;
+        entry.verdict_at = None;
+        if entry.member.state != MemberState::Left && entry.member.state != MemberState::Down {
+            entry.member.state = MemberState::Down;
+            entry.changed = now;
+        }
+        if std::mem::take(&mut entry.joined) {
+            verdicts.events.push(Event::NodeFailed(entry.member.clone()));
+        }
+    }
+
+    /// The record of `id` has changed.
+    pub(super) fn record_changed(
+        &mut self,
+        now: Instant,
+        id: NodeId,
+        shared: &Shared,
+        verdicts: &mut Verdicts,
+    ) {
+        let (Some(entry), Some(record)) = (self.entries.get_mut(&id), shared.record(id)) else {
+            return;
+        };
+        self.revision += 1;
+        if record.left {
+            if record.version.generation < entry.member.identity.generation()
+                || entry.member.state == MemberState::Left
+            {
+                return;
+            }
+            if entry.member.state.is_active() {
+                verdicts.bury.push(entry.member.identity);
+            }
+            entry.member.state = MemberState::Left;
+            entry.verdict_at = None;
+            entry.changed = now;
+            if std::mem::take(&mut entry.joined) {
+                verdicts.events.push(Event::NodeLeft(entry.member.clone()));
+            }
+        } else if entry.member.tags != record.tags {
+            entry.member.tags.clone_from(&record.tags);
+            if entry.joined {
+                verdicts.events.push(Event::TagsChanged(entry.member.clone()));
+            }
+        }
+    }
+
+    /// Whether the member is still suspect in the incarnation it was accused in.
+    pub(super) fn is_still_suspect(&self, identity: &Identity, incarnation: u16) -> bool {
+        self.entries.get(&identity.id()).is_some_and(|entry| {
+            entry.member.identity == *identity
+                && entry.member.state == MemberState::Suspect
+                && entry.member.incarnation == incarnation
+        })
+    }
+
+    /// Whether this is news that need not reach those who have never heard of the member. If it did, memories of nodes
+    /// long gone would go round for ever, each node forgetting them and learning them anew.
+    pub(super) fn is_gone(&self, id: NodeId) -> bool {
+        self.entries.get(&id).is_none_or(|entry| !entry.member.state.is_active())
+    }
+
+    /// Forgets members that have been gone for `after`.
+    pub(super) fn forget(&mut self, now: Instant, after: Duration) {
+        self.revision += 1;
+        let by_addr = &mut self.by_addr;
+        self.entries.retain(|id, entry| {
+            let keep = entry.member.state.is_active()
+                || entry.verdict_at.is_some()
+                || now.saturating_duration_since(entry.changed) < after;
+            let addr = entry.member.identity.addr();
+            if !keep && by_addr.get(&addr) == Some(id) {
+                by_addr.remove(&addr);
+            }
+            keep
+        });
+    }
+}
+
+fn state_of(state: State) -> MemberState {
+    match state {
+        State::Alive => MemberState::Alive,
+        State::Suspect => MemberState::Suspect,
+        State::Down => MemberState::Down,
+    }
+}

@@ -1,0 +1,174 @@
+//! What a trait says, sorted: its methods with their arguments and options.
+
+use quote::format_ident;
+use syn::{
+    FnArg, GenericArgument, Ident, ItemTrait, Pat, PatType, PathArguments, Receiver, ReturnType, Signature,
+    TraitItem, TraitItemFn, Type, TypePath, ext::IdentExt, parse_quote,
+};
+
+use crate::{
+    attr::{MethodOptions, TraitOptions},
+    error::Errors,
+};
+
+/// A trait that is to become a service.
+pub(crate) struct Service {
+    /// The trait without its methods.
+    pub(crate) item: ItemTrait,
+    pub(crate) options: TraitOptions,
+    pub(crate) methods: Vec<Method>,
+    /// What is not a method, and has no business here.
+    pub(crate) others: Vec<TraitItem>,
+}
+
+/// A method of the trait.
+pub(crate) struct Method {
+    /// As it was written, without `#[rpc(..)]`.
+    pub(crate) item: TraitItemFn,
+    pub(crate) options: MethodOptions,
+    /// Whether it takes `cx: &Context`.
+    pub(crate) context: bool,
+    /// What is sent: all but the receiver and the context.
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) output: Type,
+    pub(crate) fate: Fate,
+}
+
+/// An argument that is sent.
+pub(crate) struct Argument {
+    pub(crate) name: Ident,
+    pub(crate) ty: Type,
+}
+
+/// What is made of a method.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fate {
+    /// All that is promised.
+    Served,
+    /// It has a mistake, which is reported: signatures that keep code which uses it free of further errors.
+    Declared,
+    /// Likewise, but a client can't name its types.
+    DeclaredWithoutClient,
+    /// Nothing: another has its name.
+    Dropped,
+}
+
+impl Service {
+    pub(crate) fn new(mut item: ItemTrait, options: TraitOptions, errors: &mut Errors) -> Self {
+        let mut methods = Vec::new();
+        let mut others = Vec::new();
+        for inner in std::mem::take(&mut item.items) {
+            match inner {
+                TraitItem::Fn(method) => methods.push(Method::new(method, errors)),
+                other => others.push(other),
+            }
+        }
+        Self { item, options, methods, others }
+    }
+
+    /// Whether the trait has parameters. No service has.
+    pub(crate) fn is_generic(&self) -> bool {
+        !self.item.generics.params.is_empty()
+    }
+
+    /// The name that the default name on the wire ends with.
+    pub(crate) fn name(&self) -> String {
+        self.item.ident.unraw().to_string()
+    }
+}
+
+impl Method {
+    fn new(mut item: TraitItemFn, errors: &mut Errors) -> Self {
+        let options = MethodOptions::take(&mut item.attrs, errors);
+        let mut context = false;
+        let mut arguments = Vec::new();
+        for (index, argument) in typed(&item.sig).enumerate() {
+            if is_context(&argument.ty) {
+                context = true;
+                continue;
+            }
+            let name = match &*argument.pat {
+                Pat::Ident(pattern) => pattern.ident.clone(),
+                _ => format_ident!("argument{index}"),
+            };
+            arguments.push(Argument { name, ty: (*argument.ty).clone() });
+        }
+        let output = match &item.sig.output {
+            ReturnType::Default => parse_quote!(()),
+            ReturnType::Type(_, ty) => (**ty).clone(),
+        };
+        Self { item, options, context, arguments, output, fate: Fate::Served }
+    }
+
+    pub(crate) fn receiver(&self) -> Option<&Receiver> {
+        self.item.sig.receiver()
+    }
+
+    /// The name on the wire.
+    pub(crate) fn wire_name(&self) -> String {
+        match &self.options.name {
+            Some(name) => name.value(),
+            None => self.item.sig.ident.unraw().to_string(),
+        }
+    }
+
+    /// Whether it says `fn .. -> impl Future`, which is what the macro makes of an `async fn`.
+    pub(crate) fn returns_future(&self) -> bool {
+        self.item.sig.asyncness.is_none() && matches!(plain(&self.output), Type::ImplTrait(_))
+    }
+
+    /// Makes of it no more than this.
+    pub(crate) fn restrict(&mut self, fate: Fate) {
+        self.fate = self.fate.max(fate);
+    }
+}
+
+/// The arguments behind the receiver.
+pub(crate) fn typed(signature: &Signature) -> impl Iterator<Item = &PatType> {
+    signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(typed),
+        FnArg::Receiver(_) => None,
+    })
+}
+
+/// Whether it is `&Context`, under whatever path.
+pub(crate) fn is_context(ty: &Type) -> bool {
+    match plain(ty) {
+        Type::Reference(reference) => reference.mutability.is_none() && names_context(&reference.elem),
+        _ => false,
+    }
+}
+
+/// Whether it is `Context`, under whatever path.
+pub(crate) fn names_context(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|(name, arguments)| name == "Context" && arguments.is_none())
+}
+
+/// The type arguments of `Result<..>`: of whatever type's name ends so.
+pub(crate) fn result_arguments(ty: &Type) -> Option<Vec<&Type>> {
+    let (name, arguments) = last_segment(ty)?;
+    if !name.unraw().to_string().ends_with("Result") {
+        return None;
+    }
+    let PathArguments::AngleBracketed(arguments) = arguments else { return Some(Vec::new()) };
+    let types = arguments.args.iter().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    });
+    Some(types.collect())
+}
+
+/// The last name of a path, with its arguments.
+pub(crate) fn last_segment(ty: &Type) -> Option<(&Ident, &PathArguments)> {
+    let Type::Path(TypePath { path, .. }) = plain(ty) else { return None };
+    path.segments.last().map(|segment| (&segment.ident, &segment.arguments))
+}
+
+/// Without parentheses, and the invisible ones that `macro_rules!` adds.
+pub(crate) fn plain(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => plain(&group.elem),
+        Type::Paren(paren) => plain(&paren.elem),
+        other => other,
+    }
+}

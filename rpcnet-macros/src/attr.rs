@@ -1,0 +1,257 @@
+//! The options of `#[rpc_trait(..)]` and `#[rpc(..)]`, and which of the user's other attributes go where.
+
+use std::{fmt::Display, time::Duration};
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{
+    Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Token,
+    ext::IdentExt,
+    parse::{Parse, ParseStream, Parser},
+    parse_quote,
+    punctuated::Punctuated,
+    token,
+};
+
+use crate::{error::Errors, timeout};
+
+/// The options of a trait.
+#[derive(Default)]
+pub(crate) struct TraitOptions {
+    /// The name on the wire.
+    pub(crate) name: Option<LitStr>,
+}
+
+/// The options of a method. What was wrong is left out.
+#[derive(Default)]
+pub(crate) struct MethodOptions {
+    /// The name on the wire.
+    pub(crate) name: Option<LitStr>,
+    pub(crate) idempotent: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+const OF_A_METHOD: &str = "`#[rpc(..)]` knows `name`, `idempotent` and `timeout`";
+
+impl TraitOptions {
+    pub(crate) fn parse(arguments: TokenStream, errors: &mut Errors) -> Self {
+        let mut this = Self::default();
+        for option in parse_options(arguments, errors) {
+            match option.name().as_str() {
+                "name" => this.name = wire_name(&option, "text.v1.WordCount", errors),
+                unknown => {
+                    let message = format!("unknown option `{unknown}`: `#[rpc_trait(..)]` knows `name`");
+                    errors.add(&option.path, message);
+                }
+            }
+        }
+        this
+    }
+}
+
+impl MethodOptions {
+    /// Takes the `#[rpc(..)]`s out of the attributes of a method.
+    pub(crate) fn take(attributes: &mut Vec<Attribute>, errors: &mut Errors) -> Self {
+        let mut arguments = TokenStream::new();
+        attributes.retain(|attribute| {
+            if is_conditional_rpc(attribute) {
+                errors.add(
+                    attribute,
+                    "`#[rpc(..)]` can't be conditional: write the method twice, each with a `#[cfg(..)]` of its own",
+                );
+                return false;
+            }
+            if !attribute.path().is_ident("rpc") {
+                return true;
+            }
+            match &attribute.meta {
+                Meta::Path(_) => {}
+                Meta::List(list) => {
+                    // Several attributes are one list, so that a duplicate across them is found.
+                    if !arguments.is_empty() {
+                        <Token![,]>::default().to_tokens(&mut arguments);
+                    }
+                    arguments.extend(without_last_comma(list.tokens.clone()));
+                }
+                Meta::NameValue(_) => errors.add(attribute, "options stand in parentheses: write `#[rpc(..)]`"),
+            }
+            false
+        });
+
+        let mut this = Self::default();
+        let options = parse_options(arguments, errors);
+        let idempotent = options.iter().any(|option| option.name() == "idempotent");
+        for option in &options {
+            match option.name().as_str() {
+                "name" => this.name = wire_name(option, "count", errors),
+                "idempotent" => match &option.value {
+                    None => this.idempotent = true,
+                    Some(value) => {
+                        errors.add(value, "`idempotent` has no value: write it alone, or leave it out")
+                    }
+                },
+                "timeout" => this.timeout = option.timeout(errors),
+                "hedge" if !idempotent => {
+                    errors.add(&option.path, "`hedge` needs `idempotent`: write `#[rpc(idempotent, hedge)]`");
+                }
+                later @ ("key" | "hedge" | "resumable" | "max_message" | "priority") => {
+                    errors.add(
+                        &option.path,
+                        format!("the option `{later}` is not supported yet: leave it out"),
+                    );
+                }
+                unknown => errors.add(&option.path, format!("unknown option `{unknown}`: {OF_A_METHOD}")),
+            }
+        }
+        this
+    }
+}
+
+/// `name` or `name = value`.
+struct RpcOption {
+    path: Ident,
+    value: Option<Expr>,
+}
+
+impl Parse for RpcOption {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        if !input.peek(Ident::peek_any) {
+            return Err(input.error("an option is a word, or a word and its value: write `name = \"..\"`"));
+        }
+        let path = input.call(Ident::parse_any)?;
+        if input.peek(token::Paren) {
+            return Err(syn::Error::new(
+                path.span(),
+                format!("an option has no parentheses: write `{path} = ..`"),
+            ));
+        }
+        let value = if input.parse::<Option<Token![=]>>()?.is_some() { Some(input.parse()?) } else { None };
+        Ok(Self { path, value })
+    }
+}
+
+impl RpcOption {
+    fn name(&self) -> String {
+        self.path.to_string()
+    }
+
+    /// The value, if it is a string.
+    fn string(&self, example: impl Display, errors: &mut Errors) -> Option<LitStr> {
+        let name = &self.path;
+        match &self.value {
+            Some(Expr::Lit(ExprLit { lit: Lit::Str(string), .. })) => return Some(string.clone()),
+            Some(value) => errors.add(value, format!("`{name}` is a string: write `{name} = \"{example}\"`")),
+            None => errors.add(name, format!("`{name}` needs a value: write `{name} = \"{example}\"`")),
+        }
+        None
+    }
+
+    fn timeout(&self, errors: &mut Errors) -> Option<Duration> {
+        let text = self.string("2s", errors)?;
+        timeout::parse(&text.value()).map_err(|message| errors.add(&text, message)).ok()
+    }
+}
+
+/// Reports duplicates, and leaves them out.
+fn parse_options(arguments: TokenStream, errors: &mut Errors) -> Vec<RpcOption> {
+    let options = match Punctuated::<RpcOption, Token![,]>::parse_terminated.parse2(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            errors.merge(error);
+            return Vec::new();
+        }
+    };
+    let mut unique: Vec<RpcOption> = Vec::new();
+    for option in options {
+        if unique.iter().any(|earlier| earlier.path == option.path) {
+            errors.add(&option.path, format!("duplicate option `{}`: write it once", option.path));
+        } else {
+            unique.push(option);
+        }
+    }
+    unique
+}
+
+/// Ids are hashes of `"service/method"`, so that a slash inside a name would make two pairs one.
+fn wire_name(option: &RpcOption, example: &str, errors: &mut Errors) -> Option<LitStr> {
+    let name = option.string(example, errors)?;
+    let text = name.value();
+    if text.is_empty() || text.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control()) {
+        let message =
+            format!("a name on the wire has no slashes or spaces and is not empty: write \"{example}\"");
+        errors.add(&name, message);
+        return None;
+    }
+    Some(name)
+}
+
+/// Takes `#[rpc(..)]`s out of where they don't belong.
+pub(crate) fn refuse_options(attributes: &mut Vec<Attribute>, errors: &mut Errors) {
+    attributes.retain(|attribute| {
+        let is_options = attribute.path().is_ident("rpc") || is_conditional_rpc(attribute);
+        if is_options {
+            errors.add(
+                attribute,
+                "options belong to the service, not to one implementation: write them in the trait",
+            );
+        }
+        !is_options
+    });
+}
+
+fn without_last_comma(tokens: TokenStream) -> TokenStream {
+    let mut tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    if matches!(tokens.last(), Some(TokenTree::Punct(last)) if last.as_char() == ',') {
+        tokens.pop();
+    }
+    tokens.into_iter().collect()
+}
+
+fn is_conditional_rpc(attribute: &Attribute) -> bool {
+    conditional(attribute).is_some_and(|(_, metas)| metas.iter().any(|meta| meta.path().is_ident("rpc")))
+}
+
+/// The condition and the attributes of a `#[cfg_attr(..)]`.
+fn conditional(attribute: &Attribute) -> Option<(Meta, Vec<Meta>)> {
+    if !attribute.path().is_ident("cfg_attr") {
+        return None;
+    }
+    let list = attribute.meta.require_list().ok()?;
+    let metas = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
+    let mut metas = metas.into_iter();
+    Some((metas.next()?, metas.collect()))
+}
+
+/// Whether an item with these attributes may be left out by the compiler.
+pub(crate) fn is_configured(attributes: &[Attribute]) -> bool {
+    !select(attributes, &["cfg"]).is_empty()
+}
+
+/// The attributes of these names, also where they stand in a `#[cfg_attr(..)]`.
+pub(crate) fn select(attributes: &[Attribute], names: &[&str]) -> Vec<Attribute> {
+    let wanted = |meta: &Meta| names.iter().any(|name| meta.path().is_ident(name));
+    let mut selected = Vec::new();
+    for attribute in attributes {
+        if wanted(&attribute.meta) {
+            selected.push(attribute.clone());
+        } else if let Some((condition, metas)) = conditional(attribute) {
+            let metas: Vec<Meta> = metas.into_iter().filter(wanted).collect();
+            if !metas.is_empty() {
+                selected.push(parse_quote!(#[cfg_attr(#condition, #(#metas),*)]));
+            }
+        }
+    }
+    selected
+}
+
+/// The lints that the user allows. What the user expects need not show in generated code, and is allowed there.
+pub(crate) fn lint_levels(attributes: &[Attribute]) -> Vec<Attribute> {
+    let mut allowed = select(attributes, &["allow"]);
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("expect")) {
+        if let Meta::List(list) = &attribute.meta {
+            let lints = &list.tokens;
+            allowed.push(parse_quote!(#[allow(#lints)]));
+        }
+    }
+    allowed
+}

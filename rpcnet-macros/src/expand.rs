@@ -1,0 +1,392 @@
+//! What is emitted: the trait, its client, its server, and between the last two a table of the methods.
+//!
+//! A method may carry `#[cfg(..)]`, of which a macro can't know whether it holds. So nothing here is counted: each
+//! method is a variant of an enum, an entry of a table of methods and one of a table of variants, each under the
+//! same `#[cfg(..)]`, and the compiler numbers what is left. `Service::call` turns the index into the variant.
+//!
+//! Names that a user's types could have are avoided: what is nested is called `__Rpcnet…`, type parameters get
+//! names that do not occur in the trait, and arguments of handlers are hygienic.
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{
+    ReturnType, TraitItem, TraitItemFn, ext::IdentExt, parse_quote, parse_quote_spanned, spanned::Spanned,
+};
+
+use crate::{
+    ast::{Fate, Method, Service},
+    attr::{lint_levels, select},
+    signature, stub,
+};
+
+pub(crate) fn expand(service: &Service) -> TokenStream {
+    let interface = expand_trait(service);
+    let names = Names::new(service);
+    let client = expand_client(service, &names);
+    let server = expand_server(service, &names);
+    let table = expand_table(service);
+    let (client_type, client_methods) = client;
+    let (server_type, server_dispatch) = server;
+    quote! {
+        #interface
+        #client_type
+        #server_type
+        const _: () = {
+            #table
+            #client_methods
+            #server_dispatch
+        };
+    }
+}
+
+/// Names that nothing in the trait has.
+struct Names {
+    client: Ident,
+    caller: Ident,
+    server: Ident,
+    handler: Ident,
+}
+
+impl Names {
+    fn new(service: &Service) -> Self {
+        let name = &service.item.ident;
+        let mut used = Vec::new();
+        collect_names(service.item.to_token_stream(), &mut used);
+        for method in &service.methods {
+            collect_names(method.item.sig.to_token_stream(), &mut used);
+        }
+        Self {
+            client: format_ident!("{name}Client"),
+            caller: unused("C", &used),
+            server: format_ident!("{name}Server"),
+            handler: unused("T", &used),
+        }
+    }
+}
+
+fn collect_names(tokens: TokenStream, names: &mut Vec<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) => collect_names(group.stream(), names),
+            TokenTree::Ident(name) => names.push(name.to_string()),
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}
+
+fn unused(name: &str, used: &[String]) -> Ident {
+    let mut name = name.to_owned();
+    while used.contains(&name) {
+        name.push('_');
+    }
+    Ident::new(&name, Span::call_site())
+}
+
+fn expand_trait(service: &Service) -> TokenStream {
+    let mut item = service.item.clone();
+    item.colon_token.get_or_insert_default();
+    for bound in
+        [parse_quote!(::core::marker::Send), parse_quote!(::core::marker::Sync), parse_quote!('static)]
+    {
+        item.supertraits.push(bound);
+    }
+    item.items = service.others.clone();
+    item.items.extend(service.methods.iter().filter_map(|method| match method.fate {
+        Fate::Served => Some(TraitItem::Fn(declare(method))),
+        Fate::Declared | Fate::DeclaredWithoutClient => Some(TraitItem::Fn(stub::declare(method))),
+        Fate::Dropped => None,
+    }));
+    item.into_token_stream()
+}
+
+/// `async fn` says nothing of `Send`; `impl Future + Send` does.
+fn declare(method: &Method) -> TraitItemFn {
+    let mut item = method.item.clone();
+    let output = &method.output;
+    // Located at the result, so that what is wrong with the future is reported there; but not the user's own code,
+    // so that lints leave it alone.
+    let span = Span::call_site().located_at(output.span());
+    item.sig.asyncness = None;
+    item.sig.output = ReturnType::Type(
+        parse_quote!(->),
+        parse_quote_spanned!(span=>
+            impl ::core::future::Future<Output = #output> + ::core::marker::Send
+        ),
+    );
+    if let Some(body) = item.default.take() {
+        item.default = Some(parse_quote!({ async move #body }));
+        item.semi_token = None;
+    }
+    item
+}
+
+/// The types of the client, and its methods.
+fn expand_client(service: &Service, names: &Names) -> (TokenStream, TokenStream) {
+    let Names { client, caller, .. } = names;
+    let item = &service.item;
+    let visibility = &item.vis;
+    let trait_name = item.ident.unraw();
+    let attributes = select(&item.attrs, &["doc", "deprecated"]);
+    let levels = lint_levels(&item.attrs);
+    let summary =
+        format!(" A client of [`{trait_name}`]: calls it on a `Channel`, or whatever else takes calls.");
+    let new = format!(" A client of [`{trait_name}`] that makes its calls on this.");
+    let client_type = quote! {
+        #[doc = #summary]
+        ///
+        #(#attributes)*
+        #(#levels)*
+        #[allow(dead_code, unreachable_pub)]
+        #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+        #visibility struct #client<#caller: ::rpcnet::Caller = ::rpcnet::Channel> {
+            caller: #caller,
+        }
+    };
+    let methods = service.methods.iter().filter_map(|method| match method.fate {
+        Fate::Served => Some(expand_call(method, visibility, caller)),
+        Fate::Declared => Some(stub::call(method, visibility, caller)),
+        Fate::DeclaredWithoutClient | Fate::Dropped => None,
+    });
+    let client_methods = quote! {
+        #(#levels)*
+        #[allow(
+            dead_code,
+            deprecated,
+            unreachable_pub,
+            clippy::too_many_arguments,
+            clippy::type_complexity
+        )]
+        impl<#caller: ::rpcnet::Caller> #client<#caller> {
+            #[doc = #new]
+            #visibility fn new(caller: #caller) -> Self {
+                Self { caller }
+            }
+
+            /// What the calls are made on.
+            #visibility fn caller(&self) -> &#caller {
+                &self.caller
+            }
+
+            #(#methods)*
+        }
+    };
+    (client_type, client_methods)
+}
+
+/// A method of the client.
+fn expand_call(method: &Method, visibility: &syn::Visibility, caller: &Ident) -> TokenStream {
+    let name = &method.item.sig.ident;
+    let attributes = client_attributes(method);
+    let output = &method.output;
+    let arguments = method.arguments.iter().map(|argument| &argument.name);
+    let parameters = method.arguments.iter().map(|argument| {
+        let (name, ty) = (&argument.name, &argument.ty);
+        quote!(#name: #ty)
+    });
+    let at_output = Span::call_site().located_at(output.span());
+    let call = quote_spanned! {at_output=>
+        ::rpcnet::Call<
+            #caller,
+            <#output as ::rpcnet::__private::Outcome>::Value,
+            <#output as ::rpcnet::__private::Outcome>::ClientError,
+        >
+    };
+    let start = quote_spanned! {Span::call_site().located_at(name.span())=>
+        ::rpcnet::__private::start_call::<#caller, _, #output>(
+            &self.caller,
+            &__RPCNET_METHODS[__RpcnetMethod::#name as ::core::primitive::usize],
+            &(#(#arguments,)*),
+        )
+    };
+    quote! {
+        #(#attributes)*
+        #visibility fn #name(&self, #(#parameters,)*) -> #call {
+            #start
+        }
+    }
+}
+
+/// The user's attributes that a method of the client has too; and a doc, if there is none.
+pub(crate) fn client_attributes(method: &Method) -> Vec<syn::Attribute> {
+    let mut attributes = select(&method.item.attrs, &["doc", "cfg", "deprecated"]);
+    if select(&attributes, &["doc"]).is_empty() {
+        let doc = format!(" Calls `{}`.", method.wire_name());
+        attributes.push(parse_quote!(#[doc = #doc]));
+    }
+    attributes.extend(lint_levels(&method.item.attrs));
+    attributes
+}
+
+/// The type of the server, and how it dispatches.
+fn expand_server(service: &Service, names: &Names) -> (TokenStream, TokenStream) {
+    let Names { server, handler, .. } = names;
+    let item = &service.item;
+    let visibility = &item.vis;
+    let interface = &item.ident;
+    let trait_name = interface.unraw();
+    let server_name = server.to_string();
+    let attributes = select(&item.attrs, &["deprecated"]);
+    let levels = lint_levels(&item.attrs);
+    let summary =
+        format!(" A server of [`{trait_name}`]: hands the calls that arrive to what implements it.");
+    let new = format!(" A server of this implementation of [`{trait_name}`].");
+    let server_type = quote! {
+        #[doc = #summary]
+        #(#attributes)*
+        #(#levels)*
+        #[allow(dead_code, unreachable_pub)]
+        #visibility struct #server<#handler> {
+            service: ::rpcnet::__private::Arc<#handler>,
+        }
+    };
+    let bound = if service.is_generic() {
+        quote!(::core::marker::Send + ::core::marker::Sync + 'static)
+    } else {
+        interface.to_token_stream()
+    };
+    let arms = served(service).map(|method| expand_handler(method, interface, handler));
+    let missing = format!("{trait_name} has no such method");
+    let server_dispatch = quote! {
+        #[allow(dead_code, deprecated, unreachable_pub)]
+        impl<#handler> #server<#handler> {
+            #[doc = #new]
+            #visibility fn new(service: #handler) -> Self {
+                Self::from_arc(::rpcnet::__private::Arc::new(service))
+            }
+
+            /// Likewise, of one that is used elsewhere too.
+            #visibility fn from_arc(service: ::rpcnet::__private::Arc<#handler>) -> Self {
+                Self { service }
+            }
+        }
+
+        #[automatically_derived]
+        #[allow(deprecated)]
+        impl<#handler> ::core::clone::Clone for #server<#handler> {
+            fn clone(&self) -> Self {
+                Self { service: ::core::clone::Clone::clone(&self.service) }
+            }
+        }
+
+        #[automatically_derived]
+        #[allow(deprecated)]
+        impl<#handler> ::core::fmt::Debug for #server<#handler> {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.debug_struct(#server_name).finish_non_exhaustive()
+            }
+        }
+
+        #[automatically_derived]
+        #[allow(deprecated)]
+        impl<#handler: #bound> ::rpcnet::Service for #server<#handler> {
+            fn descriptor(&self) -> &'static ::rpcnet::ServiceDescriptor {
+                &__RPCNET_SERVICE
+            }
+
+            fn call(
+                &self,
+                method: ::core::primitive::usize,
+                inbound: ::rpcnet::__private::Inbound,
+            ) -> ::rpcnet::__private::HandlerFuture {
+                match __RPCNET_VARIANTS.get(method).copied() {
+                    #(#arms)*
+                    ::core::option::Option::None => {
+                        // The index is one of the table's, so that it does not come to this.
+                        ::rpcnet::__private::handle::<(), ::core::result::Result<(), ::rpcnet::Status>, _>(
+                            inbound,
+                            |_, ()| ::core::future::ready(::core::result::Result::Err(
+                                ::rpcnet::Status::unimplemented(#missing),
+                            )),
+                        )
+                    }
+                }
+            }
+        }
+    };
+    (server_type, server_dispatch)
+}
+
+/// The arm of a method: decode, run.
+fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenStream {
+    let name = &method.item.sig.ident;
+    let configured = select(&method.item.attrs, &["cfg"]);
+    let types = method.arguments.iter().map(|argument| &argument.ty);
+    let output = &method.output;
+    let arguments: Vec<Ident> = (0..method.arguments.len())
+        .map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site()))
+        .collect();
+    let (context, pass_context) =
+        if method.context { (quote!(cx), quote!(&cx,)) } else { (quote!(_), quote!()) };
+    let handle = quote_spanned! {Span::call_site().located_at(name.span())=>
+        ::rpcnet::__private::handle::<(#(#types,)*), #output, _>(
+            inbound,
+            move |#context, (#(#arguments,)*)| async move {
+                <#handler as #interface>::#name(&service, #pass_context #(#arguments,)*).await
+            },
+        )
+    };
+    quote! {
+        #(#configured)*
+        ::core::option::Option::Some(__RpcnetMethod::#name) => {
+            let service = ::core::clone::Clone::clone(&self.service);
+            #handle
+        }
+    }
+}
+
+/// The descriptor, and what numbers the methods.
+fn expand_table(service: &Service) -> TokenStream {
+    let service_name = match &service.options.name {
+        Some(name) => name.to_token_stream(),
+        None => {
+            let name = service.name();
+            quote!(::core::concat!(::core::env!("CARGO_PKG_NAME"), ".", #name))
+        }
+    };
+    let entries = served(service).map(|method| {
+        let configured = select(&method.item.attrs, &["cfg"]);
+        let name = method.wire_name();
+        let signature = signature::of(method.arguments.iter().map(|argument| &argument.ty), &method.output);
+        let idempotent = method.options.idempotent.then(|| quote!(.with_idempotent()));
+        let timeout = method.options.timeout.map(|timeout| {
+            let (seconds, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
+            quote!(.with_timeout(::core::time::Duration::new(#seconds, #nanos)))
+        });
+        quote! {
+            #(#configured)*
+            ::rpcnet::Method::new(__RPCNET_NAME, #name, #signature) #idempotent #timeout
+        }
+    });
+    let variants: Vec<TokenStream> = served(service)
+        .map(|method| {
+            let configured = select(&method.item.attrs, &["cfg"]);
+            let name = &method.item.sig.ident;
+            quote!(#(#configured)* #name)
+        })
+        .collect();
+    let paths = served(service).map(|method| {
+        let configured = select(&method.item.attrs, &["cfg"]);
+        let name = &method.item.sig.ident;
+        quote!(#(#configured)* __RpcnetMethod::#name)
+    });
+    quote! {
+        #[allow(non_camel_case_types)]
+        #[derive(::core::clone::Clone, ::core::marker::Copy)]
+        enum __RpcnetMethod {
+            #(#variants,)*
+        }
+
+        const __RPCNET_NAME: &::core::primitive::str = #service_name;
+
+        static __RPCNET_METHODS: &[::rpcnet::Method] = &[#(#entries,)*];
+
+        static __RPCNET_VARIANTS: &[__RpcnetMethod] = &[#(#paths,)*];
+
+        static __RPCNET_SERVICE: ::rpcnet::ServiceDescriptor =
+            ::rpcnet::ServiceDescriptor { name: __RPCNET_NAME, methods: __RPCNET_METHODS };
+    }
+}
+
+fn served(service: &Service) -> impl Iterator<Item = &Method> {
+    service.methods.iter().filter(|method| method.fate == Fate::Served)
+}

@@ -1,0 +1,118 @@
+//! The macros of [rpcnet](https://docs.rs/rpcnet), which re-exports them: use them from there.
+//!
+//! [`macro@rpc_trait`] makes a client and a server of a trait, [`macro@rpc_impl`] checks an implementation of it.
+//!
+//! What they emit is thin: it calls `::rpcnet::__private` and nothing else. All paths in it are absolute, so that
+//! nothing in the user's module can get in the way. A mistake is reported at the tokens that hold it, and what can
+//! be made of the rest is emitted beside the error, so that one mistake does not become many errors.
+
+mod ast;
+mod attr;
+mod error;
+mod expand;
+mod id;
+mod impl_block;
+mod signature;
+mod stub;
+mod timeout;
+mod valid;
+
+use proc_macro::TokenStream;
+use quote::quote;
+use syn::{Item, parse_macro_input, spanned::Spanned};
+
+use crate::{attr::TraitOptions, error::Errors};
+
+/// Makes a service of a trait: `…Client`, which calls it, and `…Server`, which a server registers.
+///
+/// ```
+/// use rpcnet::{Context, rpc_impl, rpc_trait};
+///
+/// /// Docs reach the trait and the client.
+/// #[rpc_trait(name = "text.v1.WordCount")]
+/// pub trait WordCount {
+///     /// How many words there are.
+///     #[rpc(idempotent, timeout = "2s")]
+///     async fn count(&self, text: String) -> rpcnet::Result<u64>;
+///
+///     /// The context may stand first. It is not sent.
+///     async fn whoami(&self, cx: &Context) -> Result<String, String>;
+/// }
+///
+/// struct Worker;
+///
+/// #[rpc_impl]
+/// impl WordCount for Worker {
+///     async fn count(&self, text: String) -> rpcnet::Result<u64> {
+///         Ok(text.split_whitespace().count() as u64)
+///     }
+///
+///     async fn whoami(&self, cx: &Context) -> Result<String, String> {
+///         Ok(format!("{cx:?}"))
+///     }
+/// }
+///
+/// let server = WordCountServer::new(Worker);
+///
+/// async fn ask(channel: rpcnet::Channel) -> Result<u64, Box<dyn std::error::Error>> {
+///     let words = WordCountClient::new(channel);
+///     Ok(words.count("to be or not to be".into()).await?)
+/// }
+/// ```
+///
+/// # What it makes
+///
+/// * The trait. Its methods return `impl Future + Send` in place of being `async`, and it requires
+///   `Send + Sync + 'static`. Implement it with `async fn`s; [`macro@rpc_impl`] checks them.
+/// * `WordCountClient<C: Caller = Channel>` with a method for each of the trait's. It returns an `rpcnet::Call`: a
+///   builder, and a future that is owned and `Send`.
+/// * `WordCountServer<T>`, a `rpcnet::Service` for each `T: WordCount`.
+///
+/// # What a method may be
+///
+/// `async`, with `&self`, then perhaps `cx: &Context`, then at most sixteen owned arguments of serde types that are
+/// `Send`; its result is a `Result`, by that name or one that ends so. The error is a serde type or `Status`.
+/// `#[cfg]`, `#[deprecated]`, docs and default bodies are allowed. Methods and arguments have no type parameters,
+/// references or patterns.
+///
+/// # Options of `#[rpc_trait(..)]`
+///
+/// * `name = "text.v1.WordCount"`: the name on the wire. Default: the name of the crate, a dot, and that of the trait.
+///
+/// # Options of `#[rpc(..)]` on a method
+///
+/// * `name = "count"`: the name on the wire. Default: the method's.
+/// * `idempotent`: running it twice does no harm, so that a call is repeated where it may have run.
+/// * `timeout = "2s"`: how long a call may take unless the caller says otherwise. A number and `ms`, `s`, `m` or `h`.
+#[proc_macro_attribute]
+pub fn rpc_trait(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as Item);
+    let mut errors = Errors::default();
+    let options = TraitOptions::parse(arguments.into(), &mut errors);
+    let expanded = match item {
+        Item::Trait(item) => {
+            let mut service = ast::Service::new(item, options, &mut errors);
+            valid::check(&mut service, &mut errors);
+            expand::expand(&service)
+        }
+        other => {
+            let at = error::head(&other).unwrap_or_else(|| other.span());
+            errors.add_at(at, "`#[rpc_trait]` makes a service of a trait: write it on a `trait`");
+            quote!(#other)
+        }
+    };
+    let errors = errors.to_compile_error();
+    quote!(#expanded #errors).into()
+}
+
+/// Checks an implementation of a trait that [`macro@rpc_trait`] made: `impl WordCount for Worker { .. }`.
+///
+/// The methods are written `async` and stay as they are.
+#[proc_macro_attribute]
+pub fn rpc_impl(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as Item);
+    let mut errors = Errors::default();
+    let expanded = impl_block::expand(arguments.into(), item, &mut errors);
+    let errors = errors.to_compile_error();
+    quote!(#expanded #errors).into()
+}

@@ -1,0 +1,17 @@
+use rpcnet::rpc_trait;
+
+#[rpc_trait]
+pub trait WordCount {
+    #[rpc(idempotent, key = user)]
+    async fn key(&self, user: u64) -> rpcnet::Result<u64>;
+    #[rpc(idempotent, hedge)]
+    async fn hedge(&self) -> rpcnet::Result<u64>;
+    #[rpc(resumable)]
+    async fn resumable(&self) -> rpcnet::Result<u64>;
+    #[rpc(max_message = 65_536)]
+    async fn max_message(&self) -> rpcnet::Result<u64>;
+    #[rpc(priority = "high")]
+    async fn priority(&self) -> rpcnet::Result<u64>;
+}
+
+fn main() {}

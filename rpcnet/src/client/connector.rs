@@ -1,0 +1,96 @@
+//! A socket from which channels dial.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{BalancedChannel, BalancedConfig, Channel};
+use crate::{
+    ConfigError, ConnectError,
+    discover::EndpointSet,
+    pool::{Dialer, Remote, Target},
+    tls::{CaCertificates, OwnCertificate},
+    transport::{Connection, DialOptions},
+};
+
+/// A socket with certificates and limits, from which any number of channels dial. Cheap to clone.
+///
+/// Made by [`ChannelBuilder::build`](crate::ChannelBuilder::build), or taken from a server
+/// ([`Server::connector`](crate::Server::connector)): then channels dial from the server's own port.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    dialer: Arc<Dialer>,
+}
+
+impl Connector {
+    pub(crate) fn new(dialer: Arc<Dialer>) -> Self {
+        Self { dialer }
+    }
+
+    /// Dials `host:port` and waits until the server has let us in. From then on the channel reconnects by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] where this first attempt fails. Cancel-safe.
+    pub async fn connect(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
+        let target = Target::parse(address.as_ref())?;
+        let remote = Remote::connect(self.dialer.clone(), target).await?;
+        Ok(Channel::new(self.dialer.clone(), remote))
+    }
+
+    /// A channel that starts to dial and gives no error where that fails: its calls do.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Address`] for an address that is none.
+    pub fn connect_lazy(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
+        let target = Target::parse(address.as_ref())?;
+        let remote = Remote::start(self.dialer.clone(), target);
+        Ok(Channel::new(self.dialer.clone(), remote))
+    }
+
+    /// A channel to whatever `endpoints` says; connections are made in the background.
+    pub fn balanced(
+        &self,
+        endpoints: watch::Receiver<EndpointSet>,
+        config: BalancedConfig,
+    ) -> BalancedChannel {
+        BalancedChannel::start(self.dialer.clone(), endpoints, config)
+    }
+
+    /// Dials a raw connection of a protocol (ALPN) beside calls: the first address of the name that answers.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]. Cancel-safe.
+    pub async fn dial(
+        &self,
+        address: &str,
+        alpn: &[u8],
+        options: &DialOptions,
+    ) -> Result<Connection, ConnectError> {
+        self.dialer.dial(&Target::parse(address)?, alpn, options).await
+    }
+
+    /// Shows another certificate in new handshakes; connections that stand go on.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for a certificate or key that is not usable; the one before stays in force.
+    pub fn reload_certificate(
+        &self,
+        cert: impl AsRef<[u8]>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<(), ConfigError> {
+        self.dialer.tls.replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?)
+    }
+
+    /// Trusts these CAs, and no others, in new handshakes; connections that stand go on.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for text that holds no usable certificate; those before stay in force.
+    pub fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ConfigError> {
+        self.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?)
+    }
+}
