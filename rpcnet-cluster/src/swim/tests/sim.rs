@@ -53,7 +53,6 @@ pub(super) struct Sim {
     groups: BTreeMap<usize, usize>,
     pub(super) trace: Vec<Seen>,
     pub(super) largest_datagram: usize,
-    pub(super) bytes: usize,
     /// The driver's part: which node to announce to while isolated.
     seed_node: usize,
     next_announce: BTreeMap<usize, Instant>,
@@ -74,7 +73,6 @@ impl Sim {
             groups: BTreeMap::new(),
             trace: Vec::new(),
             largest_datagram: 0,
-            bytes: 0,
             seed_node: 0,
             next_announce: BTreeMap::new(),
         }
@@ -151,7 +149,6 @@ impl Sim {
             let to = index_of(&transmit.to);
             let latency = Duration::from_micros(self.rng.random_range(200..2000));
             let lost = self.rng.random_bool(self.loss);
-            self.bytes += transmit.payload.len();
             if transmit.channel == Channel::Datagram {
                 self.largest_datagram = self.largest_datagram.max(transmit.payload.len());
                 if lost {
