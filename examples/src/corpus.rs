@@ -63,21 +63,14 @@ impl Corpus {
     /// of it together is not one byte of text.
     pub fn gather<P: AsRef<Path>>(inputs: &[P]) -> Result<Self, CorpusError> {
         let found = walk::walk(inputs)?;
-        let mut corpus = Self {
-            files: Vec::new(),
-            skipped: found.skipped,
-            bytes: 0,
-        };
+        let mut corpus = Self { files: Vec::new(), skipped: found.skipped, bytes: 0 };
         for path in found.files {
             match open::check(&path)? {
                 Ok(file) => {
                     corpus.bytes += file.bytes;
                     corpus.files.push(file);
                 }
-                Err(reason) => corpus.skipped.push(Skipped {
-                    path,
-                    reason: SkipReason::Binary(reason),
-                }),
+                Err(reason) => corpus.skipped.push(Skipped { path, reason: SkipReason::Binary(reason) }),
             }
         }
         if corpus.bytes == 0 {

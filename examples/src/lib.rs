@@ -6,25 +6,25 @@
 //! demo shows it ([`Display`]).
 
 mod corpus;
+pub mod demo;
 mod display;
 mod report;
+pub mod roles;
+mod service;
 mod settings;
 mod text;
 
 pub use corpus::{Chunk, Chunks, Corpus, CorpusError, SkipReason, Skipped, TextFile};
-pub use display::{
-    Display, Happening, Line, MemberRow, MemberState, Rate, Role, Snapshot, Tone, render,
-};
+pub use display::{Display, Happening, Line, MemberRow, MemberState, Rate, Role, Snapshot, Tone, render};
 pub use report::{
-    ClientLine, DemoReport, Done, Histogram, HistogramError, Progress, Tally, WordFrequency,
-    unix_micros,
+    ClientLine, DemoReport, Done, Histogram, HistogramError, Progress, Tally, WordFrequency, unix_micros,
 };
+pub use service::{CountError, Counted, MAX_TEXT_BYTES, WordCount, WordCountClient, WordCountServer};
 pub use settings::{
-    Certificates, ClientArgs, ClientSettings, DEVELOPMENT_CERTIFICATES, DirectorArgs,
-    DirectorSettings, NodeArgs, Origin, SettingsError, SharedArgs, SharedSettings, USAGE_EXIT_CODE,
-    WorkerArgs, WorkerSettings,
+    Certificates, ClientArgs, ClientSettings, DEVELOPMENT_CERTIFICATES, DirectorArgs, DirectorSettings,
+    NodeArgs, Origin, SettingsError, SharedArgs, SharedSettings, USAGE_EXIT_CODE, WorkerArgs, WorkerSettings,
 };
 pub use text::{
-    Chunker, Counts, DEFAULT_CHUNK_BYTES, MAX_WORD_BYTES, NotText, TextCheck, WordCounter,
-    count_words, merge, multiply, top,
+    Chunker, Counts, DEFAULT_CHUNK_BYTES, MAX_WORD_BYTES, NotText, TextCheck, WordCounter, count_words,
+    merge, multiply, top,
 };

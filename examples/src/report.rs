@@ -14,9 +14,7 @@ pub use histogram::{Histogram, HistogramError};
 
 /// Microseconds since the Unix epoch, zero for a clock that is set before it.
 pub fn unix_micros(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| {
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-    })
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// A line of the client.
@@ -196,18 +194,11 @@ mod tests {
         latency.record(1_234);
         latency.record(u64::MAX);
         let lines = [
-            ClientLine::Progress(Progress {
-                tally: tally(),
-                p50_us: 7,
-                ..Progress::default()
-            }),
+            ClientLine::Progress(Progress { tally: tally(), p50_us: 7, ..Progress::default() }),
             ClientLine::Done(Done {
                 tally: tally(),
                 latency,
-                top: vec![WordFrequency {
-                    word: "line\nbreak \"quoted\"".to_owned(),
-                    count: 1,
-                }],
+                top: vec![WordFrequency { word: "line\nbreak \"quoted\"".to_owned(), count: 1 }],
                 counts_equal: true,
                 ..Done::default()
             }),
@@ -226,11 +217,7 @@ mod tests {
     fn the_final_object_has_its_keys_in_order() {
         let report = DemoReport {
             detect_ms: Some(212),
-            ..DemoReport::from_client(&Done {
-                tally: tally(),
-                counts_equal: true,
-                ..Done::default()
-            })
+            ..DemoReport::from_client(&Done { tally: tally(), counts_equal: true, ..Done::default() })
         };
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
@@ -240,10 +227,7 @@ mod tests {
              \"detect_ms\":212,\"join_ms\":null}"
         );
         assert!(report.succeeded());
-        let lost = DemoReport {
-            calls_failed: 1,
-            ..report
-        };
+        let lost = DemoReport { calls_failed: 1, ..report };
         assert!(!lost.succeeded());
     }
 

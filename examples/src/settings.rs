@@ -137,18 +137,8 @@ impl DirectorArgs {
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<DirectorSettings, SettingsError> {
-        let own = [
-            DIRECTOR_BIND,
-            SEED_NODES,
-            DIRECTOR_LABEL,
-            REGION,
-            METRICS_ADDR,
-        ];
-        let layers = Layers::open(
-            self.shared.config.as_deref(),
-            &environment,
-            &[&SHARED, &own],
-        )?;
+        let own = [DIRECTOR_BIND, SEED_NODES, DIRECTOR_LABEL, REGION, METRICS_ADDR];
+        let layers = Layers::open(self.shared.config.as_deref(), &environment, &[&SHARED, &own])?;
         Ok(DirectorSettings {
             bind: bind(&layers, DIRECTOR_BIND, &self.addr, DIRECTOR_DEFAULT)?,
             seeds: layers.list(SEED_NODES, &self.seed_nodes, value::host_port)?,
@@ -170,19 +160,8 @@ impl WorkerArgs {
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<WorkerSettings, SettingsError> {
-        let own = [
-            WORKER_BIND,
-            DIRECTORS,
-            SEED_NODES,
-            WORKER_LABEL,
-            REGION,
-            METRICS_ADDR,
-        ];
-        let layers = Layers::open(
-            self.shared.config.as_deref(),
-            &environment,
-            &[&SHARED, &own],
-        )?;
+        let own = [WORKER_BIND, DIRECTORS, SEED_NODES, WORKER_LABEL, REGION, METRICS_ADDR];
+        let layers = Layers::open(self.shared.config.as_deref(), &environment, &[&SHARED, &own])?;
         let mut seeds = layers.list(DIRECTORS, &self.director_addr, value::host_port)?;
         for seed in layers.list(SEED_NODES, &self.seed_nodes, value::host_port)? {
             if !seeds.contains(&seed) {
@@ -211,17 +190,10 @@ impl ClientArgs {
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<ClientSettings, SettingsError> {
         let own = [DIRECTORS, INPUTS, TOP, CHUNK_BYTES, IN_FLIGHT, SECONDS];
-        let layers = Layers::open(
-            self.shared.config.as_deref(),
-            &environment,
-            &[&SHARED, &own],
-        )?;
+        let layers = Layers::open(self.shared.config.as_deref(), &environment, &[&SHARED, &own])?;
         let directors = layers.list(DIRECTORS, &self.director_addr, value::host_port)?;
-        let inputs = if self.inputs.is_empty() {
-            layers.list(INPUTS, &[], value::path)?
-        } else {
-            self.inputs.clone()
-        };
+        let inputs =
+            if self.inputs.is_empty() { layers.list(INPUTS, &[], value::path)? } else { self.inputs.clone() };
         if inputs.is_empty() {
             return Err(SettingsError::NoInput);
         }
@@ -229,15 +201,11 @@ impl ClientArgs {
         Ok(ClientSettings {
             directors: or_local_director(directors),
             inputs,
-            top: layers
-                .one(TOP, self.top.as_deref(), value::top)?
-                .unwrap_or(20),
+            top: layers.one(TOP, self.top.as_deref(), value::top)?.unwrap_or(20),
             chunk_bytes: layers
                 .one(CHUNK_BYTES, self.chunk_bytes.as_deref(), value::chunk_bytes)?
                 .unwrap_or(DEFAULT_CHUNK_BYTES),
-            in_flight: layers
-                .one(IN_FLIGHT, self.in_flight.as_deref(), value::in_flight)?
-                .unwrap_or(64),
+            in_flight: layers.one(IN_FLIGHT, self.in_flight.as_deref(), value::in_flight)?.unwrap_or(64),
             repeat_for: seconds.unwrap_or_default(),
             json_lines: self.json_lines,
             shared: self.shared.resolve(&layers, "warn")?,
@@ -246,33 +214,20 @@ impl ClientArgs {
 }
 
 impl SharedArgs {
-    fn resolve(
-        &self,
-        layers: &Layers<'_>,
-        default_log: &str,
-    ) -> Result<SharedSettings, SettingsError> {
+    fn resolve(&self, layers: &Layers<'_>, default_log: &str) -> Result<SharedSettings, SettingsError> {
         let directory = layers.one(CERT_DIR, self.cert_dir.as_deref(), value::path)?;
-        let development = self.dev_certs
-            || layers
-                .one(DEV_CERTS, None, value::switch)?
-                .unwrap_or_default();
+        let development = self.dev_certs || layers.one(DEV_CERTS, None, value::switch)?.unwrap_or_default();
         let certificates = match (directory, development) {
             (Some(directory), false) => Certificates::Directory(directory),
-            (directory, true) => Certificates::Development(
-                directory.unwrap_or_else(|| DEVELOPMENT_CERTIFICATES.into()),
-            ),
+            (directory, true) => {
+                Certificates::Development(directory.unwrap_or_else(|| DEVELOPMENT_CERTIFICATES.into()))
+            }
             (None, false) => return Err(SettingsError::NoCertificates),
         };
         Ok(SharedSettings {
             certificates,
-            advertise: layers.one(
-                ADVERTISE_ADDR,
-                self.advertise_addr.as_deref(),
-                value::host_port,
-            )?,
-            log: layers
-                .one(LOG, self.log.as_deref(), value::log)?
-                .unwrap_or_else(|| default_log.to_owned()),
+            advertise: layers.one(ADVERTISE_ADDR, self.advertise_addr.as_deref(), value::host_port)?,
+            log: layers.one(LOG, self.log.as_deref(), value::log)?.unwrap_or_else(|| default_log.to_owned()),
         })
     }
 }
@@ -290,11 +245,7 @@ fn bind(
 }
 
 fn metrics(layers: &Layers<'_>, node: &NodeArgs) -> Result<Option<SocketAddr>, SettingsError> {
-    layers.one(
-        METRICS_ADDR,
-        node.metrics_addr.as_deref(),
-        value::socket_addr,
-    )
+    layers.one(METRICS_ADDR, node.metrics_addr.as_deref(), value::socket_addr)
 }
 
 fn or_local_director(addrs: Vec<String>) -> Vec<String> {

@@ -1,2 +1,8 @@
-//! demo
-fn main() {}
+//! The binary `demo`; `--help` tells what it takes.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    rpcnet_examples::demo::main(std::env::args_os()).await
+}

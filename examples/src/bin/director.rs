@@ -1,2 +1,19 @@
-//! director
-fn main() {}
+//! The binary `director`; `--help` tells what it takes.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use rpcnet_examples::{DirectorArgs, roles};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = DirectorArgs::parse().resolve(|name| std::env::var_os(name));
+    let ended = match settings {
+        Ok(settings) => roles::run_director(settings).await,
+        Err(error) => Err(error.into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report("director"),
+    }
+}

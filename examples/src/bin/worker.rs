@@ -1,2 +1,19 @@
-//! worker
-fn main() {}
+//! The binary `worker`; `--help` tells what it takes.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use rpcnet_examples::{WorkerArgs, roles};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = WorkerArgs::parse().resolve(|name| std::env::var_os(name));
+    let ended = match settings {
+        Ok(settings) => roles::run_worker(settings).await,
+        Err(error) => Err(error.into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report("worker"),
+    }
+}

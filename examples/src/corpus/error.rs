@@ -109,29 +109,18 @@ pub enum CorpusError {
 }
 
 impl CorpusError {
-    pub(super) fn nothing<P: AsRef<Path>>(
-        inputs: &[P],
-        empty: &[TextFile],
-        skipped: &[Skipped],
-    ) -> Self {
+    pub(super) fn nothing<P: AsRef<Path>>(inputs: &[P], empty: &[TextFile], skipped: &[Skipped]) -> Self {
         let quoted = |input: &P| format!("`{}`", input.as_ref().display());
         let binary = skipped.iter().filter(|s| s.reason.is_binary()).count();
-        let found: Vec<String> = [
-            (empty.len(), "empty"),
-            (binary, "binary"),
-            (skipped.len() - binary, "otherwise skipped"),
-        ]
-        .into_iter()
-        .filter(|&(count, _)| count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
+        let found: Vec<String> =
+            [(empty.len(), "empty"), (binary, "binary"), (skipped.len() - binary, "otherwise skipped")]
+                .into_iter()
+                .filter(|&(count, _)| count > 0)
+                .map(|(count, what)| format!("{count} {what}"))
+                .collect();
         Self::Nothing {
             inputs: inputs.iter().map(quoted).collect::<Vec<_>>().join(", "),
-            found: if found.is_empty() {
-                "no files".to_owned()
-            } else {
-                found.join(", ")
-            },
+            found: if found.is_empty() { "no files".to_owned() } else { found.join(", ") },
         }
     }
 

@@ -28,11 +28,7 @@ pub(super) fn check(path: &Path) -> Result<Result<TextFile, NotText>, CorpusErro
             return Ok(Err(reason));
         }
     }
-    Ok(check.finish().map(|()| TextFile {
-        path: path.to_owned(),
-        bytes,
-        modified,
-    }))
+    Ok(check.finish().map(|()| TextFile { path: path.to_owned(), bytes, modified }))
 }
 
 fn read(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
@@ -67,13 +63,7 @@ impl<'a> OpenText<'a> {
         if !metadata.is_file() || !same_time {
             return Err(changed(expected));
         }
-        Ok(Self {
-            expected,
-            file,
-            decoder: Utf8Decoder::default(),
-            read: 0,
-            ended: false,
-        })
+        Ok(Self { expected, file, decoder: Utf8Decoder::default(), read: 0, ended: false })
     }
 
     /// Hands on the next text; false at the end.
@@ -83,11 +73,7 @@ impl<'a> OpenText<'a> {
         text: impl FnMut(&str),
     ) -> Result<bool, CorpusError> {
         let bytes = self.read(buffer)?;
-        let decoded = if bytes.is_empty() {
-            self.decoder.finish()
-        } else {
-            self.decoder.push(bytes, text)
-        };
+        let decoded = if bytes.is_empty() { self.decoder.finish() } else { self.decoder.push(bytes, text) };
         decoded.map_err(|_| changed(self.expected))?;
         Ok(!bytes.is_empty())
     }
@@ -127,7 +113,5 @@ impl<'a> OpenText<'a> {
 }
 
 fn changed(file: &TextFile) -> CorpusError {
-    CorpusError::Changed {
-        path: file.path.clone(),
-    }
+    CorpusError::Changed { path: file.path.clone() }
 }

@@ -47,31 +47,19 @@ fn a_walk_is_sorted_and_skips_what_is_no_source() {
         ("empty", b""),
     ]);
     let corpus = Corpus::gather(&[root.path()]).unwrap();
-    assert_eq!(
-        names(&corpus, &root),
-        ["a/.hidden-file", "a/z.txt", "a.txt", "b.txt", "empty"]
-    );
+    assert_eq!(names(&corpus, &root), ["a/.hidden-file", "a/z.txt", "a.txt", "b.txt", "empty"]);
     assert_eq!(
         reasons(&corpus, &root),
         [
             (".git".to_owned(), SkipReason::HiddenDirectory),
             ("deep/target".to_owned(), SkipReason::BuildDirectory),
             ("target".to_owned(), SkipReason::BuildDirectory),
-            (
-                "image.png".to_owned(),
-                SkipReason::Binary(NotText::InvalidUtf8 { offset: 0 })
-            ),
-            (
-                "latin1.txt".to_owned(),
-                SkipReason::Binary(NotText::InvalidUtf8 { offset: 3 })
-            ),
+            ("image.png".to_owned(), SkipReason::Binary(NotText::InvalidUtf8 { offset: 0 })),
+            ("latin1.txt".to_owned(), SkipReason::Binary(NotText::InvalidUtf8 { offset: 3 })),
         ]
     );
     assert_eq!(corpus.bytes(), 4);
-    assert_eq!(
-        corpus.skipped()[4].reason.to_string(),
-        "binary, invalid UTF-8 at offset 3"
-    );
+    assert_eq!(corpus.skipped()[4].reason.to_string(), "binary, invalid UTF-8 at offset 3");
 }
 
 #[test]
@@ -82,10 +70,7 @@ fn an_input_is_taken_whatever_its_name_and_once() {
     let corpus = Corpus::gather(&[&file, &cache, &file, &cache]).unwrap();
     assert_eq!(names(&corpus, &root), ["b.txt", "target/.cache/a.txt"]);
     let repeated = |name: &str| (name.to_owned(), SkipReason::Repeated);
-    assert_eq!(
-        reasons(&corpus, &root),
-        [repeated("b.txt"), repeated("target/.cache")]
-    );
+    assert_eq!(reasons(&corpus, &root), [repeated("b.txt"), repeated("target/.cache")]);
 }
 
 #[cfg(unix)]
@@ -123,12 +108,7 @@ fn links_never_loop() {
 #[test]
 fn chunks_count_like_the_files_and_can_be_read_again() {
     let long = "lorem ipsum, dolor's “sit” amet\n".repeat(9_000);
-    let root = tree(&[
-        ("1", b"no end of line"),
-        ("2", b"begins a file"),
-        ("3", b""),
-        ("4", long.as_bytes()),
-    ]);
+    let root = tree(&[("1", b"no end of line"), ("2", b"begins a file"), ("3", b""), ("4", long.as_bytes())]);
     let corpus = Corpus::gather(&[root.path()]).unwrap();
     let expected = corpus.count().unwrap();
     assert_eq!(expected["line"], 1);
@@ -157,11 +137,7 @@ fn a_file_that_changes_is_an_error() {
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     for bytes in [b"three four".as_slice(), b"thr", b"th\0ee", b"th\xffee"] {
         fs::write(&path, bytes).unwrap();
-        fs::File::options()
-            .write(true)
-            .open(&path)
-            .and_then(|file| file.set_modified(modified))
-            .unwrap();
+        fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(modified)).unwrap();
         let results: Vec<_> = corpus.chunks(100).collect();
         assert!(matches!(results[0], Ok(Chunk { file: 0, .. })));
         let last = results.last().unwrap();
@@ -181,10 +157,7 @@ fn a_file_that_changes_is_an_error() {
 fn errors_are_one_line_that_says_what_to_do() {
     let none: [&Path; 0] = [];
     let error = Corpus::gather(&none).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "nothing to count: name a file or a directory"
-    );
+    assert_eq!(error.to_string(), "nothing to count: name a file or a directory");
 
     let error = Corpus::gather(&["/no/such/place"]).unwrap_err();
     assert_eq!(

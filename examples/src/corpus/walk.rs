@@ -24,17 +24,13 @@ pub(super) fn walk<P: AsRef<Path>>(inputs: &[P]) -> Result<Found, CorpusError> {
     }
     let mut walk = Walk::default();
     for input in inputs.iter().map(AsRef::as_ref) {
-        let kind = fs::metadata(input)
-            .map_err(|source| CorpusError::from_io(input, source))?
-            .file_type();
+        let kind = fs::metadata(input).map_err(|source| CorpusError::from_io(input, source))?.file_type();
         if kind.is_dir() {
             walk.directory(input)?;
         } else if kind.is_file() {
             walk.file(input.to_owned())?;
         } else {
-            return Err(CorpusError::NotAFile {
-                path: input.to_owned(),
-            });
+            return Err(CorpusError::NotAFile { path: input.to_owned() });
         }
     }
     Ok(walk.found)
@@ -69,11 +65,7 @@ impl Walk {
         Ok(())
     }
 
-    fn enter(
-        &mut self,
-        path: PathBuf,
-        waiting: &mut Vec<(PathBuf, FileType)>,
-    ) -> Result<(), CorpusError> {
+    fn enter(&mut self, path: PathBuf, waiting: &mut Vec<(PathBuf, FileType)>) -> Result<(), CorpusError> {
         if !self.take(&path)? {
             self.skip(path, SkipReason::Repeated);
             return Ok(());
@@ -115,8 +107,7 @@ impl Walk {
 
     /// Whether the path was not taken before, by whatever name.
     fn take(&mut self, path: &Path) -> Result<bool, CorpusError> {
-        let canonical =
-            fs::canonicalize(path).map_err(|source| CorpusError::from_io(path, source))?;
+        let canonical = fs::canonicalize(path).map_err(|source| CorpusError::from_io(path, source))?;
         Ok(self.taken.insert(canonical))
     }
 

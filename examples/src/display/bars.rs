@@ -8,11 +8,7 @@ const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'
 
 /// A bar of at most `width` columns, in steps of an eighth of a column. Any quantity above zero can be seen.
 pub(super) fn bar(share: f64, width: usize) -> String {
-    let share = if share.is_finite() {
-        share.clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
+    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     let mut eighths = (share * width as f64 * 8.0).round() as usize;
     if share > 0.0 && width > 0 {
         eighths = eighths.max(1);
@@ -33,9 +29,7 @@ pub(super) fn progress(share: f64, width: usize) -> Line {
         done.push('╸');
     }
     let left = width - done.chars().count();
-    Line::new()
-        .with(done, Tone::Accent)
-        .with("─".repeat(left), Tone::Dim)
+    Line::new().with(done, Tone::Accent).with("─".repeat(left), Tone::Dim)
 }
 
 /// With commas between thousands.
@@ -96,18 +90,9 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567].map(thousands),
-            ["0", "999", "1,000", "1,234,567"]
-        );
-        assert_eq!(
-            [7, 1_840, 92_400, 1_500_000].map(latency),
-            ["7 µs", "1.8 ms", "92 ms", "1.5 s"]
-        );
-        assert_eq!(
-            [0.0, 138.4e6, 2.5e9].map(bytes_per_second),
-            ["0.0 kB/s", "138.4 MB/s", "2.5 GB/s"]
-        );
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([7, 1_840, 92_400, 1_500_000].map(latency), ["7 µs", "1.8 ms", "92 ms", "1.5 s"]);
+        assert_eq!([0.0, 138.4e6, 2.5e9].map(bytes_per_second), ["0.0 kB/s", "138.4 MB/s", "2.5 GB/s"]);
         assert_eq!(clock(Duration::from_secs(75)), "01:15");
     }
 }

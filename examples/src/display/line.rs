@@ -73,10 +73,7 @@ impl Line {
 
     /// The number of columns.
     pub fn width(&self) -> usize {
-        self.parts
-            .iter()
-            .map(|(text, _)| text.chars().count())
-            .sum()
+        self.parts.iter().map(|(text, _)| text.chars().count()).sum()
     }
 
     /// The text alone.
@@ -133,12 +130,9 @@ mod tests {
 
     #[test]
     fn a_line_is_cut_to_its_width() {
-        let line = Line::new()
-            .with("abc", Tone::Strong)
-            .with("dé\nf", Tone::Bad);
+        let line = Line::new().with("abc", Tone::Strong).with("dé\nf", Tone::Bad);
         assert_eq!(line.width(), 7);
-        for (width, expected) in [(7, "abcdé f"), (6, "abcdé…"), (3, "ab…"), (1, "…"), (0, "")]
-        {
+        for (width, expected) in [(7, "abcdé f"), (6, "abcdé…"), (3, "ab…"), (1, "…"), (0, "")] {
             assert_eq!(line.clone().truncate(width).plain(), expected);
         }
     }

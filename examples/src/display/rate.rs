@@ -25,11 +25,7 @@ impl Rate {
         }
         self.samples.push_back((at, total));
         // The sample at the window's start, or the last before it, stays.
-        while self
-            .samples
-            .get(1)
-            .is_some_and(|&(second, _)| second + WINDOW <= at)
-        {
+        while self.samples.get(1).is_some_and(|&(second, _)| second + WINDOW <= at) {
             self.samples.pop_front();
         }
     }

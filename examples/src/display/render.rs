@@ -77,10 +77,7 @@ pub(super) fn summary(snapshot: &Snapshot) -> String {
 /// An entry of the log.
 pub(super) fn happening(happening: &Happening) -> Line {
     Line::new()
-        .with(
-            format!("{:>5.1} s  ", happening.at.as_secs_f64()),
-            Tone::Dim,
-        )
+        .with(format!("{:>5.1} s  ", happening.at.as_secs_f64()), Tone::Dim)
         .with(format!("{} ", happening.tone.mark()), happening.tone)
         .with(&happening.text, Tone::Plain)
 }
@@ -116,11 +113,7 @@ fn speeds(snapshot: &Snapshot) -> Vec<Line> {
     let calls = thousands(snapshot.calls_per_second.round() as u64);
     let bytes = bytes_per_second(snapshot.bytes_per_second);
     let (speed, unit) = bytes.split_once(' ').unwrap_or((&bytes, ""));
-    let latency = |name: &str, micros| {
-        Line::new()
-            .with(name, Tone::Dim)
-            .with(latency(micros), Tone::Strong)
-    };
+    let latency = |name: &str, micros| Line::new().with(name, Tone::Dim).with(latency(micros), Tone::Strong);
     vec![
         number(&calls, Tone::Strong, "calls/s"),
         number(speed, Tone::Strong, unit),
@@ -142,9 +135,7 @@ fn sums(snapshot: &Snapshot) -> Vec<Line> {
 }
 
 fn number(number: &str, tone: Tone, unit: &str) -> Line {
-    Line::new()
-        .with(number, tone)
-        .with(format!(" {unit}"), Tone::Dim)
+    Line::new().with(number, tone).with(format!(" {unit}"), Tone::Dim)
 }
 
 /// Items side by side, in columns of one width so that they stand still while their numbers grow.
@@ -180,10 +171,7 @@ fn members(snapshot: &Snapshot, columns: &Columns, height: usize) -> Vec<Line> {
     if workers.len() < height {
         return [vec![others], workers].concat();
     }
-    let gone = snapshot
-        .members
-        .iter()
-        .filter(|m| m.role == Role::Worker && m.state.is_gone());
+    let gone = snapshot.members.iter().filter(|m| m.role == Role::Worker && m.state.is_gone());
     let gone = gone.count();
     let mut lines = vec![others];
     lines.extend(rows(&|m| m.role == Role::Worker && !m.state.is_gone()));
@@ -208,9 +196,9 @@ fn others(snapshot: &Snapshot) -> Line {
         let name = role.name();
         line = match of_role().count() {
             0 => line,
-            1 => of_role().fold(line, |line, m| {
-                line.with(format!("{name} {}   ", m.state.name()), Tone::Dim)
-            }),
+            1 => {
+                of_role().fold(line, |line, m| line.with(format!("{name} {}   ", m.state.name()), Tone::Dim))
+            }
             all => line.with(format!("{up} of {all} {name}s up   "), Tone::Dim),
         };
     }

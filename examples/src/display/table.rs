@@ -26,15 +26,9 @@ pub(super) struct Columns {
 
 impl Columns {
     pub(super) fn fit(members: &[MemberRow], width: usize) -> Self {
-        let longest = members
-            .iter()
-            .map(|m| m.label.chars().count())
-            .max()
-            .unwrap_or(0);
+        let longest = members.iter().map(|m| m.label.chars().count()).max().unwrap_or(0);
         let others = GAP + STATE + GAP + RATE;
-        let label = longest
-            .min(width.saturating_sub(others))
-            .clamp(*LABELS.start(), *LABELS.end());
+        let label = longest.min(width.saturating_sub(others)).clamp(*LABELS.start(), *LABELS.end());
         let least = label + others;
         let calls = least + GAP + CALLS;
         let role = calls + GAP + ROLE;
@@ -44,22 +38,14 @@ impl Columns {
             role: width >= role,
             calls: width >= calls,
             bar: if bar >= 8 { bar } else { 0 },
-            fastest: members
-                .iter()
-                .map(|m| m.calls_per_second)
-                .fold(1.0, f64::max),
+            fastest: members.iter().map(|m| m.calls_per_second).fold(1.0, f64::max),
         }
     }
 
     pub(super) fn header(&self) -> Line {
         let role = Line::new().with("ROLE", Tone::Dim);
         let state = Line::new().with("STATE", Tone::Dim);
-        self.row(
-            Line::new().with("MEMBER", Tone::Dim),
-            role,
-            state,
-            ("CALLS", "CALLS/S", Tone::Dim),
-        )
+        self.row(Line::new().with("MEMBER", Tone::Dim), role, state, ("CALLS", "CALLS/S", Tone::Dim))
     }
 
     pub(super) fn member(&self, member: &MemberRow) -> Line {
@@ -78,23 +64,11 @@ impl Columns {
             label,
             Line::new().with(member.role.name(), Tone::Dim),
             Line::new().with(format!("{} {}", state.mark(), state.name()), state.tone()),
-            (
-                &calls,
-                &rate,
-                if member.role == Role::Worker {
-                    tone
-                } else {
-                    Tone::Dim
-                },
-            ),
+            (&calls, &rate, if member.role == Role::Worker { tone } else { Tone::Dim }),
         );
         if self.bar > 0 && member.role == Role::Worker {
             let bar = bar(member.calls_per_second / self.fastest, self.bar);
-            row.extend(
-                Line::new()
-                    .with(" ".repeat(GAP), Tone::Plain)
-                    .with(bar, Tone::Accent),
-            );
+            row.extend(Line::new().with(" ".repeat(GAP), Tone::Plain).with(bar, Tone::Accent));
         }
         row
     }
@@ -107,11 +81,7 @@ impl Columns {
         }
         row.extend(state.pad(STATE + GAP));
         if self.calls {
-            row.extend(
-                Line::new()
-                    .with(format!("{calls:>CALLS$}"), tone)
-                    .pad(CALLS + GAP),
-            );
+            row.extend(Line::new().with(format!("{calls:>CALLS$}"), tone).pad(CALLS + GAP));
         }
         row.with(format!("{rate:>RATE$}"), tone)
     }

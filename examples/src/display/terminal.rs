@@ -58,9 +58,7 @@ struct Painted {
 impl fmt::Debug for Display {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let live = matches!(self.mode, Mode::Live { .. });
-        f.debug_struct("Display")
-            .field("live", &live)
-            .finish_non_exhaustive()
+        f.debug_struct("Display").field("live", &live).finish_non_exhaustive()
     }
 }
 
@@ -82,19 +80,12 @@ impl Display {
 
     fn live(output: Box<dyn Write + Send>, stream: u8, size: fn() -> (u16, u16)) -> Self {
         let painted = Painted::default();
-        let mode = Mode::Live {
-            size,
-            painted,
-            stream,
-        };
+        let mode = Mode::Live { size, painted, stream };
         Self { output, mode }
     }
 
     fn lines(output: Box<dyn Write + Send>) -> Self {
-        let mode = Mode::Lines {
-            second: None,
-            happenings: 0,
-        };
+        let mode = Mode::Lines { second: None, happenings: 0 };
         Self { output, mode }
     }
 
@@ -128,11 +119,7 @@ impl Display {
     fn show(&mut self, snapshot: &Snapshot, due: bool) -> io::Result<()> {
         let mut bytes = Vec::new();
         match &mut self.mode {
-            Mode::Live {
-                size,
-                painted,
-                stream,
-            } => {
+            Mode::Live { size, painted, stream } => {
                 HIDDEN_ON.store(*stream, Ordering::Relaxed);
                 frame(&mut bytes, snapshot, size(), painted)?;
             }
@@ -183,15 +170,8 @@ fn frame(
         queue!(bytes, Clear(ClearType::UntilNewLine))?;
         bytes.extend_from_slice(b"\r\n");
     }
-    queue!(
-        bytes,
-        Clear(ClearType::FromCursorDown),
-        EndSynchronizedUpdate
-    )?;
-    *painted = Painted {
-        lines: u16::try_from(lines.len()).unwrap_or(height),
-        size,
-    };
+    queue!(bytes, Clear(ClearType::FromCursorDown), EndSynchronizedUpdate)?;
+    *painted = Painted { lines: u16::try_from(lines.len()).unwrap_or(height), size };
     Ok(())
 }
 
@@ -242,10 +222,7 @@ mod tests {
     }
 
     fn at(millis: u64) -> Snapshot {
-        Snapshot {
-            elapsed: Duration::from_millis(millis),
-            ..Snapshot::default()
-        }
+        Snapshot { elapsed: Duration::from_millis(millis), ..Snapshot::default() }
     }
 
     #[test]
@@ -285,11 +262,7 @@ mod tests {
         assert!(first.contains("\u{1b}[?25l") && !first.contains("\u{1b}[?25h"));
         assert!(!first.contains(&format!("\u{1b}[{lines}A")));
         display.update(&at(100)).unwrap();
-        assert!(
-            written
-                .take()
-                .contains(&format!("\u{1b}[1G\u{1b}[{lines}A"))
-        );
+        assert!(written.take().contains(&format!("\u{1b}[1G\u{1b}[{lines}A")));
         drop(display);
         assert!(written.take().ends_with("\u{1b}[?25h"));
     }

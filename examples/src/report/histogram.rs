@@ -141,10 +141,7 @@ mod tests {
 
     /// Values of all magnitudes.
     fn values() -> impl Strategy<Value = Vec<u64>> {
-        vec(
-            (any::<u64>(), 0_u32..64).prop_map(|(value, shift)| value >> shift),
-            1..200,
-        )
+        vec((any::<u64>(), 0_u32..64).prop_map(|(value, shift)| value >> shift), 1..200)
     }
 
     fn recorded(values: &[u64]) -> Histogram {
@@ -203,16 +200,8 @@ mod tests {
     #[test]
     fn what_is_no_histogram_is_refused() {
         let parse = |json: &str| serde_json::from_str::<Histogram>(json).map_err(|e| e.to_string());
-        assert!(
-            parse("[[1920,1]]")
-                .unwrap_err()
-                .contains("out of range, the last is 1919")
-        );
-        assert!(
-            parse("[[1,18446744073709551615],[2,1]]")
-                .unwrap_err()
-                .contains("64 bits")
-        );
+        assert!(parse("[[1920,1]]").unwrap_err().contains("out of range, the last is 1919"));
+        assert!(parse("[[1,18446744073709551615],[2,1]]").unwrap_err().contains("64 bits"));
         let mut full = parse("[[1,18446744073709551615]]").unwrap();
         full.merge(&recorded(&[5, 6]));
         assert_eq!((full.count(), full.quantile(1.0)), (u64::MAX, 1));

@@ -104,10 +104,7 @@ impl<'a> Layers<'a> {
 
     fn find(&self, setting: Setting, flags: &[String]) -> Result<Option<Found>, SettingsError> {
         if !flags.is_empty() {
-            return Ok(Some(Found {
-                values: flags.to_vec(),
-                origin: Origin::Flag(setting.flag()),
-            }));
+            return Ok(Some(Found { values: flags.to_vec(), origin: Origin::Flag(setting.flag()) }));
         }
         if let Some(found) = self.find_in_environment(setting)? {
             return Ok(Some(found));
@@ -125,10 +122,7 @@ impl<'a> Layers<'a> {
         };
         let origin = Origin::Environment(variable.to_owned());
         match value.into_string() {
-            Ok(value) => Ok(Some(Found {
-                values: vec![value],
-                origin,
-            })),
+            Ok(value) => Ok(Some(Found { values: vec![value], origin })),
             Err(value) => Err(SettingsError::Invalid {
                 origin,
                 value: value.to_string_lossy().into_owned(),
@@ -162,11 +156,7 @@ impl<'a> Layers<'a> {
     }
 }
 
-fn read_as<T>(
-    value: &str,
-    origin: &Origin,
-    read: impl Fn(&str) -> Read<T>,
-) -> Result<T, SettingsError> {
+fn read_as<T>(value: &str, origin: &Origin, read: impl Fn(&str) -> Read<T>) -> Result<T, SettingsError> {
     read(value.trim()).map_err(|expected| SettingsError::Invalid {
         origin: origin.clone(),
         value: value.to_owned(),
@@ -185,28 +175,17 @@ fn scalar(value: &toml::Value) -> Option<String> {
 }
 
 fn read(path: &Path, settings: &[&[Setting]]) -> Result<toml::Table, SettingsError> {
-    let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start.min(text.len()));
         SettingsError::Syntax {
             path: path.to_owned(),
-            line: text.as_bytes()[..start]
-                .iter()
-                .filter(|&&b| b == b'\n')
-                .count()
-                + 1,
+            line: text.as_bytes()[..start].iter().filter(|&&b| b == b'\n').count() + 1,
             message: error.message().replace('\n', ", "),
         }
     })?;
-    let known: Vec<String> = settings
-        .iter()
-        .copied()
-        .flatten()
-        .map(|s| s.key())
-        .collect();
+    let known: Vec<String> = settings.iter().copied().flatten().map(|s| s.key()).collect();
     match table.keys().find(|key| !known.contains(key)) {
         Some(key) => Err(SettingsError::UnknownKey {
             path: path.to_owned(),

@@ -8,10 +8,8 @@ use super::*;
 
 /// An environment of these variables.
 fn environment(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
-    let variables: HashMap<String, OsString> = variables
-        .iter()
-        .map(|&(name, value)| (name.to_owned(), value.into()))
-        .collect();
+    let variables: HashMap<String, OsString> =
+        variables.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
     move |name| variables.get(name).cloned()
 }
 
@@ -70,10 +68,7 @@ fn defaults() {
     assert_eq!(
         settings,
         ClientSettings {
-            shared: SharedSettings {
-                log: "warn".to_owned(),
-                ..shared
-            },
+            shared: SharedSettings { log: "warn".to_owned(), ..shared },
             directors: vec!["127.0.0.1:8080".to_owned()],
             inputs: vec!["a".into(), "b".into()],
             top: 20,
@@ -109,11 +104,7 @@ fn the_environment_as_documented() {
     assert_eq!(settings.metrics, Some("0.0.0.0:9090".parse().unwrap()));
     assert_eq!(settings.shared, shared);
 
-    let own = [
-        ("WORKER_ADDR", "0.0.0.0:2"),
-        ("WORKER_LABEL", "w1"),
-        ("DIRECTOR_ADDR", "d:8,b:2"),
-    ];
+    let own = [("WORKER_ADDR", "0.0.0.0:2"), ("WORKER_LABEL", "w1"), ("DIRECTOR_ADDR", "d:8,b:2")];
     let settings = worker(&[], &[&common[..], &own].concat()).unwrap();
     assert_eq!(settings.bind, "0.0.0.0:2".parse().unwrap());
     assert_eq!(settings.seeds, ["d:8", "b:2", "a:1", "[::1]:3"]);
@@ -138,21 +129,8 @@ fn flags_stand_over_the_environment_over_the_file() {
     assert_eq!(settings.seeds, ["f:1", "g:1"]);
     assert_eq!(settings.shared.log, "trace");
 
-    let variables = [
-        ("DIRECTOR_ADDR", "2.2.2.2:2"),
-        ("NODE_LABEL", "env"),
-        ("REGION", ""),
-    ];
-    let flags = [
-        &config[..],
-        &[
-            "--addr",
-            "3.3.3.3:3",
-            "--seed-nodes",
-            "h:1",
-            "--seed-nodes=i:1",
-        ],
-    ];
+    let variables = [("DIRECTOR_ADDR", "2.2.2.2:2"), ("NODE_LABEL", "env"), ("REGION", "")];
+    let flags = [&config[..], &["--addr", "3.3.3.3:3", "--seed-nodes", "h:1", "--seed-nodes=i:1"]];
     let settings = director(&flags.concat(), &variables).unwrap();
     assert_eq!(settings.bind, "3.3.3.3:3".parse().unwrap());
     assert_eq!(settings.seeds, ["h:1", "i:1"]);
@@ -168,34 +146,20 @@ fn a_file_for_the_client() {
         "inputs = ['README.md']\ntop = 5\nchunk_bytes = 100\nin_flight = 2\nseconds = 3\n\
          director_addr = 'a:1,b:2'\ncert_dir = 'certs'",
     );
-    let settings = client(
-        &["--config", file.path().to_str().unwrap(), "--top", "7"],
-        &[],
-    )
-    .unwrap();
+    let settings = client(&["--config", file.path().to_str().unwrap(), "--top", "7"], &[]).unwrap();
     assert_eq!(settings.inputs, [PathBuf::from("README.md")]);
-    assert_eq!(
-        (settings.top, settings.chunk_bytes, settings.in_flight),
-        (7, 100, 2)
-    );
+    assert_eq!((settings.top, settings.chunk_bytes, settings.in_flight), (7, 100, 2));
     assert_eq!(settings.repeat_for, Duration::from_secs(3));
     assert_eq!(settings.directors, ["a:1", "b:2"]);
-    assert_eq!(
-        settings.shared.certificates,
-        Certificates::Directory("certs".into())
-    );
+    assert_eq!(settings.shared.certificates, Certificates::Directory("certs".into()));
 }
 
 #[test]
 fn a_wrong_value_is_named_with_its_origin() {
-    let message = |flags: &[&str], variables: &[(&str, &str)]| {
-        director(flags, variables).unwrap_err().to_string()
-    };
+    let message =
+        |flags: &[&str], variables: &[(&str, &str)]| director(flags, variables).unwrap_err().to_string();
     assert_eq!(
-        message(
-            &["--addr", "localhost:1"],
-            &[("DIRECTOR_ADDR", "127.0.0.1:1")]
-        ),
+        message(&["--addr", "localhost:1"], &[("DIRECTOR_ADDR", "127.0.0.1:1")]),
         "--addr is `localhost:1`: give an IP address and a port, such as 127.0.0.1:8080"
     );
     assert_eq!(
@@ -211,24 +175,13 @@ fn a_wrong_value_is_named_with_its_origin() {
         message(&["--seed-nodes", "::1:80"], &[]),
         "--seed-nodes is `::1:80`: put the IPv6 address in brackets, as [::1]:80"
     );
-    for wrong in [
-        "a:0",
-        ":1",
-        "a b:1",
-        "a:+1",
-        "a:65536",
-        "http://a:1",
-        "[::1:1",
-        "[a]:1",
-    ] {
+    for wrong in ["a:0", ":1", "a b:1", "a:+1", "a:65536", "http://a:1", "[::1:1", "[a]:1"] {
         let message = message(&["--advertise-addr", wrong, "--dev-certs"], &[]);
         assert!(message.contains(wrong), "{message}");
     }
     let message = message(&["--log", "rpcnet=loud", "--dev-certs"], &[]);
     assert!(message.contains("give a log filter"), "{message}");
-    let message = client(&["x", "--in-flight", "0"], &[])
-        .unwrap_err()
-        .to_string();
+    let message = client(&["x", "--in-flight", "0"], &[]).unwrap_err().to_string();
     assert_eq!(message, "--in-flight is `0`: give a number from 1 to 4096");
 }
 
@@ -238,15 +191,9 @@ fn a_variable_that_is_not_unicode_is_named() {
     use std::os::unix::ffi::OsStringExt;
 
     let args = DirectorArgs::default();
-    let error = args
-        .resolve(|name| (name == "NODE_LABEL").then(|| OsString::from_vec(vec![0xff])))
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("NODE_LABEL in the environment is"),
-        "{error}"
-    );
+    let error =
+        args.resolve(|name| (name == "NODE_LABEL").then(|| OsString::from_vec(vec![0xff]))).unwrap_err();
+    assert!(error.to_string().starts_with("NODE_LABEL in the environment is"), "{error}");
 }
 
 #[test]
@@ -256,20 +203,14 @@ fn a_wrong_file_is_named() {
         let path = file.path().to_str().unwrap();
         let error = director(&["--dev-certs", "--config", path], &[]).unwrap_err();
         let message = error.to_string();
-        assert!(
-            message.contains(path) && !message.contains('\n'),
-            "{message}"
-        );
+        assert!(message.contains(path) && !message.contains('\n'), "{message}");
         message.replace(path, "FILE")
     };
     assert_eq!(
         message("addr = 8080"),
         "addr in FILE is `8080`: give an IP address and a port, such as 127.0.0.1:8080"
     );
-    assert_eq!(
-        message("label = ['a', 'b']"),
-        "label in FILE is `[a, b]`: give one value, not a list"
-    );
+    assert_eq!(message("label = ['a', 'b']"), "label in FILE is `[a, b]`: give one value, not a list");
     assert!(message("[label]\nx = 1").contains("give a string, a number"));
     assert!(message("region = 'x'\nlable = 'x'").starts_with(
         "FILE has the unknown key `lable`: the keys are cert_dir, dev_certs, advertise_addr, log, addr"
@@ -277,10 +218,7 @@ fn a_wrong_file_is_named() {
     assert!(message("region = 'x'\nlabel = \n").starts_with("FILE, line 2: "));
 
     let error = director(&["--config", "/no/such.toml"], &[]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot read the file of --config, `/no/such.toml`"
-    );
+    assert_eq!(error.to_string(), "cannot read the file of --config, `/no/such.toml`");
 }
 
 #[test]

@@ -15,8 +15,7 @@ const MAX_IN_FLIGHT: usize = 4096;
 const MAX_SECONDS: u64 = 24 * 60 * 60;
 
 pub(super) fn socket_addr(text: &str) -> Read<SocketAddr> {
-    text.parse()
-        .map_err(|_| "give an IP address and a port, such as 127.0.0.1:8080".to_owned())
+    text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:8080".to_owned())
 }
 
 /// A name or IP address and a port other than zero. Names are resolved later, and again and again.
@@ -24,9 +23,7 @@ pub(super) fn host_port(text: &str) -> Read<String> {
     let expected = || "give a host and a port, such as director-1:8080".to_owned();
     let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
     let valid_host = match host.strip_prefix('[') {
-        Some(rest) => rest
-            .strip_suffix(']')
-            .is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
+        Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
         None => {
             let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             !host.is_empty() && host.chars().all(part)
@@ -36,9 +33,7 @@ pub(super) fn host_port(text: &str) -> Read<String> {
     if valid_host && valid_port {
         Ok(text.to_owned())
     } else if host.parse::<Ipv6Addr>().is_ok() {
-        Err(format!(
-            "put the IPv6 address in brackets, as [{host}]:{port}"
-        ))
+        Err(format!("put the IPv6 address in brackets, as [{host}]:{port}"))
     } else {
         Err(expected())
     }

@@ -51,19 +51,14 @@ pub(super) struct Boundary {
 
 impl Boundary {
     pub(super) fn new(longest: usize) -> Self {
-        Self {
-            longest,
-            state: State::Outside,
-        }
+        Self { longest, state: State::Outside }
     }
 
     pub(super) fn step(&mut self, character: char) -> Step {
         let length = character.len_utf8();
         let (state, step) = if character.is_alphanumeric() {
             match self.state {
-                State::Inside(bytes) | State::Apostrophe(bytes)
-                    if bytes + length <= self.longest =>
-                {
+                State::Inside(bytes) | State::Apostrophe(bytes) if bytes + length <= self.longest => {
                     (State::Inside(bytes + length), Step::Continue)
                 }
                 _ => (State::Inside(length), Step::Begin),

@@ -71,12 +71,7 @@ impl WordCounter {
     }
 
     pub(super) fn with_longest_word(bytes: usize) -> Self {
-        Self {
-            boundary: Boundary::new(bytes),
-            word: String::new(),
-            apostrophe: false,
-            counts: Counts::new(),
-        }
+        Self { boundary: Boundary::new(bytes), word: String::new(), apostrophe: false, counts: Counts::new() }
     }
 
     /// The next part of the text.

@@ -64,11 +64,7 @@ pub(crate) struct Utf8Decoder {
 
 impl Utf8Decoder {
     /// Calls `text` for each stretch of text in `bytes`, also for those before an error.
-    pub(crate) fn push(
-        &mut self,
-        mut bytes: &[u8],
-        mut text: impl FnMut(&str),
-    ) -> Result<(), NotText> {
+    pub(crate) fn push(&mut self, mut bytes: &[u8], mut text: impl FnMut(&str)) -> Result<(), NotText> {
         while self.partial_len > 0 {
             let Some((&first, rest)) = bytes.split_first() else {
                 return Ok(());
@@ -105,9 +101,7 @@ impl Utf8Decoder {
         match nul {
             _ if broken => Err(self.invalid()),
             Some(_) if !rest.is_empty() => Err(self.invalid()),
-            Some(_) => Err(NotText::Nul {
-                offset: self.offset,
-            }),
+            Some(_) => Err(NotText::Nul { offset: self.offset }),
             None => {
                 self.partial[..rest.len()].copy_from_slice(rest);
                 self.partial_len = rest.len();
@@ -126,8 +120,6 @@ impl Utf8Decoder {
     }
 
     fn invalid(&self) -> NotText {
-        NotText::InvalidUtf8 {
-            offset: self.offset,
-        }
+        NotText::InvalidUtf8 { offset: self.offset }
     }
 }

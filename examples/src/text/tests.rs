@@ -10,13 +10,8 @@ fn counts(words: &[(&str, u64)]) -> Counts {
 
 /// Text that is likely to have words, apostrophes and long runs, beside anything that Unicode has.
 fn text() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        any::<String>(),
-        "[a-c'’ ]{0,12}",
-        "[αΣςéß'’.\u{301}]{0,8}",
-        "(a|é|漢|𝒳){1,40}",
-    ]
-    .prop_map(|piece| piece.replace('\0', ""));
+    let piece = prop_oneof![any::<String>(), "[a-c'’ ]{0,12}", "[αΣςéß'’.\u{301}]{0,8}", "(a|é|漢|𝒳){1,40}",]
+        .prop_map(|piece| piece.replace('\0', ""));
     vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
@@ -127,10 +122,7 @@ fn what_a_word_is() {
         (" .,-\n", &[]),
         ("The the THE", &[("the", 3)]),
         ("don't don’t", &[("don't", 2)]),
-        (
-            "'tis dogs' rock''n'roll",
-            &[("tis", 1), ("dogs", 1), ("rock", 1), ("n'roll", 1)],
-        ),
+        ("'tis dogs' rock''n'roll", &[("tis", 1), ("dogs", 1), ("rock", 1), ("n'roll", 1)]),
         ("x86_64 3.14", &[("x86", 1), ("64", 1), ("3", 1), ("14", 1)]),
         ("Straße ΟΔΟΣ οδος", &[("straße", 1), ("οδος", 2)]),
         ("\u{feff}漢字、かな", &[("漢字", 1), ("かな", 1)]),
@@ -158,20 +150,8 @@ fn a_word_longer_than_the_cap_is_several() {
 fn a_word_longer_than_a_chunk_stays_whole() {
     let long = "x".repeat(100_000);
     let text = format!("before {long} after");
-    let chunks = cut(
-        &mut Chunker::new(DEFAULT_CHUNK_BYTES),
-        text.as_bytes(),
-        &[8192],
-    )
-    .unwrap();
-    assert_eq!(
-        chunks,
-        [
-            "before ".to_owned(),
-            format!(" {long}").split_off(1),
-            " after".to_owned()
-        ]
-    );
+    let chunks = cut(&mut Chunker::new(DEFAULT_CHUNK_BYTES), text.as_bytes(), &[8192]).unwrap();
+    assert_eq!(chunks, ["before ".to_owned(), format!(" {long}").split_off(1), " after".to_owned()]);
 }
 
 #[test]
@@ -179,10 +159,7 @@ fn chunks_come_near_to_their_size() {
     let text = "lorem ipsum dolor sit amet ".repeat(10_000);
     let chunks = cut(&mut Chunker::new(4096), text.as_bytes(), &[1 << 16]).unwrap();
     let (last, full) = chunks.split_last().unwrap();
-    assert!(
-        full.iter()
-            .all(|chunk| (4088..=4096).contains(&chunk.len()))
-    );
+    assert!(full.iter().all(|chunk| (4088..=4096).contains(&chunk.len())));
     assert!(last.len() <= 4096);
 }
 
@@ -191,10 +168,7 @@ fn a_chunker_can_be_used_again() {
     let mut chunker = Chunker::new(100);
     assert_eq!(cut(&mut chunker, b"one", &[2]).unwrap(), ["one"]);
     assert_eq!(cut(&mut chunker, b"two", &[2]).unwrap(), ["two"]);
-    assert_eq!(
-        cut(&mut chunker, b"cut \xe2\x82", &[9]).unwrap_err(),
-        NotText::InvalidUtf8 { offset: 4 }
-    );
+    assert_eq!(cut(&mut chunker, b"cut \xe2\x82", &[9]).unwrap_err(), NotText::InvalidUtf8 { offset: 4 });
 }
 
 #[test]
@@ -207,9 +181,6 @@ fn the_top_is_sorted_by_count_then_word() {
 
 #[test]
 fn counts_multiply() {
-    assert_eq!(
-        multiply(count_words("a b a"), 3),
-        count_words("a b a a b a a b a")
-    );
+    assert_eq!(multiply(count_words("a b a"), 3), count_words("a b a a b a a b a"));
     assert_eq!(multiply(count_words("a"), 0), Counts::new());
 }

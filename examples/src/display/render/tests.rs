@@ -3,13 +3,7 @@ use std::time::Duration;
 use super::*;
 
 fn member(label: &str, role: Role, state: MemberState, calls: u64, rate: f64) -> MemberRow {
-    MemberRow {
-        label: label.to_owned(),
-        role,
-        state,
-        calls,
-        calls_per_second: rate,
-    }
+    MemberRow { label: label.to_owned(), role, state, calls, calls_per_second: rate }
 }
 
 /// The demo after its faults.
@@ -29,13 +23,7 @@ fn snapshot() -> Snapshot {
             member("director-3", Role::Director, MemberState::Up, 0, 0.0),
             member("worker-1", Role::Worker, MemberState::Up, 12_004, 1_204.4),
             member("worker-2", Role::Worker, MemberState::Killed, 2_003, 0.0),
-            member(
-                "worker-3",
-                Role::Worker,
-                MemberState::Draining,
-                4_120,
-                310.0,
-            ),
+            member("worker-3", Role::Worker, MemberState::Draining, 4_120, 310.0),
             member("worker-4", Role::Worker, MemberState::Up, 11_870, 1_190.0),
             member("worker-5", Role::Worker, MemberState::Starting, 0, 0.0),
             member("client", Role::Client, MemberState::Up, 0, 0.0),
@@ -48,16 +36,8 @@ fn snapshot() -> Snapshot {
         p50_us: 1_840,
         p99_us: 9_210,
         happenings: vec![
-            entry(
-                0,
-                Tone::Plain,
-                "3 directors, 4 workers and a client started",
-            ),
-            entry(
-                4_000,
-                Tone::Bad,
-                "killed worker-2 (SIGKILL), not picked after 212 ms",
-            ),
+            entry(0, Tone::Plain, "3 directors, 4 workers and a client started"),
+            entry(4_000, Tone::Bad, "killed worker-2 (SIGKILL), not picked after 212 ms"),
             entry(6_500, Tone::Warning, "worker-3 told to stop (SIGTERM)"),
             entry(7_100, Tone::Good, "started worker-5"),
         ],
@@ -67,12 +47,7 @@ fn snapshot() -> Snapshot {
 fn text(width: usize, height: usize) -> Vec<String> {
     let lines = render(&snapshot(), width, height);
     for line in &lines {
-        assert!(
-            line.width() <= width,
-            "{} columns: {:?}",
-            line.width(),
-            line.plain()
-        );
+        assert!(line.width() <= width, "{} columns: {:?}", line.width(), line.plain());
     }
     lines.iter().map(Line::plain).collect()
 }
@@ -181,18 +156,11 @@ fn every_size_fits() {
 
 #[test]
 fn a_run_of_unknown_length_and_lost_calls() {
-    let snapshot = Snapshot {
-        elapsed: Duration::from_secs(61),
-        calls_failed: 3,
-        ..Snapshot::default()
-    };
+    let snapshot = Snapshot { elapsed: Duration::from_secs(61), calls_failed: 3, ..Snapshot::default() };
     let lines: Vec<String> = render(&snapshot, 50, 9).iter().map(Line::plain).collect();
     assert!(lines[0].ends_with("  01:01"), "{lines:?}");
     assert!(lines[1].ends_with("─   0%"), "{lines:?}");
-    assert!(
-        lines.iter().any(|line| line.contains("3 failed")),
-        "{lines:?}"
-    );
+    assert!(lines.iter().any(|line| line.contains("3 failed")), "{lines:?}");
 }
 
 #[test]

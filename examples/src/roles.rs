@@ -1,0 +1,69 @@
+//! What the binaries do. They live in the library, so that the demo can run them as processes of its own binary.
+
+mod certificates;
+mod client;
+mod director;
+mod node;
+mod worker;
+
+use std::{fmt, process::ExitCode};
+
+pub use self::{client::run_client, director::run_director, worker::run_worker};
+use crate::{CorpusError, SettingsError, USAGE_EXIT_CODE};
+
+/// Why a role ended early.
+#[derive(Debug)]
+pub enum RoleError {
+    /// It was called wrongly, or something it was given is not there. Exit code 2.
+    Usage(anyhow::Error),
+    /// It failed at its work. Exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl RoleError {
+    /// Says on one line what went wrong, and gives the exit code.
+    pub fn report(&self, role: &str) -> ExitCode {
+        let (error, code) = match self {
+            Self::Usage(error) => (error, USAGE_EXIT_CODE),
+            Self::Failed(error) => (error, 1),
+        };
+        say(format_args!("{role}: {error:#}"));
+        ExitCode::from(code)
+    }
+}
+
+impl From<SettingsError> for RoleError {
+    fn from(error: SettingsError) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+impl From<CorpusError> for RoleError {
+    fn from(error: CorpusError) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+impl From<anyhow::Error> for RoleError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Says something to the person at the terminal, on stderr.
+#[expect(clippy::print_stderr, reason = "what a binary tells its user")]
+pub fn say(message: impl fmt::Display) {
+    eprintln!("{message}");
+}
+
+/// Prints a line of the result on stdout.
+#[expect(clippy::print_stdout, reason = "a binary's result")]
+pub(crate) fn print(line: impl fmt::Display) {
+    println!("{line}");
+}
+
+/// Logs to stderr as `RUST_LOG` and `--log` say. A second call does nothing.
+pub(crate) fn init_log(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

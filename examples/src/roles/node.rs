@@ -1,0 +1,92 @@
+//! What director and worker have in common: a server in a cluster.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use rpcnet::{Server, ServerConfig, ServerError, admin};
+use rpcnet_cluster::{Cluster, ClusterConfig, ClusterExt};
+
+use super::{RoleError, certificates::Pem, print, say};
+use crate::SharedSettings;
+
+/// How a node is to run.
+#[derive(Debug)]
+pub(super) struct NodeSettings<'a> {
+    pub(super) role: &'static str,
+    pub(super) label: &'a str,
+    pub(super) bind: SocketAddr,
+    pub(super) seeds: &'a [String],
+    pub(super) region: Option<&'a str>,
+    pub(super) metrics: Option<SocketAddr>,
+    pub(super) shared: &'a SharedSettings,
+}
+
+/// A node that gossips and does not answer calls yet.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) server: Server,
+    pub(super) cluster: Cluster,
+}
+
+impl Node {
+    /// Binds, lets `register` add services, joins, and prints where it listens.
+    pub(super) async fn start(
+        settings: &NodeSettings<'_>,
+        register: impl FnOnce(&Server) -> anyhow::Result<()>,
+    ) -> Result<Self, RoleError> {
+        let pem = Pem::load(&settings.shared.certificates, settings.label)?;
+        let config = ServerConfig::builder()
+            .with_bind_addr(settings.bind)
+            .with_cert_and_key(pem.cert, pem.key)
+            .and_then(|builder| builder.with_ca_cert(pem.ca))
+            .and_then(rpcnet::ServerConfigBuilder::build)
+            .context("the certificates can't be used")
+            .map_err(RoleError::Usage)?;
+        let server = Server::new(config).map_err(|error| match error {
+            ServerError::Bind { .. } => RoleError::Usage(
+                anyhow::Error::new(error).context("the address is taken or not of this machine"),
+            ),
+            error => RoleError::Failed(error.into()),
+        })?;
+        register(&server)?;
+        if let Some(addr) = settings.metrics {
+            let bound = admin::serve(&server, addr)
+                .await
+                .with_context(|| format!("can't serve metrics on {addr}"))
+                .map_err(RoleError::Usage)?;
+            say(format_args!("metrics and health on http://{bound}"));
+        }
+        let mut config = ClusterConfig::default()
+            .with_seeds(settings.seeds)
+            .with_tag("role", settings.role)
+            .with_tag("label", settings.label);
+        if let Some(region) = settings.region {
+            config = config.with_region(region);
+        }
+        if let Some(advertise) = &settings.shared.advertise {
+            config = config.with_advertise_addr(resolve(advertise).await?);
+        }
+        let cluster = server.enable_cluster(config).await.context("can't enter the cluster")?;
+        print(format_args!("listening on {}", server.local_addr()));
+        Ok(Self { server, cluster })
+    }
+
+    /// Answers calls until SIGTERM or ctrl-c, then goes down in good order.
+    pub(super) async fn run(self) -> Result<(), RoleError> {
+        self.server.run_until(rpcnet::shutdown_signal()).await.context("the server failed")?;
+        Ok(())
+    }
+}
+
+async fn resolve(address: &str) -> Result<SocketAddr, RoleError> {
+    let found = tokio::net::lookup_host(address).await.map(|mut addrs| addrs.next());
+    match found {
+        Ok(Some(addr)) => Ok(addr),
+        Ok(None) => Err(RoleError::Usage(anyhow::anyhow!("ADVERTISE_ADDR `{address}` has no address"))),
+        Err(error) => {
+            let error =
+                anyhow::Error::new(error).context(format!("ADVERTISE_ADDR `{address}` does not resolve"));
+            Err(RoleError::Usage(error))
+        }
+    }
+}
