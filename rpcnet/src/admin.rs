@@ -8,14 +8,14 @@ use axum::{
     Router,
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::net::TcpListener;
 
-use crate::Server;
+use crate::{Server, server::WeakServer};
 
-/// Serves the three paths until the server is shut down; gives the address that was bound.
+/// Serves the three paths until the server is shut down or dropped; gives the address that was bound.
 ///
 /// # Errors
 ///
@@ -27,7 +27,7 @@ pub async fn serve(server: &Server, addr: SocketAddr) -> io::Result<SocketAddr> 
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(server.clone());
+        .with_state(server.downgrade());
     let closed = server.closed();
     server.spawn_owned(async move {
         let served = axum::serve(listener, app).with_graceful_shutdown(closed).await;
@@ -42,7 +42,8 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-async fn readyz(State(server): State<Server>) -> (StatusCode, String) {
+async fn readyz(State(server): State<WeakServer>) -> (StatusCode, String) {
+    let Some(server) = server.upgrade() else { return gone() };
     let readiness = server.readiness();
     if readiness.ready {
         (StatusCode::OK, "ready\n".into())
@@ -51,6 +52,16 @@ async fn readyz(State(server): State<Server>) -> (StatusCode, String) {
     }
 }
 
-async fn metrics(State(server): State<Server>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], server.metrics().render())
+async fn metrics(State(server): State<WeakServer>) -> Response {
+    match server.upgrade() {
+        Some(server) => {
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4")], server.metrics().render()).into_response()
+        }
+        None => gone().into_response(),
+    }
+}
+
+/// For a request on a connection that has outlived the server.
+fn gone() -> (StatusCode, String) {
+    (StatusCode::SERVICE_UNAVAILABLE, "the server has been dropped\n".into())
 }

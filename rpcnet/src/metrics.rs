@@ -84,11 +84,11 @@ impl Metrics {
 
     pub(crate) fn method(&self, method: &Method) -> MethodMetrics {
         let label = method.to_string();
-        MethodMetrics {
+        MethodMetrics(Arc::new(PerMethod {
             metrics: self.clone(),
             requests: self.inner.requests.with_label_values(&[&label]),
             latency: self.inner.latency.with_label_values(&[&label]),
-        }
+        }))
     }
 
     pub(crate) fn error(&self, code: Code) {
@@ -96,9 +96,12 @@ impl Metrics {
     }
 }
 
-/// The metrics of one method.
+/// The metrics of one method. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct MethodMetrics {
+pub(crate) struct MethodMetrics(Arc<PerMethod>);
+
+#[derive(Debug)]
+struct PerMethod {
     metrics: Metrics,
     requests: IntCounter,
     latency: Histogram,
@@ -106,21 +109,15 @@ pub(crate) struct MethodMetrics {
 
 impl MethodMetrics {
     pub(crate) fn start(&self) -> Timer {
-        self.requests.inc();
-        Timer {
-            metrics: self.metrics.clone(),
-            latency: self.latency.clone(),
-            started: Instant::now(),
-            open: true,
-        }
+        self.0.requests.inc();
+        Timer { metrics: self.clone(), started: Instant::now(), open: true }
     }
 }
 
 /// A handler at work; one that is dropped before it is done was cancelled.
 #[derive(Debug)]
 pub(crate) struct Timer {
-    metrics: Metrics,
-    latency: Histogram,
+    metrics: MethodMetrics,
     started: Instant,
     open: bool,
 }
@@ -133,11 +130,12 @@ impl Timer {
 
     fn finish(&mut self, error: Option<Code>) {
         self.open = false;
-        self.latency.observe(self.started.elapsed().as_secs_f64());
+        let PerMethod { metrics, latency, .. } = &*self.metrics.0;
+        latency.observe(self.started.elapsed().as_secs_f64());
         match error {
             None => {}
-            Some(Code::Unknown) => self.metrics.inner.errors.with_label_values(&["application"]).inc(),
-            Some(code) => self.metrics.error(code),
+            Some(Code::Unknown) => metrics.inner.errors.with_label_values(&["application"]).inc(),
+            Some(code) => metrics.error(code),
         }
     }
 }

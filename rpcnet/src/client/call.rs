@@ -20,8 +20,8 @@ use crate::{
 ///
 /// Generated clients are generic over it, and everything that wraps calls composes on it.
 pub trait Caller: Clone + Send + Sync + 'static {
-    /// A call at work. Dropping it cancels the call, at the server too.
-    type Future: Future<Output = Result<Reply, Status>> + Send + 'static;
+    /// A call at work. Dropping it cancels the call, at the server too. `Unpin`, as one that is boxed is.
+    type Future: Future<Output = Result<Reply, Status>> + Send + Unpin + 'static;
 
     /// Prepares a call; nothing is sent until the future is polled.
     fn call(&self, request: Request) -> Self::Future;
@@ -79,7 +79,7 @@ pub struct Call<C: Caller, T, E> {
 enum State<C: Caller> {
     Building { caller: C, request: Request },
     Invalid(Status),
-    Running(Pin<Box<C::Future>>),
+    Running(C::Future),
     Done,
 }
 
@@ -125,7 +125,7 @@ impl<C: Caller, T, E> Call<C, T, E> {
     }
 }
 
-// Nothing in it is pinned in place: the future at work is boxed.
+// Nothing in it is pinned in place: the future at work is `Unpin`.
 impl<C: Caller, T, E> Unpin for Call<C, T, E> {}
 
 impl<C: Caller, T, E> Future for Call<C, T, E> {
@@ -135,13 +135,13 @@ impl<C: Caller, T, E> Future for Call<C, T, E> {
         loop {
             match &mut self.state {
                 State::Running(future) => {
-                    let reply = ready!(future.as_mut().poll(cx));
+                    let reply = ready!(Pin::new(future).poll(cx));
                     self.state = State::Done;
                     return Poll::Ready(reply.map_err(CallError::from).and_then(self.decode));
                 }
                 state => match std::mem::replace(state, State::Done) {
                     State::Building { caller, request } => {
-                        self.state = State::Running(Box::pin(caller.call(request)));
+                        self.state = State::Running(caller.call(request));
                     }
                     State::Invalid(status) => return Poll::Ready(Err(status.into())),
                     State::Running(_) | State::Done => panic!("a call was polled after it was ready"),

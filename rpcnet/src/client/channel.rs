@@ -93,6 +93,9 @@ impl Channel {
     }
 
     async fn session(&self, deadline: Instant) -> Result<Session, Status> {
+        if let Some(session) = self.inner.remote.ready() {
+            return Ok(session);
+        }
         timeout_at(deadline, self.inner.remote.session())
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no connection came in time").not_executed()))

@@ -160,7 +160,7 @@ impl Server {
         });
         let server = Self { inner };
         server.spawn_owned(accept::accept(endpoint, Arc::downgrade(&server.inner)));
-        let health = ServerHealth(WeakServer(Arc::downgrade(&server.inner)));
+        let health = ServerHealth(server.downgrade());
         server.register(HealthServer::new(health)).expect("the first service of an empty router");
         Ok(server)
     }
@@ -293,6 +293,10 @@ impl Server {
             // An error means that the server has been dropped, which closes it as well.
             let _ = phase.wait_for(|phase| *phase == Phase::Closed).await;
         }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakServer {
+        WeakServer(Arc::downgrade(&self.inner))
     }
 
     /// Spawns a task that ends with the server at the latest.

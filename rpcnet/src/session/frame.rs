@@ -1,5 +1,10 @@
 //! Reads frames off a stream: a header of unknown length, then a body of the length that it names.
 
+use std::{
+    pin::pin,
+    task::{Context, Waker},
+};
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
@@ -63,6 +68,13 @@ impl FrameReader {
             }
         }
         Ok(body.freeze())
+    }
+
+    /// Takes the stream's end, if it has arrived: it mostly comes in the last frame's packet. Dropping a stream whose
+    /// end was not read tells the peer to stop, which costs both sides a packet and a wake-up.
+    pub(super) fn take_end(&mut self) {
+        let mut end = pin!(self.stream.read_chunk(1));
+        let _ = end.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
 
     pub(super) fn stop(&mut self, code: u32) {

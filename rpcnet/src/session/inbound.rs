@@ -34,19 +34,19 @@ pub(super) async fn accept(session: &Session) -> ConnectionError {
     // The peer may have no more calls open than the transport lets it open streams.
     let mut calls = JoinSet::new();
     loop {
-        tokio::select! {
-            streams = session.connection().accept_bi() => match streams {
-                Ok((send, recv)) => {
-                    calls.spawn(serve(session.clone(), send, recv));
-                }
-                Err(error) => return error,
-            },
-            Some(ended) = calls.join_next() => {
-                if let Err(error) = ended
-                    && error.is_panic()
-                {
-                    error!(%error, "a call's task panicked outside its handler");
-                }
+        match session.connection().accept_bi().await {
+            Ok((send, recv)) => {
+                calls.spawn(serve(session.clone(), send, recv));
+            }
+            Err(error) => return error,
+        }
+        // Only now, not when each call ends: that would wake this task, and the session's others, for every call.
+        // What has ended and waits here is bounded as the calls are.
+        while let Some(ended) = calls.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                error!(%error, "a call's task panicked outside its handler");
             }
         }
     }
@@ -77,6 +77,8 @@ async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
     let handler = guard(&entry, Inbound { context, body });
     let handler = context::with_deadline(deadline, handler);
     let handled = tokio::select! {
+        // Many handlers are ready at once; then nothing needs to be set up to hear of a cancellation.
+        biased;
         handled = until(deadline, handler) => handled,
         _ = send.stopped() => {
             timer.done(Some(Code::Cancelled));
@@ -156,7 +158,10 @@ async fn receive(
         return Err(Refusal::Status(status.not_executed()));
     }
     match reader.body(header.body_length as usize).await {
-        Ok(body) => Ok((entry, header, body)),
+        Ok(body) => {
+            reader.take_end();
+            Ok((entry, header, body))
+        }
         Err(error) => {
             debug!(peer = %session.connection().remote_addr(), method = %entry.method, %error, "request broke off");
             Err(Refusal::Reset(reset::CANCELLED))

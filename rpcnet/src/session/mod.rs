@@ -139,6 +139,11 @@ impl Session {
         let _ = self.inner.control.try_send(ControlFrame::GoAway);
     }
 
+    /// Why the connection ended, where more is known of it than the transport says.
+    fn cause(&self, error: ConnectionError) -> ConnectionError {
+        self.inner.condition.borrow().closed.clone().unwrap_or(error)
+    }
+
     fn update(&self, change: impl FnOnce(&mut Condition)) {
         self.inner.condition.send_if_modified(|condition| {
             let before = condition.clone();
@@ -194,8 +199,9 @@ impl Driver {
             error = silence::watch(session) => error,
             error = session.connection().closed() => error,
         };
-        // Several of these end at once; the connection knows the cause best.
+        // Several of these end at once; the connection knows the cause best, unless it was closed for its silence.
         let error = session.connection().close_reason().unwrap_or(error);
+        let error = session.cause(error);
         session.update(|condition| {
             condition.closed.get_or_insert_with(|| error.clone());
         });

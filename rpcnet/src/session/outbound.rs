@@ -31,7 +31,9 @@ impl Session {
         let sent = AtomicBool::new(false);
         let exchange = async {
             let (_send, mut reader) = self.open(request, deadline, &sent).await?;
-            match self.read_frame(&mut reader, request.method).await? {
+            let frame = self.read_frame(&mut reader, request.method).await?;
+            reader.take_end();
+            match frame {
                 (ReplyKind::Status { code, executed }, body) => {
                     Err(answered(code, executed, body, request.method))
                 }
@@ -73,7 +75,7 @@ impl Session {
             }
         }
         self.check_size(request)?;
-        let (mut send, recv) = self.connection().open_bi().await.map_err(|error| lost(&error, false))?;
+        let (mut send, recv) = self.connection().open_bi().await.map_err(|error| self.lost(error, false))?;
         let header = RequestHeader {
             method: request.method.id(),
             fingerprint: request.method.fingerprint(),
@@ -83,6 +85,15 @@ impl Session {
         };
         let mut buffer = BytesMut::with_capacity(64 + request.body.len().min(INLINE));
         header.encode(&mut buffer);
+        if buffer.len() > proto::MAX_HEADER {
+            return Err(Status::invalid_argument(format!(
+                "the metadata of {} makes its header {} bytes long, the limit is {}",
+                request.method,
+                buffer.len(),
+                proto::MAX_HEADER
+            ))
+            .not_executed());
+        }
         sent.store(true, Ordering::Relaxed);
         let written = if request.body.len() <= INLINE {
             buffer.extend_from_slice(&request.body);
@@ -95,7 +106,7 @@ impl Session {
             Err(WriteError::Stopped(reset::REFUSED)) => return Err(refused("the server takes no calls now")),
             // The peer has read enough to answer; its reply says more than this error does.
             Err(WriteError::Stopped(_) | WriteError::Closed) => send.reset(reset::CANCELLED),
-            Err(WriteError::Connection(error)) => return Err(lost(&error, true)),
+            Err(WriteError::Connection(error)) => return Err(self.lost(error, true)),
         }
         Ok((send, FrameReader::new(recv)))
     }
@@ -124,7 +135,7 @@ impl Session {
         let header = match reader.header(ReplyHeader::decode).await {
             Ok(Some(header)) => header,
             Ok(None) => return Err(Status::internal(format!("{method} was not answered"))),
-            Err(error) => return Err(unread(error)),
+            Err(error) => return Err(self.unread(error)),
         };
         let limit = self.limits().max_message();
         if header.body_length > limit as u64 {
@@ -134,8 +145,27 @@ impl Session {
                 header.body_length
             )));
         }
-        let body = reader.body(header.body_length as usize).await.map_err(unread)?;
+        let body = reader.body(header.body_length as usize).await.map_err(|error| self.unread(error))?;
         Ok((header.kind, body))
+    }
+
+    fn unread(&self, error: FrameError) -> Status {
+        match error {
+            FrameError::Read(ReadError::Reset(reset::REFUSED)) => refused("the server takes no calls now"),
+            FrameError::Read(ReadError::Reset(reset::DEADLINE)) => {
+                Status::deadline_exceeded("the server ran out of time")
+            }
+            FrameError::Read(ReadError::Reset(reset::CANCELLED)) => {
+                Status::unavailable("the server gave the call up before it was done")
+            }
+            FrameError::Read(ReadError::Connection(error)) => self.lost(error, true),
+            FrameError::Read(error) => Status::internal("the reply broke off").with_source(error),
+            FrameError::Decode(error) => malformed(error),
+        }
+    }
+
+    fn lost(&self, error: ConnectionError, sent: bool) -> Status {
+        lost(&self.cause(error), sent)
     }
 }
 
@@ -191,19 +221,4 @@ fn lost(error: &ConnectionError, sent: bool) -> Status {
     Status::new(code, format!("connection lost: {error}"))
         .with_source(error.clone())
         .with_maybe_executed(sent)
-}
-
-fn unread(error: FrameError) -> Status {
-    match error {
-        FrameError::Read(ReadError::Reset(reset::REFUSED)) => refused("the server takes no calls now"),
-        FrameError::Read(ReadError::Reset(reset::DEADLINE)) => {
-            Status::deadline_exceeded("the server ran out of time")
-        }
-        FrameError::Read(ReadError::Reset(reset::CANCELLED)) => {
-            Status::unavailable("the server gave the call up before it was done")
-        }
-        FrameError::Read(ReadError::Connection(error)) => lost(&error, true),
-        FrameError::Read(error) => Status::internal("the reply broke off").with_source(error),
-        FrameError::Decode(error) => malformed(error),
-    }
 }

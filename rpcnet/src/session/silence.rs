@@ -17,6 +17,8 @@ use crate::{
 };
 
 const TICK: Duration = Duration::from_millis(50);
+/// What one tick counts for at most, however late it comes.
+const LONGEST_TICK: Duration = Duration::from_millis(100);
 
 /// What the watch has to say at a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,25 +38,30 @@ enum Verdict {
 struct Watch {
     dead_after: Duration,
     packets: u64,
-    since: Instant,
+    last: Instant,
+    quiet: Duration,
 }
 
 impl Watch {
     fn new(dead_after: Duration, packets: u64, now: Instant) -> Self {
-        Self { dead_after, packets, since: now }
+        Self { dead_after, packets, last: now, quiet: Duration::ZERO }
     }
 
     fn tick(&mut self, now: Instant, packets: u64, rtt: Duration) -> Verdict {
+        // While this process was stopped or starved it could not hear: that is no silence of the peer's.
+        let heard = now.saturating_duration_since(self.last).min(LONGEST_TICK);
+        self.last = now;
         if packets != self.packets {
             self.packets = packets;
-            self.since = now;
+            self.quiet = Duration::ZERO;
             return Verdict::Alive;
         }
+        self.quiet += heard;
         // A PTO is the smoothed RTT, four times its variation, and the peer's delay; as the variation is not told,
         // half the RTT stands for it.
         let probe_timeout = 3 * rtt + Duration::from_millis(25);
         let silent_after = (self.dead_after / 12).max(3 * probe_timeout);
-        match now.saturating_duration_since(self.since) {
+        match self.quiet {
             quiet if quiet >= self.dead_after.max(2 * silent_after) => Verdict::Dead,
             quiet if quiet >= silent_after => Verdict::Silent,
             quiet if quiet >= 2 * TICK => Verdict::Ping,
@@ -83,12 +90,7 @@ pub(super) async fn watch(session: &Session) -> ConnectionError {
                 Verdict::Dead => {
                     let after = session.limits().silence();
                     debug!(peer = %session.connection().remote_addr(), ?after, "peer is dead: no packet came");
-                    session.connection().close(close::SILENT, "no packet came from you");
-                    let error = ConnectionError::TimedOut;
-                    session.update(|condition| {
-                        condition.closed.get_or_insert(error.clone());
-                    });
-                    return error;
+                    return give_up(session);
                 }
             }
         }
@@ -99,14 +101,21 @@ pub(super) async fn watch(session: &Session) -> ConnectionError {
             let stats = stats();
             match watch.tick(Instant::now(), stats.received_packets, stats.rtt) {
                 Verdict::Alive => session.update(|condition| condition.silent = false),
-                Verdict::Dead => {
-                    session.connection().close(close::SILENT, "no packet came from you");
-                    return ConnectionError::TimedOut;
-                }
+                Verdict::Dead => return give_up(session),
                 Verdict::Ping | Verdict::Silent => {}
             }
         }
     }
+}
+
+/// Says why before it closes: those whose calls fail then are told the cause, not that this side closed.
+fn give_up(session: &Session) -> ConnectionError {
+    let error = ConnectionError::TimedOut;
+    session.update(|condition| {
+        condition.closed.get_or_insert(error.clone());
+    });
+    session.connection().close(close::SILENT, "no packet came from you");
+    error
 }
 
 fn ping(session: &Session) {
@@ -119,30 +128,35 @@ mod tests {
 
     const RTT: Duration = Duration::from_millis(1);
 
-    fn after(watch: &mut Watch, start: Instant, millis: u64, packets: u64) -> Verdict {
-        watch.tick(start + Duration::from_millis(millis), packets, RTT)
+    /// Ticks up to then without a packet, and then with this count.
+    fn after(watch: &mut Watch, start: Instant, millis: u64, packets: u64, rtt: Duration) -> Verdict {
+        let end = start + Duration::from_millis(millis);
+        while watch.last + TICK < end {
+            watch.tick(watch.last + TICK, watch.packets, rtt);
+        }
+        watch.tick(end, packets, rtt)
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_asked_then_avoided_then_death() {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::from_secs(3), 7, start);
-        assert_eq!(after(&mut watch, start, 50, 7), Verdict::Alive);
-        assert_eq!(after(&mut watch, start, 100, 7), Verdict::Ping);
-        assert_eq!(after(&mut watch, start, 249, 7), Verdict::Ping);
-        assert_eq!(after(&mut watch, start, 250, 7), Verdict::Silent);
-        assert_eq!(after(&mut watch, start, 2999, 7), Verdict::Silent);
-        assert_eq!(after(&mut watch, start, 3000, 7), Verdict::Dead);
+        assert_eq!(after(&mut watch, start, 50, 7, RTT), Verdict::Alive);
+        assert_eq!(after(&mut watch, start, 100, 7, RTT), Verdict::Ping);
+        assert_eq!(after(&mut watch, start, 249, 7, RTT), Verdict::Ping);
+        assert_eq!(after(&mut watch, start, 250, 7, RTT), Verdict::Silent);
+        assert_eq!(after(&mut watch, start, 2999, 7, RTT), Verdict::Silent);
+        assert_eq!(after(&mut watch, start, 3000, 7, RTT), Verdict::Dead);
     }
 
     #[tokio::test(start_paused = true)]
     async fn any_packet_starts_anew() {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::from_secs(3), 7, start);
-        assert_eq!(after(&mut watch, start, 260, 7), Verdict::Silent);
-        assert_eq!(after(&mut watch, start, 270, 8), Verdict::Alive);
-        assert_eq!(after(&mut watch, start, 519, 8), Verdict::Ping);
-        assert_eq!(after(&mut watch, start, 520, 8), Verdict::Silent);
+        assert_eq!(after(&mut watch, start, 260, 7, RTT), Verdict::Silent);
+        assert_eq!(after(&mut watch, start, 270, 8, RTT), Verdict::Alive);
+        assert_eq!(after(&mut watch, start, 519, 8, RTT), Verdict::Ping);
+        assert_eq!(after(&mut watch, start, 520, 8, RTT), Verdict::Silent);
     }
 
     #[tokio::test(start_paused = true)]
@@ -150,7 +164,16 @@ mod tests {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::from_secs(3), 7, start);
         let rtt = Duration::from_millis(200);
-        assert_eq!(watch.tick(start + Duration::from_millis(1800), 7, rtt), Verdict::Ping);
-        assert_eq!(watch.tick(start + Duration::from_millis(1900), 7, rtt), Verdict::Silent);
+        assert_eq!(after(&mut watch, start, 1800, 7, rtt), Verdict::Ping);
+        assert_eq!(after(&mut watch, start, 1900, 7, rtt), Verdict::Silent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_of_our_own_is_no_silence() {
+        let start = Instant::now();
+        let mut watch = Watch::new(Duration::from_secs(3), 7, start);
+        assert_eq!(after(&mut watch, start, 50, 7, RTT), Verdict::Alive);
+        assert_eq!(watch.tick(start + Duration::from_secs(60), 7, RTT), Verdict::Ping);
+        assert_eq!(watch.tick(start + Duration::from_millis(60_050), 8, RTT), Verdict::Alive);
     }
 }

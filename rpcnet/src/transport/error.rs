@@ -46,7 +46,7 @@ pub enum ReadError {
     /// The peer gave the stream up with this code.
     #[error("the peer reset the stream with code {0}")]
     Reset(u32),
-    /// This side has stopped the stream, or has read its end.
+    /// This side has stopped the stream.
     #[error("the stream is closed on this side")]
     Closed,
     /// The stream ended before what was asked for.

@@ -41,10 +41,21 @@ pub struct MemoryNetwork {
 struct Places {
     listeners: HashMap<SocketAddr, Listener>,
     next_port: u16,
+    next_id: u64,
+}
+
+impl Places {
+    /// Frees the address, unless a successor has taken it.
+    fn leave(&mut self, addr: SocketAddr, id: u64) {
+        if self.listeners.get(&addr).is_some_and(|listener| listener.id == id) {
+            self.listeners.remove(&addr);
+        }
+    }
 }
 
 #[derive(Clone)]
 struct Listener {
+    id: u64,
     protocols: Vec<Vec<u8>>,
     backlog: mpsc::Sender<connection::Connection>,
 }
@@ -69,12 +80,15 @@ impl MemoryNetwork {
             return None;
         }
         let (backlog, incoming) = mpsc::channel(BACKLOG);
-        places.listeners.insert(addr, Listener { protocols: Vec::new(), backlog });
+        let id = places.next_id;
+        places.next_id += 1;
+        places.listeners.insert(addr, Listener { id, protocols: Vec::new(), backlog });
         drop(places);
         Some(Endpoint {
             inner: Arc::new(EndpointInner {
                 network: self.clone(),
                 addr,
+                id,
                 incoming: AsyncMutex::new(incoming),
                 closed: watch::Sender::new(None),
             }),
@@ -101,13 +115,14 @@ pub(crate) struct Endpoint {
 struct EndpointInner {
     network: MemoryNetwork,
     addr: SocketAddr,
+    id: u64,
     incoming: AsyncMutex<mpsc::Receiver<connection::Connection>>,
     closed: watch::Sender<Option<(u32, String)>>,
 }
 
 impl Drop for EndpointInner {
     fn drop(&mut self) {
-        self.network.places().listeners.remove(&self.addr);
+        self.network.places().leave(self.addr, self.id);
     }
 }
 
@@ -119,7 +134,9 @@ impl fmt::Debug for Endpoint {
 
 impl Endpoint {
     pub(super) fn listen(&self, protocols: Vec<Vec<u8>>) {
-        if let Some(listener) = self.inner.network.places().listeners.get_mut(&self.inner.addr) {
+        if let Some(listener) = self.inner.network.places().listeners.get_mut(&self.inner.addr)
+            && listener.id == self.inner.id
+        {
             listener.protocols = protocols;
         }
     }
@@ -182,7 +199,7 @@ impl Endpoint {
     }
 
     pub(super) fn close(&self, code: u32, reason: &str) {
-        self.inner.network.places().listeners.remove(&self.inner.addr);
+        self.inner.network.places().leave(self.inner.addr, self.inner.id);
         self.inner.closed.send_replace(Some((code, reason.to_owned())));
     }
 }
@@ -191,11 +208,17 @@ impl Endpoint {
 struct Link {
     /// What each side is told of the end.
     closed: watch::Sender<Option<[ConnectionError; 2]>>,
-    /// What has been sent to each side, in place of packets.
+    /// What each side has received, in place of packets: what was sent to it, and an acknowledgement of what it sent.
     received: [AtomicU64; 2],
 }
 
 impl Link {
+    /// Something was sent by this side.
+    fn count(&self, by: usize) {
+        self.received[1 - by].fetch_add(1, Ordering::Relaxed);
+        self.received[by].fetch_add(1, Ordering::Relaxed);
+    }
+
     fn close(&self, by: usize, code: u32, reason: &str) {
         self.closed.send_if_modified(|closed| {
             if closed.is_some() {
@@ -285,11 +308,11 @@ impl Connection {
     }
 
     fn count_sent(&self) {
-        self.side.link.received[1 - self.side.index].fetch_add(1, Ordering::Relaxed);
+        self.side.link.count(self.side.index);
     }
 
     fn pipe(&self) -> (SendStream, RecvStream) {
-        pipe::pipe(self.side.link.closed.subscribe(), self.side.index)
+        pipe::pipe(&self.side.link, self.side.index)
     }
 }
 
@@ -299,7 +322,7 @@ impl backend::Connection for Connection {
 
     async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         let (send, their_recv) = self.pipe();
-        let (their_send, recv) = pipe::pipe(self.side.link.closed.subscribe(), 1 - self.side.index);
+        let (their_send, recv) = pipe::pipe(&self.side.link, 1 - self.side.index);
         self.until_closed(async { self.side.peer_bi.send((their_send, their_recv)).await.ok() }).await?;
         self.count_sent();
         Ok((send, recv))

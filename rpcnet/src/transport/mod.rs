@@ -11,6 +11,8 @@ mod error;
 mod memory;
 mod quic;
 mod stream;
+#[cfg(all(test, feature = "dev-certs"))]
+mod tests;
 
 pub(crate) use self::endpoint::{Endpoint, Incoming};
 pub use self::{

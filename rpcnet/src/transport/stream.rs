@@ -99,11 +99,12 @@ impl Drop for SendStream {
 pub struct RecvStream {
     backend: RecvBackend,
     open: bool,
+    stopped: bool,
 }
 
 impl RecvStream {
     pub(super) fn new(backend: RecvBackend) -> Self {
-        Self { backend, open: true }
+        Self { backend, open: true, stopped: false }
     }
 
     /// The next bytes, at most `max` of them; `None` at the stream's end. Cancel-safe.
@@ -112,6 +113,10 @@ impl RecvStream {
     ///
     /// See [`ReadError`]; never taken for the end.
     pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
+        // quinn would give the clean end here.
+        if self.stopped {
+            return Err(ReadError::Closed);
+        }
         let read = dispatch!(self, RecvBackend, stream => stream.read_chunk(max).await);
         if !matches!(read, Ok(Some(_))) {
             self.open = false;
@@ -144,6 +149,7 @@ impl RecvStream {
     /// Wants no more: the peer's writes fail with this code.
     pub fn stop(&mut self, code: u32) {
         if std::mem::take(&mut self.open) {
+            self.stopped = true;
             dispatch!(self, RecvBackend, stream => stream.stop(code));
         }
     }

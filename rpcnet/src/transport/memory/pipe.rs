@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
-use super::super::{ConnectionError, ReadError, WriteError, backend};
+use super::{
+    super::{ConnectionError, ReadError, WriteError, backend},
+    Link,
+};
 
 /// Bytes that may wait to be read: a writer beyond waits.
 const CAPACITY: usize = 256 << 10;
@@ -38,9 +41,10 @@ impl Pipe {
     }
 }
 
-pub(super) fn pipe(closed: Closed, writer: usize) -> (SendStream, RecvStream) {
+pub(super) fn pipe(link: &Arc<Link>, writer: usize) -> (SendStream, RecvStream) {
     let pipe = Arc::new(Pipe { state: Mutex::default(), readable: Notify::new(), writable: Notify::new() });
-    let send = SendStream { pipe: pipe.clone(), closed: closed.clone(), side: writer };
+    let closed = link.closed.subscribe();
+    let send = SendStream { pipe: pipe.clone(), link: link.clone(), closed: closed.clone(), side: writer };
     (send, RecvStream { pipe, closed, side: 1 - writer })
 }
 
@@ -61,6 +65,7 @@ async fn wait(notify: &Notify, closed: &mut Closed, side: usize) -> Result<(), C
 
 pub(in crate::transport) struct SendStream {
     pipe: Arc<Pipe>,
+    link: Arc<Link>,
     closed: Closed,
     side: usize,
 }
@@ -82,6 +87,7 @@ impl backend::SendStream for SendStream {
                         let piece = chunk.split_to(room.min(chunk.len()));
                         state.queued += piece.len();
                         state.queue.push_back(piece);
+                        self.link.count(self.side);
                         self.pipe.readable.notify_one();
                         continue;
                     }

@@ -12,8 +12,9 @@ pub(super) fn code(code: VarInt) -> u32 {
 /// TLS alerts travel as these transport error codes (RFC 9001, section 4.8).
 const CRYPTO: std::ops::RangeInclusive<u64> = 0x100..=0x1ff;
 
-/// `bad_certificate` to `unknown_ca`, `access_denied`, `certificate_required` (RFC 8446, section 6).
-const CERTIFICATE_ALERTS: [u64; 8] = [42, 43, 44, 45, 46, 48, 49, 116];
+/// `bad_certificate` to `unknown_ca`, `access_denied`, `decrypt_error`, `certificate_required` (RFC 8446, section 6).
+/// The last but one is what a certificate gets whose CA has the name of a trusted one, but another key.
+const CERTIFICATE_ALERTS: [u64; 9] = [42, 43, 44, 45, 46, 48, 49, 51, 116];
 
 fn crypto(code: u64, message: &str) -> ConnectionError {
     let alert = code - CRYPTO.start();
@@ -21,6 +22,7 @@ fn crypto(code: u64, message: &str) -> ConnectionError {
         let what = match alert {
             45 => "it has expired",
             48 => "its CA is not trusted",
+            51 => "its signature does not verify",
             116 => "none was shown",
             _ => "it is not accepted",
         };
