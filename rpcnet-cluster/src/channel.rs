@@ -2,31 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use rpcnet::{
-    __private::{Request, encode},
-    Backoff, BalancedChannel, BalancedConfig, Caller, Channel, ChannelBuilder, ConfigError, ConnectError, Connector,
-    EndpointStats, Limits, ReplyStream, Status,
-    balance::Policy,
-    discover::EndpointSet,
+    __private::Request, BalancedChannel, BalancedConfig, Caller, Channel, ChannelBuilder, ConfigError,
+    ConnectError, Connector, EndpointStats, Limits, balance::Policy, discover::EndpointSet,
     transport::MemoryNetwork,
 };
-use tokio::{
-    sync::watch,
-    task::AbortHandle,
-    time::{Instant, timeout},
-};
-use tracing::{debug, info};
+use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
 use crate::{
-    TagFilter, director,
-    routes::{self, RouteTable, Update},
+    TagFilter, config,
+    following::{Following, Routes},
 };
-
-/// A director from which nothing came for so long is given up.
-const SILENT: Duration = director::HEARTBEAT.saturating_mul(3);
-/// Pauses between rounds through all directors.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// A channel to all workers of a cluster. Cheap to clone.
 ///
@@ -49,16 +35,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// What the directors said last.
-#[derive(Debug, Clone, Default)]
-struct Routes {
-    table: Option<RouteTable>,
-    /// When a director was last heard from.
-    heard: Option<Instant>,
-    /// Why none answers.
-    failure: Option<String>,
 }
 
 impl ClusterChannel {
@@ -92,7 +68,11 @@ impl ClusterChannel {
     /// # Errors
     ///
     /// [`ConfigError`] for a certificate or key that is not usable; the one before stays in force.
-    pub async fn reload_certificate(&self, cert: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<(), ConfigError> {
+    pub async fn reload_certificate(
+        &self,
+        cert: impl AsRef<[u8]>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<(), ConfigError> {
         self.inner.connector.reload_certificate(cert, key)
     }
 
@@ -161,7 +141,11 @@ impl ClusterChannelBuilder {
     /// # Errors
     ///
     /// [`ConfigError`] where the text is not usable, or the two do not belong together.
-    pub fn with_cert_and_key(mut self, cert: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+    pub fn with_cert_and_key(
+        mut self,
+        cert: impl AsRef<[u8]>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Self, ConfigError> {
         self.channel = self.channel.with_cert_and_key(cert, key)?;
         Ok(self)
     }
@@ -227,14 +211,13 @@ impl ClusterChannelBuilder {
         if self.directors.is_empty() {
             return Err(ConfigError::Missing("a director", "with_directors").into());
         }
-        let directors = self
-            .directors
-            .iter()
-            .map(|address| Ok((address.clone(), connector.connect_lazy(address)?)))
-            .collect::<Result<Vec<_>, ConnectError>>()?;
+        if let Some(wrong) = self.directors.iter().find(|address| !config::is_address(address)) {
+            return Err(ConnectError::Address(wrong.clone()));
+        }
         let (sender, mut routes) = watch::channel(Routes::default());
         let (endpoints, set) = watch::channel(EndpointSet::from([]));
-        let following = Following { directors, routes: sender, endpoints, filter: self.filter };
+        let following =
+            Following::new(self.directors.clone(), connector.clone(), sender, endpoints, self.filter);
         let task = tokio::spawn(following.run()).abort_handle();
         // Held from here on, so that an early return ends the task.
         let inner = Arc::new(Inner { routes: routes.clone(), connector: connector.clone(), task });
@@ -254,88 +237,4 @@ impl ClusterChannelBuilder {
         let workers = connector.balanced(set, self.balanced.with_policy(policy));
         Ok(ClusterChannel { workers, inner })
     }
-}
-
-/// Follows the list of workers at one director after the other.
-struct Following {
-    directors: Vec<(String, Channel)>,
-    routes: watch::Sender<Routes>,
-    endpoints: watch::Sender<EndpointSet>,
-    filter: TagFilter,
-}
-
-impl Following {
-    async fn run(mut self) {
-        let mut rng = StdRng::from_rng(&mut rand::rng());
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        // So that clients spread over the directors.
-        self.directors.shuffle(&mut rng);
-        loop {
-            for (address, channel) in &self.directors {
-                match self.follow(address, channel).await {
-                    Followed::Lost(status) => {
-                        info!(director = %address, %status, "director lost");
-                        backoff.reset();
-                    }
-                    Followed::NoAnswer(status) => {
-                        debug!(director = %address, %status, "director does not answer");
-                        self.routes.send_modify(|routes| routes.failure = Some(format!("{address}: {status}")));
-                    }
-                }
-            }
-            tokio::time::sleep(backoff.next(&mut rng)).await;
-        }
-    }
-
-    async fn follow(&self, address: &str, channel: &Channel) -> Followed {
-        let mut updates = match subscribe(channel).await {
-            Ok(updates) => updates,
-            Err(status) => return Followed::NoAnswer(status),
-        };
-        let mut heard = false;
-        loop {
-            let status = match timeout(SILENT, updates.next()).await {
-                Ok(Ok(Some(update))) => {
-                    if !heard {
-                        debug!(director = %address, "following");
-                    }
-                    heard = true;
-                    self.heard(update);
-                    continue;
-                }
-                Ok(Ok(None)) => Status::unavailable("the director ended the list"),
-                Ok(Err(status)) => status,
-                Err(_) => Status::unavailable("the director has gone silent"),
-            };
-            return if heard { Followed::Lost(status) } else { Followed::NoAnswer(status) };
-        }
-    }
-
-    fn heard(&self, update: Update) {
-        if let Update::Table(table) = &update {
-            let set: EndpointSet =
-                table.endpoints().iter().filter(|endpoint| self.filter.matches(endpoint.tags())).cloned().collect();
-            self.endpoints.send_replace(set);
-        }
-        self.routes.send_modify(|routes| {
-            routes.heard = Some(Instant::now());
-            routes.failure = None;
-            if let Update::Table(table) = update {
-                routes.table = Some(table);
-            }
-        });
-    }
-}
-
-enum Followed {
-    /// It answered, and then no more.
-    Lost(Status),
-    /// It did not answer.
-    NoAnswer(Status),
-}
-
-async fn subscribe(channel: &Channel) -> Result<ReplyStream<Update>, Status> {
-    let arguments = encode(&()).map_err(|error| Status::internal(error.to_string()))?;
-    let request = Request::new(routes::watch_method(), arguments).with_timeout(SILENT);
-    channel.call_items(request).await
 }

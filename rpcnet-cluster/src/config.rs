@@ -4,6 +4,11 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use crate::swim::{self, NodeId};
 
+/// Whether it is `host:port`; the host may be a name.
+pub(crate) fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
 /// How a node enters a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterConfig {

@@ -48,7 +48,7 @@ impl Director {
         let policy = Arc::new(Mutex::new(RoutePolicy::default()));
         let directory = Directory { view: cluster.view(), policy: policy.clone() };
         server.register(directory).expect("a server is made a director once");
-        if !cluster.view().borrow().first().is_some_and(|own| own.tags().contains_key(ROLE)) {
+        if !cluster.has_tag(ROLE) {
             cluster.set_tag(ROLE, "director");
         }
         Self { registry: WorkerRegistry::new(cluster), policy }

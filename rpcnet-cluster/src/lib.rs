@@ -26,6 +26,7 @@ mod director;
 mod error;
 mod events;
 mod filter;
+mod following;
 mod gossip;
 mod membership;
 mod metrics;

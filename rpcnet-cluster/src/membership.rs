@@ -99,6 +99,11 @@ impl Cluster {
         self.gossip.remove_tag(key.as_ref())
     }
 
+    /// Whether this node has a tag now; the view may not show yet what was just set.
+    pub(crate) fn has_tag(&self, key: &str) -> bool {
+        self.gossip.members().first().is_some_and(|own| own.tags().contains_key(key))
+    }
+
     /// How many nodes belong to the cluster (alive or suspect), this one among them.
     pub async fn node_count(&self) -> usize {
         self.gossip.members().iter().filter(|member| member.state().is_active()).count()

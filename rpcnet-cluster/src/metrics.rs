@@ -21,8 +21,11 @@ impl ClusterMetrics {
     /// of the later ones.
     pub(crate) fn new(registry: &Registry) -> Self {
         let metrics = Self {
-            healthy_workers: IntGauge::new("cluster_healthy_workers", "Nodes with role=worker that are alive.")
-                .expect("a valid name"),
+            healthy_workers: IntGauge::new(
+                "cluster_healthy_workers",
+                "Nodes with role=worker that are alive.",
+            )
+            .expect("a valid name"),
             nodes: IntGaugeVec::new(
                 Opts::new("cluster_nodes", "Known nodes by state, this one among them."),
                 &["state"],

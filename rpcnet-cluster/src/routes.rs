@@ -80,6 +80,12 @@ impl RouteTable {
         Self { policy, workers }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(workers: impl Iterator<Item = (Identity, BTreeMap<String, String>)>) -> Self {
+        let workers = workers.map(|(identity, tags)| Route { identity, tags }).collect();
+        Self { policy: RoutePolicy::default(), workers }
+    }
+
     /// As a client's endpoints. A worker that was restarted is another endpoint; one that was merely taken for dead
     /// (and has a new generation for that) is another one too, which costs a handshake.
     pub(crate) fn endpoints(&self) -> EndpointSet {

@@ -16,7 +16,7 @@ use tracing::{debug, error, info};
 
 use super::{address::Advertise, links::Links, seeds};
 use crate::{
-    ClusterConfig, ClusterError, ClusterEvent, events,
+    ClusterConfig, ClusterError, ClusterEvent, config, events,
     metrics::ClusterMetrics,
     swim::{self, Event, Identity, Member, Node, NodeId, PacketError, TagError},
 };
@@ -51,11 +51,9 @@ pub(crate) struct Gossip {
     leave_timeout: std::time::Duration,
 }
 
-/// What the node published last; whether it has more to say is seen by its revision.
-#[derive(Debug, Default)]
-struct Published {
-    revision: u64,
-}
+/// What the node published last: it has more to say when its revision is another, or when it is another node, made
+/// anew under the address that was learnt, whose revisions count from the start.
+type Published = Option<(Identity, u64)>;
 
 fn now() -> std::time::Instant {
     Instant::now().into_std()
@@ -69,10 +67,8 @@ fn generation() -> u64 {
 
 /// Starts a server's gossip: its links are answered from here on.
 pub(crate) fn start(server: &Server, config: ClusterConfig) -> Result<Arc<Gossip>, ClusterError> {
-    for seed in &config.seeds {
-        if seed.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err()) {
-            return Err(ClusterError::Seed(seed.clone()));
-        }
+    if let Some(wrong) = config.seeds.iter().find(|seed| !config::is_address(seed)) {
+        return Err(ClusterError::Seed(wrong.clone()));
     }
     let advertise = Advertise::new(config.advertise, server.local_addr());
     let id = config.node_id.unwrap_or_else(|| NodeId::random(&mut rand::rng()));
@@ -154,7 +150,7 @@ impl ProtocolHandler for Handler {
 
 /// Runs the node until the server is closed.
 async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<(Identity, Bytes)>) {
-    let mut published = Published::default();
+    let mut published = None;
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         gossip.flush(&mut published);
@@ -169,9 +165,11 @@ async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<(Identity, Byte
                 for (from, packet) in batch.drain(..) {
                     gossip.handle_packet(from, &packet);
                 }
+                // A peer that floods us must not stop our clock.
+                gossip.handle_due();
             }
             () = gossip.wake.notified() => {}
-            () = until(timer) => gossip.node().handle_timeout(now()),
+            () = until(timer) => gossip.handle_due(),
         }
     }
 }
@@ -193,6 +191,10 @@ impl Gossip {
         let result = act(&mut self.node(), now());
         self.wake.notify_one();
         result
+    }
+
+    fn handle_due(&self) {
+        self.node().handle_timeout(now());
     }
 
     fn handle_packet(&self, from: Identity, packet: &[u8]) {
@@ -224,9 +226,9 @@ impl Gossip {
             while let Some(event) = node.poll_event() {
                 happened.push(event);
             }
-            let revision = node.revision();
-            (revision != published.revision).then(|| {
-                published.revision = revision;
+            let now = Some((node.identity(), node.revision()));
+            (now != *published).then(|| {
+                *published = now;
                 node.members().cloned().collect::<View>()
             })
         };
@@ -252,10 +254,12 @@ impl Gossip {
             Event::NodeRecovered(member) => ClusterEvent::NodeRecovered(member),
             Event::NodeFailed(member) => {
                 info!(node = %member.identity(), "failed");
+                self.links.forget(&member.identity());
                 ClusterEvent::NodeFailed(member)
             }
             Event::NodeLeft(member) => {
                 info!(node = %member.identity(), "left");
+                self.links.forget(&member.identity());
                 ClusterEvent::NodeLeft(member)
             }
             Event::TagsChanged(member) => ClusterEvent::TagsChanged(member),
@@ -286,6 +290,9 @@ impl Gossip {
             for (key, value) in node.tags() {
                 // They were allowed once.
                 let _ = addressed_node.set_tag(now(), key, value);
+            }
+            if node.has_left() {
+                addressed_node.leave(now());
             }
             *node = addressed_node;
             info!(%addr, "address learnt");
@@ -340,21 +347,25 @@ impl Gossip {
 
     /// Leaves, and waits until enough peers have heard of it.
     pub(crate) async fn leave(&self) -> Result<(), ClusterError> {
-        if !self.is_addressed() || self.closed.is_cancelled() {
+        if self.closed.is_cancelled() {
             return Ok(());
         }
+        let since = Instant::now();
         self.act(|node, now| node.leave(now));
         let complete = async {
             while !self.node().is_leave_complete() {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         };
-        match timeout(self.leave_timeout, complete).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(ClusterError::LeaveUnacknowledged {
-                acknowledged: self.node().leave_acknowledged(),
-                after: self.leave_timeout,
-            }),
+        let complete = timeout(self.leave_timeout, complete).await.is_ok();
+        // The node gives up at last on peers that don't answer, and is complete then too.
+        let (acknowledged, peers) = {
+            let node = self.node();
+            (node.leave_acknowledged(), node.members().skip(1).any(|member| member.state().is_active()))
+        };
+        if complete && (acknowledged > 0 || !peers) {
+            return Ok(());
         }
+        Err(ClusterError::LeaveUnacknowledged { acknowledged, after: since.elapsed() })
     }
 }

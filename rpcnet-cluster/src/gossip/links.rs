@@ -112,7 +112,9 @@ pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
     }
     let addr = transmit.to.addr();
     match table.links.get_mut(&addr) {
-        Some(Link::Open { connection, used, .. }) if connection.close_reason().is_none() => {
+        Some(Link::Open { identity, connection, used })
+            if connection.close_reason().is_none() && !is_later(&transmit.to, identity) =>
+        {
             *used = Instant::now();
             let connection = connection.clone();
             drop(table);
@@ -130,11 +132,18 @@ pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
                 gossip.metrics.dropped("handshake_budget");
                 return;
             }
+            // A link to an earlier life is read until it ends by itself: that life may yet prove to be this one.
             table.links.insert(addr, Link::Dialling(VecDeque::from([transmit])));
             drop(table);
             tokio::spawn(dial(gossip.clone(), addr));
         }
     }
+}
+
+/// Whether this is a later life of whoever is at the address: what is sent to the earlier one reaches nobody. (Where
+/// it only took a new generation to refute its death, that costs a handshake.)
+fn is_later(identity: &Identity, than: &Identity) -> bool {
+    (identity.generation(), identity.id()) > (than.generation(), than.id())
 }
 
 fn transmit_on(gossip: &Arc<Gossip>, connection: &Connection, transmit: Transmit) {
@@ -228,6 +237,10 @@ impl Gossip {
     pub(super) async fn accept(self: Arc<Self>, connection: Connection) {
         match timeout(HELLO, self.greet(&connection)).await {
             Ok(Ok(identity)) => self.run(identity, connection).await,
+            // The other end is ours too, and closes once it has seen who is there.
+            Ok(Err(LinkError::Ourselves)) => {
+                let _ = timeout(HELLO, connection.closed()).await;
+            }
             Ok(Err(error)) => {
                 if let LinkError::Hello(HelloError::Cluster { .. } | HelloError::Protocol { .. }) = error {
                     warn!(peer = %connection.remote_addr(), %error, "peer refused");
@@ -235,7 +248,10 @@ impl Gossip {
                 self.metrics.dropped("hello");
                 connection.close(close::REFUSED, &error.to_string());
             }
-            Err(_) => connection.close(close::REFUSED, "the hello took too long"),
+            Err(_) => {
+                self.metrics.dropped("hello");
+                connection.close(close::REFUSED, "the hello took too long");
+            }
         }
     }
 
@@ -253,8 +269,11 @@ impl Gossip {
         if identity.id() == own.id() {
             return Err(LinkError::Ourselves);
         }
-        if !self.links.insert(identity, connection) {
+        let Some(waiting) = self.links.insert(identity, connection) else {
             return Err(HelloError::Closing.into());
+        };
+        for transmit in waiting {
+            transmit_on(self, connection, transmit);
         }
         Ok(identity)
     }
@@ -297,18 +316,18 @@ impl Gossip {
 
 impl Links {
     /// Enters a link. Of two to the same peer the first serves for sending until it ends; one to a later life of
-    /// the peer takes the place of the earlier life's. `false` once all are closed.
-    fn insert(&self, identity: Identity, connection: &Connection) -> bool {
+    /// the peer takes the place of the earlier life's. Gives what has waited for it; `None` once all are closed.
+    fn insert(&self, identity: Identity, connection: &Connection) -> Option<VecDeque<Transmit>> {
         let mut table = self.table();
         if table.closed {
-            return false;
+            return None;
         }
         let addr = identity.addr();
         let mut waiting = VecDeque::new();
         match table.links.get_mut(&addr) {
             Some(Link::Open { identity: known, connection: old, .. }) if old.close_reason().is_none() => {
-                if (known.generation(), known.id()) >= (identity.generation(), identity.id()) {
-                    return true;
+                if !is_later(&identity, known) {
+                    return Some(waiting);
                 }
                 old.close(close::REPLACED, "a later life of you has connected");
             }
@@ -318,15 +337,20 @@ impl Links {
         if table.links.len() >= LINKS {
             table.evict();
         }
-        for transmit in waiting {
-            // Datagrams only: what needs a stream will be asked for again.
-            if transmit.channel == Channel::Datagram {
-                let _ = connection.send_datagram(transmit.payload);
-            }
-        }
         let link = Link::Open { identity, connection: connection.clone(), used: Instant::now() };
         table.links.insert(addr, link);
-        true
+        Some(waiting)
+    }
+
+    /// Sends no more over the link to a node that is gone: whoever is found at its address later is dialled anew, not
+    /// looked for at the end of a connection of which the transport has not noticed yet that it leads nowhere.
+    pub(super) fn forget(&self, gone: &Identity) {
+        let mut table = self.table();
+        if let Some(Link::Open { identity, .. }) = table.links.get(&gone.addr())
+            && !is_later(identity, gone)
+        {
+            table.links.remove(&gone.addr());
+        }
     }
 
     fn remove(&self, identity: &Identity, connection: &Connection) {

@@ -11,9 +11,9 @@ use super::{driver::Gossip, links::LinkError};
 
 /// Pauses between rounds while the node is alone.
 const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How often seeds that are not known as members are asked while the node is not alone: a cluster that was split,
-/// and has forgotten its other part, comes together again through them.
-const CHECK: Duration = Duration::from_secs(30);
+/// Pauses between rounds while the node is not alone: a cluster that was split, and has forgotten its other part,
+/// comes together again through the seeds, and so does a seed that was restarted and knows nobody.
+const CHECK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
 /// Asks seeds for as long as the node lives.
 pub(super) async fn join(gossip: Arc<Gossip>) {
@@ -26,19 +26,23 @@ pub(super) async fn join(gossip: Arc<Gossip>) {
 async fn ask_for_ever(gossip: &Arc<Gossip>) {
     let mut rng = StdRng::from_rng(&mut rand::rng());
     let mut backoff = Backoff::new(ALONE.0, ALONE.1);
+    let mut check = Backoff::new(CHECK.0, CHECK.1);
     let mut seeds = gossip.seeds.clone();
     // Links that were made for joining; they end with this future, or with their connection.
     let mut links = JoinSet::new();
     while !seeds.is_empty() {
         let mut asking = JoinSet::new();
+        let mut missing = false;
         for seed in &seeds {
             let (gossip, seed) = (gossip.clone(), seed.clone());
             asking.spawn(async move {
-                let dialled = if is_member(&gossip, &seed).await { None } else { Some(gossip.dial(&seed).await) };
+                let dialled =
+                    if is_member(&gossip, &seed).await { None } else { Some(gossip.dial(&seed).await) };
                 (seed, dialled)
             });
         }
         while let Some(asked) = asking.join_next().await {
+            missing |= !matches!(asked, Ok((_, None)));
             match asked {
                 Ok((_, Some(Ok((identity, connection))))) => {
                     let linked = gossip.clone();
@@ -51,7 +55,10 @@ async fn ask_for_ever(gossip: &Arc<Gossip>) {
             }
         }
         while links.try_join_next().is_some() {}
-        wait(gossip, &mut backoff, &mut rng).await;
+        if !missing {
+            check.reset();
+        }
+        wait(gossip, &mut backoff, &mut check, &mut rng).await;
     }
 }
 
@@ -66,10 +73,13 @@ async fn is_member(gossip: &Arc<Gossip>, seed: &str) -> bool {
 }
 
 /// Waits until it is time to ask again: soon while the node is alone, rarely otherwise.
-async fn wait(gossip: &Arc<Gossip>, backoff: &mut Backoff, rng: &mut StdRng) {
+async fn wait(gossip: &Arc<Gossip>, backoff: &mut Backoff, check: &mut Backoff, rng: &mut StdRng) {
     // The answer to an announce takes a round trip.
     let mut view = gossip.view();
     let alone = || gossip.is_isolated();
+    if alone() {
+        check.reset();
+    }
     let pause = backoff.next(rng);
     let joined = async {
         while alone() {
@@ -92,5 +102,5 @@ async fn wait(gossip: &Arc<Gossip>, backoff: &mut Backoff, rng: &mut StdRng) {
             }
         }
     };
-    let _ = tokio::time::timeout(CHECK, lonely).await;
+    let _ = tokio::time::timeout(check.next(rng), lonely).await;
 }
