@@ -1,0 +1,196 @@
+//! Echo on quinn with nothing between: a stream a call, a length before each message, a task a stream.
+//!
+//! It is written as well as we can: small messages leave in one write with their length, the server answers as soon
+//! as the length is there and then reads the end of the stream (a receiver that is dropped before sends a frame that
+//! asks the peer to stop). TLS and transport are those of `rpcnet/src/transport/quic/endpoint.rs`, which has to be
+//! followed here: mutual TLS 1.3 with ring, the same windows and socket buffers.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, RecvStream, SendStream, TransportConfig, VarInt,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use rustls::{RootCertStore, crypto::CryptoProvider, server::WebPkiClientVerifier, version::TLS13};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::{Failure, echo::System, role::Credentials};
+
+const ALPN: &[u8] = b"bare-echo/1";
+/// Bytes of the length before a message.
+const PREFIX: usize = 4;
+/// No message is longer, as rpcnet's limit has it.
+const MAX_MESSAGE: usize = 4 << 20;
+/// Messages up to this size are copied behind their length, so that both leave in one write.
+const INLINE: usize = 2 << 10;
+
+pub(crate) async fn serve(
+    credentials: &Credentials,
+    ready: impl FnOnce(SocketAddr) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let endpoint = endpoint(Ipv4Addr::LOCALHOST)?;
+    endpoint.set_server_config(Some(server_config(credentials)?));
+    ready(endpoint.local_addr()?)?;
+    while let Some(incoming) = endpoint.accept().await {
+        tokio::spawn(async move {
+            let connection = incoming.await?;
+            loop {
+                let (send, receive) = connection.accept_bi().await?;
+                // A call that fails is the client's to report.
+                tokio::spawn(answer(send, receive));
+            }
+            #[expect(unreachable_code, reason = "says what the task comes to")]
+            Ok::<(), quinn::ConnectionError>(())
+        });
+    }
+    Ok(())
+}
+
+async fn answer(mut send: SendStream, mut receive: RecvStream) -> Result<(), Failure> {
+    let message = read_message(&mut receive).await?;
+    write_message(&mut send, &message).await?;
+    send.finish()?;
+    receive.read_chunk(1, true).await?;
+    Ok(())
+}
+
+async fn read_message(receive: &mut RecvStream) -> Result<Bytes, Failure> {
+    let mut read = next(receive).await?;
+    if read.len() < PREFIX {
+        let mut joined = BytesMut::from(read);
+        while joined.len() < PREFIX {
+            joined.extend_from_slice(&next(receive).await?);
+        }
+        read = joined.freeze();
+    }
+    let length = read.get_u32() as usize;
+    if length > MAX_MESSAGE {
+        return Err("the message is too large".into());
+    }
+    if read.len() >= length {
+        return Ok(read.split_to(length));
+    }
+    let mut message = BytesMut::with_capacity(length);
+    message.extend_from_slice(&read);
+    while message.len() < length {
+        message.extend_from_slice(&next(receive).await?);
+    }
+    Ok(message.freeze())
+}
+
+async fn next(receive: &mut RecvStream) -> Result<Bytes, Failure> {
+    let chunk = receive.read_chunk(usize::MAX, true).await?.ok_or("the message broke off")?;
+    Ok(chunk.bytes)
+}
+
+async fn write_message(send: &mut SendStream, message: &Bytes) -> Result<(), quinn::WriteError> {
+    let inline = message.len() <= INLINE;
+    let mut head = BytesMut::with_capacity(PREFIX + if inline { message.len() } else { 0 });
+    head.put_u32(message.len() as u32);
+    if inline {
+        head.extend_from_slice(message);
+        send.write_chunk(head.freeze()).await
+    } else {
+        send.write_all_chunks(&mut [head.freeze(), message.clone()]).await
+    }
+}
+
+/// One connection.
+#[derive(Clone)]
+pub(crate) struct Client {
+    connection: Connection,
+    /// Held: its drop would close the connection.
+    _endpoint: Endpoint,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr, credentials: &Credentials) -> Result<Self, Failure> {
+        let endpoint = endpoint(Ipv4Addr::UNSPECIFIED)?;
+        let connecting =
+            endpoint.connect_with(client_config(credentials)?, address, &address.ip().to_string())?;
+        Ok(Self { connection: connecting.await?, _endpoint: endpoint })
+    }
+}
+
+impl System for Client {
+    async fn echo(&self, payload: &Bytes) -> Result<Bytes, Failure> {
+        let (mut send, mut receive) = self.connection.open_bi().await?;
+        write_message(&mut send, payload).await?;
+        send.finish()?;
+        let mut reply = Bytes::from(receive.read_to_end(PREFIX + MAX_MESSAGE).await?);
+        if reply.len() < PREFIX || reply.get_u32() as usize != reply.len() {
+            return Err("the reply broke off".into());
+        }
+        Ok(reply)
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn server_config(credentials: &Credentials) -> Result<quinn::ServerConfig, Failure> {
+    let (roots, chain, key) = parse(credentials)?;
+    let clients = WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?;
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain, key)?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport(None)?));
+    Ok(config)
+}
+
+fn client_config(credentials: &Credentials) -> Result<quinn::ClientConfig, Failure> {
+    let (roots, chain, key) = parse(credentials)?;
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport(Some(Duration::from_secs(10)))?));
+    Ok(config)
+}
+
+type Parsed = (Arc<RootCertStore>, Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn parse(credentials: &Credentials) -> Result<Parsed, Failure> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(credentials.ca.as_bytes())?)?;
+    let chain = vec![CertificateDer::from_pem_slice(credentials.cert.as_bytes())?];
+    Ok((Arc::new(roots), chain, PrivateKeyDer::from_pem_slice(credentials.key.as_bytes())?))
+}
+
+fn transport(keep_alive: Option<Duration>) -> Result<TransportConfig, Failure> {
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(256))
+        .max_concurrent_uni_streams(VarInt::from_u32(16))
+        .stream_receive_window(VarInt::from_u32(2 << 20))
+        .receive_window(VarInt::from_u32(16 << 20))
+        .send_window(16 << 20)
+        .datagram_receive_buffer_size(Some(1 << 20))
+        .datagram_send_buffer_size(1 << 20)
+        .initial_rtt(Duration::from_millis(100))
+        .keep_alive_interval(keep_alive)
+        .max_idle_timeout(Some(Duration::from_secs(30).try_into()?));
+    Ok(config)
+}
+
+fn endpoint(ip: Ipv4Addr) -> io::Result<Endpoint> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_recv_buffer_size(4 << 20)?;
+    socket.set_send_buffer_size(4 << 20)?;
+    socket.bind(&SocketAddr::from((ip, 0)).into())?;
+    let runtime = quinn::default_runtime().ok_or_else(|| io::Error::other("no tokio runtime"))?;
+    Endpoint::new(EndpointConfig::default(), None, UdpSocket::from(socket), runtime)
+}

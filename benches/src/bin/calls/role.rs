@@ -1,0 +1,77 @@
+//! The two server processes, and what they are told.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    net::SocketAddr,
+};
+
+use clap::ValueEnum;
+use rpcnet::dev::{DevCa, DevCert};
+use rpcnet_benches::{ServerProcess, exit_with_parent};
+use serde::{Deserialize, Serialize};
+
+use crate::{Failure, bare, ours, runtime};
+
+/// What a server process serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Echo with rpcnet.
+    Ours,
+    /// Echo on bare quinn.
+    Bare,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ours => "ours",
+            Self::Bare => "bare",
+        })
+    }
+}
+
+/// Who a process is and whom it trusts, as PEM text.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Credentials {
+    pub(crate) ca: String,
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+impl Credentials {
+    pub(crate) fn issue(ca: &DevCa, name: &str) -> Result<Self, Failure> {
+        let DevCert { cert, key } = ca.issue(name)?;
+        Ok(Self { ca: ca.ca_pem().to_owned(), cert, key })
+    }
+}
+
+/// Starts the process of a role; says where it listens.
+pub(crate) fn start(role: Role, ca: &DevCa) -> Result<(ServerProcess, SocketAddr), Failure> {
+    let name = role.to_string();
+    let credentials = serde_json::to_string(&Credentials::issue(ca, &name)?)?;
+    let process = ServerProcess::start(&name, &["--serve", &name], &credentials)?;
+    let address = process.greeting().parse()?;
+    Ok((process, address))
+}
+
+/// Is such a process, until the parent ends.
+pub(crate) fn serve(role: Role) -> Result<(), Failure> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    let credentials: Credentials = serde_json::from_str(&line)?;
+    exit_with_parent();
+    runtime()?.block_on(async {
+        match role {
+            Role::Ours => ours::serve(&credentials, ready).await,
+            Role::Bare => bare::serve(&credentials, ready).await,
+        }
+    })
+}
+
+/// Tells the parent where we listen.
+fn ready(address: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{address}")?;
+    out.flush()
+}

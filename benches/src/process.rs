@@ -1,0 +1,150 @@
+//! Servers in processes of their own: the benchmark's own binary, started again in another role.
+//!
+//! The parent writes one line to the child's stdin (what it is to do, keys included: nothing lies on disk) and reads
+//! one from its stdout (its address). It keeps the child's stdin open: however the parent ends, SIGKILL included, the
+//! child reads the end of it and ends too.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// How many ticks of `/proc/<pid>/stat` there are in a second: `USER_HZ`, which is 100 wherever Linux runs today.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// A server process could not be started or measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProcessError {
+    /// The process could not be started, or not be talked to.
+    #[error("can't start the process of the role {role}")]
+    Start {
+        /// The role.
+        role: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The process ended before it said anything; why stands on stderr.
+    #[error("the process of the role {0} ended before it was ready")]
+    Ended(String),
+    /// `/proc` does not say what processor time a process has had.
+    #[error("can't read the processor time of process {pid}")]
+    CpuTime {
+        /// The process.
+        pid: u32,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// A process of our own binary that serves. It is killed when this is dropped, and ends by itself when we do.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    greeting: String,
+}
+
+impl ServerProcess {
+    /// Starts our own binary with these arguments, hands it a line, and waits for the line that it answers with.
+    ///
+    /// Blocks; not for use beside calls that are being measured.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError`]; no process is left behind.
+    pub fn start<A: AsRef<OsStr>>(role: &str, arguments: &[A], line: &str) -> Result<Self, ProcessError> {
+        let failed = |source| ProcessError::Start { role: role.to_owned(), source };
+        let binary = std::env::current_exe().map_err(failed)?;
+        let child = Command::new(binary)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        // From here on its drop kills the child.
+        let mut process = Self { child, greeting: String::new() };
+        let input = process.child.stdin.as_mut().expect("stdin is piped");
+        // A child that is dead already makes this fail; that it said nothing is the clearer error.
+        let _ = writeln!(input, "{line}").and_then(|()| input.flush());
+        let output = process.child.stdout.as_mut().expect("stdout is piped");
+        BufReader::new(output).read_line(&mut process.greeting).map_err(failed)?;
+        if process.greeting.ends_with('\n') { Ok(process) } else { Err(ProcessError::Ended(role.to_owned())) }
+    }
+
+    /// The line that the process answered with.
+    pub fn greeting(&self) -> &str {
+        self.greeting.trim_end()
+    }
+
+    /// The processor time that it has had, user and system, all threads.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::CpuTime`], also everywhere but on Linux.
+    pub fn cpu_time(&self) -> Result<Duration, ProcessError> {
+        cpu_time(self.child.id())
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // Fails only where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The processor time that a process has had, user and system, all threads; in steps of 10 ms.
+///
+/// # Errors
+///
+/// [`ProcessError::CpuTime`], also everywhere but on Linux.
+pub fn cpu_time(pid: u32) -> Result<Duration, ProcessError> {
+    let failed = |source| ProcessError::CpuTime { pid, source };
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(failed)?;
+    let ticks = ticks(&stat).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
+    Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+}
+
+/// `utime + stime`, fields 14 and 15 of proc_pid_stat(5). The second field is the name in parentheses, in which
+/// anything may stand.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
+}
+
+/// For the child: ends this process once stdin does. What it was told on stdin must have been read before.
+///
+/// On a thread of its own, as a blocked runtime must not keep the process.
+pub fn exit_with_parent() {
+    std::thread::spawn(|| {
+        let mut rest = [0; 64];
+        while io::stdin().lock().read(&mut rest).is_ok_and(|length| length > 0) {}
+        std::process::exit(0);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_stand_behind_any_name() {
+        let stat = "4242 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 250 17 30 40 20 0 5";
+        assert_eq!(ticks(stat), Some(267));
+        assert_eq!(ticks("4242 (calls) S 1 2"), None);
+        assert_eq!(ticks(""), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn our_own_processor_time_is_told() {
+        assert!(cpu_time(std::process::id()).is_ok());
+        assert!(matches!(cpu_time(u32::MAX), Err(ProcessError::CpuTime { .. })));
+    }
+}
