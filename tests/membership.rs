@@ -44,7 +44,8 @@ impl Node {
     async fn sees_tag(&self, id: NodeId, key: &str, value: &str) {
         let mut view = self.cluster.view();
         let tagged = view.wait_for(|view| {
-            view.iter().any(|member| member.id() == id && member.tags().get(key).is_some_and(|found| found == value))
+            view.iter()
+                .any(|member| member.id() == id && member.tags().get(key).is_some_and(|found| found == value))
         });
         let seen = timeout(PATIENCE, tagged).await.is_ok();
         assert!(seen, "{} sees {:?}", self.addr(), self.cluster.nodes().await);
@@ -52,7 +53,9 @@ impl Node {
 }
 
 fn config(seeds: &[SocketAddr]) -> ClusterConfig {
-    ClusterConfig::default().with_seeds(seeds.iter().map(SocketAddr::to_string)).with_swim(swim::Config::new_local())
+    ClusterConfig::default()
+        .with_seeds(seeds.iter().map(SocketAddr::to_string))
+        .with_swim(swim::Config::new_local())
 }
 
 /// An address that nobody listens on (and that nobody is likely to be given until it is used).
@@ -144,7 +147,7 @@ async fn a_crash_is_seen_as_a_failure() {
     }
     let mut events = [first.cluster.events(), third.cluster.events()];
     let id = second.id();
-    second.0.kill();
+    second.0.kill().await;
     for events in &mut events {
         let how = event(events, |event| match event {
             ClusterEvent::NodeLeft(member) if member.id() == id => Some("left"),
@@ -164,7 +167,7 @@ async fn a_restart_under_the_same_address_is_welcome() {
     second.sees(2).await;
     let (addr, old) = (second.addr(), second.id());
     let mut events = first.cluster.events();
-    second.0.kill();
+    second.0.kill().await;
     let again = Node::start_at(&net, addr, config(&[first.addr()])).await;
     let new = again.id();
     let joined = event(&mut events, |event| match event {
@@ -265,13 +268,12 @@ async fn mistakes_are_typed() {
     let net = Net::quic();
     let server = net.start();
     let wrong = ClusterConfig::default().with_seeds(["director-1"]);
-    assert!(matches!(server.enable_cluster(wrong).await, Err(ClusterError::Seed(seed)) if seed == "director-1"));
+    assert!(
+        matches!(server.enable_cluster(wrong).await, Err(ClusterError::Seed(seed)) if seed == "director-1")
+    );
     let wrong = ClusterConfig::default().with_tag("k".repeat(100), "");
     assert!(matches!(server.enable_cluster(wrong).await, Err(ClusterError::Tag { .. })));
     let cluster = server.enable_cluster(ClusterConfig::default()).await.expect("nothing is wrong");
-    assert!(matches!(
-        server.enable_cluster(ClusterConfig::default()).await,
-        Err(ClusterError::Enabled(_))
-    ));
+    assert!(matches!(server.enable_cluster(ClusterConfig::default()).await, Err(ClusterError::Enabled(_))));
     assert!(cluster.try_set_tag("", "").is_err());
 }

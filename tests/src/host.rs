@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rpcnet::Server;
+use rpcnet::{Server, ServerConfigBuilder};
 use rpcnet_cluster::{Cluster, ClusterConfig, ClusterExt, NodeId};
 use tokio::runtime::{Builder, Runtime};
 
@@ -27,11 +27,22 @@ impl Host {
         config: ClusterConfig,
         prepare: impl FnOnce(&Server) + Send + 'static,
     ) -> Self {
-        let runtime =
-            Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread can be started");
-        let builder = net.server().with_bind_addr(addr);
+        Self::start_with(net.server().with_bind_addr(addr), config, prepare).await
+    }
+
+    /// Likewise, with a server of this configuration.
+    pub async fn start_with(
+        server: ServerConfigBuilder,
+        config: ClusterConfig,
+        prepare: impl FnOnce(&Server) + Send + 'static,
+    ) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a thread can be started");
         let started = runtime.spawn(async move {
-            let server = Server::new(builder.build().expect("complete")).expect("a free port");
+            let server = Server::new(server.build().expect("complete")).expect("a free port");
             prepare(&server);
             let cluster = server.enable_cluster(config).await.expect("the first cluster of this server");
             let running = server.clone();
@@ -52,8 +63,12 @@ impl Host {
         self.cluster.local_node_id()
     }
 
-    /// Kills it.
-    pub fn kill(self) {}
+    /// Kills it. When this returns it is dead, and its port is free.
+    pub async fn kill(mut self) {
+        // The handles go last: a server that is dropped while its runtime still works says goodbye.
+        let runtime = self.runtime.take();
+        tokio::task::spawn_blocking(move || drop(runtime)).await.expect("no task of it blocks");
+    }
 }
 
 impl Drop for Host {

@@ -1,12 +1,68 @@
 //! What the integration tests share.
 
-use std::sync::{Arc, OnceLock};
+mod fleet;
+mod probe;
+mod relay;
+
+mod host;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rpcnet::{
     Channel, ChannelBuilder, Server, ServerConfig, ServerConfigBuilder,
     dev::{DevCa, DevCert},
     transport::MemoryNetwork,
 };
+use tokio::task::JoinHandle;
+
+pub use self::{
+    fleet::{
+        Load, Worker, any_port, cluster_channel, executions, free_addr, local, ready_workers, start_director,
+        until,
+    },
+    probe::{Event, Probe, ProbeClient, ProbeServer, ProbeService, Probed},
+    relay::Relay,
+};
+
+/// Makes each of these functions, which take a [`Net`], a test over QUIC and one in memory, there with paused time.
+#[macro_export]
+macro_rules! over_both {
+    ($($name:ident),+ $(,)?) => {
+        mod over_quic {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name($crate::Net::quic()).await;
+                }
+            )+
+        }
+
+        mod in_memory {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $name() {
+                    super::$name($crate::Net::memory()).await;
+                }
+            )+
+        }
+    };
+}
+
+/// What should come comes long before this: a test that waits for more has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The future's output; a test that would hang fails instead.
+///
+/// # Panics
+///
+/// When nothing has come for a minute.
+pub async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("it comes")
+}
+
+pub use host::Host;
 
 /// Where a test runs: the same behaviour is asked of both.
 #[derive(Debug, Clone)]
@@ -64,15 +120,33 @@ impl Net {
     /// A server of this configuration that runs.
     pub fn start_with(&self, config: ServerConfigBuilder) -> Server {
         let server = Server::new(config.build().expect("complete")).expect("a free port");
-        let running = server.clone();
-        tokio::spawn(async move { running.run().await });
+        run(&server);
         server
+    }
+
+    /// A server whose [`Probed`] service answers with this name.
+    pub fn start_probed(&self, name: &str) -> (Server, Probed) {
+        self.start_probed_with(name, self.server())
+    }
+
+    /// Likewise, of this configuration.
+    pub fn start_probed_with(&self, name: &str, config: ServerConfigBuilder) -> (Server, Probed) {
+        let server = self.start_with(config);
+        let (service, probed) = ProbeService::new(name);
+        server.register(ProbeServer::new(service)).expect("the first of its name");
+        (server, probed)
     }
 
     /// A channel to this server.
     pub async fn connect(&self, server: &Server) -> Channel {
         self.channel().connect(server.local_addr().to_string()).await.expect("it listens")
     }
+}
+
+/// Runs the server in a task; whoever aborts that task and drops the server kills it.
+pub fn run(server: &Server) -> JoinHandle<()> {
+    let server = server.clone();
+    tokio::spawn(async move { server.run().await.expect("not shut down before") })
 }
 
 /// An authority for tests that need but one.

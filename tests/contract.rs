@@ -1,0 +1,178 @@
+//! The code that users write, as the guide has it: it has to compile, and to do what it says.
+
+use std::{error::Error, time::Duration};
+
+use rpcnet::{CallError, Channel, Code, Context, Server, ServerConfig, rpc_impl, rpc_trait};
+use rpcnet_cluster::{ClusterChannel, ClusterConfig, ClusterExt, Director, Policy, WorkerRegistry};
+use rpcnet_tests::shared_ca;
+use serde::{Deserialize, Serialize};
+
+/// Docs reach the trait, the client and the schema.
+#[rpc_trait(name = "text.v1.WordCount")]
+pub trait WordCount {
+    #[rpc(idempotent, timeout = "2s")]
+    async fn count(&self, text: String) -> Result<Counts, CountError>;
+
+    #[rpc(idempotent)]
+    async fn profile(&self, cx: &Context, user: u64, fields: Vec<String>) -> rpcnet::Result<Profile>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts(u64);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CountError {
+    TooLong { max: usize },
+}
+
+impl std::fmt::Display for CountError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self::TooLong { max } = self;
+        write!(f, "longer than {max} bytes")
+    }
+}
+
+impl Error for CountError {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    user: u64,
+    asked_by: String,
+}
+
+struct Worker;
+
+#[rpc_impl]
+impl WordCount for Worker {
+    async fn count(&self, text: String) -> Result<Counts, CountError> {
+        if text.len() > 100 {
+            return Err(CountError::TooLong { max: 100 });
+        }
+        Ok(Counts(text.split_whitespace().count() as u64))
+    }
+
+    async fn profile(&self, cx: &Context, user: u64, _fields: Vec<String>) -> rpcnet::Result<Profile> {
+        Ok(Profile { user, asked_by: cx.peer().name().to_owned() })
+    }
+}
+
+async fn calls(channel: Channel) -> Result<(), Box<dyn Error>> {
+    let words = WordCountClient::new(channel.clone());
+    let counts = words.count("to be or not".into()).await?;
+    assert_eq!(counts, Counts(4));
+    let d = Duration::from_secs(1);
+    let counts = words.count("to be".into()).timeout(d).metadata("x-tenant", "a").await?;
+    assert_eq!(counts, Counts(2));
+    match words.count("x".repeat(101)).await {
+        Err(CallError::Application(CountError::TooLong { max })) => assert_eq!(max, 100),
+        Err(CallError::Status(status)) if status.code() == Code::Unavailable => panic!("{status}"),
+        other => panic!("{other:?}"),
+    }
+    let profile = words.profile(7, Vec::new()).await?;
+    assert_eq!(profile, Profile { user: 7, asked_by: "client".into() });
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_and_a_client() -> Result<(), Box<dyn Error>> {
+    let ca = shared_ca();
+    let node = ca.issue("server")?;
+    let config = ServerConfig::builder()
+        .with_bind_addr("127.0.0.1:0".parse()?)
+        .with_cert_and_key(&node.cert, &node.key)?
+        .with_ca_cert(ca.ca_pem())?
+        .build()?;
+    let server = Server::new(config)?;
+    let address = server.local_addr();
+    server.register(WordCountServer::new(Worker))?;
+    let running = server.clone();
+    let run = tokio::spawn(async move { running.run().await });
+
+    let node = ca.issue("client")?;
+    let channel = Channel::builder()
+        .with_ca_cert(ca.ca_pem())?
+        .with_cert_and_key(node.cert, node.key)?
+        .connect(address.to_string())
+        .await?;
+    calls(channel).await?;
+
+    let new = ca.issue("server")?;
+    server.reload_certificate(new.cert, new.key).await?;
+    server.reload_ca_cert(ca.ca_pem()).await?;
+
+    server.stop_accepting().await;
+    server.wait_for_in_flight().await;
+    server.shutdown().await?;
+    run.await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster() -> Result<(), Box<dyn Error>> {
+    let ca = shared_ca();
+    let config = |name: &str| {
+        let node = ca.issue(name).expect("a certificate");
+        ServerConfig::builder()
+            .with_cert_and_key(node.cert, node.key)
+            .and_then(|builder| builder.with_ca_cert(ca.ca_pem()))
+            .and_then(rpcnet::ServerConfigBuilder::build)
+    };
+    let server = Server::new(config("director")?)?;
+    let cluster = server.enable_cluster(ClusterConfig::default().with_region("us-east")).await?;
+    let director = Director::new(&server, &cluster).with_policy(Policy::PeakEwma);
+    let running = server.clone();
+    tokio::spawn(async move { running.run().await });
+    let address = server.local_addr().to_string();
+
+    let worker = Server::new(config("worker")?)?;
+    worker.register(WordCountServer::new(Worker))?;
+    let joined = worker.enable_cluster(ClusterConfig::default().with_seeds([address.as_str()])).await?;
+    joined.set_tag("role", "worker");
+    let mut events = joined.events();
+    let running = worker.clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let run = tokio::spawn(async move { running.run_until(async { drop(stopped.await) }).await });
+
+    let registry = WorkerRegistry::new(&cluster);
+    registry.wait_for_healthy(1).await;
+    assert_eq!(registry.worker_count().await, 1);
+    assert_eq!(registry.healthy_count().await, 1);
+    assert_eq!(director.registry().select_worker(Some("role=worker"))?.id, joined.local_node_id());
+    assert_eq!(cluster.node_count().await, 2);
+    assert_eq!(cluster.nodes().await.active().count(), 2);
+    assert!(events.next().await.is_some());
+
+    let client = ca.issue("client")?;
+    let channel = ClusterChannel::builder()
+        .with_directors([address])
+        .with_ca_cert(ca.ca_pem())?
+        .with_cert_and_key(client.cert, client.key)?
+        .with_policy(Policy::RoundRobin)
+        .connect()
+        .await?;
+    let words = WordCountClient::new(channel.clone());
+    assert_eq!(words.count("to be or not".into()).await?, Counts(4));
+
+    drop(stop);
+    run.await??;
+    joined.leave().await?;
+    cluster.leave().await?;
+    server.shutdown().await?;
+    Ok(())
+}
+
+#[test]
+fn what_users_hold_crosses_threads() {
+    fn assert_send_sync<T: Send + Sync + 'static>() {}
+    assert_send_sync::<Server>();
+    assert_send_sync::<Channel>();
+    assert_send_sync::<ClusterChannel>();
+    assert_send_sync::<rpcnet_cluster::Cluster>();
+    assert_send_sync::<CallError<CountError>>();
+    assert_send_sync::<rpcnet::ConnectError>();
+    assert_send_sync::<rpcnet::ServerError>();
+    assert_send_sync::<rpcnet_cluster::ClusterError>();
+    fn assert_send<T: Send + 'static>() {}
+    assert_send::<rpcnet::Call<Channel, Counts, CountError>>();
+    assert_send::<rpcnet::Call<ClusterChannel, Counts, CountError>>();
+}

@@ -1,0 +1,186 @@
+//! Connections between nodes: who dials whom, and when.
+
+use std::{net::SocketAddr, time::Duration};
+
+use rpcnet_cluster::{ClusterError, ClusterEvent, MemberState};
+use rpcnet_tests::{Host, Net, any_port, free_addr, local, until, within};
+use tokio::time::timeout;
+
+async fn start(net: &Net, addr: SocketAddr, seeds: &[SocketAddr]) -> Host {
+    Host::start(net, addr, local(seeds), |_| {}).await
+}
+
+/// Waits until exactly so many nodes are alive there.
+async fn sees(host: &Host, count: usize) {
+    let mut view = host.cluster.view();
+    let alive = view
+        .wait_for(|view| view.iter().filter(|member| member.state() == MemberState::Alive).count() == count);
+    within(alive).await.expect("the node lives");
+}
+
+#[tokio::test]
+async fn nodes_that_dial_each_other_at_once() {
+    let net = Net::quic();
+    let addrs: Vec<_> = (0..5).map(|_| free_addr()).collect();
+    let (a, b, c, d, e) = tokio::join!(
+        start(&net, addrs[0], &addrs),
+        start(&net, addrs[1], &addrs),
+        start(&net, addrs[2], &addrs),
+        start(&net, addrs[3], &addrs),
+        start(&net, addrs[4], &addrs),
+    );
+    let hosts = [a, b, c, d, e];
+    let mut events: Vec<_> = hosts.iter().map(|host| host.cluster.events()).collect();
+    for host in &hosts {
+        sees(host, 5).await;
+    }
+    // News of each gets to all over whatever links have been kept.
+    for host in &hosts {
+        host.cluster.set_tag("told", "yes");
+    }
+    for host in &hosts {
+        let mut view = host.cluster.view();
+        let told = view.wait_for(|view| view.iter().all(|member| member.tags().contains_key("told")));
+        within(told).await.expect("the node lives");
+    }
+    // And nobody was lost on the way.
+    for events in &mut events {
+        while let Ok(Some(event)) = timeout(Duration::ZERO, events.next()).await {
+            assert!(!matches!(event, ClusterEvent::NodeFailed(_)), "{event:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_learns_its_address_shows_what_came_after() {
+    let net = Net::quic();
+    let addr = free_addr();
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    // The same number of changes before and after the node is made anew under its address.
+    for changes in 1..6 {
+        let any = start(&net, unspecified, &[addr]).await;
+        for change in 0..changes {
+            any.cluster.set_tag("change", change.to_string());
+        }
+        let mut view = any.cluster.view();
+        let last = (changes - 1).to_string();
+        let shown = view.wait_for(|view| view[0].tags().get("change").is_some_and(|found| *found == last));
+        within(shown).await.expect("the node lives");
+        let seed = start(&net, addr, &[]).await;
+        sees(&any, 2).await;
+        let own = any.cluster.view().borrow()[0].identity().addr();
+        assert_eq!(own, SocketAddr::from(([127, 0, 0, 1], any.addr().port())));
+        seed.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_there_to_hear_of_a_leave() {
+    let net = Net::quic();
+    let alone = start(&net, any_port(), &[]).await;
+    within(alone.cluster.leave()).await.expect("there is nobody to tell");
+    within(alone.cluster.leave()).await.expect("a second time");
+}
+
+#[tokio::test]
+async fn a_leave_that_nobody_acknowledged_is_an_error() {
+    let net = Net::quic();
+    let first = start(&net, any_port(), &[]).await;
+    let second = start(&net, any_port(), &[first.addr()]).await;
+    sees(&first, 2).await;
+    sees(&second, 2).await;
+    second.kill().await;
+    let left = within(first.cluster.leave()).await;
+    assert!(matches!(left, Err(ClusterError::LeaveUnacknowledged { acknowledged: 0, .. })), "{left:?}");
+}
+
+#[tokio::test]
+async fn who_leaves_before_it_has_joined_does_not_join() {
+    let net = Net::quic();
+    let addr = free_addr();
+    let bystander = start(&net, any_port(), &[]).await;
+    for bind in [any_port(), SocketAddr::from(([0, 0, 0, 0], 0))] {
+        let early = start(&net, bind, &[addr]).await;
+        within(early.cluster.leave()).await.expect("there is nobody to tell");
+        let seed = start(&net, addr, &[bystander.addr()]).await;
+        // It has dialled, and was told where it is seen.
+        until(|| early.cluster.advertised_addr().ip().is_loopback()).await;
+        sees(&seed, 2).await;
+        let third = start(&net, any_port(), &[addr]).await;
+        sees(&third, 3).await;
+        let known = |host: &Host| host.cluster.view().borrow().iter().any(|member| member.id() == early.id());
+        assert!(!known(&seed) && !known(&third));
+        third.kill().await;
+        seed.kill().await;
+        sees(&bystander, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_while_it_joins_is_seen_to_leave() {
+    let net = Net::quic();
+    let seed = start(&net, any_port(), &[]).await;
+    for _ in 0..5 {
+        let hasty = start(&net, any_port(), &[seed.addr()]).await;
+        // Whether it came to be known or not, it is not taken for a failure, nor left over.
+        let mut events = seed.cluster.events();
+        let _ = within(hasty.cluster.leave()).await;
+        within(hasty.server.shutdown()).await.expect("nothing to fail");
+        let id = hasty.id();
+        let active = || {
+            let view = seed.cluster.view();
+            let view = view.borrow();
+            view.iter().any(|member| member.id() == id && member.state().is_active())
+        };
+        until(|| !active()).await;
+        while let Ok(Some(event)) = timeout(Duration::ZERO, events.next()).await {
+            assert!(!matches!(event, ClusterEvent::NodeFailed(_)), "{event:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_restarts_again_and_again_under_its_address() {
+    let net = Net::quic();
+    let seed = start(&net, any_port(), &[]).await;
+    let other = start(&net, any_port(), &[seed.addr()]).await;
+    let addr = free_addr();
+    for _ in 0..5 {
+        let again = start(&net, addr, &[seed.addr()]).await;
+        for host in [&seed, &other, &again] {
+            sees(host, 3).await;
+            let mut view = host.cluster.view();
+            let current = view.wait_for(|view| {
+                view.iter().any(|member| member.id() == again.id() && member.state() == MemberState::Alive)
+            });
+            within(current).await.expect("the node lives");
+        }
+        again.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn links_to_an_earlier_life_are_given_up() {
+    let net = Net::quic();
+    let seed = start(&net, any_port(), &[]).await;
+    let other = start(&net, any_port(), &[seed.addr()]).await;
+    let victim = start(&net, any_port(), &[seed.addr()]).await;
+    for host in [&seed, &other, &victim] {
+        sees(host, 3).await;
+    }
+    let addr = victim.addr();
+    victim.kill().await;
+    let mut events = other.cluster.events();
+    // It dials the seed alone; the other learns of it, and must not talk to the grave.
+    let again = start(&net, addr, &[seed.addr()]).await;
+    let id = again.id();
+    sees(&again, 3).await;
+    again.cluster.set_tag("alive", "yes");
+    let mut view = other.cluster.view();
+    let told = view
+        .wait_for(|view| view.iter().any(|member| member.id() == id && member.tags().contains_key("alive")));
+    within(told).await.expect("the node lives");
+    while let Ok(Some(event)) = timeout(Duration::ZERO, events.next()).await {
+        assert!(!matches!(&event, ClusterEvent::NodeFailed(member) if member.id() == id), "{event:?}");
+    }
+}
