@@ -6,7 +6,7 @@ mod director;
 mod node;
 mod worker;
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, io::IsTerminal as _, process::ExitCode};
 
 pub use self::{client::run_client, director::run_director, worker::run_worker};
 use crate::{CorpusError, SettingsError, USAGE_EXIT_CODE};
@@ -65,5 +65,9 @@ pub(crate) fn print(line: impl fmt::Display) {
 /// Logs to stderr as `RUST_LOG` and `--log` say. A second call does nothing.
 pub(crate) fn init_log(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::new(filter);
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
 }

@@ -39,7 +39,8 @@ pub async fn run_director(settings: DirectorSettings) -> Result<(), RoleError> {
             | ClusterEvent::NodeFailed(member)
             | ClusterEvent::TagsChanged(member) = event
             {
-                let label = member.tags().get("label").map_or("", String::as_str);
+                // A node that has just joined may not have told its tags yet; it will.
+                let Some(label) = member.tags().get("label") else { continue };
                 let healthy = director.registry().healthy_count().await;
                 info!(label, addr = %member.identity().addr(), state = ?member.state(), healthy, "workers");
             }
