@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Docs reach the trait, the client and the schema.
 #[rpc_trait(name = "text.v1.WordCount")]
-pub trait WordCount {
+trait WordCount {
     #[rpc(idempotent, timeout = "2s")]
     async fn count(&self, text: String) -> Result<Counts, CountError>;
 
@@ -18,10 +18,10 @@ pub trait WordCount {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts(u64);
+struct Counts(u64);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CountError {
+enum CountError {
     TooLong { max: usize },
 }
 
@@ -35,7 +35,7 @@ impl std::fmt::Display for CountError {
 impl Error for CountError {}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Profile {
+struct Profile {
     user: u64,
     asked_by: String,
 }

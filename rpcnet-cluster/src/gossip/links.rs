@@ -266,7 +266,7 @@ impl Gossip {
                 return Err(error.into());
             }
         };
-        if identity.id() == own.id() {
+        if identity.same_node(&own) {
             return Err(LinkError::Ourselves);
         }
         let Some(waiting) = self.links.insert(identity, connection) else {
