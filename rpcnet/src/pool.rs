@@ -227,13 +227,19 @@ async fn keep_connected(
                 let since = Instant::now();
                 state.send_replace(State::Ready(session.clone()));
                 let mut condition = session.condition();
-                let source = tokio::select! {
-                    error = &mut driving => error,
-                    _ = condition.wait_for(|now| now.draining) => {
-                        debug!(address = %target.address, "the server is going away");
-                        leaving.spawn(finish(session.clone(), driving));
-                        ConnectionError::Closed { code: close::DRAINING, reason: "going away".into() }
+                let ended = tokio::select! {
+                    error = &mut driving => Some(error),
+                    _ = condition.wait_for(|now| now.draining) => None,
+                };
+                let Some(source) = ended else {
+                    debug!(address = %target.address, "the server is going away");
+                    leaving.spawn(finish(session, driving));
+                    // Not a failure: calls wait for the successor. A pause all the same where it came at once.
+                    state.send_replace(State::Connecting);
+                    if since.elapsed() < STABLE {
+                        tokio::time::sleep(backoff.next(&mut rng)).await;
                     }
+                    continue;
                 };
                 if since.elapsed() >= STABLE {
                     backoff.reset();

@@ -26,6 +26,9 @@ const PACKETS: usize = 4096;
 /// Packets handled before the node's timers and handles get a turn.
 const BATCH: usize = 256;
 
+/// How long a leave waits for the answer to an announce: some round trips.
+const SETTLE: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// The members at a moment: this node first, then the others by id.
 pub(crate) type View = Arc<[Member]>;
 
@@ -345,12 +348,24 @@ impl Gossip {
         self.act(|node, now| node.remove_tag(now, key))
     }
 
+    /// Waits, while nobody is known but somebody is linked to, for what may be on its way: a seed that has just been
+    /// announced to counts this node among the members before this node knows of it. If it left now it would tell
+    /// nobody, and be taken for a failure.
+    async fn settle(&self) {
+        let mut view = self.view();
+        let known = async { while self.is_isolated() && view.changed().await.is_ok() {} };
+        if !self.node().has_left() && self.links.any() {
+            let _ = timeout(SETTLE, known).await;
+        }
+    }
+
     /// Leaves, and waits until enough peers have heard of it.
     pub(crate) async fn leave(&self) -> Result<(), ClusterError> {
         if self.closed.is_cancelled() {
             return Ok(());
         }
         let since = Instant::now();
+        self.settle().await;
         self.act(|node, now| node.leave(now));
         let complete = async {
             while !self.node().is_leave_complete() {

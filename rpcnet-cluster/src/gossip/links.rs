@@ -342,6 +342,12 @@ impl Links {
         Some(waiting)
     }
 
+    /// Whether there is one.
+    pub(super) fn any(&self) -> bool {
+        let open = |link: &Link| matches!(link, Link::Open { connection, .. } if connection.close_reason().is_none());
+        self.table().links.values().any(open)
+    }
+
     /// Sends no more over the link to a node that is gone: whoever is found at its address later is dialled anew, not
     /// looked for at the end of a connection of which the transport has not noticed yet that it leads nowhere.
     pub(super) fn forget(&self, gone: &Identity) {

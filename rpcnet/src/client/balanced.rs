@@ -185,7 +185,7 @@ impl BalancedChannel {
             .map(|member| EndpointStats {
                 id: member.endpoint.id().clone(),
                 addr: member.endpoint.addr(),
-                tags: member.endpoint.tags().clone(),
+                tags: BTreeMap::clone(&member.tags.load()),
                 ready: member.remote.ready().is_some(),
                 pending: member.pending(),
                 calls: member.calls.load(Ordering::Relaxed),
@@ -228,6 +228,9 @@ async fn follow(shared: Arc<Shared>, mut endpoints: watch::Receiver<EndpointSet>
                 member.endpoint.id() == endpoint.id() && member.endpoint.addr() == endpoint.addr()
             };
             if let Some(member) = before.iter().find(same) {
+                if **member.tags.load() != *endpoint.tags() {
+                    member.tags.store(Arc::new(endpoint.tags().clone()));
+                }
                 members.push(member.clone());
                 continue;
             }

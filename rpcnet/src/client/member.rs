@@ -1,6 +1,7 @@
 //! One endpoint of a balanced channel.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -8,6 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::{
@@ -28,6 +30,8 @@ const PENALTY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) endpoint: Endpoint,
+    /// The endpoint's tags as last told: they may change while it stays the same endpoint.
+    pub(super) tags: ArcSwap<BTreeMap<String, String>>,
     pub(super) remote: Remote,
     pending: AtomicUsize,
     latency: Mutex<PeakEwma>,
@@ -43,6 +47,7 @@ impl Member {
         let target = Target::at(endpoint.addr());
         Arc::new(Self {
             remote: Remote::start(dialer.clone(), target),
+            tags: ArcSwap::from_pointee(endpoint.tags().clone()),
             endpoint,
             pending: AtomicUsize::new(0),
             latency: Mutex::new(PeakEwma::new(Instant::now().into_std(), ASSUMED, DECAY)),

@@ -19,8 +19,9 @@ use crate::{ConfigError, PeerIdentity, tls::Tls};
 
 /// What we ask the kernel for, each way: with its default (208 KiB on Linux) bulk transfers lose packets.
 const SOCKET_BUFFER: usize = 4 << 20;
-/// Calls that a peer may have open at a time on one connection. Each costs memory even unused.
-const BIDI_STREAMS: u32 = 256;
+/// Calls that a peer may have open at a time on one connection: 256. Each costs memory even unused. quinn announces
+/// that streams have become free only once they are more than an eighth, so that eighth is added.
+const BIDI_STREAMS: u32 = 293;
 /// Control stream, and bulk gossip.
 const UNI_STREAMS: u32 = 16;
 const STREAM_WINDOW: u32 = 2 << 20;
