@@ -115,3 +115,8 @@ pub mod __private {
         time::Duration,
     };
 }
+
+/// The programs in the README compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
