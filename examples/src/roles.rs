@@ -6,7 +6,11 @@ mod director;
 mod node;
 mod worker;
 
-use std::{fmt, io::IsTerminal as _, process::ExitCode};
+use std::{
+    fmt,
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 pub use self::{client::run_client, director::run_director, worker::run_worker};
 use crate::{CorpusError, SettingsError, USAGE_EXIT_CODE};
@@ -57,9 +61,10 @@ pub fn say(message: impl fmt::Display) {
 }
 
 /// Prints a line of the result on stdout.
-#[expect(clippy::print_stdout, reason = "a binary's result")]
+///
+/// A reader that has gone away has seen enough.
 pub(crate) fn print(line: impl fmt::Display) {
-    println!("{line}");
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Logs to stderr as `RUST_LOG` and `--log` say. A second call does nothing.

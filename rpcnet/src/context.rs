@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, Ordering, fence},
     },
     time::Duration,
 };
@@ -111,8 +111,9 @@ impl Context {
     /// handler that returns. Cancel-safe.
     pub async fn cancelled(&self) {
         let token = self.inner.token.get_or_init(CancellationToken::new);
-        // The flag is set before the token is looked for, and the token is made before the flag is read: one of
-        // the two sides sees the other.
+        // The flag is set before the token is looked for, and the token is made before the flag is read. The two
+        // fences put these four into one order, so that one of the two sides sees the other.
+        fence(Ordering::SeqCst);
         if self.is_cancelled() {
             return;
         }
@@ -129,6 +130,7 @@ impl Context {
 
     pub(crate) fn cancel(&self) {
         self.inner.cancelled.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
         if let Some(token) = self.inner.token.get() {
             token.cancel();
         }

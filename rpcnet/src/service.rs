@@ -154,6 +154,12 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// A status that a handler returned. It has run, whatever became of calls that it made itself: a status of one
+    /// of those, handed on, may say *not executed*, and that must not be taken for this call's.
+    pub(crate) fn of_handler(status: Status) -> Self {
+        Self::status(&status.with_maybe_executed(true))
+    }
+
     pub(crate) fn status(status: &Status) -> Self {
         // A handler that says `Ok` as its error is wrong, and must not be taken for a value.
         let code = if status.code() == Code::Ok { Code::Unknown } else { status.code() };
@@ -204,7 +210,7 @@ impl HandlerError for Status {
     type Client = Infallible;
 
     fn into_reply(self) -> Reply {
-        Reply::status(&self)
+        Reply::of_handler(self)
     }
 
     fn decode(_: &[u8]) -> Result<Infallible, CallError<Infallible>> {

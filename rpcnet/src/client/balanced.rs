@@ -21,7 +21,7 @@ use tracing::debug;
 
 use super::{
     Caller, Request,
-    channel::{CallFuture, deadline},
+    channel::{CallFuture, after, deadline},
     member::{Member, Picked},
 };
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
     discover::EndpointSet,
     pool::Dialer,
     service::Reply,
+    session::Session,
 };
 
 /// How a [`BalancedChannel`] picks and retries.
@@ -110,7 +111,7 @@ pub struct EndpointStats {
 
 /// Spreads calls over a changing set of endpoints and sends them elsewhere where one fails. Cheap to clone.
 ///
-/// A call is tried again, on an endpoint that it has not been tried on, where it was never started; and where it
+/// A call is tried again, on a connection that it has not been tried on, where it was never started; and where it
 /// may have run, if its method is `idempotent` and the [`RetryBudget`] allows. An `idempotent` call that waits at an
 /// endpoint that has gone silent (see [`Limits::with_silence`](crate::Limits::with_silence)) does not wait for that
 /// endpoint's death. While no endpoint takes calls, a call waits for one.
@@ -155,7 +156,7 @@ impl BalancedChannel {
         endpoints: watch::Receiver<EndpointSet>,
         config: BalancedConfig,
     ) -> Result<Self, ConnectError> {
-        Ok(Self::start(builder.dialer(false)?, endpoints, config))
+        Ok(Self::start(builder.dialer()?, endpoints, config))
     }
 
     pub(super) fn start(
@@ -206,7 +207,8 @@ impl BalancedChannel {
             if shared.members.load().iter().any(|member| member.remote.ready().is_some()) {
                 return;
             }
-            changed.await;
+            // A silent endpoint that is heard from again tells nobody: look again in a moment.
+            let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
         }
     }
 
@@ -270,24 +272,23 @@ impl Shared {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An endpoint that takes calls and has not been tried.
-    fn pick(&self, tried: &[Arc<str>]) -> Option<Picked> {
+    /// An endpoint that takes calls, on a connection on which this call was not tried.
+    fn pick(&self, tried: &[Session]) -> Option<Picked> {
         let members = self.members.load();
         let now = Instant::now();
         let load = |index: usize| {
             let member = &members[index];
-            let untried = !tried.contains(member.endpoint.id());
-            (untried && member.remote.ready().is_some()).then(|| member.load(now))
+            untried(member, tried).map(|_| member.load(now))
         };
         let (picker, rng) = &mut *self.picker();
         let member = &members[picker.pick(members.len(), load, rng)?];
         // It may have disconnected in this moment: then it is as if there were none.
-        Some(member.picked(member.remote.ready()?))
+        Some(member.picked(untried(member, tried)?))
     }
 
     /// As [`pick`](Self::pick), waiting for one.
-    async fn pick_or_wait(&self, tried: &[Arc<str>], deadline: Instant) -> Option<Picked> {
-        let deadline = deadline.min(Instant::now() + self.config.ready_timeout);
+    async fn pick_or_wait(&self, tried: &[Session], deadline: Instant) -> Option<Picked> {
+        let deadline = deadline.min(after(self.config.ready_timeout));
         timeout_at(deadline, async {
             loop {
                 let changed = self.changed.notified();
@@ -323,7 +324,7 @@ impl Shared {
     async fn attempt(
         &self,
         picked: &Picked,
-        tried: &[Arc<str>],
+        tried: &[Session],
         request: &Request,
         deadline: Instant,
     ) -> Result<Reply, Status> {
@@ -344,12 +345,11 @@ impl Shared {
         }
     }
 
-    fn has_other(&self, picked: &Picked, tried: &[Arc<str>]) -> bool {
-        self.members.load().iter().any(|member| {
-            !Arc::ptr_eq(member, &picked.member)
-                && !tried.contains(member.endpoint.id())
-                && member.remote.ready().is_some()
-        })
+    fn has_other(&self, picked: &Picked, tried: &[Session]) -> bool {
+        self.members
+            .load()
+            .iter()
+            .any(|member| !Arc::ptr_eq(member, &picked.member) && untried(member, tried).is_some())
     }
 
     /// Whether a failed attempt may be followed by another.
@@ -366,12 +366,15 @@ impl Shared {
     async fn call(&self, request: Request) -> Result<Reply, Status> {
         let deadline = deadline(&request, &self.dialer.limits);
         self.budget().deposit();
-        let mut tried: Vec<Arc<str>> = Vec::new();
+        let mut tried: Vec<Session> = Vec::new();
         let mut last = None;
         loop {
             let Some(picked) = self.pick_or_wait(&tried, deadline).await else {
                 return Err(last.unwrap_or_else(|| self.none_ready()));
             };
+            if last.is_some() {
+                self.retries.fetch_add(1, Ordering::Relaxed);
+            }
             let result = self.attempt(&picked, &tried, &request, deadline).await;
             let failed = matches!(&result, Err(status) if blames_endpoint(status.code()));
             picked.done(!failed);
@@ -380,11 +383,16 @@ impl Shared {
                 return Err(status);
             }
             debug!(method = %request.method, endpoint = %picked.member.endpoint.addr(), %status, "sent again");
-            self.retries.fetch_add(1, Ordering::Relaxed);
-            tried.push(picked.member.endpoint.id().clone());
+            tried.push(picked.session.clone());
             last = Some(status);
         }
     }
+}
+
+/// The connection on which a call may be sent there. One that it was tried on is none; a new one to the same endpoint
+/// is: the endpoint was restarted, or has come back.
+fn untried(member: &Member, tried: &[Session]) -> Option<Session> {
+    member.remote.ready().filter(|session| !tried.iter().any(|other| other.is(session)))
 }
 
 /// Whether such an error says something of the endpoint, rather than of the call.

@@ -1,7 +1,7 @@
 //! What a channel is made of.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
     sync::Arc,
     time::Duration,
 };
@@ -9,11 +9,14 @@ use std::{
 use super::{Channel, Connector};
 use crate::{
     Backoff, ConfigError, ConnectError, Limits, RegisterError, Service,
-    pool::{Dialer, Target},
+    pool::Dialer,
     session::Router,
     tls::{CaCertificates, OwnCertificate, Tls},
     transport::{DialOptions, Endpoint, MemoryNetwork},
 };
+
+const ANY_V4: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+const ANY_V6: SocketAddr = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
 
 /// Builds a [`Channel`], or several that share a socket.
 #[derive(Debug, Clone)]
@@ -120,9 +123,7 @@ impl ChannelBuilder {
     ///
     /// [`ConnectError`] where this first attempt fails. Cancel-safe.
     pub async fn connect(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
-        let target = Target::parse(address.as_ref())?;
-        let v6 = target.resolve().await?.iter().all(SocketAddr::is_ipv6);
-        Connector::new(self.dialer(v6)?).connect(address).await
+        self.build()?.connect(address).await
     }
 
     /// A channel that starts to dial and gives no error where that fails: its calls do.
@@ -131,9 +132,7 @@ impl ChannelBuilder {
     ///
     /// [`ConnectError`] for an address that is none, and where no socket can be opened.
     pub fn connect_lazy(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
-        let target = Target::parse(address.as_ref())?;
-        let v6 = target.host().parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6());
-        Connector::new(self.dialer(v6)?).connect_lazy(address)
+        self.build()?.connect_lazy(address)
     }
 
     /// Opens the socket, for several channels that share it.
@@ -142,13 +141,11 @@ impl ChannelBuilder {
     ///
     /// [`ConnectError`] where the configuration is not complete or no socket can be opened.
     pub fn build(self) -> Result<Connector, ConnectError> {
-        Ok(Connector::new(self.dialer(false)?))
+        Ok(Connector::new(self.dialer()?))
     }
 
-    pub(crate) fn dialer(self, v6: bool) -> Result<Arc<Dialer>, ConnectError> {
+    pub(crate) fn dialer(self) -> Result<Arc<Dialer>, ConnectError> {
         let limits = self.limits.check()?;
-        let any: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-        let addr = SocketAddr::new(any, 0);
         let ca = match (self.ca, &self.network) {
             (Some(ca), _) => ca,
             (None, Some(_)) => CaCertificates::none(),
@@ -156,10 +153,13 @@ impl ChannelBuilder {
         };
         let tls = Tls::new(self.own.as_ref(), &ca)?;
         let endpoint = match &self.network {
-            None => Endpoint::bind(addr, tls.clone()).map_err(ConnectError::Bind)?,
+            // One socket for both families; a host without IPv6 has the one for IPv4.
+            None => Endpoint::bind(ANY_V6, tls.clone())
+                .or_else(|_| Endpoint::bind(ANY_V4, tls.clone()))
+                .map_err(ConnectError::Bind)?,
             Some(network) => Endpoint::Memory(
                 network
-                    .endpoint(addr)
+                    .endpoint(ANY_V4)
                     .ok_or_else(|| ConnectError::Bind(std::io::ErrorKind::AddrInUse.into()))?,
             ),
         };

@@ -1,6 +1,6 @@
 //! A channel to one server.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
@@ -18,12 +18,18 @@ use crate::{
 /// The future of a call.
 pub(crate) type CallFuture = Pin<Box<dyn Future<Output = Result<Reply, Status>> + Send>>;
 
+/// So long from now; a time that no clock can tell is a very long one.
+pub(crate) fn after(timeout: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    Instant::now() + timeout.min(LONG)
+}
+
 /// When a call ends: after its own timeout, the method's or the default, and never after the handler inside which
 /// it is made.
 pub(crate) fn deadline(request: &Request, limits: &Limits) -> Instant {
     let timeout =
         request.timeout.or_else(|| request.method.timeout()).unwrap_or_else(|| limits.default_timeout());
-    let own = Instant::now() + timeout;
+    let own = after(timeout);
     inherited_deadline().map_or(own, |inherited| own.min(inherited))
 }
 

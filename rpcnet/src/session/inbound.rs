@@ -66,7 +66,7 @@ async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
         Ok(Err(Refusal::Reset(code))) => return send.reset(code),
         Err(_) => return send.reset(reset::CANCELLED),
     };
-    let Some(_in_flight) = session.inner.router.enter() else {
+    let Some(in_flight) = session.inner.router.enter() else {
         reader.stop(reset::REFUSED);
         return send.reset(reset::REFUSED);
     };
@@ -91,6 +91,9 @@ async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
             answer(&session, &entry, &mut send, reply, timer).await;
         }
         Some(Handled::Items(items)) => {
+            // A stream may never end by itself, and its reader may be dead unnoticed: draining ends it, and does not
+            // wait for it.
+            drop(in_flight);
             let code = stream(&session, &mut send, items).await;
             if code != Some(Code::Cancelled) {
                 cancel.0 = None;
@@ -250,6 +253,7 @@ async fn stream(session: &Session, send: &mut SendStream, mut items: ReplyItems)
         let next = tokio::select! {
             next = poll_fn(|cx| items.as_mut().poll_next(cx)) => next,
             _ = send.stopped() => return Some(Code::Cancelled),
+            () = session.inner.router.drained() => Some(Err(Status::unavailable("the server is going away"))),
         };
         let written = match next {
             Some(Ok(item)) if item.len() <= limit => write_frame(send, ReplyKind::Item, item).await,
@@ -261,8 +265,9 @@ async fn stream(session: &Session, send: &mut SendStream, mut items: ReplyItems)
                     )),
                     Err(status) => status,
                 };
-                let _ = write_reply(send, Reply::status(&status)).await;
-                return Some(status.code());
+                let code = status.code();
+                let _ = write_reply(send, Reply::of_handler(status)).await;
+                return Some(code);
             }
             None => {
                 let _ = write_reply(send, Reply { kind: ReplyKind::Value, body: Bytes::new() }).await;

@@ -68,7 +68,9 @@ struct Inner {
     outstanding: AtomicUsize,
     /// Told when `outstanding` leaves zero.
     busy: Notify,
-    /// Told when `outstanding` is back at zero while the peer drains.
+    /// Streams of items that we read.
+    streams: AtomicUsize,
+    /// Told when nothing of ours is left here while the peer drains.
     quiet: Notify,
 }
 
@@ -92,6 +94,7 @@ impl Session {
                 control: sender,
                 outstanding: AtomicUsize::new(0),
                 busy: Notify::new(),
+                streams: AtomicUsize::new(0),
                 quiet: Notify::new(),
             }),
         };
@@ -100,6 +103,11 @@ impl Session {
 
     pub(crate) fn connection(&self) -> &Connection {
         &self.inner.connection
+    }
+
+    /// Whether both are handles on the same connection.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -160,9 +168,10 @@ impl Session {
         Waiting(self)
     }
 
-    /// Waits until no call of ours waits for an answer; for a peer that drains. Cancel-safe.
+    /// Waits until no call of ours waits for an answer and no stream of ours is read; for a peer that drains.
+    /// Cancel-safe.
     pub(crate) async fn quiet(&self) {
-        while self.outstanding() > 0 {
+        while self.outstanding() + self.inner.streams.load(Ordering::Relaxed) > 0 {
             self.inner.quiet.notified().await;
         }
     }
@@ -178,10 +187,29 @@ struct Waiting<'a>(&'a Session);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.0.inner.outstanding.fetch_sub(1, Ordering::Relaxed) == 1
-            && self.0.inner.condition.borrow().draining
-        {
-            self.0.inner.quiet.notify_one();
+        self.0.left(&self.0.inner.outstanding);
+    }
+}
+
+/// A stream of items that is read; counted until it is dropped.
+#[derive(Debug)]
+struct Reading(Session);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.left(&self.0.inner.streams);
+    }
+}
+
+impl Session {
+    fn reading(&self) -> Reading {
+        self.inner.streams.fetch_add(1, Ordering::Relaxed);
+        Reading(self.clone())
+    }
+
+    fn left(&self, count: &AtomicUsize) {
+        if count.fetch_sub(1, Ordering::Relaxed) == 1 && self.inner.condition.borrow().draining {
+            self.inner.quiet.notify_one();
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Session,
+    Reading, Session,
     frame::{FrameError, FrameReader},
 };
 use crate::{
@@ -53,7 +53,7 @@ impl Session {
         match timeout_at(deadline, self.open(request, deadline, &sent)).await {
             Ok(opened) => {
                 let (send, reader) = opened?;
-                Ok(Items { session: self.clone(), method: request.method, _send: send, reader })
+                Ok(Items { reading: self.reading(), method: request.method, _send: send, reader })
             }
             Err(_) => Err(out_of_time(request, &sent)),
         }
@@ -103,7 +103,7 @@ impl Session {
         };
         match written {
             Ok(()) => send.finish(),
-            Err(WriteError::Stopped(reset::REFUSED)) => return Err(refused("the server takes no calls now")),
+            Err(WriteError::Stopped(reset::REFUSED)) => return Err(self.turned_away()),
             // The peer has read enough to answer; its reply says more than this error does.
             Err(WriteError::Stopped(_) | WriteError::Closed) => send.reset(reset::CANCELLED),
             Err(WriteError::Connection(error)) => return Err(self.lost(error, true)),
@@ -151,7 +151,7 @@ impl Session {
 
     fn unread(&self, error: FrameError) -> Status {
         match error {
-            FrameError::Read(ReadError::Reset(reset::REFUSED)) => refused("the server takes no calls now"),
+            FrameError::Read(ReadError::Reset(reset::REFUSED)) => self.turned_away(),
             FrameError::Read(ReadError::Reset(reset::DEADLINE)) => {
                 Status::deadline_exceeded("the server ran out of time")
             }
@@ -164,6 +164,12 @@ impl Session {
         }
     }
 
+    /// The peer refused a call: it drains, and its GOAWAY, which comes on another stream, may still be on its way.
+    fn turned_away(&self) -> Status {
+        self.update(|condition| condition.draining = true);
+        refused("the server takes no calls now")
+    }
+
     fn lost(&self, error: ConnectionError, sent: bool) -> Status {
         lost(&self.cause(error), sent)
     }
@@ -172,7 +178,7 @@ impl Session {
 /// A reply that comes item by item. It is not watched for silence as a call is: items may be rare.
 #[derive(Debug)]
 pub(crate) struct Items {
-    session: Session,
+    reading: Reading,
     method: &'static Method,
     /// Held, as its drop would say that the request was given up.
     _send: SendStream,
@@ -182,7 +188,7 @@ pub(crate) struct Items {
 impl Items {
     /// The next item; `None` at the clean end. Not cancel-safe within an item.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
-        match self.session.read_frame(&mut self.reader, self.method).await? {
+        match self.reading.0.read_frame(&mut self.reader, self.method).await? {
             (ReplyKind::Item, body) => Ok(Some(body)),
             (ReplyKind::Value, _) => Ok(None),
             (ReplyKind::Application, _) => {

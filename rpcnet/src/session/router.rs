@@ -10,6 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Method, RegisterError, Service,
@@ -22,6 +23,7 @@ pub(crate) struct Router {
     methods: ArcSwap<HashMap<u64, Entry>>,
     metrics: Metrics,
     draining: AtomicBool,
+    drained: CancellationToken,
     in_flight: AtomicUsize,
     idle: Notify,
 }
@@ -84,6 +86,12 @@ impl Router {
     /// From now on no call is taken.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+        self.drained.cancel();
+    }
+
+    /// Resolves once no call is taken any more. Cancel-safe.
+    pub(crate) async fn drained(&self) {
+        self.drained.cancelled().await;
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -23,8 +23,10 @@ const LONGEST_TICK: Duration = Duration::from_millis(100);
 /// What the watch has to say at a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// Packets come, or have come a moment ago.
+    /// Packets have come since the last tick.
     Alive,
+    /// None has, for a moment.
+    Quiet,
     /// Nothing for a while: ask.
     Ping,
     /// Nothing for too long: avoid.
@@ -47,6 +49,11 @@ impl Watch {
         Self { dead_after, packets, last: now, quiet: Duration::ZERO }
     }
 
+    /// Goes on after a time in which nothing was expected, and which does not count.
+    fn resume(&mut self, now: Instant) {
+        self.last = now;
+    }
+
     fn tick(&mut self, now: Instant, packets: u64, rtt: Duration) -> Verdict {
         // While this process was stopped or starved it could not hear: that is no silence of the peer's.
         let heard = now.saturating_duration_since(self.last).min(LONGEST_TICK);
@@ -65,7 +72,7 @@ impl Watch {
             quiet if quiet >= self.dead_after.max(2 * silent_after) => Verdict::Dead,
             quiet if quiet >= silent_after => Verdict::Silent,
             quiet if quiet >= 2 * TICK => Verdict::Ping,
-            _ => Verdict::Alive,
+            _ => Verdict::Quiet,
         }
     }
 }
@@ -73,15 +80,18 @@ impl Watch {
 /// Watches the session's peer while calls wait for it; returns when it is dead.
 pub(super) async fn watch(session: &Session) -> ConnectionError {
     let stats = || session.connection().stats();
+    // One for the connection's life: calls that give up soon, one after the other, add up.
+    let mut watch = Watch::new(session.limits().silence(), stats().received_packets, Instant::now());
     loop {
         session.inner.busy.notified().await;
-        let mut watch = Watch::new(session.limits().silence(), stats().received_packets, Instant::now());
+        watch.resume(Instant::now());
         while session.outstanding() > 0 {
             tokio::time::sleep(TICK).await;
             let stats = stats();
             let verdict = watch.tick(Instant::now(), stats.received_packets, stats.rtt);
             match verdict {
                 Verdict::Alive => session.update(|condition| condition.silent = false),
+                Verdict::Quiet => {}
                 Verdict::Ping => ping(session),
                 Verdict::Silent => {
                     ping(session);
@@ -102,7 +112,7 @@ pub(super) async fn watch(session: &Session) -> ConnectionError {
             match watch.tick(Instant::now(), stats.received_packets, stats.rtt) {
                 Verdict::Alive => session.update(|condition| condition.silent = false),
                 Verdict::Dead => return give_up(session),
-                Verdict::Ping | Verdict::Silent => {}
+                Verdict::Quiet | Verdict::Ping | Verdict::Silent => {}
             }
         }
     }
@@ -141,7 +151,7 @@ mod tests {
     async fn silence_is_asked_then_avoided_then_death() {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::from_secs(3), 7, start);
-        assert_eq!(after(&mut watch, start, 50, 7, RTT), Verdict::Alive);
+        assert_eq!(after(&mut watch, start, 50, 7, RTT), Verdict::Quiet);
         assert_eq!(after(&mut watch, start, 100, 7, RTT), Verdict::Ping);
         assert_eq!(after(&mut watch, start, 249, 7, RTT), Verdict::Ping);
         assert_eq!(after(&mut watch, start, 250, 7, RTT), Verdict::Silent);
@@ -172,7 +182,7 @@ mod tests {
     async fn a_stall_of_our_own_is_no_silence() {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::from_secs(3), 7, start);
-        assert_eq!(after(&mut watch, start, 50, 7, RTT), Verdict::Alive);
+        assert_eq!(after(&mut watch, start, 50, 7, RTT), Verdict::Quiet);
         assert_eq!(watch.tick(start + Duration::from_secs(60), 7, RTT), Verdict::Ping);
         assert_eq!(watch.tick(start + Duration::from_millis(60_050), 8, RTT), Verdict::Alive);
     }

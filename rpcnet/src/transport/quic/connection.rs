@@ -70,7 +70,7 @@ impl backend::Connection for Connection {
     }
 
     fn remote_addr(&self) -> SocketAddr {
-        self.0.remote_address()
+        super::endpoint::canonical(self.0.remote_address())
     }
 
     fn rtt(&self) -> Duration {

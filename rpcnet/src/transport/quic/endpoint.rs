@@ -92,7 +92,7 @@ impl Endpoint {
 
 impl Incoming {
     pub(in crate::transport) fn remote_addr(&self) -> SocketAddr {
-        self.0.remote_address()
+        canonical(self.0.remote_address())
     }
 
     pub(in crate::transport) async fn handshake(self) -> Result<connection::Connection, ConnectionError> {
@@ -117,6 +117,14 @@ fn wrap(inner: quinn::Connection, side: Side) -> Result<connection::Connection, 
         None => return Err(ConnectionError::Certificate { message: "the peer showed none".into() }),
     };
     Ok(connection::Connection::quic(super::Connection::new(inner), peer, protocol, side))
+}
+
+/// An IPv4 address that a socket for both families shows as IPv6, as the IPv4 address that it is.
+pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip if ip.is_ipv4() => SocketAddr::new(ip, addr.port()),
+        _ => addr,
+    }
 }
 
 fn transport(options: &DialOptions) -> TransportConfig {
@@ -151,6 +159,10 @@ fn socket(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
                 "small socket buffers slow large messages down: raise net.core.rmem_max and net.core.wmem_max"
             );
         });
+    }
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
+        // What systems do by default differs.
+        socket.set_only_v6(false)?;
     }
     socket.bind(&addr.into())?;
     Ok(socket.into())
