@@ -66,7 +66,7 @@ async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
         Ok(Err(Refusal::Reset(code))) => return send.reset(code),
         Err(_) => return send.reset(reset::CANCELLED),
     };
-    let Some(in_flight) = session.inner.router.enter() else {
+    let Some(_in_flight) = session.inner.router.enter() else {
         reader.stop(reset::REFUSED);
         return send.reset(reset::REFUSED);
     };
@@ -91,9 +91,6 @@ async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
             answer(&session, &entry, &mut send, reply, timer).await;
         }
         Some(Handled::Items(items)) => {
-            // A stream may never end by itself, and its reader may be dead unnoticed: draining ends it, and does not
-            // wait for it.
-            drop(in_flight);
             let code = stream(&session, &mut send, items).await;
             if code != Some(Code::Cancelled) {
                 cancel.0 = None;
@@ -246,7 +243,8 @@ async fn write_frame(
     }
 }
 
-/// Writes items as they come, until they end or the peer wants no more.
+/// Writes items as they come, until they end or the peer wants no more. A stream may never end by itself, and its
+/// reader may be dead unnoticed: draining ends it.
 async fn stream(session: &Session, send: &mut SendStream, mut items: ReplyItems) -> Option<Code> {
     let limit = session.limits().max_message();
     loop {
@@ -256,7 +254,11 @@ async fn stream(session: &Session, send: &mut SendStream, mut items: ReplyItems)
             () = session.inner.router.drained() => Some(Err(Status::unavailable("the server is going away"))),
         };
         let written = match next {
-            Some(Ok(item)) if item.len() <= limit => write_frame(send, ReplyKind::Item, item).await,
+            Some(Ok(item)) if item.len() <= limit => tokio::select! {
+                written = write_frame(send, ReplyKind::Item, item) => written,
+                // The reader does not read: it is not waited for.
+                () = session.inner.router.drained() => return Some(Code::Unavailable),
+            },
             Some(item) => {
                 let status = match item {
                     Ok(item) => Status::resource_exhausted(format!(
