@@ -14,7 +14,7 @@ fn snapshot() -> Snapshot {
         text: text.to_owned(),
     };
     Snapshot {
-        title: "/work/rpcnet".to_owned(),
+        title: "/code/rpcnet".to_owned(),
         elapsed: Duration::from_millis(7_400),
         total: Duration::from_secs(15),
         members: vec![
@@ -55,7 +55,7 @@ fn text(width: usize, height: usize) -> Vec<String> {
 #[test]
 fn a_usual_terminal() {
     let expected = [
-        "  rpcnet  word count of /work/rpcnet                            00:07 / 00:15",
+        "  rpcnet  word count of /code/rpcnet                            00:07 / 00:15",
         "  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸───────────────────────────────────  49%",
         "",
         "  2,704 calls/s    138.4 MB/s       p50 1.8 ms       p99 9.2 ms",
@@ -83,7 +83,7 @@ fn a_usual_terminal() {
 #[test]
 fn too_low_for_blank_lines() {
     let expected = [
-        "  rpcnet  word count of /work/rpcnet                            00:07 / 00:15",
+        "  rpcnet  word count of /code/rpcnet                            00:07 / 00:15",
         "  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸───────────────────────────────────  49%",
         "  2,704 calls/s    138.4 MB/s       p50 1.8 ms       p99 9.2 ms",
         "  29,997 chunks    0 failed         12 retries",
@@ -108,7 +108,7 @@ fn too_low_for_blank_lines() {
 #[test]
 fn a_narrow_and_low_terminal() {
     let expected = [
-        "rpcnet  word count of /work/…  00:07 / 00:15",
+        "rpcnet  word count of /code/…  00:07 / 00:15",
         "━━━━━━━━━━━━━━━━━━━────────────────────  49%",
         "2,704 calls/s    138.4 MB/s       p50 1.8 ms",
         "p99 9.2 ms",
