@@ -63,7 +63,7 @@ impl BalancedConfig {
         self
     }
 
-    /// How often a call is tried in all, each time on another endpoint.
+    /// How often a call is tried in all, each time on another connection.
     #[must_use]
     pub fn with_max_attempts(mut self, attempts: usize) -> Self {
         self.max_attempts = attempts.max(1);
