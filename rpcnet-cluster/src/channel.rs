@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use rpcnet::{
-    __private::Request, BalancedChannel, BalancedConfig, Caller, Channel, ChannelBuilder, ConfigError,
-    ConnectError, Connector, EndpointStats, Limits, balance::Policy, discover::EndpointSet,
-    transport::MemoryNetwork,
+    BalancedChannel, BalancedConfig, Caller, Channel, ChannelBuilder, ConfigError, ConnectError, Connector,
+    EndpointStats, Limits, balance::Policy, discover::EndpointSet, transport::MemoryNetwork,
 };
 use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
@@ -89,7 +88,7 @@ impl ClusterChannel {
 impl Caller for ClusterChannel {
     type Future = <BalancedChannel as Caller>::Future;
 
-    fn call(&self, request: Request) -> Self::Future {
+    fn call(&self, request: rpcnet::Request) -> Self::Future {
         self.workers.call(request)
     }
 }

@@ -1,20 +1,16 @@
 //! A node that tells clients where the workers are.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures_core::Stream;
 use rpcnet::{
-    __private::{Handled, HandlerFuture, Inbound, encode},
-    Server, Service, ServiceDescriptor, Status,
+    __private::{HandlerFuture, Inbound, handle},
+    Server, Service, ServiceDescriptor, Status, StreamSender, Streaming,
     balance::Policy,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::{
     Cluster, WorkerRegistry,
@@ -78,21 +74,25 @@ impl Service for Directory {
         &routes::DESCRIPTOR
     }
 
-    fn call(&self, _method: usize, _inbound: Inbound) -> HandlerFuture {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+    fn call(&self, _method: usize, inbound: Inbound) -> HandlerFuture {
         let view = self.view.clone();
         let policy = *self.policy.lock().unwrap_or_else(PoisonError::into_inner);
-        tokio::spawn(tell(view, policy, sender));
-        Box::pin(std::future::ready(Handled::Items(Box::pin(Updates(receiver)))))
+        handle::<(), rpcnet::Result<Streaming<Update>>, _>(inbound, move |cx, ()| async move {
+            let (sender, updates) = Streaming::channel(QUEUE);
+            tokio::spawn(async move {
+                // It never ends by itself: a server that goes down need not wait for it.
+                tokio::select! {
+                    () = tell(view, policy, &sender) => sender.finish(),
+                    () = cx.draining() => sender.fail(Status::unavailable("the director is going away")).await,
+                }
+            });
+            Ok(updates)
+        })
     }
 }
 
 /// Sends updates until the client is gone, or the node is.
-async fn tell(
-    mut view: watch::Receiver<Arc<[Member]>>,
-    policy: RoutePolicy,
-    updates: mpsc::Sender<Result<Bytes, Status>>,
-) {
+async fn tell(mut view: watch::Receiver<Arc<[Member]>>, policy: RoutePolicy, updates: &StreamSender<Update>) {
     let mut told = None;
     loop {
         let table = RouteTable::new(policy, view.borrow_and_update().iter());
@@ -103,8 +103,7 @@ async fn tell(
             told = Some(table.clone());
             Update::Table(table)
         };
-        let item = encode(&update).map_err(|error| Status::internal(error.to_string()));
-        if updates.send(item).await.is_err() {
+        if updates.send(update).await.is_err() {
             return;
         }
         let changed = async {
@@ -126,15 +125,5 @@ async fn tell(
             }
             () = updates.closed() => return,
         }
-    }
-}
-
-struct Updates(mpsc::Receiver<Result<Bytes, Status>>);
-
-impl Stream for Updates {
-    type Item = Result<Bytes, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx)
     }
 }

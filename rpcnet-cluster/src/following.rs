@@ -7,8 +7,8 @@ use std::{error::Error, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use rpcnet::{
-    __private::{Request, encode},
-    Backoff, Channel, Connector, ReplyStream, Status,
+    __private::start_call,
+    Backoff, Channel, Connector, Status, Streaming,
     discover::{Endpoint, EndpointSet},
 };
 use tokio::{
@@ -56,7 +56,7 @@ struct Found {
     address: String,
     /// Held, as its connection ends with it.
     _channel: Channel,
-    updates: ReplyStream<Update>,
+    updates: Streaming<Update>,
     first: Update,
 }
 
@@ -129,9 +129,9 @@ impl Following {
         loop {
             self.heard(update, &mut known);
             update = match timeout(SILENT, found.updates.next()).await {
-                Ok(Ok(Some(update))) => update,
-                Ok(Ok(None)) => return "it ended the list".into(),
-                Ok(Err(status)) => return status.to_string(),
+                Ok(Some(Ok(update))) => update,
+                Ok(None) => return "it ended the list".into(),
+                Ok(Some(Err(status))) => return status.to_string(),
                 Err(_) => return format!("nothing came for {SILENT:?}"),
             };
         }
@@ -199,9 +199,9 @@ async fn ask(connector: Connector, address: String) -> Result<Found, String> {
         })?;
         let mut updates = subscribe(&channel).await.map_err(|status| status.to_string())?;
         match updates.next().await {
-            Ok(Some(first)) => Ok(Found { address: address.clone(), _channel: channel, updates, first }),
-            Ok(None) => Err("it ended the list".into()),
-            Err(status) => Err(status.to_string()),
+            Some(Ok(first)) => Ok(Found { address: address.clone(), _channel: channel, updates, first }),
+            None => Err("it ended the list".into()),
+            Some(Err(status)) => Err(status.to_string()),
         }
     };
     let answered = timeout(SILENT, asked).await;
@@ -210,10 +210,9 @@ async fn ask(connector: Connector, address: String) -> Result<Found, String> {
         .map_err(|reason| format!("{address}: {reason}"))
 }
 
-async fn subscribe(channel: &Channel) -> Result<ReplyStream<Update>, Status> {
-    let arguments = encode(&()).map_err(|error| Status::internal(error.to_string()))?;
-    let request = Request::new(routes::watch_method(), arguments).with_timeout(SILENT);
-    channel.call_items(request).await
+async fn subscribe(channel: &Channel) -> Result<Streaming<Update>, Status> {
+    let call = start_call::<_, (), rpcnet::Result<Streaming<Update>>>(channel, routes::watch_method(), &());
+    Ok(call.await?)
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::swim::{Identity, Member};
 
 pub(crate) static METHODS: [Method; 1] =
-    [Method::new("rpcnet.Directory", "watch", "()->stream<Update>").with_idempotent()];
+    [Method::new("rpcnet.Directory", "watch", "()->rpcnet::Result<Streaming<Update>>")
+        .with_idempotent()
+        .with_streams(false, true)];
 pub(crate) static DESCRIPTOR: ServiceDescriptor =
     ServiceDescriptor { name: "rpcnet.Directory", methods: &METHODS };
 

@@ -56,6 +56,68 @@ pub fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, CodecError> {
     Ok(value)
 }
 
+/// An encoded message.
+#[derive(Clone, Default)]
+pub struct Body(Bytes);
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Body({})", self.0.len())
+    }
+}
+impl From<Bytes> for Body {
+    fn from(b: Bytes) -> Self {
+        Self(b)
+    }
+}
+impl Body {
+    /// x
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+    /// x
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+    /// x
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+    /// x
+    pub(crate) fn into_chunks(self) -> Vec<Bytes> {
+        vec![self.0]
+    }
+}
+/// x
+pub trait Arguments: Sized + Send + 'static {
+    /// x
+    fn encode(&self) -> Result<Body, CodecError>;
+    /// x
+    fn decode(frame: &Bytes) -> Result<Self, CodecError>;
+}
+impl<T: Serialize + DeserializeOwned + Send + 'static> Arguments for T {
+    fn encode(&self) -> Result<Body, CodecError> {
+        encode(self).map(Body)
+    }
+    fn decode(frame: &Bytes) -> Result<Self, CodecError> {
+        decode(frame)
+    }
+}
+/// x
+pub fn encode_value<T: Serialize + 'static>(value: &T) -> Result<Body, CodecError> {
+    encode(value).map(Body)
+}
+/// x
+pub fn decode_value<T: DeserializeOwned + 'static>(frame: &Bytes) -> Result<T, CodecError> {
+    decode(frame)
+}
+/// x
+pub(crate) fn encode_item<T: Serialize + 'static>(
+    value: &T,
+    buffer: &mut BytesMut,
+) -> Result<Option<Bytes>, CodecError> {
+    encode_into(value, buffer).map(|()| None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

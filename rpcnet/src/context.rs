@@ -4,7 +4,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering, fence},
     },
     time::Duration,
@@ -13,60 +13,87 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Metadata, Method, PeerIdentity, client::PeerCaller, session::Session};
+use crate::{
+    Metadata, MetadataError, Method, PeerIdentity, client::PeerCaller, message::Extensions, session::Session,
+    trace::Trace,
+};
 
 tokio::task_local! {
-    static DEADLINE: Option<Instant>;
+    static SCOPE: Scope;
 }
 
-/// The deadline of the handler in which this runs; its own calls must not outlive it.
-pub(crate) fn inherited_deadline() -> Option<Instant> {
-    DEADLINE.try_with(|deadline| *deadline).ok().flatten()
+/// What calls that are made inside a handler inherit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Scope {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) trace: Option<Trace>,
 }
 
-/// Runs a handler such that calls made inside it inherit its deadline.
-pub(crate) fn with_deadline<F: Future>(
-    deadline: Option<Instant>,
-    future: F,
-) -> impl Future<Output = F::Output> {
-    DEADLINE.scope(deadline, future)
+impl Scope {
+    /// That of the handler in which this runs.
+    pub(crate) fn inherited() -> Self {
+        SCOPE.try_with(|scope| *scope).unwrap_or_default()
+    }
+
+    /// Runs a future such that the calls made inside it inherit this.
+    pub(crate) fn around<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        SCOPE.scope(self, future)
+    }
 }
 
-/// A call's surroundings: who called, what came beside the arguments, how long there is.
+/// A call's surroundings: who called, what came beside the arguments, how long there is; and what goes back beside
+/// the result.
 ///
 /// Cheap to clone; may outlive the call.
 #[derive(Debug, Clone)]
 pub struct Context {
     inner: Arc<Inner>,
+    /// What interceptors have changed.
+    changed: Option<Arc<Changed>>,
+}
+
+#[derive(Debug)]
+struct Changed {
+    metadata: Metadata,
+    extensions: Extensions,
 }
 
 #[derive(Debug)]
 struct Inner {
     method: &'static Method,
     session: Session,
-    deadline: Option<Instant>,
+    scope: Scope,
     metadata: Metadata,
+    beside: Mutex<Beside>,
     cancelled: AtomicBool,
     /// Made when somebody first waits: most handlers never do.
     token: OnceLock<CancellationToken>,
 }
 
+/// What goes back beside the result.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    pub(crate) metadata: Metadata,
+    pub(crate) trailers: Metadata,
+}
+
 impl Context {
-    pub(crate) fn new(
-        method: &'static Method,
-        session: Session,
-        deadline: Option<Instant>,
-        metadata: Metadata,
-    ) -> Self {
+    pub(crate) fn new(method: &'static Method, session: Session, scope: Scope, metadata: Metadata) -> Self {
         let inner = Inner {
             method,
             session,
-            deadline,
+            scope,
             metadata,
+            beside: Mutex::default(),
             cancelled: AtomicBool::new(false),
             token: OnceLock::new(),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), changed: None }
+    }
+
+    /// The same call after interceptors have changed what goes beside it.
+    pub(crate) fn with_changes(self, metadata: Metadata, extensions: Extensions) -> Self {
+        Self { changed: Some(Arc::new(Changed { metadata, extensions })), ..self }
     }
 
     /// The method that was called.
@@ -74,7 +101,7 @@ impl Context {
         self.inner.method
     }
 
-    /// Who called, as its certificate says.
+    /// Who called, as its certificate says: subject, names, and the node's id in the cluster.
     pub fn peer(&self) -> &PeerIdentity {
         self.inner.session.connection().peer()
     }
@@ -86,17 +113,61 @@ impl Context {
 
     /// What the caller sent beside the arguments.
     pub fn metadata(&self) -> &Metadata {
-        &self.inner.metadata
+        self.changed.as_ref().map_or(&self.inner.metadata, |changed| &changed.metadata)
     }
 
-    /// When the caller stops waiting. The handler is dropped then.
+    /// The value of this type that an interceptor has handed on
+    /// ([`Request::insert_extension`](crate::Request::insert_extension)).
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.changed.as_ref().and_then(|changed| changed.extensions.of())
+    }
+
+    /// Sends a name and a value back beside the result; beside the start of one that is a stream.
+    ///
+    /// # Errors
+    ///
+    /// A name that is not allowed, and a pair too many (see [`Metadata`]); nothing is added then. What is added
+    /// after a stream has started is not sent.
+    pub fn add_metadata(
+        &self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<(), MetadataError> {
+        self.beside().metadata.insert(name, value)
+    }
+
+    /// Sends a name and a value back with the end of the call: for a stream behind its last item.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_metadata`](Self::add_metadata).
+    pub fn add_trailer(
+        &self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Result<(), MetadataError> {
+        self.beside().trailers.insert(name, value)
+    }
+
+    /// When the caller stops waiting, where it told. The handler is dropped then.
     pub fn deadline(&self) -> Option<std::time::Instant> {
-        self.inner.deadline.map(Instant::into_std)
+        self.inner.scope.deadline.map(Instant::into_std)
     }
 
     /// How long there is until the deadline; zero once it has passed.
     pub fn remaining(&self) -> Option<Duration> {
-        self.inner.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.inner.scope.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The trace that the call belongs to, with the handler's own span; `None` where the caller was in none.
+    pub fn trace(&self) -> Option<Trace> {
+        self.inner.scope.trace
+    }
+
+    /// Runs a future such that calls made inside it inherit the deadline and the trace of this call. A handler is
+    /// run so itself; tasks that it spawns are not.
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        self.inner.scope.around(future)
     }
 
     /// Whether the call ended before its handler did.
@@ -108,7 +179,7 @@ impl Context {
     /// the connection was lost.
     ///
     /// The handler itself is dropped at that moment; this is for tasks that it spawned. It never resolves for a
-    /// handler that returns. Cancel-safe.
+    /// handler that returns, or for a stream that is sent to its end. Cancel-safe.
     pub async fn cancelled(&self) {
         let token = self.inner.token.get_or_init(CancellationToken::new);
         // The flag is set before the token is looked for, and the token is made before the flag is read. The two
@@ -120,12 +191,35 @@ impl Context {
         token.cancelled().await;
     }
 
+    /// Waits until the server takes no new calls, because it is going down. What runs may go on for the drain
+    /// timeout: a stream that never ends by itself should end now. Cancel-safe.
+    pub async fn draining(&self) {
+        self.inner.session.router().drained().await;
+    }
+
     /// A caller that opens calls to the peer on the connection that this call came on.
     ///
     /// The peer answers them if it has registered services on its channel
     /// ([`ChannelBuilder::with_service`](crate::ChannelBuilder::with_service)).
     pub fn caller(&self) -> PeerCaller {
         PeerCaller::new(self.inner.session.clone())
+    }
+
+    /// What the handler has said so far to go beside its result.
+    pub(crate) fn take_metadata(&self) -> Metadata {
+        std::mem::take(&mut self.beside().metadata)
+    }
+
+    pub(crate) fn take_trailers(&self) -> Metadata {
+        std::mem::take(&mut self.beside().trailers)
+    }
+
+    pub(crate) fn inherits(&self) -> Scope {
+        self.inner.scope
+    }
+
+    fn beside(&self) -> MutexGuard<'_, Beside> {
+        self.inner.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn cancel(&self) {

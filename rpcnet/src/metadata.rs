@@ -72,6 +72,24 @@ impl Metadata {
         Ok(())
     }
 
+    /// Adds all pairs of another, as far as there is room.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        other.pairs.truncate(MAX_PAIRS - self.pairs.len().min(MAX_PAIRS));
+        self.pairs.append(&mut other.pairs);
+    }
+
+    /// Takes all values of this name out; whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.pairs.len();
+        self.pairs.retain(|(key, _)| key.as_str() != name);
+        self.pairs.len() < before
+    }
+
+    /// All values of this name, in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.iter().filter(move |(key, _)| *key == name).map(|(_, value)| value)
+    }
+
     pub(crate) fn encode(&self, buffer: &mut BytesMut) {
         for (name, value) in &self.pairs {
             for text in [name, value] {

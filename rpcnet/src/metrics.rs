@@ -21,6 +21,7 @@ const BUCKETS: [f64; 18] = [
 /// |---|---|---|
 /// | `rpc_requests_total` | `method` | calls whose handler was started |
 /// | `rpc_latency_seconds` | `method` | time from a request's arrival to the end of its handler |
+/// | `rpc_panics_total` | `method` | handlers that panicked |
 /// | `rpc_errors_total` | `type` | calls that ended in an error, by its code; `application` for the method's own |
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -33,6 +34,7 @@ struct Inner {
     requests: IntCounterVec,
     latency: HistogramVec,
     errors: IntCounterVec,
+    panics: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -54,8 +56,11 @@ impl Default for Metrics {
             Opts::new("rpc_errors_total", "Calls that ended in an error, by its code."),
             &["type"],
         );
+        let panics =
+            IntCounterVec::new(Opts::new("rpc_panics_total", "Handlers that panicked."), &["method"]);
         Self {
             inner: Arc::new(Inner {
+                panics: registered(&registry, panics),
                 requests: registered(&registry, requests),
                 latency: registered(&registry, latency),
                 errors: registered(&registry, errors),
@@ -88,6 +93,7 @@ impl Metrics {
             metrics: self.clone(),
             requests: self.inner.requests.with_label_values(&[&label]),
             latency: self.inner.latency.with_label_values(&[&label]),
+            panics: self.inner.panics.with_label_values(&[&label]),
         }))
     }
 
@@ -105,9 +111,14 @@ struct PerMethod {
     metrics: Metrics,
     requests: IntCounter,
     latency: Histogram,
+    panics: IntCounter,
 }
 
 impl MethodMetrics {
+    pub(crate) fn panicked(&self) {
+        self.0.panics.inc();
+    }
+
     pub(crate) fn start(&self) -> Timer {
         self.0.requests.inc();
         Timer { metrics: self.clone(), started: Instant::now(), open: true }

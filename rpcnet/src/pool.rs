@@ -13,6 +13,7 @@ use tracing::{debug, info};
 use crate::{
     Backoff, ConnectError, Limits, Status,
     error::chain,
+    interceptor::Chain,
     proto::{self, close},
     session::{Router, Session},
     tls::Tls,
@@ -28,6 +29,7 @@ pub(crate) struct Dialer {
     pub(crate) endpoint: Endpoint,
     pub(crate) tls: Arc<Tls>,
     pub(crate) router: Arc<Router>,
+    pub(crate) interceptors: Chain,
     pub(crate) limits: Limits,
     pub(crate) options: DialOptions,
     pub(crate) connect_timeout: Duration,

@@ -4,6 +4,8 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
+use crate::Metadata;
+
 /// Why a call failed: gRPC's codes, with gRPC's numbers and meanings.
 ///
 /// Source: <https://grpc.github.io/grpc/core/md_doc_statuscodes.html>.
@@ -115,6 +117,7 @@ struct Inner {
     details: Bytes,
     retry_after: Option<Duration>,
     maybe_executed: bool,
+    metadata: Metadata,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -129,6 +132,7 @@ impl Status {
             details: Bytes::new(),
             retry_after: None,
             maybe_executed: true,
+            metadata: Metadata::default(),
             source: None,
         }))
     }
@@ -160,6 +164,23 @@ impl Status {
         self.0.maybe_executed
     }
 
+    /// What the server sent beside it, before it and with it.
+    pub fn metadata(&self) -> &Metadata {
+        &self.0.metadata
+    }
+
+    /// With pairs that travel beside it.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.0.metadata = metadata;
+        self
+    }
+
+    /// The code as it is sent. A handler that says `Ok` as its error is wrong, and must not be taken for a value.
+    pub(crate) fn wire_code(&self) -> Code {
+        if self.0.code == Code::Ok { Code::Unknown } else { self.0.code }
+    }
+
     /// With data for the program at the other end.
     #[must_use]
     pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {
@@ -181,9 +202,10 @@ impl Status {
         self
     }
 
-    /// Says that the handler was never started.
+    /// Says that the handler was never started, so that the call may be sent again whatever its method. For
+    /// interceptors; a handler that returns such a status has run all the same.
     #[must_use]
-    pub(crate) fn not_executed(mut self) -> Self {
+    pub fn not_executed(mut self) -> Self {
         self.0.maybe_executed = false;
         self
     }
@@ -239,6 +261,9 @@ impl fmt::Debug for Status {
         }
         if let Some(after) = inner.retry_after {
             debug.field("retry_after", &after);
+        }
+        if !inner.metadata.is_empty() {
+            debug.field("metadata", &inner.metadata);
         }
         debug.field("maybe_executed", &inner.maybe_executed);
         if let Some(source) = &inner.source {

@@ -20,17 +20,19 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Caller, Request,
-    channel::{CallFuture, after, deadline},
+    Caller, Times,
+    channel::inherit_trace,
     member::{Member, Picked},
+    times::after,
 };
 use crate::{
-    Code, ConnectError, RetryBudget, Status,
+    Code, ConnectError, Reply, Request, RetryBudget, Status,
     balance::{Picker, Policy},
     client::ChannelBuilder,
     discover::EndpointSet,
+    interceptor::{self, Next},
+    message::{Answer, ReplyFuture},
     pool::Dialer,
-    service::Reply,
     session::Session,
 };
 
@@ -123,6 +125,8 @@ pub struct BalancedChannel {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
+    /// The interceptors, where there are some.
+    chain: Option<Next>,
     task: AbortHandle,
 }
 
@@ -175,7 +179,8 @@ impl BalancedChannel {
             retries: AtomicU64::new(0),
         });
         let task = tokio::spawn(follow(shared.clone(), endpoints)).abort_handle();
-        Self { inner: Arc::new(Inner { shared, task }) }
+        let chain = shared.dialer.interceptors.around(End(shared.clone()));
+        Self { inner: Arc::new(Inner { shared, chain, task }) }
     }
 
     /// How it stands with each endpoint.
@@ -326,9 +331,9 @@ impl Shared {
         picked: &Picked,
         tried: &[Session],
         request: &Request,
-        deadline: Instant,
+        times: &Times,
     ) -> Result<Reply, Status> {
-        let call = picked.session.call(request, deadline);
+        let call = picked.session.call(request, times);
         if !request.method.idempotent() {
             return call.await;
         }
@@ -354,7 +359,7 @@ impl Shared {
 
     /// Whether a failed attempt may be followed by another.
     fn may_retry(&self, status: &Status, request: &Request, attempts: usize) -> bool {
-        if attempts >= self.config.max_attempts {
+        if attempts >= self.config.max_attempts || !request.is_repeatable() {
             return false;
         }
         if !status.maybe_executed() {
@@ -364,21 +369,30 @@ impl Shared {
     }
 
     async fn call(&self, request: Request) -> Result<Reply, Status> {
-        let deadline = deadline(&request, &self.dialer.limits);
+        let times = Times::of(&request, &self.dialer.limits);
         self.budget().deposit();
         let mut tried: Vec<Session> = Vec::new();
         let mut last = None;
         loop {
-            let Some(picked) = self.pick_or_wait(&tried, deadline).await else {
+            let Some(picked) = self.pick_or_wait(&tried, times.open_by()).await else {
                 return Err(last.unwrap_or_else(|| self.none_ready()));
             };
             if last.is_some() {
                 self.retries.fetch_add(1, Ordering::Relaxed);
             }
-            let result = self.attempt(&picked, &tried, &request, deadline).await;
+            let result = self.attempt(&picked, &tried, &request, &times).await;
             let failed = matches!(&result, Err(status) if blames_endpoint(status.code()));
             picked.done(!failed);
-            let Err(status) = result else { return result };
+            let status = match result {
+                Ok(mut reply) => {
+                    // A stream is at work there until it ends.
+                    if let Answer::Items(items) = &mut reply.answer {
+                        items.keep(picked);
+                    }
+                    return Ok(reply);
+                }
+                Err(status) => status,
+            };
             if !self.may_retry(&status, &request, tried.len() + 1) {
                 return Err(status);
             }
@@ -408,10 +422,27 @@ fn blames_endpoint(code: Code) -> bool {
 }
 
 impl Caller for BalancedChannel {
-    type Future = CallFuture;
+    type Future = ReplyFuture;
 
-    fn call(&self, request: Request) -> CallFuture {
+    fn call(&self, mut request: Request) -> ReplyFuture {
         let channel = self.clone();
-        Box::pin(async move { channel.inner.shared.call(request).await })
+        Box::pin(async move {
+            inherit_trace(&mut request);
+            match &channel.inner.chain {
+                None => channel.inner.shared.call(request).await,
+                Some(chain) => chain.run(request).await,
+            }
+        })
+    }
+}
+
+/// The end of the chain of a channel's interceptors: the call, with all its attempts.
+#[derive(Debug)]
+struct End(Arc<Shared>);
+
+impl interceptor::Service for End {
+    fn call(&self, request: Request) -> ReplyFuture {
+        let shared = self.0.clone();
+        Box::pin(async move { shared.call(request).await })
     }
 }

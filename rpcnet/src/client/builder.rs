@@ -8,7 +8,8 @@ use std::{
 
 use super::{Channel, Connector};
 use crate::{
-    Backoff, ConfigError, ConnectError, Limits, RegisterError, Service,
+    Backoff, ConfigError, ConnectError, Interceptor, Limits, RegisterError, Service,
+    interceptor::Chain,
     pool::Dialer,
     session::Router,
     tls::{CaCertificates, OwnCertificate, Tls},
@@ -28,6 +29,7 @@ pub struct ChannelBuilder {
     connect_timeout: Duration,
     backoff: Backoff,
     router: Arc<Router>,
+    interceptors: Chain,
     network: Option<MemoryNetwork>,
 }
 
@@ -41,6 +43,7 @@ impl Default for ChannelBuilder {
             connect_timeout: Duration::from_secs(5),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
             router: Arc::default(),
+            interceptors: Chain::default(),
             network: None,
         }
     }
@@ -110,6 +113,14 @@ impl ChannelBuilder {
         Ok(self)
     }
 
+    /// Puts an interceptor around each call, inside of those that were added before. It stands around all attempts of
+    /// a call together.
+    #[must_use]
+    pub fn with_interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(interceptor);
+        self
+    }
+
     /// In a network within this process in place of UDP, without certificates.
     #[must_use]
     pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
@@ -167,6 +178,7 @@ impl ChannelBuilder {
             endpoint,
             tls,
             router: self.router,
+            interceptors: self.interceptors,
             limits,
             options: self.options,
             connect_timeout: self.connect_timeout,

@@ -8,12 +8,11 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use serde::Serialize;
-
 use crate::{
-    CallError, Metadata, Method, Status, codec,
-    service::{Outcome, Reply},
+    CallError, Metadata, Method, Reply, Request, Status,
+    codec::Arguments,
+    service::{ItemsArgument, Outcome},
+    trace::Trace,
 };
 
 /// What calls can be made on: a [`Channel`](crate::Channel), a pool of workers, the peer of a connection.
@@ -27,45 +26,11 @@ pub trait Caller: Clone + Send + Sync + 'static {
     fn call(&self, request: Request) -> Self::Future;
 }
 
-/// A call before it is sent: method, encoded arguments, options.
-///
-/// Cheap to clone: the arguments are shared.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub(crate) method: &'static Method,
-    pub(crate) body: Bytes,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) metadata: Metadata,
-}
-
-impl Request {
-    /// A call of this method with encoded arguments.
-    pub fn new(method: &'static Method, body: Bytes) -> Self {
-        Self { method, body, timeout: None, metadata: Metadata::default() }
-    }
-
-    /// With a deadline of its own.
-    #[must_use]
-    pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// The method to call.
-    pub fn method(&self) -> &'static Method {
-        self.method
-    }
-
-    /// What goes beside the arguments.
-    pub fn metadata(&self) -> &Metadata {
-        &self.metadata
-    }
-}
-
 /// A call to a method that returns `Result<T, E>`: options are set on it, then it is awaited.
 ///
 /// Owned and `Send`: it borrows neither the client nor anything else. Nothing is sent before it is first polled.
-/// Dropping it cancels the call: a request not yet sent is withdrawn, a handler that runs is dropped.
+/// Dropping it cancels the call: a request not yet sent is withdrawn, a handler that runs is dropped. Where `T` is a
+/// [`Streaming`](crate::Streaming), it is ready when the stream begins, and dropping the stream cancels the rest.
 ///
 /// # Panics
 ///
@@ -84,13 +49,32 @@ enum State<C: Caller> {
 }
 
 /// Encodes the arguments and prepares the call. What generated clients call.
-pub fn start_call<C: Caller, A: Serialize, R: Outcome>(
+pub fn start_call<C: Caller, A: Arguments, R: Outcome>(
     caller: &C,
     method: &'static Method,
     arguments: &A,
 ) -> Call<C, R::Value, R::ClientError> {
-    let state = match codec::encode(arguments) {
-        Ok(body) => State::Building { caller: caller.clone(), request: Request::new(method, body) },
+    start::<C, A, R>(caller, method, arguments, |request| request)
+}
+
+/// Likewise, for a method whose last argument is a stream of items.
+pub fn start_items<C: Caller, A: Arguments, S: ItemsArgument, R: Outcome>(
+    caller: &C,
+    method: &'static Method,
+    arguments: &A,
+    items: S,
+) -> Call<C, R::Value, R::ClientError> {
+    start::<C, A, R>(caller, method, arguments, |request| request.with_items(items.into_items()))
+}
+
+fn start<C: Caller, A: Arguments, R: Outcome>(
+    caller: &C,
+    method: &'static Method,
+    arguments: &A,
+    complete: impl FnOnce(Request) -> Request,
+) -> Call<C, R::Value, R::ClientError> {
+    let state = match arguments.encode() {
+        Ok(body) => State::Building { caller: caller.clone(), request: complete(Request::new(method, body)) },
         Err(error) => State::Invalid(
             Status::invalid_argument(format!("the arguments of {method} can't be encoded: {error}"))
                 .with_source(error)
@@ -103,12 +87,21 @@ pub fn start_call<C: Caller, A: Serialize, R: Outcome>(
 impl<C: Caller, T, E> Call<C, T, E> {
     /// Ends the call with `DeadlineExceeded` after this time, in place of the method's or the channel's default.
     ///
-    /// A call inside a handler ends with the handler's own deadline where that comes sooner.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        if let State::Building { request, .. } = &mut self.state {
-            request.timeout = Some(timeout);
-        }
-        self
+    /// For a call with streams it bounds all of it, to the last item; without, only the start of its answer is
+    /// bounded (by the channel's default). A call inside a handler ends with the handler's own deadline where that
+    /// comes sooner.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(|request| request.timeout = Some(timeout))
+    }
+
+    /// Ends a stream of answers with `DeadlineExceeded` when an item is waited for longer than this.
+    pub fn item_timeout(self, timeout: Duration) -> Self {
+        self.with(|request| request.item_timeout = Some(timeout))
+    }
+
+    /// Puts the call into a trace, in place of that of the handler in which it is made.
+    pub fn trace(self, trace: Trace) -> Self {
+        self.with(|request| request.trace = Some(trace))
     }
 
     /// Sends a name and a value beside the arguments.
@@ -123,6 +116,37 @@ impl<C: Caller, T, E> Call<C, T, E> {
         }
         self
     }
+
+    /// The answer with what the server sent beside it.
+    pub fn response(self) -> CallResponse<C, T, E> {
+        CallResponse(self)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Request)) -> Self {
+        if let State::Building { request, .. } = &mut self.state {
+            change(request);
+        }
+        self
+    }
+
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, Status>> {
+        loop {
+            match &mut self.state {
+                State::Running(future) => {
+                    let reply = ready!(Pin::new(future).poll(cx));
+                    self.state = State::Done;
+                    return Poll::Ready(reply);
+                }
+                state => match std::mem::replace(state, State::Done) {
+                    State::Building { caller, request } => {
+                        self.state = State::Running(caller.call(request));
+                    }
+                    State::Invalid(status) => return Poll::Ready(Err(status)),
+                    State::Running(_) | State::Done => panic!("a call was polled after it was ready"),
+                },
+            }
+        }
+    }
 }
 
 // Nothing in it is pinned in place: the future at work is `Unpin`.
@@ -132,23 +156,38 @@ impl<C: Caller, T, E> Future for Call<C, T, E> {
     type Output = Result<T, CallError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            match &mut self.state {
-                State::Running(future) => {
-                    let reply = ready!(Pin::new(future).poll(cx));
-                    self.state = State::Done;
-                    return Poll::Ready(reply.map_err(CallError::from).and_then(self.decode));
-                }
-                state => match std::mem::replace(state, State::Done) {
-                    State::Building { caller, request } => {
-                        self.state = State::Running(caller.call(request));
-                    }
-                    State::Invalid(status) => return Poll::Ready(Err(status.into())),
-                    State::Running(_) | State::Done => panic!("a call was polled after it was ready"),
-                },
-            }
-        }
+        let reply = ready!(self.poll_reply(cx));
+        Poll::Ready(reply.map_err(CallError::from).and_then(self.decode))
     }
+}
+
+/// The future of [`Call::response`].
+#[must_use = "a call is not made until it is awaited"]
+#[derive(Debug)]
+pub struct CallResponse<C: Caller, T, E>(Call<C, T, E>);
+
+impl<C: Caller, T, E> Future for CallResponse<C, T, E> {
+    type Output = Result<Response<T>, CallError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let reply = ready!(self.0.poll_reply(cx));
+        Poll::Ready(reply.map_err(CallError::from).and_then(|reply| {
+            let (metadata, trailers) = (reply.metadata.clone(), reply.trailers.clone());
+            Ok(Response { value: (self.0.decode)(reply)?, metadata, trailers })
+        }))
+    }
+}
+
+/// An answer with what the server sent beside it.
+#[derive(Debug, Clone)]
+pub struct Response<T> {
+    /// What the method returned.
+    pub value: T,
+    /// What came before the answer, or with it.
+    pub metadata: Metadata,
+    /// What came with the end of the call. That of a stream comes later: see
+    /// [`Streaming::trailers`](crate::Streaming::trailers).
+    pub trailers: Metadata,
 }
 
 impl<C: Caller, T, E> fmt::Debug for Call<C, T, E> {

@@ -1,37 +1,19 @@
 //! A channel to one server.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Caller, ChannelBuilder, ReplyStream, Request};
+use super::{Caller, ChannelBuilder, Times};
 use crate::{
-    ConfigError, Limits, Status,
-    context::inherited_deadline,
+    ConfigError, Reply, Request, Status,
+    context::Scope,
+    interceptor::{self, Next},
+    message::ReplyFuture,
     pool::{Dialer, Remote},
-    service::Reply,
     session::Session,
     tls::{CaCertificates, OwnCertificate},
 };
-
-/// The future of a call.
-pub(crate) type CallFuture = Pin<Box<dyn Future<Output = Result<Reply, Status>> + Send>>;
-
-/// So long from now; a time that no clock can tell is a very long one.
-pub(crate) fn after(timeout: Duration) -> Instant {
-    const LONG: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-    Instant::now() + timeout.min(LONG)
-}
-
-/// When a call ends: after its own timeout, the method's or the default, and never after the handler inside which
-/// it is made.
-pub(crate) fn deadline(request: &Request, limits: &Limits) -> Instant {
-    let timeout =
-        request.timeout.or_else(|| request.method.timeout()).unwrap_or_else(|| limits.default_timeout());
-    let own = after(timeout);
-    inherited_deadline().map_or(own, |inherited| own.min(inherited))
-}
 
 /// A connection to one server, made again whenever it is lost. Cheap to clone.
 ///
@@ -45,13 +27,23 @@ pub struct Channel {
 
 #[derive(Debug)]
 struct Inner {
+    core: Arc<Core>,
+    /// The interceptors, where there are some; at their end stands the core.
+    chain: Option<Next>,
+}
+
+/// A channel without interceptors.
+#[derive(Debug)]
+struct Core {
     dialer: Arc<Dialer>,
     remote: Remote,
 }
 
 impl Channel {
     pub(super) fn new(dialer: Arc<Dialer>, remote: Remote) -> Self {
-        Self { inner: Arc::new(Inner { dialer, remote }) }
+        let core = Arc::new(Core { dialer, remote });
+        let chain = core.dialer.interceptors.around(End(core.clone()));
+        Self { inner: Arc::new(Inner { core, chain }) }
     }
 
     /// Starts to describe a channel.
@@ -69,7 +61,7 @@ impl Channel {
         cert: impl AsRef<[u8]>,
         key: impl AsRef<[u8]>,
     ) -> Result<(), ConfigError> {
-        self.inner.dialer.tls.replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?)
+        self.inner.core.dialer.tls.replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?)
     }
 
     /// Trusts these CAs, and no others, in new handshakes; the connection that stands goes on.
@@ -78,52 +70,72 @@ impl Channel {
     ///
     /// [`ConfigError`] for text that holds no usable certificate; those before stay in force.
     pub async fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ConfigError> {
-        self.inner.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?)
+        self.inner.core.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?)
     }
 
     /// Whether a connection stands on which calls can be sent.
     pub fn is_connected(&self) -> bool {
-        self.inner.remote.ready().is_some()
+        self.inner.core.remote.ready().is_some()
     }
+}
 
-    /// Makes a call whose reply is a stream of items. The request's timeout bounds its start alone.
-    ///
-    /// # Errors
-    ///
-    /// As for any call.
-    #[doc(hidden)]
-    pub async fn call_items<T: DeserializeOwned>(&self, request: Request) -> Result<ReplyStream<T>, Status> {
-        let deadline = deadline(&request, &self.inner.dialer.limits);
-        let session = self.session(deadline).await?;
-        session.call_items(&request, deadline).await.map(ReplyStream::new)
+/// The end of the chain of a channel's interceptors: the call.
+#[derive(Debug)]
+struct End(Arc<Core>);
+
+impl interceptor::Service for End {
+    fn call(&self, request: Request) -> ReplyFuture {
+        let core = self.0.clone();
+        Box::pin(async move { core.call(request).await })
     }
+}
 
-    async fn session(&self, deadline: Instant) -> Result<Session, Status> {
-        if let Some(session) = self.inner.remote.ready() {
+impl Core {
+    async fn session(&self, by: Instant) -> Result<Session, Status> {
+        if let Some(session) = self.remote.ready() {
             return Ok(session);
         }
-        timeout_at(deadline, self.inner.remote.session())
+        timeout_at(by, self.remote.session())
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no connection came in time").not_executed()))
+    }
+
+    async fn call(&self, request: Request) -> Result<Reply, Status> {
+        let times = Times::of(&request, &self.dialer.limits);
+        let first = self.session(times.open_by()).await?;
+        match first.call(&request, &times).await {
+            // The server went away in the moment in which the call was sent, and never started it: the next
+            // connection may lead to its successor.
+            Err(status)
+                if !status.maybe_executed()
+                    && request.is_repeatable()
+                    && first.condition().borrow().draining =>
+            {
+                let next = self.session(times.open_by()).await.map_err(|_| status)?;
+                next.call(&request, &times).await
+            }
+            result => result,
+        }
+    }
+}
+
+/// A call that is made inside a handler belongs to the handler's trace, unless it was put into another.
+pub(super) fn inherit_trace(request: &mut Request) {
+    if request.trace.is_none() {
+        request.trace = Scope::inherited().trace;
     }
 }
 
 impl Caller for Channel {
-    type Future = CallFuture;
+    type Future = ReplyFuture;
 
-    fn call(&self, request: Request) -> CallFuture {
+    fn call(&self, mut request: Request) -> ReplyFuture {
         let channel = self.clone();
         Box::pin(async move {
-            let deadline = deadline(&request, &channel.inner.dialer.limits);
-            let first = channel.session(deadline).await?;
-            match first.call(&request, deadline).await {
-                // The server went away in the moment in which the call was sent, and never started it: the next
-                // connection may lead to its successor.
-                Err(status) if !status.maybe_executed() && first.condition().borrow().draining => {
-                    let next = channel.session(deadline).await.map_err(|_| status)?;
-                    next.call(&request, deadline).await
-                }
-                result => result,
+            inherit_trace(&mut request);
+            match &channel.inner.chain {
+                None => channel.inner.core.call(request).await,
+                Some(chain) => chain.run(request).await,
             }
         })
     }
@@ -142,13 +154,14 @@ impl PeerCaller {
 }
 
 impl Caller for PeerCaller {
-    type Future = CallFuture;
+    type Future = ReplyFuture;
 
-    fn call(&self, request: Request) -> CallFuture {
+    fn call(&self, mut request: Request) -> ReplyFuture {
         let session = self.session.clone();
         Box::pin(async move {
-            let deadline = deadline(&request, session.limits());
-            session.call(&request, deadline).await
+            inherit_trace(&mut request);
+            let times = Times::of(&request, session.limits());
+            session.call(&request, &times).await
         })
     }
 }

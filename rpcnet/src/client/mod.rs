@@ -5,14 +5,14 @@ mod builder;
 mod call;
 mod channel;
 mod connector;
-mod items;
 mod member;
+mod times;
 
+pub(crate) use self::times::Times;
 pub use self::{
     balanced::{BalancedChannel, BalancedConfig, EndpointStats},
     builder::ChannelBuilder,
-    call::{Call, Caller, Request, start_call},
+    call::{Call, CallResponse, Caller, Response, start_call, start_items},
     channel::{Channel, PeerCaller},
     connector::Connector,
-    items::ReplyStream,
 };

@@ -7,6 +7,7 @@ use super::{DecodeError, VERSION, check_version, varint};
 const HELLO: u8 = 0;
 const PING: u8 = 1;
 const GOAWAY: u8 = 2;
+const SCHEMA: u8 = 3;
 
 /// A control frame may take this many bytes; there is room for what later versions add.
 const MAX_LENGTH: u64 = 16 << 10;
@@ -19,13 +20,19 @@ pub(crate) struct Hello {
     pub(crate) max_message: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Of how many methods one frame tells.
+pub(crate) const SCHEMA_ENTRIES: usize = MAX_LENGTH as usize / SCHEMA_ENTRY;
+const SCHEMA_ENTRY: usize = 16;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ControlFrame {
     Hello(Hello),
     /// Asks for nothing but the transport's own acknowledgement: proof that the peer's process runs.
     Ping,
     /// Nothing new is to be sent here; what runs is finished.
     GoAway,
+    /// Methods that are served here: ids with fingerprints. Frames add up, a later one wins.
+    Schema(Vec<(u64, u64)>),
     /// Of a later version; skipped.
     Other,
 }
@@ -43,6 +50,14 @@ impl ControlFrame {
             }
             Self::Ping => buffer.put_slice(&[PING, 0]),
             Self::GoAway => buffer.put_slice(&[GOAWAY, 0]),
+            Self::Schema(methods) => {
+                buffer.put_u8(SCHEMA);
+                varint::put(buffer, (methods.len() * SCHEMA_ENTRY) as u64);
+                for (method, fingerprint) in methods {
+                    buffer.put_u64(*method);
+                    buffer.put_u64(*fingerprint);
+                }
+            }
             Self::Other => {}
         }
     }
@@ -68,8 +83,17 @@ impl ControlFrame {
             HELLO => Self::Hello(Self::hello(&mut payload)?),
             PING => Self::Ping,
             GOAWAY => Self::GoAway,
+            SCHEMA => Self::schema(payload)?,
             _ => Self::Other,
         }))
+    }
+
+    fn schema(mut payload: Bytes) -> Result<Self, DecodeError> {
+        if !payload.len().is_multiple_of(SCHEMA_ENTRY) {
+            return Err(DecodeError::Truncated);
+        }
+        let entries = payload.len() / SCHEMA_ENTRY;
+        Ok(Self::Schema((0..entries).map(|_| (payload.get_u64(), payload.get_u64())).collect()))
     }
 
     fn hello(payload: &mut Bytes) -> Result<Hello, DecodeError> {
@@ -95,7 +119,12 @@ mod tests {
 
     #[test]
     fn frames_come_off_one_by_one_at_any_cut() {
-        let frames = [ControlFrame::Hello(Hello::new(4 << 20)), ControlFrame::Ping, ControlFrame::GoAway];
+        let frames = [
+            ControlFrame::Hello(Hello::new(4 << 20)),
+            ControlFrame::Ping,
+            ControlFrame::Schema(vec![(1, 2), (3, 4)]),
+            ControlFrame::GoAway,
+        ];
         let mut bytes = BytesMut::new();
         for frame in &frames {
             frame.encode(&mut bytes);

@@ -5,16 +5,20 @@
 
 mod control;
 mod hash;
+mod item;
 mod reply;
 mod request;
 pub(crate) mod varint;
 
-pub(crate) use control::{ControlFrame, Hello};
+pub(crate) use control::{ControlFrame, Hello, SCHEMA_ENTRIES};
 pub(crate) use hash::{fingerprint, method_id};
+pub(crate) use item::{Ending, EndingKind, ItemFrame, ItemHeader, finish_item, start_item};
 pub(crate) use reply::{ReplyHeader, ReplyKind, decode_status, encode_status};
 pub(crate) use request::RequestHeader;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::metadata::Metadata;
 
 /// The ALPN protocol id of calls.
 pub(crate) const ALPN: &[u8] = b"rpcnet/1";
@@ -74,6 +78,14 @@ pub(crate) enum DecodeError {
 
 fn check_version(byte: u8) -> Result<(), DecodeError> {
     if byte >> 4 == VERSION >> 4 { Ok(()) } else { Err(DecodeError::Version(byte)) }
+}
+
+/// Writes pairs as a block with its length before it.
+fn put_block(buffer: &mut BytesMut, pairs: &Metadata) {
+    let mut block = BytesMut::new();
+    pairs.encode(&mut block);
+    varint::put(buffer, block.len() as u64);
+    buffer.put_slice(&block);
 }
 
 /// Takes a block with its length before it; `None` while it has not all arrived.

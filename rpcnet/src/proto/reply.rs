@@ -1,26 +1,29 @@
-//! The frames of a reply. A unary reply is one frame; a stream of items is a frame each, then one without `MORE`.
+//! The opening frame of a reply; for a call that has one answer it is the whole reply.
 
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{DecodeError, MAX_HEADER, VERSION, check_version, request::wire_micros, take_block, varint};
+use super::{
+    DecodeError, MAX_HEADER, VERSION, check_version, put_block, request::wire_micros, take_block, varint,
+};
 use crate::{Code, Status, metadata::Metadata};
 
 const APPLICATION: u8 = 1;
 const NOT_EXECUTED: u8 = 1 << 1;
-const MORE: u8 = 1 << 2;
+const HAS_ITEMS: u8 = 1 << 2;
 const HAS_METADATA: u8 = 1 << 3;
 const HAS_EXTENSION: u8 = 1 << 4;
 const HAS_LOAD: u8 = 1 << 5;
+const HAS_TRAILERS: u8 = 1 << 6;
 
 /// What the body of a reply frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplyKind {
-    /// The value, or the clean end of a stream of items (then without a body).
+    /// The value.
     Value,
-    /// An item; more frames follow.
-    Item,
+    /// Nothing yet: items follow.
+    Items,
     /// The error that the method declares.
     Application,
     /// A status; with `executed` false its handler was never started.
@@ -34,18 +37,26 @@ pub(crate) struct ReplyHeader {
     /// How busy the server is, in its own measure; clients may prefer a lower one.
     pub(crate) load: Option<u64>,
     pub(crate) metadata: Metadata,
+    /// What goes with the end of the call; where items follow, it goes with theirs.
+    pub(crate) trailers: Metadata,
     pub(crate) body_length: u64,
 }
 
 impl ReplyHeader {
     pub(crate) fn new(kind: ReplyKind, body_length: usize) -> Self {
-        Self { kind, load: None, metadata: Metadata::default(), body_length: body_length as u64 }
+        Self {
+            kind,
+            load: None,
+            metadata: Metadata::default(),
+            trailers: Metadata::default(),
+            body_length: body_length as u64,
+        }
     }
 
     pub(crate) fn encode(&self, buffer: &mut BytesMut) {
         let (mut flags, code) = match self.kind {
             ReplyKind::Value => (0, Code::Ok),
-            ReplyKind::Item => (MORE, Code::Ok),
+            ReplyKind::Items => (HAS_ITEMS, Code::Ok),
             ReplyKind::Application => (APPLICATION, Code::Unknown),
             ReplyKind::Status { code, executed } => (if executed { 0 } else { NOT_EXECUTED }, code),
         };
@@ -55,17 +66,19 @@ impl ReplyHeader {
         if !self.metadata.is_empty() {
             flags |= HAS_METADATA;
         }
+        if !self.trailers.is_empty() {
+            flags |= HAS_TRAILERS;
+        }
         buffer.put_u8(VERSION);
         buffer.put_u8(flags);
         buffer.put_u8(code as u8);
         if let Some(load) = self.load {
             varint::put(buffer, load);
         }
-        if !self.metadata.is_empty() {
-            let mut block = BytesMut::new();
-            self.metadata.encode(&mut block);
-            varint::put(buffer, block.len() as u64);
-            buffer.put_slice(&block);
+        for pairs in [&self.metadata, &self.trailers] {
+            if !pairs.is_empty() {
+                put_block(buffer, pairs);
+            }
         }
         varint::put(buffer, self.body_length);
     }
@@ -98,23 +111,25 @@ impl ReplyHeader {
         } else {
             None
         };
-        let metadata = if flags & HAS_METADATA != 0 {
-            let Some(block) = take_block(rest)? else { return Ok(None) };
-            Metadata::decode(block)?
-        } else {
-            Metadata::default()
-        };
+        let mut pairs = [Metadata::default(), Metadata::default()];
+        for (pairs, flag) in pairs.iter_mut().zip([HAS_METADATA, HAS_TRAILERS]) {
+            if flags & flag != 0 {
+                let Some(block) = take_block(rest)? else { return Ok(None) };
+                *pairs = Metadata::decode(block)?;
+            }
+        }
+        let [metadata, trailers] = pairs;
         if flags & HAS_EXTENSION != 0 && take_block(rest)?.is_none() {
             return Ok(None);
         }
         let Some(body_length) = varint::take(rest)? else { return Ok(None) };
         let kind = match code {
             _ if flags & APPLICATION != 0 => ReplyKind::Application,
-            Code::Ok if flags & MORE != 0 => ReplyKind::Item,
+            Code::Ok if flags & HAS_ITEMS != 0 => ReplyKind::Items,
             Code::Ok => ReplyKind::Value,
             code => ReplyKind::Status { code, executed: flags & NOT_EXECUTED == 0 },
         };
-        Ok(Some(Self { kind, load, metadata, body_length }))
+        Ok(Some(Self { kind, load, metadata, trailers, body_length }))
     }
 }
 
@@ -153,13 +168,15 @@ mod tests {
     fn round_trip_and_every_cut() {
         let kinds = [
             ReplyKind::Value,
-            ReplyKind::Item,
+            ReplyKind::Items,
             ReplyKind::Application,
             ReplyKind::Status { code: Code::Unavailable, executed: false },
             ReplyKind::Status { code: Code::Internal, executed: true },
         ];
         for kind in kinds {
-            let header = ReplyHeader { load: Some(300), ..ReplyHeader::new(kind, 70_000) };
+            let mut header = ReplyHeader { load: Some(300), ..ReplyHeader::new(kind, 70_000) };
+            header.metadata.insert("first", "1").expect("valid");
+            header.trailers.insert("last", "2").expect("valid");
             let mut buffer = BytesMut::new();
             header.encode(&mut buffer);
             let bytes = buffer.freeze();

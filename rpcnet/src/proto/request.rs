@@ -4,19 +4,26 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{DecodeError, MAX_HEADER, VERSION, check_version, take_block, varint};
-use crate::metadata::Metadata;
+use super::{DecodeError, MAX_HEADER, VERSION, check_version, put_block, take_block, varint};
+use crate::{metadata::Metadata, trace::Trace};
 
 const HAS_METADATA: u8 = 1;
 const HAS_EXTENSION: u8 = 1 << 1;
+const HAS_FINGERPRINT: u8 = 1 << 2;
+const HAS_ITEMS: u8 = 1 << 3;
+const HAS_TRACE: u8 = 1 << 4;
 
 /// What stands before the body of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestHeader {
     /// Hash of `"service/method"`.
     pub(crate) method: u64,
-    /// Hash of the signature that the client was compiled with.
-    pub(crate) fingerprint: u64,
+    /// Hash of the schema that the caller was compiled with. `None` where the caller has compared it with what the
+    /// server said of itself on the control stream.
+    pub(crate) fingerprint: Option<u64>,
+    /// Items follow the body.
+    pub(crate) items: bool,
+    pub(crate) trace: Option<Trace>,
     /// The time left, so that clocks need not agree; travels in microseconds, rounded up.
     pub(crate) remaining: Option<Duration>,
     pub(crate) metadata: Metadata,
@@ -26,15 +33,23 @@ pub(crate) struct RequestHeader {
 impl RequestHeader {
     pub(crate) fn encode(&self, buffer: &mut BytesMut) {
         buffer.put_u8(VERSION);
-        buffer.put_u8(if self.metadata.is_empty() { 0 } else { HAS_METADATA });
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        buffer.put_u8(
+            flag(!self.metadata.is_empty(), HAS_METADATA)
+                | flag(self.fingerprint.is_some(), HAS_FINGERPRINT)
+                | flag(self.items, HAS_ITEMS)
+                | flag(self.trace.is_some(), HAS_TRACE),
+        );
         buffer.put_u64(self.method);
-        buffer.put_u64(self.fingerprint);
+        if let Some(fingerprint) = self.fingerprint {
+            buffer.put_u64(fingerprint);
+        }
         varint::put(buffer, self.remaining.map_or(0, wire_micros));
+        if let Some(trace) = self.trace {
+            trace.encode(buffer);
+        }
         if !self.metadata.is_empty() {
-            let mut block = BytesMut::new();
-            self.metadata.encode(&mut block);
-            varint::put(buffer, block.len() as u64);
-            buffer.put_slice(&block);
+            put_block(buffer, &self.metadata);
         }
         varint::put(buffer, self.body_length);
     }
@@ -55,26 +70,33 @@ impl RequestHeader {
     fn take(rest: &mut Bytes) -> Result<Option<Self>, DecodeError> {
         let Some(&version) = rest.first() else { return Ok(None) };
         check_version(version)?;
-        if rest.remaining() < 18 {
+        let Some(&flags) = rest.get(1) else { return Ok(None) };
+        let has = |flag: u8| flags & flag != 0;
+        if rest.remaining() < if has(HAS_FINGERPRINT) { 18 } else { 10 } {
             return Ok(None);
         }
-        rest.advance(1);
-        let flags = rest.get_u8();
+        rest.advance(2);
         let method = rest.get_u64();
-        let fingerprint = rest.get_u64();
+        let fingerprint = has(HAS_FINGERPRINT).then(|| rest.get_u64());
         let Some(micros) = varint::take(rest)? else { return Ok(None) };
-        let metadata = if flags & HAS_METADATA != 0 {
+        let trace = if has(HAS_TRACE) {
+            let Some(trace) = Trace::take(rest) else { return Ok(None) };
+            Some(trace)
+        } else {
+            None
+        };
+        let metadata = if has(HAS_METADATA) {
             let Some(block) = take_block(rest)? else { return Ok(None) };
             Metadata::decode(block)?
         } else {
             Metadata::default()
         };
-        if flags & HAS_EXTENSION != 0 && take_block(rest)?.is_none() {
+        if has(HAS_EXTENSION) && take_block(rest)?.is_none() {
             return Ok(None);
         }
         let Some(body_length) = varint::take(rest)? else { return Ok(None) };
         let remaining = (micros > 0).then(|| Duration::from_micros(micros));
-        Ok(Some(Self { method, fingerprint, remaining, metadata, body_length }))
+        Ok(Some(Self { method, fingerprint, items: has(HAS_ITEMS), trace, remaining, metadata, body_length }))
     }
 }
 
@@ -92,7 +114,9 @@ mod tests {
         metadata.insert("x-tenant", "a").expect("valid");
         RequestHeader {
             method: 7,
-            fingerprint: 9,
+            fingerprint: Some(9),
+            items: true,
+            trace: Some(Trace::new()),
             remaining: Some(Duration::from_secs(30)),
             metadata,
             body_length: 1 << 20,
@@ -102,9 +126,10 @@ mod tests {
     #[test]
     fn round_trip_and_every_cut() {
         let mut buffer = BytesMut::new();
-        header().encode(&mut buffer);
+        let header = header();
+        header.encode(&mut buffer);
         let bytes = buffer.freeze();
-        assert_eq!(RequestHeader::decode(&bytes), Ok(Some((header(), bytes.len()))));
+        assert_eq!(RequestHeader::decode(&bytes), Ok(Some((header, bytes.len()))));
         for cut in 0..bytes.len() {
             assert_eq!(RequestHeader::decode(&bytes.slice(..cut)), Ok(None));
         }

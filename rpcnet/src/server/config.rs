@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    ConfigError, Limits,
+    ConfigError, Interceptor, Limits,
+    interceptor::Chain,
     tls::{CaCertificates, OwnCertificate},
     transport::MemoryNetwork,
 };
@@ -17,6 +18,7 @@ pub struct ServerConfig {
     pub(super) limits: Limits,
     pub(super) drain_timeout: Duration,
     pub(super) handshake_timeout: Duration,
+    pub(super) interceptors: Chain,
     pub(super) network: Option<MemoryNetwork>,
 }
 
@@ -36,6 +38,7 @@ pub struct ServerConfigBuilder {
     limits: Limits,
     drain_timeout: Duration,
     handshake_timeout: Duration,
+    interceptors: Chain,
     network: Option<MemoryNetwork>,
 }
 
@@ -48,6 +51,7 @@ impl Default for ServerConfigBuilder {
             limits: Limits::default(),
             drain_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
+            interceptors: Chain::default(),
             network: None,
         }
     }
@@ -106,6 +110,13 @@ impl ServerConfigBuilder {
         self
     }
 
+    /// Puts an interceptor around each handler, inside of those that were added before.
+    #[must_use]
+    pub fn with_interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(interceptor);
+        self
+    }
+
     /// In a network within this process in place of UDP, without certificates.
     #[must_use]
     pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
@@ -134,6 +145,7 @@ impl ServerConfigBuilder {
             limits: self.limits.check()?,
             drain_timeout: self.drain_timeout,
             handshake_timeout: self.handshake_timeout,
+            interceptors: self.interceptors,
             network: self.network,
         })
     }

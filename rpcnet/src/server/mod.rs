@@ -23,6 +23,7 @@ use crate::{
     Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,
     ServerError, Service,
     health::ServerHealth,
+    interceptor::Chain,
     pool::Dialer,
     proto,
     session::{Router, Session},
@@ -137,11 +138,12 @@ impl Server {
             ),
         };
         endpoint.listen(vec![proto::ALPN.to_vec()])?;
-        let router = Arc::new(Router::new(Metrics::default()));
+        let router = Arc::new(Router::new(Metrics::default(), &config.interceptors));
         let dialer = Dialer {
             endpoint: endpoint.clone(),
             tls,
             router: router.clone(),
+            interceptors: Chain::default(),
             limits: config.limits,
             options: DialOptions::default(),
             connect_timeout: Duration::from_secs(5),

@@ -1,14 +1,19 @@
 //! The two control streams of a connection: ours, and the peer's.
 
+use std::{collections::HashMap, sync::Arc};
+
 use bytes::BytesMut;
 use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::Session;
 use crate::{
-    proto::{ControlFrame, Hello, close},
+    proto::{ControlFrame, Hello, SCHEMA_ENTRIES, close},
     transport::{ConnectionError, ReadError, WriteError},
 };
+
+/// Of so many methods a peer may tell.
+const MOST_METHODS: usize = 1 << 14;
 
 /// Opens our control stream, says hello, and writes what comes.
 pub(super) async fn write(session: &Session, frames: &mut mpsc::Receiver<ControlFrame>) -> ConnectionError {
@@ -16,18 +21,20 @@ pub(super) async fn write(session: &Session, frames: &mut mpsc::Receiver<Control
         Ok(stream) => stream,
         Err(error) => return error,
     };
-    let mut frame = ControlFrame::Hello(Hello::new(session.limits().max_message() as u64));
+    let mut buffer = BytesMut::new();
+    ControlFrame::Hello(Hello::new(session.limits().max_message() as u64)).encode(&mut buffer);
+    for methods in session.inner.router.schema().chunks(SCHEMA_ENTRIES) {
+        ControlFrame::Schema(methods.to_vec()).encode(&mut buffer);
+    }
     loop {
-        let mut buffer = BytesMut::new();
-        frame.encode(&mut buffer);
-        match stream.write(buffer.freeze()).await {
+        match stream.write(buffer.split().freeze()).await {
             Ok(()) => {}
             Err(WriteError::Connection(error)) => return error,
             Err(error) => return broken(session, &error),
         }
         // The session holds a sender, so this never ends while the driver runs.
         match frames.recv().await {
-            Some(next) => frame = next,
+            Some(next) => next.encode(&mut buffer),
             None => std::future::pending().await,
         }
     }
@@ -63,10 +70,19 @@ fn handle(session: &Session, frame: ControlFrame) {
             let _ = session.inner.peer.set(hello);
             session.update(|condition| condition.ready = true);
         }
+        ControlFrame::Schema(methods) => learn(session, methods),
         ControlFrame::GoAway => session.update(|condition| condition.draining = true),
         // A ping has been answered by the transport's acknowledgement.
         ControlFrame::Ping | ControlFrame::Other => {}
     }
+}
+
+/// Takes in what the peer serves: methods whose fingerprints need not be sent with each call.
+fn learn(session: &Session, methods: Vec<(u64, u64)>) {
+    let mut schema = HashMap::clone(&session.inner.schema.load());
+    let room = MOST_METHODS.saturating_sub(schema.len());
+    schema.extend(methods.into_iter().take(room));
+    session.inner.schema.store(Arc::new(schema));
 }
 
 fn broken(session: &Session, cause: &dyn std::fmt::Display) -> ConnectionError {

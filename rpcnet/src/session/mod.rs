@@ -6,24 +6,31 @@
 mod control;
 mod frame;
 mod inbound;
+mod items;
 mod outbound;
 mod router;
 mod silence;
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    any::Any,
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+
+use arc_swap::ArcSwap;
 
 use tokio::sync::{Notify, mpsc, watch};
 
 pub(crate) use self::{
-    outbound::Items,
+    inbound::Dispatch,
     router::{Entry, Router},
 };
 use crate::{
-    Limits,
-    proto::{ControlFrame, Hello},
+    Limits, Method, Status, codec,
+    proto::{self, ControlFrame, Hello},
     transport::{Connection, ConnectionError},
 };
 
@@ -63,6 +70,8 @@ struct Inner {
     router: Arc<Router>,
     condition: watch::Sender<Condition>,
     peer: OnceLock<Hello>,
+    /// What the peer serves: fingerprints by method id.
+    schema: ArcSwap<HashMap<u64, u64>>,
     control: mpsc::Sender<ControlFrame>,
     /// Our own calls that wait for an answer.
     outstanding: AtomicUsize,
@@ -91,6 +100,7 @@ impl Session {
                 router,
                 condition: watch::Sender::default(),
                 peer: OnceLock::new(),
+                schema: ArcSwap::default(),
                 control: sender,
                 outstanding: AtomicUsize::new(0),
                 busy: Notify::new(),
@@ -112,6 +122,15 @@ impl Session {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    pub(crate) fn router(&self) -> &Arc<Router> {
+        &self.inner.router
+    }
+
+    /// The largest message of this method.
+    fn max_message(&self, method: &Method) -> usize {
+        method.max_message().unwrap_or_else(|| self.limits().max_message()).min(codec::LARGEST)
     }
 
     /// What is known of the other side, now and whenever it changes.
@@ -243,4 +262,24 @@ impl Drop for Driver {
             condition.closed.get_or_insert(ConnectionError::LocallyClosed);
         });
     }
+}
+
+fn malformed(error: proto::DecodeError) -> Status {
+    Status::internal("the peer's reply is malformed").with_source(error)
+}
+
+/// Client and server were built from different traits.
+fn other_schema(method: &Method, theirs: u64, ours: u64) -> Status {
+    Status::failed_precondition(format!(
+        "{method}: one side was built with schema {theirs:#018x}, the other with {ours:#018x}, here {:?}: build both from the same trait",
+        method.signature(),
+    ))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

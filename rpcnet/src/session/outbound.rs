@@ -6,14 +6,16 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Reading, Session,
+    Session,
     frame::{FrameError, FrameReader},
+    items::{ItemReader, Pump, Role, Sending},
+    malformed,
 };
 use crate::{
-    Code, Method, Status,
-    client::Request,
+    Code, Method, Reply, Request, Status,
+    client::Times,
+    message::{Answer, Items},
     proto::{self, ReplyHeader, ReplyKind, RequestHeader, reset},
-    service::{Reply, malformed},
     transport::{ConnectionError, ReadError, SendStream, WriteError},
 };
 
@@ -26,43 +28,64 @@ fn refused(why: &'static str) -> Status {
 }
 
 impl Session {
-    /// Makes a call and waits for its one reply. Dropping the future cancels it, at the peer too.
-    pub(crate) async fn call(&self, request: &Request, deadline: Instant) -> Result<Reply, Status> {
+    /// Makes a call and waits for its answer, or for the start of a stream of answers. Dropping the future cancels
+    /// it, at the peer too.
+    pub(crate) async fn call(&self, request: &Request, times: &Times) -> Result<Reply, Status> {
         let sent = AtomicBool::new(false);
-        let exchange = async {
-            let (_send, mut reader) = self.open(request, deadline, &sent).await?;
-            let frame = self.read_frame(&mut reader, request.method).await?;
-            reader.take_end();
-            match frame {
-                (ReplyKind::Status { code, executed }, body) => {
-                    Err(answered(code, executed, body, request.method))
-                }
-                (kind, body) => Ok(Reply { kind, body }),
-            }
-        };
         let _waiting = self.waiting();
-        match timeout_at(deadline, exchange).await {
-            Ok(result) => result,
-            Err(_) => Err(out_of_time(request, &sent)),
+        if request.method.streams() {
+            return self.stream(request, times, &sent).await;
         }
+        let exchange = async {
+            let (_send, mut reader) = self.open(request, times.call, &sent).await?;
+            let (header, body) = self.read_frame(&mut reader, request.method).await?;
+            reader.take_end();
+            answer(header, body, request.method)
+        };
+        let Some(deadline) = times.call else { return exchange.await };
+        timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(out_of_time(request, &sent)))
     }
 
-    /// Makes a call whose reply is a stream of items. The deadline is for its start alone.
-    pub(crate) async fn call_items(&self, request: &Request, deadline: Instant) -> Result<Items, Status> {
-        let sent = AtomicBool::new(false);
-        match timeout_at(deadline, self.open(request, deadline, &sent)).await {
-            Ok(opened) => {
-                let (send, reader) = opened?;
-                Ok(Items { reading: self.reading(), method: request.method, _send: send, reader })
+    /// Likewise, where items go with the request, with the reply, or with both.
+    async fn stream(&self, request: &Request, times: &Times, sent: &AtomicBool) -> Result<Reply, Status> {
+        let method = request.method;
+        let late = |_| Err(out_of_time(request, sent));
+        let (send, mut reader) =
+            timeout_at(times.open_by(), self.open(request, times.call, sent)).await.unwrap_or_else(late)?;
+        let sending = match request.items.take() {
+            Some(items) => {
+                Sending::Items { _pump: Pump::start(send, items, method, self.max_message(method)) }
             }
-            Err(_) => Err(out_of_time(request, &sent)),
+            None => Sending::Done { _send: send },
+        };
+        let opening = async {
+            tokio::select! {
+                biased;
+                frame = self.read_frame(&mut reader, method) => Some(frame),
+                () = late_start(times, &sending) => None,
+            }
+        };
+        let opened = match times.call {
+            Some(deadline) => timeout_at(deadline, opening).await.ok().flatten(),
+            None => opening.await,
+        };
+        let (header, body) = opened.unwrap_or_else(|| Err(out_of_time(request, sent)))?;
+        if header.kind != ReplyKind::Items {
+            reader.take_end();
+            return answer(header, body, method);
         }
+        let role = Role::Reply { _reading: self.reading(), _request: sending };
+        let frames = reader.into_items();
+        let items = ItemReader::new(frames, self.clone(), method, role, times.call, times.gap);
+        let mut reply = Reply::new(Answer::Items(Items::remote(items)));
+        reply.metadata = header.metadata;
+        Ok(reply)
     }
 
     async fn open(
         &self,
         request: &Request,
-        deadline: Instant,
+        deadline: Option<Instant>,
         sent: &AtomicBool,
     ) -> Result<(SendStream, FrameReader), Status> {
         {
@@ -74,34 +97,42 @@ impl Session {
                 return Err(refused("the server is going away"));
             }
         }
+        let method = request.method;
         self.check_size(request)?;
+        let fingerprint = self.fingerprint(method)?;
+        if request.items.is_spent() {
+            let message = format!("the items of this call of {method} were sent before");
+            return Err(Status::failed_precondition(message).not_executed());
+        }
         let (mut send, recv) = self.connection().open_bi().await.map_err(|error| self.lost(error, false))?;
+        if method.priority() != 0 {
+            send.set_priority(method.priority().into());
+        }
         let header = RequestHeader {
-            method: request.method.id(),
-            fingerprint: request.method.fingerprint(),
-            remaining: Some(deadline.saturating_duration_since(Instant::now())),
+            method: method.id(),
+            fingerprint,
+            items: request.items.is_some(),
+            trace: request.trace,
+            remaining: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             metadata: request.metadata.clone(),
             body_length: request.body.len() as u64,
         };
         let mut buffer = BytesMut::with_capacity(64 + request.body.len().min(INLINE));
         header.encode(&mut buffer);
-        if buffer.len() > proto::MAX_HEADER {
-            return Err(Status::invalid_argument(format!(
-                "the metadata of {} makes its header {} bytes long, the limit is {}",
-                request.method,
-                buffer.len(),
-                proto::MAX_HEADER
-            ))
-            .not_executed());
-        }
         sent.store(true, Ordering::Relaxed);
-        let written = if request.body.len() <= INLINE {
-            buffer.extend_from_slice(&request.body);
-            send.write(buffer.freeze()).await
-        } else {
-            send.write_chunks(&mut [buffer.freeze(), request.body.clone()]).await
+        let mut chunks = request.body.clone().into_chunks();
+        let written = match &mut *chunks {
+            [body] if body.len() <= INLINE => {
+                buffer.extend_from_slice(body);
+                send.write(buffer.freeze()).await
+            }
+            chunks => match send.write(buffer.freeze()).await {
+                Ok(()) => send.write_chunks(chunks).await,
+                Err(error) => Err(error),
+            },
         };
         match written {
+            Ok(()) if header.items => {}
             Ok(()) => send.finish(),
             Err(WriteError::Stopped(reset::REFUSED)) => return Err(self.turned_away()),
             // The peer has read enough to answer; its reply says more than this error does.
@@ -113,9 +144,11 @@ impl Session {
 
     fn check_size(&self, request: &Request) -> Result<(), Status> {
         let size = request.body.len();
-        let ours = self.limits().max_message();
-        let theirs =
-            self.inner.peer.get().map_or(ours, |hello| usize::try_from(hello.max_message).unwrap_or(ours));
+        let ours = self.max_message(request.method);
+        let theirs = match (request.method.max_message(), self.inner.peer.get()) {
+            (None, Some(hello)) => usize::try_from(hello.max_message).unwrap_or(ours),
+            _ => ours,
+        };
         let (limit, whose) = if ours <= theirs { (ours, "this side's") } else { (theirs, "the peer's") };
         if size <= limit {
             return Ok(());
@@ -127,17 +160,28 @@ impl Session {
         .not_executed())
     }
 
+    /// What is to be sent for the peer to compare: nothing, where it has told its own and they are the same.
+    fn fingerprint(&self, method: &'static Method) -> Result<Option<u64>, Status> {
+        let ours = method.fingerprint();
+        match self.inner.schema.load().get(&method.id()) {
+            Some(&theirs) if theirs == ours => Ok(None),
+            Some(&theirs) => Err(super::other_schema(method, ours, theirs).not_executed()),
+            // It may have been registered since.
+            None => Ok(Some(ours)),
+        }
+    }
+
     async fn read_frame(
         &self,
         reader: &mut FrameReader,
         method: &'static Method,
-    ) -> Result<(ReplyKind, Bytes), Status> {
+    ) -> Result<(ReplyHeader, Bytes), Status> {
         let header = match reader.header(ReplyHeader::decode).await {
             Ok(Some(header)) => header,
             Ok(None) => return Err(Status::internal(format!("{method} was not answered"))),
             Err(error) => return Err(self.unread(error)),
         };
-        let limit = self.limits().max_message();
+        let limit = self.max_message(method);
         if header.body_length > limit as u64 {
             reader.stop(reset::TOO_LARGE);
             return Err(Status::resource_exhausted(format!(
@@ -146,10 +190,10 @@ impl Session {
             )));
         }
         let body = reader.body(header.body_length as usize).await.map_err(|error| self.unread(error))?;
-        Ok((header.kind, body))
+        Ok((header, body))
     }
 
-    fn unread(&self, error: FrameError) -> Status {
+    pub(super) fn unread(&self, error: FrameError) -> Status {
         match error {
             FrameError::Read(ReadError::Reset(reset::REFUSED)) => self.turned_away(),
             FrameError::Read(ReadError::Reset(reset::DEADLINE)) => {
@@ -159,8 +203,8 @@ impl Session {
                 Status::unavailable("the server gave the call up before it was done")
             }
             FrameError::Read(ReadError::Connection(error)) => self.lost(error, true),
-            FrameError::Read(error) => Status::internal("the reply broke off").with_source(error),
             FrameError::Decode(error) => malformed(error),
+            error => Status::internal("the reply broke off").with_source(error),
         }
     }
 
@@ -170,33 +214,35 @@ impl Session {
         refused("the server takes no calls now")
     }
 
-    fn lost(&self, error: ConnectionError, sent: bool) -> Status {
+    pub(super) fn lost(&self, error: ConnectionError, sent: bool) -> Status {
         lost(&self.cause(error), sent)
     }
 }
 
-/// A reply that comes item by item. It is not watched for silence as a call is: items may be rare.
-#[derive(Debug)]
-pub(crate) struct Items {
-    reading: Reading,
-    method: &'static Method,
-    /// Held, as its drop would say that the request was given up.
-    _send: SendStream,
-    reader: FrameReader,
+/// Waits until the answer should have begun. The time runs from when all of the request is sent.
+async fn late_start(times: &Times, sending: &Sending) {
+    let Some(start) = times.start else { return std::future::pending().await };
+    if let Sending::Items { _pump: pump } = sending {
+        pump.done().await;
+    }
+    tokio::time::sleep(start).await;
 }
 
-impl Items {
-    /// The next item; `None` at the clean end. Not cancel-safe within an item.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Status> {
-        match self.reading.0.read_frame(&mut self.reader, self.method).await? {
-            (ReplyKind::Item, body) => Ok(Some(body)),
-            (ReplyKind::Value, _) => Ok(None),
-            (ReplyKind::Application, _) => {
-                Err(Status::internal("an application error ended a stream of items"))
-            }
-            (ReplyKind::Status { code, executed }, body) => Err(answered(code, executed, body, self.method)),
+/// The answer in a reply's opening frame.
+fn answer(header: ReplyHeader, body: Bytes, method: &Method) -> Result<Reply, Status> {
+    let answer = match header.kind {
+        ReplyKind::Value => Answer::Value(body.into()),
+        ReplyKind::Application => Answer::Application(body.into()),
+        ReplyKind::Items => {
+            return Err(Status::internal(format!("a stream came for {method}, which has one reply")));
         }
-    }
+        ReplyKind::Status { code, executed } => {
+            let mut beside = header.metadata;
+            beside.append(header.trailers);
+            return Err(answered(code, executed, body, method).with_metadata(beside));
+        }
+    };
+    Ok(Reply { answer, metadata: header.metadata, trailers: header.trailers })
 }
 
 /// A status that the peer answered with. One from before the handler names no method, as the peer may know none.

@@ -12,8 +12,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::Dispatch;
 use crate::{
     Method, RegisterError, Service,
+    interceptor::{Chain, Next},
     metrics::{MethodMetrics, Metrics},
 };
 
@@ -22,6 +24,8 @@ use crate::{
 pub(crate) struct Router {
     methods: ArcSwap<HashMap<u64, Entry>>,
     metrics: Metrics,
+    /// Interceptors around each handler.
+    interceptors: Option<Next>,
     draining: AtomicBool,
     drained: CancellationToken,
     in_flight: AtomicUsize,
@@ -44,8 +48,17 @@ impl std::fmt::Debug for Entry {
 }
 
 impl Router {
-    pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { metrics, ..Self::default() }
+    pub(crate) fn new(metrics: Metrics, interceptors: &Chain) -> Self {
+        Self { metrics, interceptors: interceptors.around(Dispatch), ..Self::default() }
+    }
+
+    pub(crate) fn interceptors(&self) -> Option<&Next> {
+        self.interceptors.as_ref()
+    }
+
+    /// The ids of all methods with their fingerprints.
+    pub(crate) fn schema(&self) -> Vec<(u64, u64)> {
+        self.methods.load().iter().map(|(id, entry)| (*id, entry.method.fingerprint())).collect()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -1,0 +1,52 @@
+//! How long a call may take.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{Limits, Request, context::Scope};
+
+/// So long from now; a time that no clock can tell is a very long one.
+pub(crate) fn after(timeout: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    Instant::now() + timeout.min(LONG)
+}
+
+/// The times that bound a call.
+#[derive(Debug, Clone)]
+pub(crate) struct Times {
+    /// All of it must be over by then. A stream has no such time, unless it was given one.
+    pub(crate) call: Option<Instant>,
+    /// The answer must begin within this time, from when all of the request was sent.
+    pub(crate) start: Option<Duration>,
+    /// Each item of the answer must come within this time.
+    pub(crate) gap: Option<Duration>,
+    /// A connection must be there by then.
+    connect_by: Instant,
+}
+
+impl Times {
+    /// Those of a call that is made now: its own timeout, the method's or the default, and never longer than the
+    /// handler inside which it is made. The default bounds a unary call, and the start of a stream.
+    pub(crate) fn of(request: &Request, limits: &Limits) -> Self {
+        let method = request.method;
+        let explicit = request.timeout.or_else(|| method.timeout());
+        let default = limits.default_timeout();
+        let own = match explicit {
+            None if method.streams() => None,
+            timeout => Some(after(timeout.unwrap_or(default))),
+        };
+        let call = own.into_iter().chain(Scope::inherited().deadline).min();
+        Self {
+            call,
+            start: method.streams().then_some(default),
+            gap: request.item_timeout.or_else(|| method.item_timeout()),
+            connect_by: call.unwrap_or_else(|| after(default)),
+        }
+    }
+
+    /// When the call must have been sent.
+    pub(crate) fn open_by(&self) -> Instant {
+        self.connect_by
+    }
+}

@@ -1,0 +1,284 @@
+//! Items of a stream, encoded: on their way from whoever makes them to the wire, or off the wire to whoever takes
+//! them.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    Metadata, Status,
+    proto::{self, Ending, EndingKind},
+};
+
+/// A batch is written once it holds this many bytes, or nothing more is ready.
+const BATCH: usize = 16 << 10;
+
+/// Makes items: encodes one after the other behind what a buffer holds.
+pub(crate) trait Source: Send {
+    fn poll_next(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<Produced>;
+
+    /// What goes with the end.
+    fn take_trailers(&mut self) -> Metadata {
+        Metadata::default()
+    }
+}
+
+/// What a source came to.
+#[derive(Debug)]
+pub(crate) enum Produced {
+    /// An item is in the buffer; where it is a large run of bytes, these follow.
+    Item(Option<Bytes>),
+    /// There are no more; with the error that ended them.
+    End(Result<(), Failure>),
+}
+
+/// The error that ends a stream.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    Status(Status),
+    /// The stream's own error, encoded.
+    Application(Bytes),
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+/// Items that come off a connection.
+pub(crate) trait Remote: Send + fmt::Debug {
+    /// The next item; `None` at the clean end. After an error or the end it is not polled again.
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>>;
+
+    /// What came with the end; none before.
+    fn trailers(&self) -> Option<&Metadata>;
+}
+
+/// The items of a streaming call, encoded: those that a client sends, or those that a server answers with.
+///
+/// Interceptors hand them on as they are.
+pub struct Items {
+    flow: Flow,
+    /// Dropped with the items: what is counted, or has to end, with them.
+    kept: Vec<Box<dyn Any + Send>>,
+}
+
+pub(crate) enum Flow {
+    Local(Box<dyn Source>),
+    Remote(Box<dyn Remote>),
+}
+
+impl Items {
+    pub(crate) fn local(source: impl Source + 'static) -> Self {
+        Self { flow: Flow::Local(Box::new(source)), kept: Vec::new() }
+    }
+
+    pub(crate) fn remote(remote: impl Remote + 'static) -> Self {
+        Self { flow: Flow::Remote(Box::new(remote)), kept: Vec::new() }
+    }
+
+    /// Drops `guard` when the items end or are given up.
+    pub(crate) fn keep(&mut self, guard: impl Any + Send) {
+        self.kept.push(Box::new(guard));
+    }
+
+    /// The next item, whole.
+    pub(crate) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        match &mut self.flow {
+            Flow::Remote(remote) => remote.poll_item(cx),
+            Flow::Local(source) => {
+                let mut buffer = BytesMut::new();
+                source.poll_next(cx, &mut buffer).map(|produced| match produced {
+                    Produced::Item(None) => Some(Ok(buffer.freeze())),
+                    Produced::Item(Some(rest)) => {
+                        buffer.extend_from_slice(&rest);
+                        Some(Ok(buffer.freeze()))
+                    }
+                    Produced::End(Ok(())) => None,
+                    Produced::End(Err(failure)) => Some(Err(failure)),
+                })
+            }
+        }
+    }
+
+    /// What came with the end.
+    pub(crate) fn trailers(&self) -> Option<&Metadata> {
+        match &self.flow {
+            Flow::Remote(remote) => remote.trailers(),
+            Flow::Local(_) => None,
+        }
+    }
+
+    /// Fills a batch with what is ready: at least one item, or the end.
+    pub(crate) fn poll_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &mut Batch,
+        limit: usize,
+    ) -> Poll<Option<Ended>> {
+        loop {
+            let at = proto::start_item(&mut batch.buffer);
+            let start = batch.buffer.len();
+            let produced = match &mut self.flow {
+                Flow::Local(source) => source.poll_next(cx, &mut batch.buffer),
+                Flow::Remote(remote) => remote.poll_item(cx).map(|item| match item {
+                    Some(Ok(item)) => Produced::Item(Some(item)),
+                    Some(Err(failure)) => Produced::End(Err(failure)),
+                    None => Produced::End(Ok(())),
+                }),
+            };
+            let Poll::Ready(produced) = produced else {
+                batch.buffer.truncate(at);
+                return if batch.is_empty() { Poll::Pending } else { Poll::Ready(None) };
+            };
+            let result = match produced {
+                Produced::Item(rest) => {
+                    let beyond = rest.as_ref().map_or(0, Bytes::len);
+                    let length = batch.buffer.len() - start + beyond;
+                    if length <= limit {
+                        proto::finish_item(&mut batch.buffer, at, beyond);
+                        batch.push(rest);
+                        if batch.length + batch.buffer.len() < BATCH {
+                            continue;
+                        }
+                        return Poll::Ready(None);
+                    }
+                    Err(Failure::Status(Status::resource_exhausted(format!(
+                        "an item has {length} bytes, this side's limit is {limit}: send less, or raise max_message"
+                    ))))
+                }
+                Produced::End(result) => result,
+            };
+            batch.buffer.truncate(at);
+            return Poll::Ready(Some(self.ended(result)));
+        }
+    }
+
+    fn ended(&mut self, result: Result<(), Failure>) -> Ended {
+        let trailers = match &mut self.flow {
+            Flow::Local(source) => source.take_trailers(),
+            Flow::Remote(remote) => remote.trailers().cloned().unwrap_or_default(),
+        };
+        Ended { result, trailers }
+    }
+}
+
+impl fmt::Debug for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.flow {
+            Flow::Local(_) => f.write_str("Items(local)"),
+            Flow::Remote(remote) => write!(f, "Items({remote:?})"),
+        }
+    }
+}
+
+/// How items ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) result: Result<(), Failure>,
+    pub(crate) trailers: Metadata,
+}
+
+impl Ended {
+    /// As a frame. A status of a handler's has run, whatever it says.
+    pub(crate) fn frame(self, more: Metadata) -> Ending {
+        let mut trailers = self.trailers;
+        trailers.append(more);
+        match self.result {
+            Ok(()) => Ending::clean(trailers),
+            Err(Failure::Application(body)) => Ending { kind: EndingKind::Application, trailers, body },
+            Err(Failure::Status(status)) => {
+                trailers.append(status.metadata().clone());
+                let body = proto::encode_status(&status);
+                Ending { kind: EndingKind::Status(status.wire_code()), trailers, body }
+            }
+        }
+    }
+}
+
+/// Frames of items that leave in one write.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    buffer: BytesMut,
+    chunks: Vec<Bytes>,
+    /// Of the chunks.
+    length: usize,
+    /// How much of the buffer is whole frames.
+    finished: usize,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.chunks.is_empty()
+    }
+
+    fn push(&mut self, rest: Option<Bytes>) {
+        match rest {
+            // Short ones are copied: a chunk of its own costs more.
+            Some(rest) if rest.len() < 1 << 10 => self.buffer.extend_from_slice(&rest),
+            Some(rest) => {
+                let head = self.buffer.split().freeze();
+                self.length += head.len() + rest.len();
+                self.chunks.push(head);
+                self.chunks.push(rest);
+            }
+            None => {}
+        }
+        self.finished = self.buffer.len();
+    }
+
+    /// Drops what is left of a frame in the making.
+    pub(crate) fn drop_unfinished(&mut self) {
+        self.buffer.truncate(self.finished);
+    }
+
+    /// Begins with the opening frame of a reply: it leaves as soon as nothing more is ready.
+    pub(crate) fn open(header: BytesMut) -> Self {
+        Self { finished: header.len(), buffer: header, ..Self::default() }
+    }
+
+    pub(crate) fn end(&mut self, ending: &Ending) {
+        ending.encode(&mut self.buffer);
+    }
+
+    /// What is to be written; the batch is empty then.
+    pub(crate) fn take(&mut self) -> Vec<Bytes> {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        self.length = 0;
+        self.finished = 0;
+        if !self.buffer.is_empty() {
+            chunks.push(self.buffer.split().freeze());
+        }
+        chunks
+    }
+}
+
+/// The items that go with a request: taken once, by the attempt that sends them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ItemsCell(Option<Arc<Mutex<Option<Items>>>>);
+
+impl ItemsCell {
+    pub(crate) fn new(items: Items) -> Self {
+        Self(Some(Arc::new(Mutex::new(Some(items)))))
+    }
+
+    /// Whether the call has items at all.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether an attempt has taken them, so that the call can't be made again.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.0.as_ref().is_some_and(|cell| cell.lock().unwrap_or_else(PoisonError::into_inner).is_none())
+    }
+
+    pub(crate) fn take(&self) -> Option<Items> {
+        self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

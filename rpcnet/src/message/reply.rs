@@ -1,0 +1,103 @@
+//! What a call came to.
+
+use std::fmt;
+
+use super::Items;
+use crate::{Code, Metadata, codec::Body};
+
+/// The answer to a call that did not end in a status: a value, the method's own error, or a stream of items.
+///
+/// Interceptors see it encoded, with what goes beside it.
+pub struct Reply {
+    pub(crate) answer: Answer,
+    pub(crate) metadata: Metadata,
+    pub(crate) trailers: Metadata,
+}
+
+/// The answer itself, encoded.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Value(Body),
+    Application(Body),
+    Items(Items),
+}
+
+impl Reply {
+    pub(crate) fn new(answer: Answer) -> Self {
+        Self { answer, metadata: Metadata::default(), trailers: Metadata::default() }
+    }
+
+    /// `Ok` for a value and for a stream that begins, `Unknown` for the method's own error.
+    pub fn code(&self) -> Code {
+        match self.answer {
+            Answer::Value(_) | Answer::Items(_) => Code::Ok,
+            Answer::Application(_) => Code::Unknown,
+        }
+    }
+
+    /// Whether items follow.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.answer, Answer::Items(_))
+    }
+
+    /// What the server sent beside the answer, before it or with it.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Likewise, to change.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.metadata
+    }
+
+    /// What the server sent with the end of the call. That of a stream comes with its last item, and is empty here.
+    pub fn trailers(&self) -> &Metadata {
+        &self.trailers
+    }
+
+    /// Likewise, to change. On a server, what is added to the reply of a stream is sent at the stream's end.
+    pub fn trailers_mut(&mut self) -> &mut Metadata {
+        &mut self.trailers
+    }
+
+    /// The length of the encoded answer in bytes; zero for a stream.
+    pub fn size(&self) -> usize {
+        match &self.answer {
+            Answer::Value(body) | Answer::Application(body) => body.len(),
+            Answer::Items(_) => 0,
+        }
+    }
+
+    /// Calls this once when the call is over: at once for a single answer, for a stream when it ends or is given up.
+    #[must_use]
+    pub fn on_end(mut self, hook: impl FnOnce() + Send + 'static) -> Self {
+        match &mut self.answer {
+            Answer::Items(items) => items.keep(OnDrop(Some(hook))),
+            Answer::Value(_) | Answer::Application(_) => hook(),
+        }
+        self
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Reply");
+        debug.field("answer", &self.answer);
+        for (name, pairs) in [("metadata", &self.metadata), ("trailers", &self.trailers)] {
+            if !pairs.is_empty() {
+                debug.field(name, pairs);
+            }
+        }
+        debug.finish()
+    }
+}
+
+struct OnDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        if let Some(hook) = self.0.take() {
+            hook();
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A call before it is sent, or as it has arrived.
+
+use std::{fmt, time::Duration};
+
+use super::{Extensions, Items, ItemsCell};
+use crate::{Context, Metadata, Method, codec::Body, session::Entry, trace::Trace};
+
+/// A call: method, encoded arguments, and what goes beside them.
+///
+/// On a client it is what [`Caller::call`](crate::Caller::call) takes. On both sides it is what interceptors see.
+/// Cheap to clone: the arguments are shared. A stream of items that goes with it is sent by the first clone that is
+/// used.
+#[derive(Clone)]
+pub struct Request {
+    pub(crate) method: &'static Method,
+    pub(crate) body: Body,
+    pub(crate) items: ItemsCell,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) item_timeout: Option<Duration>,
+    pub(crate) metadata: Metadata,
+    pub(crate) trace: Option<Trace>,
+    pub(crate) extensions: Extensions,
+    pub(crate) arrived: Option<Arrived>,
+}
+
+/// What a server knows of a call that has arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrived {
+    pub(crate) context: Context,
+    pub(crate) entry: Entry,
+}
+
+impl Request {
+    /// A call of this method with encoded arguments.
+    pub(crate) fn new(method: &'static Method, body: impl Into<Body>) -> Self {
+        Self {
+            method,
+            body: body.into(),
+            items: ItemsCell::default(),
+            timeout: None,
+            item_timeout: None,
+            metadata: Metadata::default(),
+            trace: None,
+            extensions: Extensions::default(),
+            arrived: None,
+        }
+    }
+
+    /// With items that follow the arguments.
+    pub(crate) fn with_items(mut self, items: Items) -> Self {
+        self.items = ItemsCell::new(items);
+        self
+    }
+
+    /// The method that is called.
+    pub fn method(&self) -> &'static Method {
+        self.method
+    }
+
+    /// What goes beside the arguments.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Likewise, to change.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.metadata
+    }
+
+    /// The length of the encoded arguments in bytes, without a stream's items.
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+
+    /// On a client: the deadline that was set for this call alone. On a server: the time left when it arrived.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Sets the deadline of a call that is about to be sent. On a server it changes nothing.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = Some(timeout);
+    }
+
+    /// The trace that the call belongs to.
+    pub fn trace(&self) -> Option<Trace> {
+        self.trace
+    }
+
+    /// Puts a call that is about to be sent into a trace.
+    pub fn set_trace(&mut self, trace: Trace) {
+        self.trace = Some(trace);
+    }
+
+    /// On a server, what the handler will know of the call; `None` on a client.
+    pub fn context(&self) -> Option<&Context> {
+        self.arrived.as_ref().map(|arrived| &arrived.context)
+    }
+
+    /// Hands a value on to interceptors further in and, on a server, to the handler
+    /// ([`Context::extension`](crate::Context::extension)). There is one of each type.
+    pub fn insert_extension<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.extensions.insert(value);
+    }
+
+    /// The value of this type that an interceptor further out has handed on.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.extensions.of()
+    }
+
+    /// Whether it can be sent again: it has no stream of items, or none of them was sent.
+    pub fn is_repeatable(&self) -> bool {
+        !self.items.is_spent()
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &format_args!("{}", self.method))
+            .field("size", &self.body.len())
+            .field("stream", &self.items.is_some())
+            .field("timeout", &self.timeout)
+            .field("metadata", &self.metadata)
+            .finish_non_exhaustive()
+    }
+}

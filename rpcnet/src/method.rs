@@ -1,0 +1,167 @@
+//! What a service says of itself: its methods, with their ids and options.
+
+use std::{fmt, time::Duration};
+
+use crate::proto;
+
+/// A method of a service, as the macros describe it.
+#[derive(Debug, Clone, Copy)]
+pub struct Method {
+    service: &'static str,
+    name: &'static str,
+    signature: &'static str,
+    id: u64,
+    fingerprint: u64,
+    idempotent: bool,
+    request_items: bool,
+    reply_items: bool,
+    timeout: Option<Duration>,
+    item_timeout: Option<Duration>,
+    max_message: Option<usize>,
+    priority: i8,
+}
+
+impl Method {
+    /// A method of this wire name; `signature` is its argument and result types as they were written.
+    pub const fn new(service: &'static str, name: &'static str, signature: &'static str) -> Self {
+        Self {
+            service,
+            name,
+            signature,
+            id: proto::method_id(service, name),
+            fingerprint: proto::fingerprint(signature),
+            idempotent: false,
+            request_items: false,
+            reply_items: false,
+            timeout: None,
+            item_timeout: None,
+            max_message: None,
+            priority: 0,
+        }
+    }
+
+    /// Declares that running it twice does no harm, so that it may be repeated where it may have run.
+    #[must_use]
+    pub const fn with_idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// Declares which way items stream: with the arguments, with the result.
+    #[must_use]
+    pub const fn with_streams(mut self, request: bool, reply: bool) -> Self {
+        self.request_items = request;
+        self.reply_items = reply;
+        self
+    }
+
+    /// Gives it a deadline of its own instead of the channel's.
+    #[must_use]
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Bounds the time between two items of its streams.
+    #[must_use]
+    pub const fn with_item_timeout(mut self, timeout: Duration) -> Self {
+        self.item_timeout = Some(timeout);
+        self
+    }
+
+    /// Gives it a limit of its own for the bytes of a message, instead of that of [`Limits`](crate::Limits).
+    #[must_use]
+    pub const fn with_max_message(mut self, bytes: usize) -> Self {
+        self.max_message = Some(bytes);
+        self
+    }
+
+    /// Puts it before (or, negative, behind) methods of priority zero: on the wire, and where a server is full.
+    #[must_use]
+    pub const fn with_priority(mut self, priority: i8) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// The wire name of its service.
+    pub const fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// Its own wire name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its argument and result types as they were written.
+    pub const fn signature(&self) -> &'static str {
+        self.signature
+    }
+
+    /// The 64-bit hash of `"service/method"`, by which it is called.
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The 64-bit hash of its signature: client and server must have the same.
+    ///
+    /// It covers the types as they are written in the trait, not what is inside them.
+    pub const fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// Whether it may be repeated where it may have run.
+    pub const fn idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    /// Whether a stream of items goes with its arguments.
+    pub const fn streams_request(&self) -> bool {
+        self.request_items
+    }
+
+    /// Whether its result is a stream of items.
+    pub const fn streams_reply(&self) -> bool {
+        self.reply_items
+    }
+
+    /// Its own default deadline.
+    pub const fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// How long may pass between two items of its streams.
+    pub const fn item_timeout(&self) -> Option<Duration> {
+        self.item_timeout
+    }
+
+    /// Its own limit of a message's bytes.
+    pub const fn max_message(&self) -> Option<usize> {
+        self.max_message
+    }
+
+    /// Its priority; zero unless it was given another.
+    pub const fn priority(&self) -> i8 {
+        self.priority
+    }
+
+    /// Whether either side may send a stream of items.
+    pub(crate) const fn streams(&self) -> bool {
+        self.request_items || self.reply_items
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.service, self.name)
+    }
+}
+
+/// The name of a service and its methods, in the order in which [`Service::call`](crate::Service::call) numbers them.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceDescriptor {
+    /// The wire name.
+    pub name: &'static str,
+    /// The methods.
+    pub methods: &'static [Method],
+}

@@ -1,0 +1,149 @@
+//! A reply goes out.
+
+use bytes::BytesMut;
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use super::TRANSIT;
+use crate::{
+    Code, Context, Metadata, Reply, Status,
+    codec::Body,
+    message::{Answer, Batch, Ended, Failure, Items},
+    proto::{self, ReplyHeader, ReplyKind, reset},
+    session::{Session, items::write_items},
+    transport::{SendStream, WriteError},
+};
+
+/// Small replies are copied behind their header, so that both leave in one write.
+const INLINE: usize = 2 << 10;
+
+/// Sends what a handler came to; says with which code, where it was an error.
+pub(super) async fn reply(
+    session: &Session,
+    context: &Context,
+    send: &mut SendStream,
+    result: Result<Reply, Status>,
+) -> Option<Code> {
+    let method = context.method();
+    let reply = match result {
+        Ok(reply) => reply,
+        Err(mut status) => {
+            let code = status.wire_code();
+            status = beside_status(context, status);
+            self::status(send, status).await;
+            return Some(code);
+        }
+    };
+    let limit = session.max_message(method);
+    let mut metadata = context.take_metadata();
+    metadata.append(reply.metadata);
+    let (kind, code, body) = match reply.answer {
+        Answer::Items(items) => {
+            let header = ReplyHeader { metadata, ..ReplyHeader::new(ReplyKind::Items, 0) };
+            return stream(session, context, send, header, items, reply.trailers).await;
+        }
+        Answer::Value(body) => (ReplyKind::Value, None, body),
+        Answer::Application(body) => (ReplyKind::Application, Some(Code::Unknown), body),
+    };
+    if body.len() > limit {
+        let status = Status::resource_exhausted(format!(
+            "the reply of {method} has {} bytes, the server's limit is {limit}: ask for less, or raise max_message",
+            body.len()
+        ));
+        let code = status.code();
+        self::status(send, status).await;
+        return Some(code);
+    }
+    let mut trailers = context.take_trailers();
+    trailers.append(reply.trailers);
+    let header = ReplyHeader { metadata, trailers, ..ReplyHeader::new(kind, body.len()) };
+    write(send, header, body).await;
+    code
+}
+
+/// Sends a status as the whole reply.
+pub(super) async fn status(send: &mut SendStream, status: Status) {
+    let kind = ReplyKind::Status { code: status.wire_code(), executed: status.maybe_executed() };
+    let body = proto::encode_status(&status);
+    let header = ReplyHeader { trailers: status.metadata().clone(), ..ReplyHeader::new(kind, body.len()) };
+    write(send, header, body.into()).await;
+}
+
+fn beside_status(context: &Context, status: Status) -> Status {
+    let (mut metadata, trailers) = (context.take_metadata(), context.take_trailers());
+    if metadata.is_empty() && trailers.is_empty() {
+        return status;
+    }
+    metadata.append(trailers);
+    metadata.append(status.metadata().clone());
+    status.with_metadata(metadata)
+}
+
+async fn write(send: &mut SendStream, header: ReplyHeader, body: Body) {
+    let mut buffer = BytesMut::with_capacity(32 + body.len().min(INLINE));
+    header.encode(&mut buffer);
+    let mut chunks = body.into_chunks();
+    let written = async {
+        match &mut *chunks {
+            [body] if body.len() <= INLINE => {
+                buffer.extend_from_slice(body);
+                send.write(buffer.freeze()).await
+            }
+            chunks => {
+                send.write(buffer.freeze()).await?;
+                send.write_chunks(chunks).await
+            }
+        }
+    };
+    // A peer that does not read keeps nobody for longer than this.
+    match timeout_at(Instant::now() + TRANSIT, written).await {
+        Ok(Ok(())) => send.finish(),
+        Ok(Err(error)) => debug!(%error, "reply not delivered"),
+        Err(_) => send.reset(reset::DEADLINE),
+    }
+}
+
+/// Sends items as they come, until they end, the peer wants no more, or the deadline passes.
+async fn stream(
+    session: &Session,
+    context: &Context,
+    send: &mut SendStream,
+    header: ReplyHeader,
+    mut items: Items,
+    trailers: Metadata,
+) -> Option<Code> {
+    let method = context.method();
+    let limit = session.max_message(method);
+    let mut buffer = BytesMut::with_capacity(32);
+    header.encode(&mut buffer);
+    let mut batch = Batch::open(buffer);
+    let scope = context.inherits();
+    let writing = scope.around(write_items(send, &mut items, &mut batch, method, limit));
+    let ended = match super::until(scope.deadline, writing).await {
+        Some(Ok(ended)) => ended,
+        Some(Err(WriteError::Stopped(_) | WriteError::Closed | WriteError::Connection(_))) => {
+            return Some(Code::Cancelled);
+        }
+        // A part of a frame may have been written: what could follow would not be understood.
+        None => {
+            send.reset(reset::DEADLINE);
+            context.cancel();
+            return Some(Code::DeadlineExceeded);
+        }
+    };
+    let code = match &ended.result {
+        Ok(()) => None,
+        Err(Failure::Application(_)) => Some(Code::Unknown),
+        Err(Failure::Status(status)) => Some(status.wire_code()),
+    };
+    let mut more = context.take_trailers();
+    more.append(trailers);
+    batch.end(&Ended::frame(ended, more));
+    let mut chunks = batch.take();
+    match timeout_at(Instant::now() + TRANSIT, send.write_chunks(&mut chunks)).await {
+        Ok(Ok(())) => send.finish(),
+        Ok(Err(_)) => return Some(Code::Cancelled),
+        Err(_) => send.reset(reset::DEADLINE),
+    }
+    code
+}

@@ -1,0 +1,77 @@
+//! Runs a handler, with the interceptors around it.
+
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Poll,
+};
+
+use bytes::Bytes;
+use tracing::error;
+
+use crate::{
+    Context, Reply, Request, Status, interceptor,
+    message::{Arrived, Items, ReplyFuture},
+    service::Inbound,
+    session::{Entry, Session},
+};
+
+/// What a handler came to; a panic in it, or in an interceptor, becomes `Internal` for this call alone.
+pub(super) async fn run(
+    session: &Session,
+    entry: &Entry,
+    context: Context,
+    body: Bytes,
+    items: Option<Items>,
+) -> Result<Reply, Status> {
+    let start = || match session.inner.router.interceptors() {
+        None => entry.service.call(entry.index, Inbound { context, body: body.into(), items }),
+        Some(chain) => {
+            let mut request = Request::new(entry.method, body);
+            request.timeout = context.remaining();
+            request.metadata = context.metadata().clone();
+            request.trace = context.trace();
+            if let Some(items) = items {
+                request = request.with_items(items);
+            }
+            request.arrived = Some(Arrived { context, entry: entry.clone() });
+            chain.run(request)
+        }
+    };
+    let mut handler = match catch_unwind(AssertUnwindSafe(start)) {
+        Ok(handler) => handler,
+        Err(panic) => return Err(panicked(entry, &*panic)),
+    };
+    poll_fn(|cx| {
+        // What the handler had borrowed is dropped with it and never looked at again.
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(Err(panicked(entry, &*panic))),
+        }
+    })
+    .await
+}
+
+fn panicked(entry: &Entry, panic: &(dyn Any + Send)) -> Status {
+    error!(method = %entry.method, message = crate::session::panic_message(panic), "a handler panicked");
+    entry.metrics.panicked();
+    Status::internal(format!("{} panicked", entry.method))
+}
+
+/// The end of the chain of a server's interceptors: the handler.
+#[derive(Debug)]
+pub(crate) struct Dispatch;
+
+impl interceptor::Service for Dispatch {
+    fn call(&self, request: Request) -> ReplyFuture {
+        let Some(Arrived { context, entry }) = request.arrived else {
+            let status =
+                Status::internal("a request that did not arrive here was handed to a server's handler");
+            return Box::pin(std::future::ready(Err(status.not_executed())));
+        };
+        let context = context.with_changes(request.metadata, request.extensions);
+        let items = request.items.take();
+        entry.service.call(entry.index, Inbound { context, body: request.body, items })
+    }
+}

@@ -1,0 +1,262 @@
+//! Streams of items on a connection: read off it, and written to it.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::AbortHandle,
+    time::{Instant, Sleep, sleep_until},
+};
+use tracing::error;
+
+use bytes::Bytes;
+
+use super::{
+    Reading, Session,
+    frame::{FrameError, ItemFrames},
+};
+use crate::{
+    Metadata, Method, Status,
+    message::{Batch, Ended, Failure, Items, Remote},
+    proto::{self, EndingKind, ItemFrame, reset},
+    transport::{ReadError, SendStream, WriteError},
+};
+
+/// Whose items are read.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Those of a server's reply. What is held ends with them.
+    Reply { _reading: Reading, _request: Sending },
+    /// Those of a caller.
+    Request,
+}
+
+/// The direction of the stream in which a call's request went: dropped, it says that the call was given up.
+#[derive(Debug)]
+pub(super) enum Sending {
+    /// The request is whole.
+    Done { _send: SendStream },
+    /// Its items are being sent.
+    Items { _pump: Pump },
+}
+
+/// Items that come off a connection.
+pub(super) struct ItemReader {
+    frames: ItemFrames,
+    session: Session,
+    method: &'static Method,
+    role: Role,
+    limit: usize,
+    deadline: Option<Pin<Box<Sleep>>>,
+    gap: Option<Gap>,
+    trailers: Option<Metadata>,
+}
+
+/// Bounds the time for which a reader waits for one item.
+struct Gap {
+    most: Duration,
+    timer: Pin<Box<Sleep>>,
+    waiting: bool,
+}
+
+impl ItemReader {
+    pub(super) fn new(
+        frames: ItemFrames,
+        session: Session,
+        method: &'static Method,
+        role: Role,
+        deadline: Option<Instant>,
+        gap: Option<Duration>,
+    ) -> Self {
+        let timer = |at| Box::pin(sleep_until(at));
+        Self {
+            frames,
+            limit: session.max_message(method),
+            session,
+            method,
+            role,
+            deadline: deadline.map(timer),
+            gap: gap.map(|most| Gap { most, timer: timer(Instant::now()), waiting: false }),
+            trailers: None,
+        }
+    }
+
+    fn end(&mut self, ending: proto::Ending) -> Option<Result<Bytes, Failure>> {
+        self.frames.take_end();
+        let result = match ending.kind {
+            EndingKind::Clean => None,
+            EndingKind::Application => Some(Err(Failure::Application(ending.body))),
+            EndingKind::Status(code) => {
+                let status = proto::decode_status(code, true, ending.body)
+                    .map(|status| status.with_metadata(ending.trailers.clone()))
+                    .unwrap_or_else(super::malformed);
+                Some(Err(status.into()))
+            }
+        };
+        self.trailers = Some(ending.trailers);
+        result
+    }
+
+    fn broken(&mut self, error: FrameError) -> Status {
+        let method = self.method;
+        if let FrameError::TooLarge(length) = error {
+            self.frames.stop(reset::TOO_LARGE);
+            let limit = self.limit;
+            return Status::resource_exhausted(format!(
+                "an item of {method} has {length} bytes, this side's limit is {limit}: send less, or raise max_message"
+            ));
+        }
+        match &self.role {
+            Role::Reply { .. } => self.session.unread(error),
+            Role::Request => match error {
+                FrameError::Read(ReadError::Reset(_)) => {
+                    Status::cancelled(format!("the caller of {method} gave the call up"))
+                }
+                FrameError::Read(ReadError::Connection(error)) => self.session.lost(error, true),
+                error => Status::internal(format!("the items of {method} broke off")).with_source(error),
+            },
+        }
+    }
+
+    /// Nothing has come yet: is it too late for it?
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        let method = self.method;
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            self.frames.stop(reset::DEADLINE);
+            return Poll::Ready(Status::deadline_exceeded(format!("{method}: the stream took too long")));
+        }
+        if let Some(gap) = &mut self.gap {
+            if !std::mem::replace(&mut gap.waiting, true) {
+                gap.timer.as_mut().reset(Instant::now() + gap.most);
+            }
+            if gap.timer.as_mut().poll(cx).is_ready() {
+                self.frames.stop(reset::DEADLINE);
+                let message = format!("{method}: no item came within {:?}", gap.most);
+                return Poll::Ready(Status::deadline_exceeded(message));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Remote for ItemReader {
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        let failed = |status: Status| Poll::Ready(Some(Err(status.into())));
+        loop {
+            match self.frames.poll_frame(cx, self.limit) {
+                Poll::Ready(Ok(Some(ItemFrame::Item(item)))) => {
+                    if let Some(gap) = &mut self.gap {
+                        gap.waiting = false;
+                    }
+                    return Poll::Ready(Some(Ok(item)));
+                }
+                Poll::Ready(Ok(Some(ItemFrame::Other))) => {}
+                Poll::Ready(Ok(Some(ItemFrame::End(ending)))) => return Poll::Ready(self.end(ending)),
+                Poll::Ready(Ok(None)) => return failed(self.broken(ReadError::TooShort.into())),
+                Poll::Ready(Err(error)) => return failed(self.broken(error)),
+                Poll::Pending => return self.poll_late(cx).map(|status| Some(Err(status.into()))),
+            }
+        }
+    }
+
+    fn trailers(&self) -> Option<&Metadata> {
+        self.trailers.as_ref()
+    }
+}
+
+impl fmt::Debug for ItemReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.method)
+    }
+}
+
+/// Writes items as they come, many in one write, until they end; what was not yet written stays in the batch, to
+/// leave with the ending frame. Not cancel-safe.
+pub(super) async fn write_items(
+    send: &mut SendStream,
+    items: &mut Items,
+    batch: &mut Batch,
+    method: &'static Method,
+    limit: usize,
+) -> Result<Ended, WriteError> {
+    loop {
+        let next = std::future::poll_fn(|cx| {
+            // What a stream that panicked has borrowed is dropped with it and never looked at again.
+            match catch_unwind(AssertUnwindSafe(|| items.poll_batch(cx, batch, limit))) {
+                Ok(poll) => poll,
+                Err(panic) => Poll::Ready(Some(panicked(method, &*panic, batch))),
+            }
+        });
+        let ended = tokio::select! {
+            biased;
+            ended = next => ended,
+            stopped = send.stopped() => return Err(match stopped {
+                Ok(code) => WriteError::Stopped(code.unwrap_or(reset::CANCELLED)),
+                Err(error) => error.into(),
+            }),
+        };
+        if let Some(ended) = ended {
+            return Ok(ended);
+        }
+        send.write_chunks(&mut batch.take()).await?;
+    }
+}
+
+fn panicked(method: &'static Method, panic: &(dyn std::any::Any + Send), batch: &mut Batch) -> Ended {
+    batch.drop_unfinished();
+    error!(%method, message = super::panic_message(panic), "a stream panicked");
+    let status = Status::internal(format!("a stream of {method} panicked"));
+    Ended { result: Err(status.into()), trailers: Metadata::default() }
+}
+
+/// Sends the items of a request in a task of its own, so that they flow whether or not the reply is read.
+#[derive(Debug)]
+pub(super) struct Pump {
+    task: AbortHandle,
+    done: watch::Receiver<bool>,
+}
+
+impl Pump {
+    pub(super) fn start(
+        mut send: SendStream,
+        mut items: Items,
+        method: &'static Method,
+        limit: usize,
+    ) -> Self {
+        let (sender, done) = watch::channel(false);
+        let scope = crate::context::Scope::inherited();
+        let task = async move {
+            let mut batch = Batch::default();
+            // Where the peer wants no more, its reply says why.
+            if let Ok(ended) = write_items(&mut send, &mut items, &mut batch, method, limit).await {
+                batch.end(&ended.frame(Metadata::default()));
+                if send.write_chunks(&mut batch.take()).await.is_ok() {
+                    send.finish();
+                }
+            }
+            drop(items);
+            sender.send_replace(true);
+        };
+        Self { task: tokio::spawn(scope.around(task)).abort_handle(), done }
+    }
+
+    /// Waits until all items are sent, or the peer wants no more. Cancel-safe.
+    pub(super) async fn done(&self) {
+        // An error means that the task has ended by a panic.
+        let _ = self.done.clone().wait_for(|done| *done).await;
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,174 @@
+//! Streams of items, as arguments and as results: values on this side, `message::Items` on the way.
+
+mod encode;
+mod error;
+mod sender;
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::error::FromFailure;
+pub use self::{
+    error::{FailureOf, ItemError},
+    sender::{SendError, StreamSender},
+};
+use crate::{Metadata, Status, codec, message::Items};
+
+/// A stream of items: an argument of a method, or its result.
+///
+/// It is a [`Stream`] of `Result<T, E>` on both sides. `E` is [`Status`], or [`CallError<F>`](crate::CallError) for a
+/// stream that may end in an error `F` of its own. After an error or the end it yields nothing more; an end that is
+/// not an error is one that the other side has said: a lost connection is never taken for it.
+///
+/// Whoever sends is slowed down by whoever reads: no more is under way than the connection's windows hold (2 MiB a
+/// stream, 16 MiB a connection, unless both sides are in one process). Dropping a stream that is received tells the
+/// sender to stop: its handler is dropped, or its source.
+///
+/// ```
+/// use rpcnet::Streaming;
+///
+/// // From what is there …
+/// let lines: Streaming<String> = Streaming::iter(["to be".into(), "or not".into()]);
+/// // … or as it comes.
+/// let (sender, lines) = Streaming::<String>::channel(16);
+/// # let _ = (sender, lines);
+/// ```
+pub struct Streaming<T, E = Status> {
+    flow: Flow<T, E>,
+    metadata: Metadata,
+}
+
+enum Flow<T, E> {
+    Local(Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>),
+    Encoded(Items),
+    /// With what came with the end.
+    Ended(Metadata),
+}
+
+impl<T, E> Streaming<T, E>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    E: ItemError,
+{
+    /// Items as another stream makes them; an error ends it.
+    pub fn new(stream: impl Stream<Item = Result<T, E>> + Send + 'static) -> Self {
+        Self { flow: Flow::Local(Box::pin(stream)), metadata: Metadata::default() }
+    }
+
+    /// Items as another stream makes them, which knows no errors.
+    pub fn items(stream: impl Stream<Item = T> + Send + 'static) -> Self {
+        Self::new(encode::Infallible::new(stream))
+    }
+
+    /// The items of an iterator. It is asked for them as they are sent, on the task that sends: it must not block.
+    pub fn iter(items: impl IntoIterator<Item = T, IntoIter: Send + 'static>) -> Self {
+        Self::new(encode::Iter::new(items.into_iter()))
+    }
+
+    /// No items.
+    pub fn empty() -> Self {
+        Self::iter([])
+    }
+
+    /// A sender, and the stream of what is sent by it. As many items as `capacity` (at least one) wait between the
+    /// two.
+    pub fn channel(capacity: usize) -> (StreamSender<T, E>, Self) {
+        let (sender, receiver) = sender::channel(capacity);
+        (sender, Self::new(receiver))
+    }
+
+    /// The next item; `None` at the end. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// What ended the stream before its end; then it yields nothing more.
+    pub async fn next(&mut self) -> Option<Result<T, E>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// All items that are left, in memory. Bound the stream before you call it: a peer may send without end.
+    ///
+    /// # Errors
+    ///
+    /// What ended the stream before its end.
+    pub async fn collect(mut self) -> Result<Vec<T>, E> {
+        let mut all = Vec::new();
+        while let Some(item) = self.next().await {
+            all.push(item?);
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn from_items(items: Items, metadata: Metadata) -> Self {
+        Self { flow: Flow::Encoded(items), metadata }
+    }
+
+    pub(crate) fn into_items(self) -> Items {
+        match self.flow {
+            // As it came: it is not decoded in between.
+            Flow::Encoded(items) => items,
+            Flow::Local(stream) => Items::local(encode::Encode(stream)),
+            Flow::Ended(_) => Self::empty().into_items(),
+        }
+    }
+}
+
+impl<T, E> Streaming<T, E> {
+    /// What the server sent before the first item.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// What the server sent with the end; `None` before it.
+    pub fn trailers(&self) -> Option<&Metadata> {
+        match &self.flow {
+            Flow::Ended(trailers) => Some(trailers),
+            Flow::Local(_) | Flow::Encoded(_) => None,
+        }
+    }
+}
+
+// Nothing in it is pinned in place.
+impl<T, E> Unpin for Streaming<T, E> {}
+
+impl<T: DeserializeOwned + 'static, E: ItemError> Stream for Streaming<T, E> {
+    type Item = Result<T, E>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
+        let (item, trailers) = match &mut self.flow {
+            Flow::Ended(_) => return Poll::Ready(None),
+            Flow::Local(stream) => (ready!(stream.as_mut().poll_next(cx)), None),
+            Flow::Encoded(items) => {
+                let item = match ready!(items.poll_item(cx)) {
+                    Some(Ok(body)) => Some(codec::decode_value(&body).map_err(|error| {
+                        let message = format!("an item can't be decoded: {error}");
+                        E::from_status(Status::internal(message).with_source(error))
+                    })),
+                    Some(Err(failure)) => Some(Err(E::from_failure(failure))),
+                    None => None,
+                };
+                (item, items.trailers())
+            }
+        };
+        if !matches!(item, Some(Ok(_))) {
+            self.flow = Flow::Ended(trailers.cloned().unwrap_or_default());
+        }
+        Poll::Ready(item)
+    }
+}
+
+impl<T, E> fmt::Debug for Streaming<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.flow {
+            Flow::Local(_) => "Streaming(local)",
+            Flow::Encoded(_) => "Streaming(remote)",
+            Flow::Ended(_) => "Streaming(ended)",
+        })
+    }
+}
