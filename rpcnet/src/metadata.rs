@@ -9,9 +9,13 @@ use crate::proto::{DecodeError, varint};
 /// At most this many pairs a call.
 pub(crate) const MAX_PAIRS: usize = 128;
 
+/// At most this many bytes in names and values together. A header holds two such sets and more.
+pub(crate) const MAX_BYTES: usize = 30 << 10;
+
 /// Pairs of names and values that travel beside a call, in the order in which they were added.
 ///
-/// Names are lower-case ASCII (`a-z 0-9 - _ .`), values any UTF-8 text. A name may stand more than once.
+/// Names are lower-case ASCII (`a-z 0-9 - _ .`) of at most 256 bytes, values any UTF-8 text. A name may stand more than
+/// once. There are at most 128 pairs, with 30 KiB in all.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
     pairs: Vec<(Text, Text)>,
@@ -27,6 +31,9 @@ pub enum MetadataError {
     /// There are as many pairs as a call may carry.
     #[error("more than {MAX_PAIRS} metadata pairs")]
     Count,
+    /// Names and values together are longer than a call may carry.
+    #[error("more than {MAX_BYTES} bytes of metadata: send them as an argument")]
+    Size,
 }
 
 impl Metadata {
@@ -68,14 +75,33 @@ impl Metadata {
         if self.pairs.len() >= MAX_PAIRS {
             return Err(MetadataError::Count);
         }
-        self.pairs.push((Text(name.into()), Text(value.into().into())));
+        let value = value.into();
+        if self.size() + name.len() + value.len() > MAX_BYTES {
+            return Err(MetadataError::Size);
+        }
+        self.pairs.push((Text(name.into()), Text(value.into())));
         Ok(())
     }
 
-    /// Adds all pairs of another, as far as there is room.
-    pub(crate) fn append(&mut self, mut other: Self) {
-        other.pairs.truncate(MAX_PAIRS - self.pairs.len().min(MAX_PAIRS));
-        self.pairs.append(&mut other.pairs);
+    /// The bytes of all names and values.
+    pub(crate) fn size(&self) -> usize {
+        self.pairs.iter().map(|(name, value)| name.0.len() + value.0.len()).sum()
+    }
+
+    /// Adds the pairs of another, as far as there is room.
+    pub(crate) fn append(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        let mut size = self.size();
+        for pair in other.pairs {
+            size += pair.0.0.len() + pair.1.0.len();
+            if self.pairs.len() >= MAX_PAIRS || size > MAX_BYTES {
+                return;
+            }
+            self.pairs.push(pair);
+        }
     }
 
     /// Takes all values of this name out; whether there was one.
@@ -169,6 +195,7 @@ mod tests {
         let mut metadata = Metadata::new();
         assert!(matches!(metadata.insert("X-Tenant", "a"), Err(MetadataError::Name(_))));
         assert!(matches!(metadata.insert("", "a"), Err(MetadataError::Name(_))));
+        assert_eq!(metadata.insert("a", "x".repeat(MAX_BYTES)), Err(MetadataError::Size));
     }
 
     proptest::proptest! {

@@ -31,8 +31,8 @@ use crate::{
 /// Whose items are read.
 #[derive(Debug)]
 pub(super) enum Role {
-    /// Those of a server's reply. What is held ends with them.
-    Reply { _reading: Reading, _request: Sending },
+    /// Those of a server's reply. The request ends with them.
+    Reply { _request: Sending },
     /// Those of a caller.
     Request,
 }
@@ -50,6 +50,7 @@ pub(super) enum Sending {
 pub(super) struct ItemReader {
     frames: ItemFrames,
     session: Session,
+    _reading: Reading,
     method: &'static Method,
     role: Role,
     limit: usize,
@@ -78,6 +79,7 @@ impl ItemReader {
         Self {
             frames,
             limit: session.max_message(method),
+            _reading: session.reading(),
             session,
             method,
             role,

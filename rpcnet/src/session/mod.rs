@@ -75,9 +75,9 @@ struct Inner {
     control: mpsc::Sender<ControlFrame>,
     /// Our own calls that wait for an answer.
     outstanding: AtomicUsize,
-    /// Told when `outstanding` leaves zero.
+    /// Told when `outstanding` or `streams` leaves zero.
     busy: Notify,
-    /// Streams of items that we read.
+    /// Streams of items that are read here.
     streams: AtomicUsize,
     /// Told when nothing of ours is left here while the peer drains.
     quiet: Notify,
@@ -190,9 +190,13 @@ impl Session {
     /// Waits until no call of ours waits for an answer and no stream of ours is read; for a peer that drains.
     /// Cancel-safe.
     pub(crate) async fn quiet(&self) {
-        while self.outstanding() + self.inner.streams.load(Ordering::Relaxed) > 0 {
+        while self.outstanding() + self.streams() > 0 {
             self.inner.quiet.notified().await;
         }
+    }
+
+    fn streams(&self) -> usize {
+        self.inner.streams.load(Ordering::Relaxed)
     }
 
     fn outstanding(&self) -> usize {
@@ -222,7 +226,9 @@ impl Drop for Reading {
 
 impl Session {
     fn reading(&self) -> Reading {
-        self.inner.streams.fetch_add(1, Ordering::Relaxed);
+        if self.inner.streams.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.inner.busy.notify_one();
+        }
         Reading(self.clone())
     }
 

@@ -74,7 +74,7 @@ impl Session {
             reader.take_end();
             return answer(header, body, method);
         }
-        let role = Role::Reply { _reading: self.reading(), _request: sending };
+        let role = Role::Reply { _request: sending };
         let frames = reader.into_items();
         let items = ItemReader::new(frames, self.clone(), method, role, times.call, times.gap);
         let mut reply = Reply::new(Answer::Items(Items::remote(items)));

@@ -2,7 +2,7 @@
 //!
 //! A killed process acknowledges nothing, and QUIC declares nothing lost while no acknowledgement comes: until the
 //! idle timeout of 30 s such a connection looks well. So while calls wait, and no packet of any kind has come for a
-//! while, the peer is pinged; where nothing comes back within a quarter of a second (or three probe timeouts, RFC
+//! while (a second, where only streams are open), the peer is pinged; where nothing comes back within a quarter of a second (or three probe timeouts, RFC
 //! 9002, section 6.2.1) it is *silent* and gets no new calls; after three seconds it is dead.
 
 use std::time::Duration;
@@ -17,6 +17,8 @@ use crate::{
 };
 
 const TICK: Duration = Duration::from_millis(50);
+/// How often a connection on which nothing but streams is at work is looked at.
+const STREAM_CHECK: Duration = Duration::from_secs(1);
 /// What one tick counts for at most, however late it comes.
 const LONGEST_TICK: Duration = Duration::from_millis(100);
 
@@ -77,24 +79,45 @@ impl Watch {
     }
 }
 
-/// Watches the session's peer while calls wait for it; returns when it is dead.
+/// Watches the session's peer while calls wait for it, or streams; returns when it is dead.
 pub(super) async fn watch(session: &Session) -> ConnectionError {
     let stats = || session.connection().stats();
     // One for the connection's life: calls that give up soon, one after the other, add up.
     let mut watch = Watch::new(session.limits().silence(), stats().received_packets, Instant::now());
     loop {
-        session.inner.busy.notified().await;
+        // Calls that were given up leave the peer as it was: it stays avoided until it is heard from.
+        let mut asking = session.inner.condition.borrow().silent;
+        if !asking && session.outstanding() == 0 {
+            if session.streams() == 0 {
+                session.inner.busy.notified().await;
+                continue;
+            }
+            // The items of a stream may be rare: that none comes says nothing, that no answer to a ping comes does.
+            let before = stats().received_packets;
+            let _ = tokio::time::timeout(STREAM_CHECK, session.inner.busy.notified()).await;
+            if session.outstanding() == 0 {
+                if session.streams() == 0 || stats().received_packets != before {
+                    continue;
+                }
+                asking = true;
+                ping(session);
+            }
+        }
         watch.resume(Instant::now());
-        while session.outstanding() > 0 {
+        while asking || session.outstanding() > 0 {
             tokio::time::sleep(TICK).await;
             let stats = stats();
             let verdict = watch.tick(Instant::now(), stats.received_packets, stats.rtt);
             match verdict {
-                Verdict::Alive => session.update(|condition| condition.silent = false),
+                Verdict::Alive => {
+                    asking = false;
+                    session.update(|condition| condition.silent = false);
+                }
                 Verdict::Quiet => {}
                 Verdict::Ping => ping(session),
                 Verdict::Silent => {
                     ping(session);
+                    asking = true;
                     session.update(|condition| condition.silent = true);
                 }
                 Verdict::Dead => {
@@ -102,17 +125,6 @@ pub(super) async fn watch(session: &Session) -> ConnectionError {
                     debug!(peer = %session.connection().remote_addr(), ?after, "peer is dead: no packet came");
                     return give_up(session);
                 }
-            }
-        }
-        // Calls that were given up leave the peer as it was: it stays avoided until it is heard from.
-        while session.inner.condition.borrow().silent && session.outstanding() == 0 {
-            ping(session);
-            tokio::time::sleep(2 * TICK).await;
-            let stats = stats();
-            match watch.tick(Instant::now(), stats.received_packets, stats.rtt) {
-                Verdict::Alive => session.update(|condition| condition.silent = false),
-                Verdict::Dead => return give_up(session),
-                Verdict::Quiet | Verdict::Ping | Verdict::Silent => {}
             }
         }
     }
