@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Method, RegisterError, Service,
+    limit::Gate,
     metrics::{MethodMetrics, Metrics},
 };
 
@@ -26,6 +27,7 @@ pub(crate) struct Router {
     drained: CancellationToken,
     in_flight: AtomicUsize,
     idle: Notify,
+    gate: Option<Gate>,
 }
 
 /// A method that is served here.
@@ -46,6 +48,17 @@ impl std::fmt::Debug for Entry {
 impl Router {
     pub(crate) fn new(metrics: Metrics) -> Self {
         Self { metrics, ..Self::default() }
+    }
+
+    /// Lets in only as many calls as the gate does.
+    pub(crate) fn with_gate(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Where calls ask for their turn; `None` where any number may run.
+    #[expect(dead_code, reason = "taken up by the session with its own change")]
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
