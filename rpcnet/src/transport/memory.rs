@@ -17,16 +17,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch};
 
 pub(super) use self::pipe::{RecvStream, SendStream};
-use super::{ConnectionError, DatagramError, Side, backend, connection};
+use super::{ConnectionError, DatagramError, ListenOptions, Side, backend, connection};
 use crate::PeerIdentity;
 
 /// Connections that wait to be accepted; a dial beyond waits.
 const BACKLOG: usize = 128;
-/// Streams and datagrams that wait to be accepted.
-const STREAMS: usize = 256;
+/// Streams in one direction and datagrams that wait to be accepted.
+const UNI_STREAMS: usize = 256;
 const DATAGRAMS: usize = 1024;
 const DATAGRAM_SIZE: usize = 1200;
 
@@ -57,6 +57,7 @@ impl Places {
 struct Listener {
     id: u64,
     protocols: Vec<Vec<u8>>,
+    streams: u32,
     backlog: mpsc::Sender<connection::Connection>,
 }
 
@@ -82,7 +83,7 @@ impl MemoryNetwork {
         let (backlog, incoming) = mpsc::channel(BACKLOG);
         let id = places.next_id;
         places.next_id += 1;
-        places.listeners.insert(addr, Listener { id, protocols: Vec::new(), backlog });
+        places.listeners.insert(addr, Listener { id, protocols: Vec::new(), streams: 0, backlog });
         drop(places);
         Some(Endpoint {
             inner: Arc::new(EndpointInner {
@@ -133,11 +134,12 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn listen(&self, protocols: Vec<Vec<u8>>) {
+    pub(super) fn listen(&self, protocols: Vec<Vec<u8>>, options: ListenOptions) {
         if let Some(listener) = self.inner.network.places().listeners.get_mut(&self.inner.addr)
             && listener.id == self.inner.id
         {
             listener.protocols = protocols;
+            listener.streams = options.streams;
         }
     }
 
@@ -145,6 +147,7 @@ impl Endpoint {
         &self,
         addr: SocketAddr,
         protocol: &[u8],
+        streams: u32,
     ) -> Result<connection::Connection, ConnectionError> {
         if self.inner.closed.borrow().is_some() {
             return Err(ConnectionError::LocallyClosed);
@@ -155,7 +158,7 @@ impl Endpoint {
         if !listener.protocols.iter().any(|known| known == protocol) {
             return Err(ConnectionError::Transport("the peer does not speak this protocol (ALPN)".into()));
         }
-        let (ours, theirs) = Connection::pair(self.inner.addr, addr);
+        let (ours, theirs) = Connection::pair([self.inner.addr, addr], [streams, listener.streams]);
         self.close_with(&ours);
         let wrap = |inner, side| {
             connection::Connection::memory(inner, PeerIdentity::default(), protocol.to_vec(), side)
@@ -244,6 +247,8 @@ struct HalfLink {
     peer_bi: mpsc::Sender<(SendStream, RecvStream)>,
     peer_uni: mpsc::Sender<RecvStream>,
     peer_datagrams: mpsc::Sender<Bytes>,
+    /// Streams with two directions that the peer allows.
+    peer_streams: Arc<Semaphore>,
 }
 
 impl Drop for HalfLink {
@@ -258,7 +263,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn pair(dialler: SocketAddr, listener: SocketAddr) -> (Self, Self) {
+    /// Between two addresses; each side allows the other so many streams with two directions.
+    fn pair(addrs: [SocketAddr; 2], streams: [u32; 2]) -> (Self, Self) {
         // A socket bound to any address is seen at a certain one.
         let seen = |addr: SocketAddr| {
             if addr.ip().is_unspecified() {
@@ -267,32 +273,37 @@ impl Connection {
                 addr
             }
         };
-        let addrs = [seen(dialler), seen(listener)];
+        let addrs = addrs.map(seen);
+        let [allowed_by_0, allowed_by_1] = streams.map(|streams| Arc::new(Semaphore::new(streams as usize)));
+        // No more wait to be accepted than may be open, so there is always room.
+        let waiting = |streams: u32| mpsc::channel(streams.max(1) as usize);
         let link = Arc::new(Link { closed: watch::Sender::new(None), received: Default::default() });
         let (bi, uni, datagrams): ([_; 2], [_; 2], [_; 2]) = (
-            [mpsc::channel(STREAMS), mpsc::channel(STREAMS)],
-            [mpsc::channel(STREAMS), mpsc::channel(STREAMS)],
+            streams.map(waiting),
+            [mpsc::channel(UNI_STREAMS), mpsc::channel(UNI_STREAMS)],
             [mpsc::channel(DATAGRAMS), mpsc::channel(DATAGRAMS)],
         );
         let [(bi_0, accept_bi_0), (bi_1, accept_bi_1)] = bi;
         let [(uni_0, accept_uni_0), (uni_1, accept_uni_1)] = uni;
         let [(datagrams_0, read_0), (datagrams_1, read_1)] = datagrams;
-        let half = |index, accept_bi, accept_uni, read, peer_bi, peer_uni, peer_datagrams| Self {
-            side: Arc::new(HalfLink {
-                link: link.clone(),
-                index,
-                addrs,
-                accept_bi: AsyncMutex::new(accept_bi),
-                accept_uni: AsyncMutex::new(accept_uni),
-                datagrams: AsyncMutex::new(read),
-                peer_bi,
-                peer_uni,
-                peer_datagrams,
-            }),
-        };
+        let half =
+            |index, accept_bi, accept_uni, read, peer_bi, peer_uni, peer_datagrams, peer_streams| Self {
+                side: Arc::new(HalfLink {
+                    link: link.clone(),
+                    index,
+                    addrs,
+                    accept_bi: AsyncMutex::new(accept_bi),
+                    accept_uni: AsyncMutex::new(accept_uni),
+                    datagrams: AsyncMutex::new(read),
+                    peer_bi,
+                    peer_uni,
+                    peer_datagrams,
+                    peer_streams,
+                }),
+            };
         (
-            half(0, accept_bi_0, accept_uni_0, read_0, bi_1, uni_1, datagrams_1),
-            half(1, accept_bi_1, accept_uni_1, read_1, bi_0, uni_0, datagrams_0),
+            half(0, accept_bi_0, accept_uni_0, read_0, bi_1, uni_1, datagrams_1, allowed_by_1),
+            half(1, accept_bi_1, accept_uni_1, read_1, bi_0, uni_0, datagrams_0, allowed_by_0),
         )
     }
 
@@ -321,9 +332,14 @@ impl backend::Connection for Connection {
     type Recv = RecvStream;
 
     async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
+        let allowed = self.side.peer_streams.clone();
+        let permit = self.until_closed(async { allowed.acquire_owned().await.ok() }).await?;
         let (send, their_recv) = self.pipe();
         let (their_send, recv) = pipe::pipe(&self.side.link, 1 - self.side.index);
-        self.until_closed(async { self.side.peer_bi.send((their_send, their_recv)).await.ok() }).await?;
+        // The place is free again once the peer has let go of both directions.
+        let permit = Arc::new(permit);
+        let theirs = (their_send.holding(permit.clone()), their_recv.holding(permit));
+        self.until_closed(async { self.side.peer_bi.send(theirs).await.ok() }).await?;
         self.count_sent();
         Ok((send, recv))
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 
 use super::{
     super::{ConnectionError, ReadError, WriteError, backend},
@@ -17,6 +17,8 @@ use super::{
 /// Bytes that may wait to be read: a writer beyond waits.
 const CAPACITY: usize = 256 << 10;
 
+/// One of the streams that a side allows the other; held by both halves of it on that side.
+type Place = Arc<OwnedSemaphorePermit>;
 type Closed = watch::Receiver<Option<[ConnectionError; 2]>>;
 
 struct Pipe {
@@ -44,8 +46,14 @@ impl Pipe {
 pub(super) fn pipe(link: &Arc<Link>, writer: usize) -> (SendStream, RecvStream) {
     let pipe = Arc::new(Pipe { state: Mutex::default(), readable: Notify::new(), writable: Notify::new() });
     let closed = link.closed.subscribe();
-    let send = SendStream { pipe: pipe.clone(), link: link.clone(), closed: closed.clone(), side: writer };
-    (send, RecvStream { pipe, closed, side: 1 - writer })
+    let send = SendStream {
+        pipe: pipe.clone(),
+        link: link.clone(),
+        closed: closed.clone(),
+        side: writer,
+        _place: None,
+    };
+    (send, RecvStream { pipe, closed, side: 1 - writer, _place: None })
 }
 
 /// Waits for `notify`, or fails when the connection ends. The permit of `notify_one` is kept, so nothing that
@@ -68,6 +76,13 @@ pub(in crate::transport) struct SendStream {
     link: Arc<Link>,
     closed: Closed,
     side: usize,
+    _place: Option<Place>,
+}
+
+impl SendStream {
+    pub(super) fn holding(self, place: Place) -> Self {
+        Self { _place: Some(place), ..self }
+    }
 }
 
 impl backend::SendStream for SendStream {
@@ -138,6 +153,13 @@ pub(in crate::transport) struct RecvStream {
     pipe: Arc<Pipe>,
     closed: Closed,
     side: usize,
+    _place: Option<Place>,
+}
+
+impl RecvStream {
+    pub(super) fn holding(self, place: Place) -> Self {
+        Self { _place: Some(place), ..self }
+    }
 }
 
 impl backend::RecvStream for RecvStream {
