@@ -1,8 +1,13 @@
 //! Limits that both sides of a connection set for themselves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::{ConfigError, codec};
+use crate::{ConfigError, codec, limit::TokenBucket, metadata, proto};
+
+/// So many seconds' worth of resets may come at once.
+const RESET_BURST: u32 = 5;
+/// quinn sets memory aside for each stream that a peer may open.
+const MOST_CALLS: u32 = 10_000;
 
 /// What one side of a connection puts up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,15 +15,24 @@ pub struct Limits {
     max_message: usize,
     default_timeout: Duration,
     silence: Duration,
+    max_calls_per_connection: u32,
+    max_metadata_bytes: usize,
+    max_metadata_pairs: usize,
+    max_resets_per_second: u32,
 }
 
 impl Default for Limits {
-    /// Messages of 4 MiB, a deadline of 30 s, dead after 3 s of silence.
+    /// Messages of 4 MiB, a deadline of 30 s, dead after 3 s of silence; 256 calls a connection, metadata of 64 KiB
+    /// and 128 pairs, 2000 resets a second.
     fn default() -> Self {
         Self {
             max_message: 4 << 20,
             default_timeout: Duration::from_secs(30),
             silence: Duration::from_secs(3),
+            max_calls_per_connection: 256,
+            max_metadata_bytes: proto::MAX_HEADER,
+            max_metadata_pairs: metadata::MAX_PAIRS,
+            max_resets_per_second: 2000,
         }
     }
 }
@@ -46,6 +60,35 @@ impl Limits {
         self
     }
 
+    /// How many calls the peer may have open at a time on one connection; further ones wait at the peer. 256 by
+    /// default, 10 000 at most. Over QUIC the peer may open a seventh more now and then, for that is announced in
+    /// steps. Each costs about 70 bytes of memory even while it is not open.
+    ///
+    /// Read when a connection is made, for each side from its own limits.
+    #[must_use]
+    pub fn with_max_calls_per_connection(mut self, calls: u32) -> Self {
+        self.max_calls_per_connection = calls;
+        self
+    }
+
+    /// The most metadata that is taken of a call, in bytes as they are sent and in pairs. 64 KiB and 128 by default,
+    /// which is also the most that the protocol allows.
+    #[must_use]
+    pub fn with_max_metadata(mut self, bytes: usize, pairs: usize) -> Self {
+        self.max_metadata_bytes = bytes;
+        self.max_metadata_pairs = pairs;
+        self
+    }
+
+    /// How many calls a second a peer may give up before they are answered, on one connection; five times as many at
+    /// once. A peer that gives up more is cut off: each such call makes work and counts against no other limit. 2000
+    /// by default. Calls whose deadline is about to pass don't count.
+    #[must_use]
+    pub fn with_max_resets_per_second(mut self, resets: u32) -> Self {
+        self.max_resets_per_second = resets;
+        self
+    }
+
     /// The largest message in bytes.
     pub fn max_message(&self) -> usize {
         self.max_message
@@ -61,24 +104,84 @@ impl Limits {
         self.silence
     }
 
+    /// How many calls the peer may have open at a time on one connection.
+    pub fn max_calls_per_connection(&self) -> u32 {
+        self.max_calls_per_connection
+    }
+
+    /// The most bytes of metadata of a call.
+    pub fn max_metadata_bytes(&self) -> usize {
+        self.max_metadata_bytes
+    }
+
+    /// The most pairs of metadata of a call.
+    pub fn max_metadata_pairs(&self) -> usize {
+        self.max_metadata_pairs
+    }
+
+    /// How many calls a second a peer may give up on one connection.
+    pub fn max_resets_per_second(&self) -> u32 {
+        self.max_resets_per_second
+    }
+
+    /// The resets of one connection's peer.
+    pub(crate) fn resets(&self, now: Instant) -> TokenBucket {
+        let rate = self.max_resets_per_second;
+        TokenBucket::new(rate, rate.saturating_mul(RESET_BURST), now)
+    }
+
     pub(crate) fn check(self) -> Result<Self, ConfigError> {
+        let range = |name, value: u64, expected| Err(ConfigError::Range { name, value, expected });
         if !(1..=codec::LARGEST).contains(&self.max_message) {
-            return Err(ConfigError::Range {
-                name: "max_message",
-                value: self.max_message as u64,
-                expected: "between 1 byte and 256 MiB",
-            });
+            return range("max_message", self.max_message as u64, "between 1 byte and 256 MiB");
         }
         if self.default_timeout.is_zero() {
-            return Err(ConfigError::Range { name: "default_timeout", value: 0, expected: "more than zero" });
+            return range("default_timeout", 0, "more than zero");
         }
         if self.silence < Duration::from_millis(100) {
-            return Err(ConfigError::Range {
-                name: "silence",
-                value: self.silence.as_millis() as u64,
-                expected: "at least 100 ms",
-            });
+            return range("silence", self.silence.as_millis() as u64, "at least 100 ms");
+        }
+        if !(1..=MOST_CALLS).contains(&self.max_calls_per_connection) {
+            let calls = u64::from(self.max_calls_per_connection);
+            return range("max_calls_per_connection", calls, "between 1 and 10000 calls");
+        }
+        if self.max_metadata_bytes > proto::MAX_HEADER {
+            return range("max_metadata (bytes)", self.max_metadata_bytes as u64, "at most 65536 bytes");
+        }
+        if self.max_metadata_pairs > metadata::MAX_PAIRS {
+            return range("max_metadata (pairs)", self.max_metadata_pairs as u64, "at most 128 pairs");
+        }
+        if self.max_resets_per_second == 0 {
+            return range("max_resets_per_second", 0, "at least 1: calls do get cancelled");
         }
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        let limits = Limits::default();
+        for (limits, name) in [
+            (limits.with_max_calls_per_connection(0), "max_calls_per_connection"),
+            (limits.with_max_calls_per_connection(10_001), "max_calls_per_connection"),
+            (limits.with_max_metadata((64 << 10) + 1, 1), "max_metadata (bytes)"),
+            (limits.with_max_metadata(1, 129), "max_metadata (pairs)"),
+            (limits.with_max_resets_per_second(0), "max_resets_per_second"),
+        ] {
+            let error = limits.check().expect_err(name).to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+        limits.with_max_metadata(0, 0).with_max_calls_per_connection(1).check().expect("frugal");
+    }
+
+    #[test]
+    fn a_peer_may_reset_five_seconds_worth_at_once() {
+        let now = tokio::time::Instant::now().into_std();
+        let mut resets = Limits::default().with_max_resets_per_second(3).resets(now);
+        assert_eq!((0..100).filter(|_| resets.take(now)).count(), 15);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, error::Error, io, net::SocketAddr};
 
-use crate::{Code, Status, transport::ConnectionError};
+use crate::{Code, Status, proto::close, transport::ConnectionError};
 
 /// How a call failed: with the error that its method declares, or with a [`Status`].
 #[derive(Clone, Debug, thiserror::Error)]
@@ -123,6 +123,14 @@ pub enum ConnectError {
         /// What happened.
         source: ConnectionError,
     },
+    /// The server has as many connections as it takes, in all or of this peer. Dialling goes on, with growing pauses.
+    #[error("{address} takes no further connection")]
+    TooManyConnections {
+        /// Whom we dialled.
+        address: SocketAddr,
+        /// How the server closed the connection; says which of its bounds was reached.
+        source: ConnectionError,
+    },
     /// None of several addresses answered within the time allowed.
     #[error("none of {addresses} answered within {after:?}: {failure}")]
     NoAnswer {
@@ -144,6 +152,16 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// A connection that was refused, or ended as soon as it stood.
+    pub(crate) fn of(address: SocketAddr, source: ConnectionError) -> Self {
+        match source {
+            ConnectionError::Closed { code: close::TOO_MANY_CONNECTIONS, .. } => {
+                Self::TooManyConnections { address, source }
+            }
+            source => Self::Handshake { address, source },
+        }
+    }
+
     /// As a status of a call that was never sent: `Unauthenticated` where certificates were refused, else
     /// `Unavailable`. The message holds the whole chain.
     pub(crate) fn into_status(self: std::sync::Arc<Self>) -> Status {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    core::Collector,
 };
 use tokio::time::Instant;
 
-use crate::{Code, Method};
+use crate::{Code, Method, limit::ShedReason};
 
 /// Upper bounds of the latency histogram in seconds: 50 µs to 30 s.
 const BUCKETS: [f64; 18] = [
@@ -23,6 +24,13 @@ const BUCKETS: [f64; 18] = [
 /// | `rpc_latency_seconds` | `method` | time from a request's arrival to the end of its handler |
 /// | `rpc_panics_total` | `method` | handlers that panicked |
 /// | `rpc_errors_total` | `type` | calls that ended in an error, by its code; `application` for the method's own |
+/// | `rpc_connections` | | connections that peers have opened here and that stand, of all protocols |
+/// | `rpc_connections_refused_total` | `reason` | connections closed because there are too many: `total`, `peer` |
+/// | `rpc_handshakes_failed_total` | `reason` | peers that did not get in: `certificate`, `timed_out`, `other` |
+/// | `rpc_handshakes_retried_total` | | peers that were asked to prove their address first |
+/// | `rpc_admission_limit` | | calls that may run at once; 0 for any number |
+/// | `rpc_admission_queued` | | calls that wait for their turn |
+/// | `rpc_shed_total` | `reason` | calls refused without being started: `full`, `late` |
 #[derive(Debug, Clone)]
 pub struct Metrics {
     inner: Arc<Inner>,
@@ -35,6 +43,13 @@ struct Inner {
     latency: HistogramVec,
     errors: IntCounterVec,
     panics: IntCounterVec,
+    connections: IntGauge,
+    connections_refused: IntCounterVec,
+    handshakes_failed: IntCounterVec,
+    handshakes_retried: IntCounter,
+    admission_limit: IntGauge,
+    admission_queued: IntGauge,
+    shed: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -64,6 +79,31 @@ impl Default for Metrics {
                 requests: registered(&registry, requests),
                 latency: registered(&registry, latency),
                 errors: registered(&registry, errors),
+                connections: gauge(&registry, "rpc_connections", "Connections that peers have opened here."),
+                connections_refused: by_reason(
+                    &registry,
+                    "rpc_connections_refused_total",
+                    "Connections closed because there are too many.",
+                ),
+                handshakes_failed: by_reason(
+                    &registry,
+                    "rpc_handshakes_failed_total",
+                    "Peers that did not get in.",
+                ),
+                handshakes_retried: registered(
+                    &registry,
+                    IntCounter::new(
+                        "rpc_handshakes_retried_total",
+                        "Peers that were asked to prove their address first.",
+                    ),
+                ),
+                admission_limit: gauge(
+                    &registry,
+                    "rpc_admission_limit",
+                    "Calls that may run at once; 0 for any number.",
+                ),
+                admission_queued: gauge(&registry, "rpc_admission_queued", "Calls that wait for their turn."),
+                shed: by_reason(&registry, "rpc_shed_total", "Calls refused without being started."),
                 registry,
             }),
         }
@@ -74,6 +114,14 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: prome
     let metric = metric.expect("names and labels above are valid");
     registry.register(Box::new(metric.clone())).expect("names above are distinct");
     metric
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    registered(registry, IntGauge::new(name, help))
+}
+
+fn by_reason(registry: &Registry, name: &str, help: &str) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), &["reason"]))
 }
 
 impl Metrics {
@@ -100,6 +148,43 @@ impl Metrics {
     pub(crate) fn error(&self, code: Code) {
         self.inner.errors.with_label_values(&[code.as_str()]).inc();
     }
+
+    /// Counts a connection that a peer has opened, until what is returned is dropped.
+    pub(crate) fn connection(&self) -> ConnectionGauge {
+        self.inner.connections.inc();
+        ConnectionGauge(self.inner.connections.clone())
+    }
+
+    pub(crate) fn connection_refused(&self, reason: &str) {
+        self.inner.connections_refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn handshake_failed(&self, reason: &str) {
+        self.inner.handshakes_failed.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn handshake_retried(&self) {
+        self.inner.handshakes_retried.inc();
+    }
+
+    pub(crate) fn admission(&self, limit: usize, queued: usize) {
+        self.inner.admission_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
+        self.inner.admission_queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn shed(&self, reason: ShedReason) {
+        self.inner.shed.with_label_values(&[reason.as_str()]).inc();
+    }
+}
+
+/// A connection that stands.
+#[derive(Debug)]
+pub(crate) struct ConnectionGauge(IntGauge);
+
+impl Drop for ConnectionGauge {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// The metrics of one method. Cheap to clone.
@@ -119,9 +204,10 @@ impl MethodMetrics {
         self.0.panics.inc();
     }
 
-    pub(crate) fn start(&self) -> Timer {
+    /// A handler is started, of a request that came then.
+    pub(crate) fn start(&self, arrived: Instant) -> Timer {
         self.0.requests.inc();
-        Timer { metrics: self.clone(), started: Instant::now(), open: true }
+        Timer { metrics: self.clone(), started: arrived, open: true }
     }
 }
 

@@ -84,12 +84,13 @@ impl Dialer {
         protocol: &[u8],
         options: &DialOptions,
     ) -> Result<Connection, ConnectError> {
+        let streams = self.limits.max_calls_per_connection();
         let mut last = None;
         for address in target.resolve().await? {
-            let dialled = self.endpoint.dial(address, target.host(), protocol, options);
+            let dialled = self.endpoint.dial(address, target.host(), protocol, options, streams);
             match timeout(self.connect_timeout, dialled).await {
                 Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(source)) => last = Some(ConnectError::Handshake { address, source }),
+                Ok(Err(source)) => last = Some(ConnectError::of(address, source)),
                 Err(_) => last = Some(ConnectError::TimedOut { address, after: self.connect_timeout }),
             }
         }
@@ -110,7 +111,7 @@ impl Dialer {
         };
         match timeout(self.connect_timeout, settled).await {
             Ok(Ok(())) => Ok((session, driving)),
-            Ok(Err(source)) => Err(ConnectError::Handshake { address, source }),
+            Ok(Err(source)) => Err(ConnectError::of(address, source)),
             Err(_) => Err(ConnectError::TimedOut { address, after: self.connect_timeout }),
         }
     }
@@ -249,7 +250,7 @@ async fn keep_connected(
                     state.send_replace(State::Connecting);
                     continue;
                 }
-                ConnectError::Handshake { address: session.connection().remote_addr(), source }
+                ConnectError::of(session.connection().remote_addr(), source)
             }
             Err(error) => error,
         };

@@ -56,6 +56,10 @@ pub(crate) mod close {
     pub(crate) const DRAINING: u32 = 3;
     /// Nobody here speaks the protocol that was negotiated.
     pub(crate) const NO_PROTOCOL: u32 = 4;
+    /// The server has as many connections as it takes, in all or of this peer.
+    pub(crate) const TOO_MANY_CONNECTIONS: u32 = 5;
+    /// The peer gave up too many calls too fast.
+    pub(crate) const TOO_MANY_RESETS: u32 = 6;
 }
 
 /// Why bytes from a peer are not what they should be.

@@ -2,23 +2,27 @@
 
 use std::sync::{Arc, Weak};
 
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::timeout,
+};
 use tracing::{debug, error};
 
 use super::{Inner, Phase, Server};
 use crate::{
+    limit::Admitted,
+    metrics::ConnectionGauge,
     proto::{self, close},
     session::Session,
-    transport::{Connection, Endpoint, Incoming},
+    transport::{Connection, ConnectionError, Endpoint, Incoming},
 };
-
-/// Handshakes at a time; dialling peers beyond wait in the transport's own bounded queue.
-const HANDSHAKES: usize = 1024;
 
 /// Takes connections until the endpoint is closed. Their tasks end with this future.
 pub(super) async fn accept(endpoint: Endpoint, server: Weak<Inner>) {
+    let Some(most) = server.upgrade().map(|server| server.max_handshakes) else { return };
     let mut connections = JoinSet::new();
-    let handshakes = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES));
+    let handshakes = Arc::new(Semaphore::new(most));
     loop {
         let incoming = tokio::select! {
             incoming = endpoint.accept() => incoming,
@@ -32,29 +36,70 @@ pub(super) async fn accept(endpoint: Endpoint, server: Weak<Inner>) {
             }
         };
         let Some(incoming) = incoming else { return };
+        let Some(incoming) = validated(&server, incoming, most - handshakes.available_permits()) else {
+            continue;
+        };
+        // Whoever dials while this waits is in the transport's own queue, which is bounded.
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
-        let server = server.clone();
-        connections.spawn(async move {
-            let connection = handshake(&server, incoming).await;
-            drop(permit);
-            if let Some(connection) = connection {
-                serve(server, connection).await;
-            }
-        });
+        connections.spawn(take(server.clone(), incoming, permit));
     }
+}
+
+/// Passes on who may have a handshake. Where many are at work already, that is who can be reached at its address.
+fn validated(server: &Weak<Inner>, incoming: Incoming, at_work: usize) -> Option<Incoming> {
+    let server = server.upgrade()?;
+    if at_work < server.retry_above || incoming.is_validated() {
+        return Some(incoming);
+    }
+    server.router.metrics().handshake_retried();
+    incoming.retry();
+    None
+}
+
+/// One peer, from its handshake to the end of its connection.
+async fn take(server: Weak<Inner>, incoming: Incoming, permit: OwnedSemaphorePermit) {
+    let connection = handshake(&server, incoming).await;
+    drop(permit);
+    let Some(connection) = connection else { return };
+    let Some(_admitted) = admit(&server, &connection) else { return };
+    serve(server, connection).await;
 }
 
 async fn handshake(server: &Weak<Inner>, incoming: Incoming) -> Option<Connection> {
     let peer = incoming.remote_addr();
     let within = server.upgrade()?.handshake_timeout;
-    match timeout(within, incoming.handshake()).await {
-        Ok(Ok(connection)) => Some(connection),
+    let reason = match timeout(within, incoming.handshake()).await {
+        Ok(Ok(connection)) => return Some(connection),
         Ok(Err(error)) => {
             debug!(%peer, %error, "handshake failed");
-            None
+            match error {
+                ConnectionError::Certificate { .. } => "certificate",
+                ConnectionError::TimedOut => "timed_out",
+                _ => "other",
+            }
         }
         Err(_) => {
             debug!(%peer, "handshake timed out");
+            "timed_out"
+        }
+    };
+    server.upgrade()?.router.metrics().handshake_failed(reason);
+    None
+}
+
+/// Counts a connection while it stands, or closes it.
+fn admit(server: &Weak<Inner>, connection: &Connection) -> Option<(Admitted, ConnectionGauge)> {
+    let server = Server { inner: server.upgrade()? };
+    // Only where others are served is anything kept for them.
+    let reserved = connection.protocol() == proto::ALPN && !server.protocols().is_empty();
+    let metrics = server.inner.router.metrics();
+    let (peer, name) = (connection.remote_addr(), connection.peer().name());
+    match server.inner.connections.admit(name, peer.ip(), reserved) {
+        Ok(admitted) => Some((admitted, metrics.connection())),
+        Err(refused) => {
+            metrics.connection_refused(refused.as_str());
+            debug!(%peer, name, %refused, "connection refused");
+            connection.close(close::TOO_MANY_CONNECTIONS, &refused.to_string());
             None
         }
     }

@@ -3,11 +3,15 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    ConfigError, Interceptor, Limits,
+    Admission, ConfigError, Interceptor, Limits,
     interceptor::Chain,
+    limit::Bounds,
     tls::{CaCertificates, OwnCertificate},
     transport::MemoryNetwork,
 };
+
+/// More connections or handshakes than any machine has.
+const MOST: usize = 1 << 20;
 
 /// A checked configuration of a [`Server`](crate::Server).
 #[derive(Debug, Clone)]
@@ -19,6 +23,10 @@ pub struct ServerConfig {
     pub(super) drain_timeout: Duration,
     pub(super) handshake_timeout: Duration,
     pub(super) interceptors: Chain,
+    pub(super) admission: Option<Admission>,
+    pub(super) connections: Bounds,
+    pub(super) max_handshakes: usize,
+    pub(super) retry_above: usize,
     pub(super) network: Option<MemoryNetwork>,
 }
 
@@ -39,6 +47,10 @@ pub struct ServerConfigBuilder {
     drain_timeout: Duration,
     handshake_timeout: Duration,
     interceptors: Chain,
+    admission: Option<Admission>,
+    connections: Bounds,
+    max_handshakes: usize,
+    retry_above: usize,
     network: Option<MemoryNetwork>,
 }
 
@@ -52,6 +64,10 @@ impl Default for ServerConfigBuilder {
             drain_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             interceptors: Chain::default(),
+            admission: None,
+            connections: Bounds { total: 16_384, per_peer: 1024 },
+            max_handshakes: 1024,
+            retry_above: 128,
             network: None,
         }
     }
@@ -117,6 +133,50 @@ impl ServerConfigBuilder {
         self
     }
 
+    /// How many calls run at once, and how many wait; further ones are refused. Any number by default.
+    #[must_use]
+    pub fn with_admission(mut self, admission: Admission) -> Self {
+        self.admission = Some(admission);
+        self
+    }
+
+    /// How many connections peers may have open here. 16 384 by default; an idle one takes about 50 KiB.
+    ///
+    /// All protocols count, gossip among them. A server that has protocols beside calls keeps an eighth of this, and
+    /// of the bound for one peer, for them: its clients can't cut it off from its cluster. Connections beyond are
+    /// closed after the handshake, with a reason that the peer is shown
+    /// ([`ConnectError::TooManyConnections`](crate::ConnectError::TooManyConnections)).
+    #[must_use]
+    pub fn with_max_connections(mut self, connections: usize) -> Self {
+        self.connections.total = connections;
+        self
+    }
+
+    /// How many connections one peer may have open here. 1024 by default.
+    ///
+    /// A peer is the name in its certificate together with its IP address: processes that share both count as one.
+    #[must_use]
+    pub fn with_max_connections_per_peer(mut self, connections: usize) -> Self {
+        self.connections.per_peer = connections;
+        self
+    }
+
+    /// How many handshakes are at work at a time. As many more wait, and further ones are refused. 1024 by default.
+    #[must_use]
+    pub fn with_max_handshakes(mut self, handshakes: usize) -> Self {
+        self.max_handshakes = handshakes;
+        self
+    }
+
+    /// With so many handshakes at work, whoever dials has to prove first that it can be reached at its address, at
+    /// the price of a round trip (RFC 9000, section 8.1.2). So a flood from forged addresses keeps no memory here, and
+    /// nobody out. 128 by default; 0 for always, `usize::MAX` for never.
+    #[must_use]
+    pub fn with_retry_above(mut self, handshakes: usize) -> Self {
+        self.retry_above = handshakes;
+        self
+    }
+
     /// In a network within this process in place of UDP, without certificates.
     #[must_use]
     pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
@@ -128,7 +188,8 @@ impl ServerConfigBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Missing`] without certificate or CA, [`ConfigError::Range`] for limits out of range.
+    /// [`ConfigError::Missing`] without certificate or CA, [`ConfigError::Range`] for limits and bounds out of
+    /// range.
     pub fn build(self) -> Result<ServerConfig, ConfigError> {
         let ca = match (self.ca, &self.network) {
             (Some(ca), _) => ca,
@@ -138,6 +199,16 @@ impl ServerConfigBuilder {
         if self.own.is_none() && self.network.is_none() {
             return Err(ConfigError::Missing("the server's certificate", "with_cert_and_key"));
         }
+        for (name, value) in [
+            ("max_connections", self.connections.total),
+            ("max_connections_per_peer", self.connections.per_peer),
+            ("max_handshakes", self.max_handshakes),
+        ] {
+            if !(1..=MOST).contains(&value) {
+                let expected = "between 1 and 1048576";
+                return Err(ConfigError::Range { name, value: value as u64, expected });
+            }
+        }
         Ok(ServerConfig {
             bind_addr: self.bind_addr,
             own: self.own,
@@ -146,6 +217,10 @@ impl ServerConfigBuilder {
             drain_timeout: self.drain_timeout,
             handshake_timeout: self.handshake_timeout,
             interceptors: self.interceptors,
+            admission: self.admission.map(Admission::check).transpose()?,
+            connections: self.connections,
+            max_handshakes: self.max_handshakes,
+            retry_above: self.retry_above,
             network: self.network,
         })
     }

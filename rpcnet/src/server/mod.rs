@@ -24,11 +24,12 @@ use crate::{
     ServerError, Service,
     health::ServerHealth,
     interceptor::Chain,
+    limit::{Connections, Gate},
     pool::Dialer,
     proto,
     session::{Router, Session},
     tls::{CaCertificates, OwnCertificate, Tls},
-    transport::{Connection, DialOptions, Endpoint},
+    transport::{Connection, DialOptions, Endpoint, ListenOptions},
 };
 
 /// What the methods of a [`ProtocolHandler`] return.
@@ -79,6 +80,9 @@ struct Inner {
     router: Arc<Router>,
     drain_timeout: Duration,
     handshake_timeout: Duration,
+    connections: Connections,
+    max_handshakes: usize,
+    retry_above: usize,
     started: Instant,
     phase: watch::Sender<Phase>,
     protocols: Mutex<HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>>,
@@ -137,8 +141,14 @@ impl Server {
                 network.endpoint(address).ok_or_else(|| bind(std::io::ErrorKind::AddrInUse.into()))?,
             ),
         };
-        endpoint.listen(vec![proto::ALPN.to_vec()])?;
-        let router = Arc::new(Router::new(Metrics::default(), &config.interceptors));
+        let listen = ListenOptions {
+            streams: config.limits.max_calls_per_connection(),
+            handshakes: config.max_handshakes,
+        };
+        endpoint.listen(vec![proto::ALPN.to_vec()], listen)?;
+        let metrics = Metrics::default();
+        let gate = config.admission.map(|admission| Gate::new(&admission, metrics.clone()));
+        let router = Arc::new(Router::new(metrics, &config.interceptors).with_gate(gate));
         let dialer = Dialer {
             endpoint: endpoint.clone(),
             tls,
@@ -154,6 +164,9 @@ impl Server {
             router,
             drain_timeout: config.drain_timeout,
             handshake_timeout: config.handshake_timeout,
+            connections: Connections::new(config.connections),
+            max_handshakes: config.max_handshakes,
+            retry_above: config.retry_above,
             started: Instant::now(),
             phase: watch::Sender::new(Phase::Bound),
             protocols: Mutex::default(),
@@ -199,7 +212,11 @@ impl Server {
         protocols.insert(alpn.to_vec(), handler);
         let mut all = vec![proto::ALPN.to_vec()];
         all.extend(protocols.keys().cloned());
-        self.inner.dialer.endpoint.listen(all)?;
+        let listen = ListenOptions {
+            streams: self.limits().max_calls_per_connection(),
+            handshakes: self.inner.max_handshakes,
+        };
+        self.inner.dialer.endpoint.listen(all, listen)?;
         Ok(())
     }
 

@@ -15,14 +15,17 @@ use std::{
     any::Any,
     collections::HashMap,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use arc_swap::ArcSwap;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
 
 pub(crate) use self::{
     inbound::Dispatch,
@@ -30,6 +33,7 @@ pub(crate) use self::{
 };
 use crate::{
     Limits, Method, Status, codec,
+    limit::TokenBucket,
     proto::{self, ControlFrame, Hello},
     transport::{Connection, ConnectionError},
 };
@@ -73,6 +77,8 @@ struct Inner {
     /// What the peer serves: fingerprints by method id.
     schema: ArcSwap<HashMap<u64, u64>>,
     control: mpsc::Sender<ControlFrame>,
+    /// Calls that the peer gives up.
+    resets: Mutex<TokenBucket>,
     /// Our own calls that wait for an answer.
     outstanding: AtomicUsize,
     /// Told when `outstanding` or `streams` leaves zero.
@@ -102,6 +108,7 @@ impl Session {
                 peer: OnceLock::new(),
                 schema: ArcSwap::default(),
                 control: sender,
+                resets: Mutex::new(limits.resets(Instant::now().into_std())),
                 outstanding: AtomicUsize::new(0),
                 busy: Notify::new(),
                 streams: AtomicUsize::new(0),

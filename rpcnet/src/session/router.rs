@@ -16,8 +16,12 @@ use super::Dispatch;
 use crate::{
     Method, RegisterError, Service,
     interceptor::{Chain, Next},
+    limit::Gate,
     metrics::{MethodMetrics, Metrics},
 };
+
+/// What names of our own services begin with.
+const INTERNAL: &str = "rpcnet.";
 
 /// The services of a node. Shared by all its sessions; services may be added while they run.
 #[derive(Debug, Default)]
@@ -30,6 +34,7 @@ pub(crate) struct Router {
     drained: CancellationToken,
     in_flight: AtomicUsize,
     idle: Notify,
+    gate: Option<Gate>,
 }
 
 /// A method that is served here.
@@ -39,6 +44,8 @@ pub(crate) struct Entry {
     pub(crate) index: usize,
     pub(crate) method: &'static Method,
     pub(crate) metrics: MethodMetrics,
+    /// Of a service of this crate's family, which watches over the others: it is never refused for want of room.
+    pub(crate) internal: bool,
 }
 
 impl std::fmt::Debug for Entry {
@@ -59,6 +66,16 @@ impl Router {
     /// The ids of all methods with their fingerprints.
     pub(crate) fn schema(&self) -> Vec<(u64, u64)> {
         self.methods.load().iter().map(|(id, entry)| (*id, entry.method.fingerprint())).collect()
+    }
+
+    /// Lets in only as many calls as the gate does.
+    pub(crate) fn with_gate(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
+    }
+
+    /// Where calls ask for their turn; `None` where any number may run.
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -148,7 +165,13 @@ fn add(
     }
     let before = methods.clone();
     for (index, method) in descriptor.methods.iter().enumerate() {
-        let entry = Entry { service: service.clone(), index, method, metrics: metrics.method(method) };
+        let entry = Entry {
+            service: service.clone(),
+            index,
+            method,
+            metrics: metrics.method(method),
+            internal: method.service().starts_with(INTERNAL),
+        };
         if let Some(other) = methods.insert(method.id(), entry) {
             *methods = before;
             return Err(RegisterError::Collision(other.method.to_string(), method.to_string()));

@@ -59,6 +59,15 @@ impl DialOptions {
     }
 }
 
+/// What a listening endpoint takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListenOptions {
+    /// Streams with two directions that a peer may have open on a connection.
+    pub(crate) streams: u32,
+    /// Handshakes at a time.
+    pub(crate) handshakes: usize,
+}
+
 /// A socket, or a place in a network within this process.
 #[derive(Debug, Clone)]
 pub(crate) enum Endpoint {
@@ -80,9 +89,9 @@ impl Endpoint {
     }
 
     /// Takes connections for these protocols from now on, in place of those before.
-    pub(crate) fn listen(&self, protocols: Vec<Vec<u8>>) -> Result<(), ConfigError> {
+    pub(crate) fn listen(&self, protocols: Vec<Vec<u8>>, options: ListenOptions) -> Result<(), ConfigError> {
         match self {
-            Self::Quic(endpoint) => endpoint.listen(protocols),
+            Self::Quic(endpoint) => endpoint.listen(protocols, options),
             Self::Memory(endpoint) => {
                 endpoint.listen(protocols);
                 Ok(())
@@ -90,16 +99,18 @@ impl Endpoint {
         }
     }
 
-    /// Cancel-safe: a handshake that is dropped is given up.
+    /// Dials; the peer may have so many streams with two directions open. Cancel-safe: a handshake that is dropped is
+    /// given up.
     pub(crate) async fn dial(
         &self,
         addr: SocketAddr,
         name: &str,
         protocol: &[u8],
         options: &DialOptions,
+        streams: u32,
     ) -> Result<Connection, ConnectionError> {
         match self {
-            Self::Quic(endpoint) => endpoint.dial(addr, name, protocol, options).await,
+            Self::Quic(endpoint) => endpoint.dial(addr, name, protocol, options, streams).await,
             Self::Memory(endpoint) => endpoint.dial(addr, protocol).await,
         }
     }
@@ -142,6 +153,22 @@ impl Incoming {
         match self {
             Self::Quic(incoming) => incoming.remote_addr(),
             Self::Memory(connection) => connection.remote_addr(),
+        }
+    }
+
+    /// Whether the peer has shown that it gets what is sent to its address, or can't be asked to.
+    pub(crate) fn is_validated(&self) -> bool {
+        match self {
+            Self::Quic(incoming) => incoming.is_validated(),
+            Self::Memory(_) => true,
+        }
+    }
+
+    /// Asks the peer to dial again with a token that is sent to its address, and forgets it (RFC 9000, section
+    /// 8.1.2).
+    pub(crate) fn retry(self) {
+        if let Self::Quic(incoming) = self {
+            incoming.retry();
         }
     }
 

@@ -14,7 +14,7 @@ mod stream;
 #[cfg(all(test, feature = "dev-certs"))]
 mod tests;
 
-pub(crate) use self::endpoint::{Endpoint, Incoming};
+pub(crate) use self::endpoint::{Endpoint, Incoming, ListenOptions};
 pub use self::{
     connection::{Connection, ConnectionStats, Side},
     endpoint::DialOptions,

@@ -4,25 +4,30 @@ mod answer;
 mod handler;
 mod receive;
 
+use std::sync::PoisonError;
+
 use tokio::{
     task::JoinSet,
     time::{Duration, Instant, timeout_at},
 };
-use tracing::error;
+use tracing::{error, warn};
 
 pub(crate) use self::handler::Dispatch;
 use self::receive::{Arrival, Refusal};
-use super::{Session, frame::FrameReader};
+use super::{Session, frame::FrameReader, router::InFlight};
 use crate::{
     Code, Context, Status,
     context::Scope,
-    metrics::Timer,
-    proto::reset,
+    limit::{Outcome, Permit, Shed},
+    proto::{close, reset},
     transport::{ConnectionError, RecvStream, SendStream},
 };
 
 /// A request must have arrived, and a reply must have left, within this time, whatever its deadline.
 const TRANSIT: Duration = Duration::from_secs(60);
+
+/// A call that is given up so shortly before its deadline has run out of time, as its caller's clock has it.
+const NEARLY: Duration = Duration::from_millis(100);
 
 /// Takes the peer's calls, each as a task, until the connection ends. The tasks end with the future.
 pub(super) async fn accept(session: &Session) -> ConnectionError {
@@ -50,42 +55,107 @@ pub(super) async fn accept(session: &Session) -> ConnectionError {
 async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
     let mut reader = FrameReader::new(recv);
     let received = Instant::now();
-    let arrived = timeout_at(received + TRANSIT, receive::receive(&session, &mut reader)).await;
-    let arrival = match arrived {
-        Ok(Ok(arrival)) => arrival,
-        Ok(Err(Refusal::Status(status))) => {
+    let refusal = match admit(&session, &mut send, &mut reader, received).await {
+        Ok(admitted) => return run(&session, admitted, reader, &mut send, received).await,
+        Err(refusal) => refusal,
+    };
+    match refusal {
+        Refusal::Status(status) => {
+            reader.stop(reset::CANCELLED);
             session.inner.router.metrics().error(status.code());
-            return answer::status(&mut send, status).await;
+            answer::status(&mut send, status).await;
         }
-        Ok(Err(Refusal::Reset(code))) => return send.reset(code),
-        Err(_) => return send.reset(reset::CANCELLED),
+        Refusal::Draining => {
+            reader.stop(reset::REFUSED);
+            send.reset(reset::REFUSED);
+        }
+        Refusal::Malformed => send.reset(reset::PROTOCOL),
+        Refusal::GivenUp(deadline) => {
+            count_reset(&session, deadline);
+            send.reset(reset::CANCELLED);
+        }
+    }
+}
+
+/// A call that may run.
+struct Admitted {
+    arrival: Arrival,
+    /// Its turn, where turns are given.
+    permit: Option<Permit>,
+    in_flight: InFlight,
+}
+
+/// Takes a request in, and waits for its turn before its body is read.
+async fn admit(
+    session: &Session,
+    send: &mut SendStream,
+    reader: &mut FrameReader,
+    received: Instant,
+) -> Result<Admitted, Refusal> {
+    let router = &session.inner.router;
+    let header = within(received, receive::header(session, reader)).await?;
+    let entry = receive::check(session, &header)?;
+    let deadline = header.remaining.and_then(|remaining| received.checked_add(remaining));
+    let permit = match router.gate() {
+        Some(gate) if !entry.internal => tokio::select! {
+            biased;
+            permit = gate.enter(entry.method.priority(), deadline) => Some(permit.map_err(shed)?),
+            _ = send.stopped() => return Err(Refusal::GivenUp(deadline)),
+            () = router.drained() => return Err(Refusal::Draining),
+        },
+        _ => None,
     };
-    let Some(_in_flight) = session.inner.router.enter() else {
-        reader.stop(reset::REFUSED);
-        return send.reset(reset::REFUSED);
-    };
-    let timer = arrival.entry.metrics.start();
-    run(&session, arrival, reader, &mut send, received, timer).await;
+    let body = within(Instant::now(), receive::body(session, reader, &entry, &header, deadline)).await?;
+    let in_flight = router.enter().ok_or(Refusal::Draining)?;
+    let scope = Scope { deadline, trace: header.trace.map(|trace| trace.child(&mut rand::rng())) };
+    Ok(Admitted { arrival: Arrival { entry, header, body, scope }, permit, in_flight })
+}
+
+/// What does not come in time has been given up.
+async fn within<T>(since: Instant, arriving: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    timeout_at(since + TRANSIT, arriving).await.unwrap_or(Err(Refusal::GivenUp(None)))
+}
+
+fn shed(shed: Shed) -> Refusal {
+    let status = Status::resource_exhausted(format!(
+        "the server is full: {} calls run at once, {} wait; try again later or elsewhere",
+        shed.limit, shed.queued
+    ));
+    Refusal::Status(status.with_retry_after(shed.retry_after).not_executed())
+}
+
+/// The peer has given a call up. Each makes work and leaves its place to another: a peer that does nothing else is cut
+/// off.
+fn count_reset(session: &Session, deadline: Option<Instant>) {
+    let now = Instant::now();
+    if deadline.is_some_and(|deadline| deadline <= now + NEARLY) {
+        return;
+    }
+    let mut resets = session.inner.resets.lock().unwrap_or_else(PoisonError::into_inner);
+    if !resets.take(now.into_std()) {
+        let peer = session.connection().remote_addr();
+        warn!(%peer, limit = session.limits().max_resets_per_second(), "peer gives up too many calls");
+        session
+            .connection()
+            .close(close::TOO_MANY_RESETS, "too many calls given up: see max_resets_per_second");
+    }
 }
 
 /// Runs the handler and sends what it comes to.
 async fn run(
     session: &Session,
-    arrival: Arrival,
+    admitted: Admitted,
     reader: FrameReader,
     send: &mut SendStream,
     received: Instant,
-    timer: Timer,
 ) {
-    let Arrival { entry, header, body } = arrival;
+    let Admitted { arrival: Arrival { entry, header, body, scope }, permit, in_flight: _in_flight } =
+        admitted;
     let method = entry.method;
+    let timer = entry.metrics.start(received);
     if method.priority() != 0 {
         send.set_priority(method.priority().into());
     }
-    let scope = Scope {
-        deadline: header.remaining.and_then(|remaining| received.checked_add(remaining)),
-        trace: header.trace.map(|trace| trace.child(&mut rand::rng())),
-    };
     let context = Context::new(method, session.clone(), scope, header.metadata);
     let mut cancel = CancelOnDrop(Some(context.clone()));
     let items = header.items.then(|| receive::items(session, reader, method, scope.deadline));
@@ -96,14 +166,22 @@ async fn run(
         handled = until(scope.deadline, scope.around(handler)) => handled,
         _ = send.stopped() => {
             timer.done(Some(Code::Cancelled));
-            return;
+            return count_reset(session, scope.deadline);
         }
     };
-    let result =
-        handled.unwrap_or_else(|| Err(Status::deadline_exceeded(format!("{method} ran out of time"))));
-    if matches!(&result, Err(status) if status.code() == Code::DeadlineExceeded) {
+    // A stream has its turn to its end.
+    let _turn = match (&handled, permit) {
+        (Some(Ok(reply)), Some(permit)) if reply.is_stream() => Some(permit),
+        (Some(_), Some(permit)) => {
+            permit.done(Outcome::Completed);
+            None
+        }
+        (_, permit) => permit,
+    };
+    let result = handled.unwrap_or_else(|| {
         context.cancel();
-    }
+        Err(Status::deadline_exceeded(format!("{method} ran out of time")))
+    });
     let code = answer::reply(session, &context, send, result).await;
     if code != Some(Code::Cancelled) {
         cancel.0 = None;

@@ -6,64 +6,81 @@ use tracing::debug;
 
 use crate::{
     Method, Status,
+    context::Scope,
     message::Items,
-    proto::{RequestHeader, reset},
+    proto::RequestHeader,
     session::{
         Entry, Session,
-        frame::FrameReader,
+        frame::{FrameError, FrameReader},
         items::{ItemReader, Role},
+        other_schema,
     },
+    transport::ReadError,
 };
 
-/// A call that may be run.
+/// A request that is here, and was checked.
 pub(super) struct Arrival {
     pub(super) entry: Entry,
     pub(super) header: RequestHeader,
     pub(super) body: Bytes,
+    pub(super) scope: Scope,
 }
 
 /// Why a request goes no further.
 pub(super) enum Refusal {
     /// The peer is told with a status.
     Status(Status),
-    /// The peer is told with a reset.
-    Reset(u32),
+    /// Nothing is taken any more.
+    Draining,
+    /// It is no request.
+    Malformed,
+    /// The peer has given it up, perhaps because its deadline was near.
+    GivenUp(Option<Instant>),
 }
 
-pub(super) async fn receive(session: &Session, reader: &mut FrameReader) -> Result<Arrival, Refusal> {
+pub(super) async fn header(session: &Session, reader: &mut FrameReader) -> Result<RequestHeader, Refusal> {
     let header = match reader.header(RequestHeader::decode).await {
         Ok(Some(header)) => header,
-        Ok(None) => return Err(Refusal::Reset(reset::PROTOCOL)),
+        Ok(None) => return Err(Refusal::Malformed),
+        Err(FrameError::Read(ReadError::Reset(_))) => return Err(Refusal::GivenUp(None)),
         Err(error) => {
             debug!(peer = %session.connection().remote_addr(), %error, "request not understood");
-            return Err(Refusal::Reset(reset::PROTOCOL));
+            return Err(Refusal::Malformed);
         }
     };
-    let router = &session.inner.router;
-    if router.is_draining() {
-        reader.stop(reset::REFUSED);
-        return Err(Refusal::Reset(reset::REFUSED));
+    if session.inner.router.is_draining() {
+        return Err(Refusal::Draining);
     }
-    let entry = check(session, &header).map_err(|status| {
-        reader.stop(reset::TOO_LARGE);
-        Refusal::Status(status.not_executed())
-    })?;
+    Ok(header)
+}
+
+pub(super) async fn body(
+    session: &Session,
+    reader: &mut FrameReader,
+    entry: &Entry,
+    header: &RequestHeader,
+    deadline: Option<Instant>,
+) -> Result<Bytes, Refusal> {
     match reader.body(header.body_length as usize).await {
         Ok(body) => {
             if !header.items {
                 reader.take_end();
             }
-            Ok(Arrival { entry, header, body })
+            Ok(body)
         }
         Err(error) => {
             debug!(peer = %session.connection().remote_addr(), method = %entry.method, %error, "request broke off");
-            Err(Refusal::Reset(reset::CANCELLED))
+            Err(Refusal::GivenUp(deadline))
         }
     }
 }
 
 /// Whether the method is served here, in the form that the caller knows, and takes as much.
-fn check(session: &Session, header: &RequestHeader) -> Result<Entry, Status> {
+pub(super) fn check(session: &Session, header: &RequestHeader) -> Result<Entry, Refusal> {
+    examine(session, header).map_err(|status| Refusal::Status(status.not_executed()))
+}
+
+fn examine(session: &Session, header: &RequestHeader) -> Result<Entry, Status> {
     let router = &session.inner.router;
     let Some(entry) = router.find(header.method) else {
         return Err(Status::unimplemented(format!(
@@ -75,13 +92,23 @@ fn check(session: &Session, header: &RequestHeader) -> Result<Entry, Status> {
     if let Some(fingerprint) = header.fingerprint
         && fingerprint != entry.method.fingerprint()
     {
-        return Err(super::super::other_schema(entry.method, fingerprint, entry.method.fingerprint()));
+        return Err(other_schema(entry.method, fingerprint, entry.method.fingerprint()));
     }
     let limit = session.max_message(entry.method);
     if header.body_length > limit as u64 {
         return Err(Status::resource_exhausted(format!(
             "the request of {} has {} bytes, the server's limit is {limit}: send less, or raise max_message",
             entry.method, header.body_length
+        )));
+    }
+    let limits = session.limits();
+    let (bytes, pairs) = (header.metadata.size(), header.metadata.len());
+    if bytes > limits.max_metadata_bytes() || pairs > limits.max_metadata_pairs() {
+        return Err(Status::resource_exhausted(format!(
+            "the metadata of the call of {} has {bytes} bytes in {pairs} pairs, the server's limits are {} and {}",
+            entry.method,
+            limits.max_metadata_bytes(),
+            limits.max_metadata_pairs()
         )));
     }
     Ok(entry)

@@ -14,19 +14,19 @@ use rustls_pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::warn;
 
-use super::super::{ConnectionError, DialOptions, Side, connection};
+use super::super::{ConnectionError, DialOptions, ListenOptions, Side, connection};
 use crate::{ConfigError, PeerIdentity, tls::Tls};
 
 /// What we ask the kernel for, each way: with its default (208 KiB on Linux) bulk transfers lose packets.
 const SOCKET_BUFFER: usize = 4 << 20;
-/// Calls that a peer may have open at a time on one connection: 256. Each costs memory even unused. quinn announces
-/// that streams have become free only once they are more than an eighth, so that eighth is added.
-const BIDI_STREAMS: u32 = 293;
 /// Control stream, and bulk gossip.
 const UNI_STREAMS: u32 = 16;
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const DATAGRAM_BUFFER: usize = 1 << 20;
+/// What may wait of a handshake that was not looked at yet, beside its first packet: the rest of a first flight, which
+/// the post-quantum key exchange makes two packets, sent a few times.
+const INCOMING_BUFFER: u64 = 16 << 10;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
@@ -47,12 +47,22 @@ impl Endpoint {
         Ok(Self { inner, local_addr, tls })
     }
 
-    pub(in crate::transport) fn listen(&self, protocols: Vec<Vec<u8>>) -> Result<(), ConfigError> {
+    pub(in crate::transport) fn listen(
+        &self,
+        protocols: Vec<Vec<u8>>,
+        options: ListenOptions,
+    ) -> Result<(), ConfigError> {
         let crypto = QuicServerConfig::try_from(self.tls.server_config(protocols)?).map_err(|error| {
             ConfigError::Tls { item: "cipher suites", source: rustls::Error::General(error.to_string()) }
         })?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-        config.transport_config(Arc::new(transport(&DialOptions::default().with_keep_alive(None))));
+        let accepted = DialOptions::default().with_keep_alive(None);
+        config
+            .transport_config(Arc::new(transport(&accepted, options.streams)))
+            // As many may wait as are at work; who comes then is refused.
+            .max_incoming(options.handshakes)
+            .incoming_buffer_size(INCOMING_BUFFER)
+            .incoming_buffer_size_total(INCOMING_BUFFER.saturating_mul(options.handshakes as u64));
         self.inner.set_server_config(Some(config));
         Ok(())
     }
@@ -63,12 +73,13 @@ impl Endpoint {
         name: &str,
         protocol: &[u8],
         options: &DialOptions,
+        streams: u32,
     ) -> Result<connection::Connection, ConnectionError> {
         let failed = |error: &dyn std::error::Error| ConnectionError::Transport(error.to_string());
         let crypto = self.tls.client_config(protocol).map_err(|error| failed(&error))?;
         let crypto = QuicClientConfig::try_from(crypto).map_err(|error| failed(&error))?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport(options)));
+        config.transport_config(Arc::new(transport(options, streams)));
         let connecting = self.inner.connect_with(config, addr, name).map_err(|error| failed(&error))?;
         wrap(connecting.await?, Side::Client)
     }
@@ -93,6 +104,15 @@ impl Endpoint {
 impl Incoming {
     pub(in crate::transport) fn remote_addr(&self) -> SocketAddr {
         canonical(self.0.remote_address())
+    }
+
+    pub(in crate::transport) fn is_validated(&self) -> bool {
+        !self.0.may_retry()
+    }
+
+    pub(in crate::transport) fn retry(self) {
+        // Fails only for a peer that was sent one before; who asks `is_validated` first knows.
+        let _ = self.0.retry();
     }
 
     pub(in crate::transport) async fn handshake(self) -> Result<connection::Connection, ConnectionError> {
@@ -127,10 +147,16 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-fn transport(options: &DialOptions) -> TransportConfig {
+/// quinn announces that streams have become free only once they are more than an eighth of all, so that eighth is
+/// added: with it, so many can always be opened.
+fn with_eighth(streams: u32) -> u32 {
+    u32::try_from((u64::from(streams) * 8).div_ceil(7)).unwrap_or(u32::MAX)
+}
+
+fn transport(options: &DialOptions, streams: u32) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
-        .max_concurrent_bidi_streams(VarInt::from_u32(BIDI_STREAMS))
+        .max_concurrent_bidi_streams(VarInt::from_u32(with_eighth(streams)))
         .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))

@@ -1,0 +1,200 @@
+//! Where calls ask for their turn: [`Queue`] and [`Gradient`] behind a mutex.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Admission,
+    gradient::Gradient,
+    queue::{Queue, Settled, Shed, ShedReason, Ticket, Verdict},
+};
+use crate::metrics::Metrics;
+
+/// How a call that was let in has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Its handler returned, with whatever result: how long it took says how loaded the server is.
+    Completed,
+    /// It was cut off, by its caller or its deadline, or it is a stream, whose length says nothing.
+    Abandoned,
+}
+
+/// Lets in as many calls as an [`Admission`] says. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    gradient: Option<Gradient>,
+    waiting: HashMap<Ticket, oneshot::Sender<Result<Instant, Shed>>>,
+}
+
+impl Gate {
+    pub(crate) fn new(admission: &Admission, metrics: Metrics) -> Self {
+        let queue = Queue::new(admission.first_limit(), admission.queue());
+        metrics.admission(queue.limit(), 0);
+        let state = State { queue, gradient: admission.gradient(), waiting: HashMap::new() };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), metrics }) }
+    }
+
+    /// Waits for the call's turn, at most until its deadline. The permit is held until the handler has ended.
+    ///
+    /// Cancel-safe: a wait that is dropped frees its place, and its turn where that has just come.
+    ///
+    /// # Errors
+    ///
+    /// [`Shed`] where the call is not to be started: because the queue is full of calls that go before it, now or
+    /// while it waits, or because its deadline comes before its turn.
+    pub(crate) async fn enter(&self, priority: i8, deadline: Option<Instant>) -> Result<Permit, Shed> {
+        let now = Instant::now();
+        let verdict = {
+            let mut state = self.shared.state();
+            match state.queue.offer(now.into_std(), priority, deadline.map(Instant::into_std)) {
+                Verdict::Run => Ok(None),
+                Verdict::Wait(ticket) => {
+                    let (sender, decision) = oneshot::channel();
+                    state.waiting.insert(ticket, sender);
+                    state.settle(now, &self.shared.metrics);
+                    Ok(Some(Waiter { shared: &self.shared, ticket, decision }))
+                }
+                Verdict::Shed(shed) => {
+                    // Others may have been found late.
+                    state.settle(now, &self.shared.metrics);
+                    Err(shed)
+                }
+            }
+        };
+        let decided = match verdict {
+            Ok(None) => Ok(now),
+            Ok(Some(mut waiter)) => waiter.wait(deadline).await,
+            Err(shed) => Err(shed),
+        };
+        match decided {
+            Ok(since) => Ok(Permit { shared: self.shared.clone(), since, outcome: Outcome::Abandoned }),
+            Err(shed) => {
+                self.shared.metrics.shed(shed.reason);
+                Err(shed)
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn release(&self, since: Instant, outcome: Outcome) {
+        let now = Instant::now();
+        let held = now.saturating_duration_since(since);
+        let mut state = self.state();
+        let in_flight = state.queue.running();
+        state.queue.release(now.into_std(), held);
+        if outcome == Outcome::Completed
+            && let Some(gradient) = &mut state.gradient
+        {
+            gradient.observe(now.into_std(), held, in_flight);
+            let limit = gradient.limit();
+            if limit != state.queue.limit() {
+                state.queue.set_limit(now.into_std(), limit);
+                self.metrics.admission(limit, state.queue.queued());
+            }
+        }
+        state.settle(now, &self.metrics);
+    }
+}
+
+impl State {
+    /// Tells those who waited what has become of them.
+    fn settle(&mut self, now: Instant, metrics: &Metrics) {
+        if self.queue.queued() == 0 && self.waiting.is_empty() {
+            return;
+        }
+        while let Some((ticket, settled)) = self.queue.poll() {
+            let Some(waiter) = self.waiting.remove(&ticket) else { continue };
+            // The receiver stands: a waiter that is dropped takes its sender out first, under the same lock.
+            let _ = waiter.send(match settled {
+                Settled::Started => Ok(now),
+                Settled::Shed(shed) => Err(shed),
+            });
+        }
+        metrics.admission(self.queue.limit(), self.queue.queued());
+    }
+}
+
+/// A call that waits for its turn.
+struct Waiter<'a> {
+    shared: &'a Shared,
+    ticket: Ticket,
+    decision: oneshot::Receiver<Result<Instant, Shed>>,
+}
+
+impl Waiter<'_> {
+    async fn wait(&mut self, deadline: Option<Instant>) -> Result<Instant, Shed> {
+        let decision = match deadline {
+            Some(deadline) => timeout_at(deadline, &mut self.decision).await.ok(),
+            None => Some((&mut self.decision).await),
+        };
+        match decision {
+            Some(Ok(decided)) => decided,
+            // Its sender goes with a decision alone, so it is the deadline that has passed.
+            Some(Err(_)) | None => Err(self.shared.state().queue.shed(ShedReason::Late)),
+        }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if state.waiting.remove(&self.ticket).is_some() {
+            state.queue.abandon(self.ticket);
+            self.shared.metrics.admission(state.queue.limit(), state.queue.queued());
+            return;
+        }
+        drop(state);
+        // Its turn came, and nobody was told.
+        if let Ok(Ok(since)) = self.decision.try_recv() {
+            self.shared.release(since, Outcome::Abandoned);
+        }
+    }
+}
+
+/// A call's turn; over when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    shared: Arc<Shared>,
+    since: Instant,
+    outcome: Outcome,
+}
+
+impl Permit {
+    /// The handler has ended.
+    pub(crate) fn done(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.shared.release(self.since, self.outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests;
