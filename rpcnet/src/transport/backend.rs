@@ -1,6 +1,11 @@
 //! What a transport must be able to do.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -39,13 +44,17 @@ pub(super) trait SendStream: Send + Sync + 'static {
     /// Gives the stream up.
     fn reset(&mut self, code: u32);
     /// Waits until the peer wants no more (its code), or has everything and the stream was finished (`None`).
-    fn stopped(&mut self) -> impl Future<Output = Result<Option<u32>, ConnectionError>> + Send;
+    fn stopped(&self) -> impl Future<Output = Result<Option<u32>, ConnectionError>> + Send;
+    /// Streams of a higher priority leave first; 0 at first. A backend may take no notice.
+    fn set_priority(&mut self, priority: i32);
 }
 
 /// The half of a stream that is read.
 pub(super) trait RecvStream: Send + Sync + 'static {
-    /// The next bytes, at most `max`; `None` at the end. Cancel-safe.
-    fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Option<Bytes>, ReadError>> + Send;
+    /// The next bytes, at most `max`; `None` at the end. The waker of the last call is woken when there are some, or
+    /// when the connection ends.
+    fn poll_read_chunk(&mut self, cx: &mut Context<'_>, max: usize)
+    -> Poll<Result<Option<Bytes>, ReadError>>;
     /// Wants no more.
     fn stop(&mut self, code: u32);
 }

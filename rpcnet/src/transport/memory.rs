@@ -10,7 +10,7 @@ use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,6 +19,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
+use self::pipe::Pipe;
 pub(super) use self::pipe::{RecvStream, SendStream};
 use super::{ConnectionError, DatagramError, Side, backend, connection};
 use crate::PeerIdentity;
@@ -95,7 +96,7 @@ impl MemoryNetwork {
         })
     }
 
-    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -210,6 +211,14 @@ struct Link {
     closed: watch::Sender<Option<[ConnectionError; 2]>>,
     /// What each side has received, in place of packets: what was sent to it, and an acknowledgement of what it sent.
     received: [AtomicU64; 2],
+    /// Whose readers and writers the end wakes.
+    pipes: Mutex<Pipes>,
+}
+
+#[derive(Default)]
+struct Pipes {
+    open: HashMap<u64, Weak<Pipe>>,
+    next_id: u64,
 }
 
 impl Link {
@@ -219,8 +228,17 @@ impl Link {
         self.received[by].fetch_add(1, Ordering::Relaxed);
     }
 
+    fn pipes(&self) -> MutexGuard<'_, Pipes> {
+        self.pipes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it ended, as this side is told; `None` while it stands.
+    fn reason(&self, side: usize) -> Option<ConnectionError> {
+        self.closed.borrow().as_ref().map(|reasons| reasons[side].clone())
+    }
+
     fn close(&self, by: usize, code: u32, reason: &str) {
-        self.closed.send_if_modified(|closed| {
+        let ended = self.closed.send_if_modified(|closed| {
             if closed.is_some() {
                 return false;
             }
@@ -230,6 +248,11 @@ impl Link {
             *closed = Some(reasons);
             true
         });
+        if ended {
+            // Not under the lock: a pipe that is dropped here for the last time takes itself off the list.
+            let open: Vec<_> = self.pipes().open.values().filter_map(Weak::upgrade).collect();
+            open.iter().for_each(|pipe| pipe.wake());
+        }
     }
 }
 
@@ -268,7 +291,11 @@ impl Connection {
             }
         };
         let addrs = [seen(dialler), seen(listener)];
-        let link = Arc::new(Link { closed: watch::Sender::new(None), received: Default::default() });
+        let link = Arc::new(Link {
+            closed: watch::Sender::new(None),
+            received: Default::default(),
+            pipes: Mutex::default(),
+        });
         let (bi, uni, datagrams): ([_; 2], [_; 2], [_; 2]) = (
             [mpsc::channel(STREAMS), mpsc::channel(STREAMS)],
             [mpsc::channel(STREAMS), mpsc::channel(STREAMS)],
@@ -379,7 +406,7 @@ impl backend::Connection for Connection {
     }
 
     fn close_reason(&self) -> Option<ConnectionError> {
-        self.side.link.closed.borrow().as_ref().map(|reasons| reasons[self.side.index].clone())
+        self.side.link.reason(self.side.index)
     }
 
     fn remote_addr(&self) -> SocketAddr {

@@ -1,5 +1,10 @@
 //! The streams that everything above the transport sees.
 
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
+
 use bytes::{Bytes, BytesMut};
 
 use super::{
@@ -81,8 +86,17 @@ impl SendStream {
     /// # Errors
     ///
     /// The connection's end.
-    pub async fn stopped(&mut self) -> Result<Option<u32>, ConnectionError> {
-        dispatch!(self, SendBackend, stream => stream.stopped().await)
+    pub async fn stopped(&self) -> Result<Option<u32>, ConnectionError> {
+        match &self.backend {
+            SendBackend::Quic(stream) => stream.stopped().await,
+            SendBackend::Memory(stream) => stream.stopped().await,
+        }
+    }
+
+    /// What waits here leaves before what waits on streams of a lower priority; 0 at first. In memory it changes
+    /// nothing.
+    pub fn set_priority(&mut self, priority: i32) {
+        dispatch!(self, SendBackend, stream => stream.set_priority(priority));
     }
 }
 
@@ -113,15 +127,24 @@ impl RecvStream {
     ///
     /// See [`ReadError`]; never taken for the end.
     pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
+        poll_fn(|cx| self.poll_read_chunk(cx, max)).await
+    }
+
+    /// [`read_chunk`](Self::read_chunk) for those who poll: the waker of the last call is the one that is woken.
+    pub(crate) fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, ReadError>> {
         // quinn would give the clean end here.
         if self.stopped {
-            return Err(ReadError::Closed);
+            return Poll::Ready(Err(ReadError::Closed));
         }
-        let read = dispatch!(self, RecvBackend, stream => stream.read_chunk(max).await);
+        let read = ready!(dispatch!(self, RecvBackend, stream => stream.poll_read_chunk(cx, max)));
         if !matches!(read, Ok(Some(_))) {
             self.open = false;
         }
-        read
+        Poll::Ready(read)
     }
 
     /// All up to the stream's end. Not cancel-safe: what was read is lost.

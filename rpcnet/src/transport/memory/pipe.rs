@@ -3,11 +3,13 @@
 use std::{
     collections::VecDeque,
     fmt,
+    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::{
     super::{ConnectionError, ReadError, WriteError, backend},
@@ -17,15 +19,15 @@ use super::{
 /// Bytes that may wait to be read: a writer beyond waits.
 const CAPACITY: usize = 256 << 10;
 
-type Closed = watch::Receiver<Option<[ConnectionError; 2]>>;
-
-struct Pipe {
+pub(super) struct Pipe {
+    id: u64,
+    link: Arc<Link>,
     state: Mutex<State>,
-    /// Each is waited on by one task at a time, as both halves take `&mut self`.
-    readable: Notify,
-    writable: Notify,
+    /// Told, with the state's lock held, when what [`stopped`](backend::SendStream::stopped) waits for may have come.
+    stopped: Notify,
 }
 
+/// Reader and writer have one waker each, as both halves take `&mut self`: the last poll's.
 #[derive(Default)]
 struct State {
     queue: VecDeque<Bytes>,
@@ -33,77 +35,108 @@ struct State {
     finished: bool,
     reset: Option<u32>,
     stopped: Option<u32>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl State {
+    fn clear(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
+    }
+}
+
+/// Keeps the waker for later. What it waits for is looked at under the same lock, so nothing comes in between.
+fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+fn wake(slot: &mut Option<Waker>) {
+    if let Some(waker) = slot.take() {
+        waker.wake();
+    }
 }
 
 impl Pipe {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Wakes whoever waits, so that they see the connection's end.
+    pub(super) fn wake(&self) {
+        let mut state = self.state();
+        wake(&mut state.reader);
+        wake(&mut state.writer);
+        self.stopped.notify_waiters();
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.link.pipes().open.remove(&self.id);
+    }
 }
 
 pub(super) fn pipe(link: &Arc<Link>, writer: usize) -> (SendStream, RecvStream) {
-    let pipe = Arc::new(Pipe { state: Mutex::default(), readable: Notify::new(), writable: Notify::new() });
-    let closed = link.closed.subscribe();
-    let send = SendStream { pipe: pipe.clone(), link: link.clone(), closed: closed.clone(), side: writer };
-    (send, RecvStream { pipe, closed, side: 1 - writer })
-}
-
-/// Waits for `notify`, or fails when the connection ends. The permit of `notify_one` is kept, so nothing that
-/// happened between the look at the state and this wait is missed.
-async fn wait(notify: &Notify, closed: &mut Closed, side: usize) -> Result<(), ConnectionError> {
-    tokio::select! {
-        biased;
-        reasons = closed.wait_for(Option::is_some) => Err(match reasons {
-            Ok(reasons) => reasons
-                .as_ref()
-                .map_or(ConnectionError::LocallyClosed, |reasons| reasons[side].clone()),
-            Err(_) => ConnectionError::LocallyClosed,
-        }),
-        () = notify.notified() => Ok(()),
-    }
+    let mut pipes = link.pipes();
+    let id = pipes.next_id;
+    pipes.next_id += 1;
+    let pipe = Arc::new(Pipe { id, link: link.clone(), state: Mutex::default(), stopped: Notify::new() });
+    pipes.open.insert(id, Arc::downgrade(&pipe));
+    drop(pipes);
+    (SendStream { pipe: pipe.clone(), side: writer }, RecvStream { pipe, side: 1 - writer })
 }
 
 pub(in crate::transport) struct SendStream {
     pipe: Arc<Pipe>,
-    link: Arc<Link>,
-    closed: Closed,
     side: usize,
+}
+
+impl SendStream {
+    /// Takes a piece of the chunk, as much as there is room for.
+    fn poll_write(&mut self, cx: &Context<'_>, chunk: &mut Bytes) -> Poll<Result<(), WriteError>> {
+        let mut state = self.pipe.state();
+        if let Some(code) = state.stopped {
+            return Poll::Ready(Err(WriteError::Stopped(code)));
+        }
+        if state.finished || state.reset.is_some() {
+            return Poll::Ready(Err(WriteError::Closed));
+        }
+        // Under the lock that the end takes to wake: it is seen here, or the waker is seen there.
+        if let Some(error) = self.pipe.link.reason(self.side) {
+            return Poll::Ready(Err(error.into()));
+        }
+        let room = CAPACITY - state.queued;
+        if room == 0 {
+            keep(&mut state.writer, cx);
+            return Poll::Pending;
+        }
+        let piece = chunk.split_to(room.min(chunk.len()));
+        state.queued += piece.len();
+        state.queue.push_back(piece);
+        self.pipe.link.count(self.side);
+        wake(&mut state.reader);
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl backend::SendStream for SendStream {
     async fn write_chunks(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
         for chunk in chunks {
             while !chunk.is_empty() {
-                {
-                    let mut state = self.pipe.state();
-                    if let Some(code) = state.stopped {
-                        return Err(WriteError::Stopped(code));
-                    }
-                    if state.finished || state.reset.is_some() {
-                        return Err(WriteError::Closed);
-                    }
-                    let room = CAPACITY - state.queued;
-                    if room > 0 {
-                        let piece = chunk.split_to(room.min(chunk.len()));
-                        state.queued += piece.len();
-                        state.queue.push_back(piece);
-                        self.link.count(self.side);
-                        self.pipe.readable.notify_one();
-                        continue;
-                    }
-                }
-                wait(&self.pipe.writable, &mut self.closed, self.side).await?;
+                poll_fn(|cx| self.poll_write(cx, chunk)).await?;
             }
         }
-        if let Some(reasons) = self.closed.borrow().as_ref() {
-            return Err(reasons[self.side].clone().into());
-        }
-        Ok(())
+        self.pipe.link.reason(self.side).map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn finish(&mut self) {
-        self.pipe.state().finished = true;
-        self.pipe.readable.notify_one();
+        let mut state = self.pipe.state();
+        state.finished = true;
+        wake(&mut state.reader);
     }
 
     fn reset(&mut self, code: u32) {
@@ -111,16 +144,15 @@ impl backend::SendStream for SendStream {
         let all_read = state.finished && state.queue.is_empty();
         if !all_read && state.reset.is_none() {
             state.reset = Some(code);
-            state.queue.clear();
-            state.queued = 0;
+            state.clear();
         }
-        drop(state);
-        self.pipe.readable.notify_one();
+        wake(&mut state.reader);
     }
 
-    async fn stopped(&mut self) -> Result<Option<u32>, ConnectionError> {
+    async fn stopped(&self) -> Result<Option<u32>, ConnectionError> {
         loop {
-            {
+            // Made while the lock is held, and told while it is held: no change is missed in between.
+            let changed = {
                 let state = self.pipe.state();
                 if state.stopped.is_some() {
                     return Ok(state.stopped);
@@ -128,59 +160,65 @@ impl backend::SendStream for SendStream {
                 if state.finished && state.queue.is_empty() {
                     return Ok(None);
                 }
-            }
-            wait(&self.pipe.writable, &mut self.closed, self.side).await?;
+                if let Some(error) = self.pipe.link.reason(self.side) {
+                    return Err(error);
+                }
+                self.pipe.stopped.notified()
+            };
+            changed.await;
         }
     }
+
+    fn set_priority(&mut self, _priority: i32) {}
 }
 
 pub(in crate::transport) struct RecvStream {
     pipe: Arc<Pipe>,
-    closed: Closed,
     side: usize,
 }
 
 impl backend::RecvStream for RecvStream {
-    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
-        loop {
-            {
-                let mut state = self.pipe.state();
-                if let Some(code) = state.reset {
-                    return Err(ReadError::Reset(code));
-                }
-                if state.stopped.is_some() {
-                    return Err(ReadError::Closed);
-                }
-                // What is left of a closed connection's streams is lost, as it is with QUIC.
-                if let Some(reasons) = self.closed.borrow().as_ref() {
-                    return Err(ReadError::Connection(reasons[self.side].clone()));
-                }
-                if let Some(mut chunk) = state.queue.pop_front() {
-                    let piece = chunk.split_to(max.min(chunk.len()));
-                    if !chunk.is_empty() {
-                        state.queue.push_front(chunk);
-                    }
-                    state.queued -= piece.len();
-                    self.pipe.writable.notify_one();
-                    return Ok(Some(piece));
-                }
-                if state.finished {
-                    return Ok(None);
-                }
-            }
-            wait(&self.pipe.readable, &mut self.closed, self.side).await?;
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, ReadError>> {
+        let mut state = self.pipe.state();
+        if let Some(code) = state.reset {
+            return Poll::Ready(Err(ReadError::Reset(code)));
         }
+        if state.stopped.is_some() {
+            return Poll::Ready(Err(ReadError::Closed));
+        }
+        // What is left of a closed connection's streams is lost, as it is with QUIC.
+        if let Some(error) = self.pipe.link.reason(self.side) {
+            return Poll::Ready(Err(error.into()));
+        }
+        if let Some(mut chunk) = state.queue.pop_front() {
+            let piece = chunk.split_to(max.min(chunk.len()));
+            if !chunk.is_empty() {
+                state.queue.push_front(chunk);
+            }
+            state.queued -= piece.len();
+            wake(&mut state.writer);
+            self.pipe.stopped.notify_waiters();
+            return Poll::Ready(Ok(Some(piece)));
+        }
+        if state.finished {
+            return Poll::Ready(Ok(None));
+        }
+        keep(&mut state.reader, cx);
+        Poll::Pending
     }
 
     fn stop(&mut self, code: u32) {
         let mut state = self.pipe.state();
         if state.stopped.is_none() {
             state.stopped = Some(code);
-            state.queue.clear();
-            state.queued = 0;
+            state.clear();
         }
-        drop(state);
-        self.pipe.writable.notify_one();
+        wake(&mut state.writer);
+        self.pipe.stopped.notify_waiters();
     }
 }
 

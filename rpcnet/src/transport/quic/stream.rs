@@ -1,5 +1,11 @@
 //! quinn's streams as backends. Whether a drop resets is decided above: quinn itself would *finish* a dropped stream.
 
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, ready},
+};
+
 use bytes::Bytes;
 use quinn::{StoppedError, VarInt};
 
@@ -28,12 +34,17 @@ impl backend::SendStream for SendStream {
         let _ = self.0.reset(VarInt::from_u32(code));
     }
 
-    async fn stopped(&mut self) -> Result<Option<u32>, ConnectionError> {
+    async fn stopped(&self) -> Result<Option<u32>, ConnectionError> {
         match self.0.stopped().await {
             Ok(code) => Ok(code.map(super::error::code)),
             Err(StoppedError::ConnectionLost(error)) => Err(error.into()),
             Err(StoppedError::ZeroRttRejected) => Err(ConnectionError::Transport("0-RTT rejected".into())),
         }
+    }
+
+    fn set_priority(&mut self, priority: i32) {
+        // Fails only for a stream that has ended.
+        let _ = self.0.set_priority(priority);
     }
 }
 
@@ -47,8 +58,15 @@ impl RecvStream {
 }
 
 impl backend::RecvStream for RecvStream {
-    async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
-        Ok(self.0.read_chunk(max, true).await?.map(|chunk| chunk.bytes))
+    fn poll_read_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Result<Option<Bytes>, ReadError>> {
+        // quinn has no public poll for chunks. Its future holds nothing but borrows: the waker goes into the
+        // connection's `blocked_readers`, stays there when the future is dropped, and is replaced by the next poll.
+        let chunk = ready!(pin!(self.0.read_chunk(max, true)).poll(cx));
+        Poll::Ready(Ok(chunk?.map(|chunk| chunk.bytes)))
     }
 
     fn stop(&mut self, code: u32) {
