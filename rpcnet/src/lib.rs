@@ -70,6 +70,7 @@ mod server;
 mod service;
 mod session;
 mod status;
+pub mod testing;
 mod tls;
 pub mod transport;
 

@@ -70,7 +70,7 @@ pub(crate) enum Endpoint {
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Quic(Box<quic::Incoming>),
-    Memory(Connection),
+    Memory(memory::Incoming),
 }
 
 impl Endpoint {
@@ -100,7 +100,7 @@ impl Endpoint {
     ) -> Result<Connection, ConnectionError> {
         match self {
             Self::Quic(endpoint) => endpoint.dial(addr, name, protocol, options).await,
-            Self::Memory(endpoint) => endpoint.dial(addr, protocol).await,
+            Self::Memory(endpoint) => endpoint.dial(addr, protocol, options).await,
         }
     }
 
@@ -141,14 +141,14 @@ impl Incoming {
     pub(crate) fn remote_addr(&self) -> SocketAddr {
         match self {
             Self::Quic(incoming) => incoming.remote_addr(),
-            Self::Memory(connection) => connection.remote_addr(),
+            Self::Memory(incoming) => incoming.remote_addr(),
         }
     }
 
     pub(crate) async fn handshake(self) -> Result<Connection, ConnectionError> {
         match self {
             Self::Quic(incoming) => incoming.handshake().await,
-            Self::Memory(connection) => Ok(connection),
+            Self::Memory(incoming) => incoming.handshake().await,
         }
     }
 }
