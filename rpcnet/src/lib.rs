@@ -75,6 +75,7 @@ mod service;
 mod session;
 mod status;
 mod streaming;
+pub mod testing;
 mod tls;
 mod trace;
 pub mod transport;

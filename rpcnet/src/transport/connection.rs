@@ -73,13 +73,6 @@ impl Connection {
         Self { backend: Backend::Memory(inner), shared: Arc::new(Shared { peer, protocol, side }) }
     }
 
-    pub(super) fn as_memory(&self) -> Option<&memory::Connection> {
-        match &self.backend {
-            Backend::Memory(connection) => Some(connection),
-            Backend::Quic(_) => None,
-        }
-    }
-
     /// Who the peer is.
     pub fn peer(&self) -> &PeerIdentity {
         &self.shared.peer

@@ -79,7 +79,7 @@ pub(crate) enum Endpoint {
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Quic(Box<quic::Incoming>),
-    Memory(Connection),
+    Memory(memory::Incoming),
 }
 
 impl Endpoint {
@@ -111,7 +111,7 @@ impl Endpoint {
     ) -> Result<Connection, ConnectionError> {
         match self {
             Self::Quic(endpoint) => endpoint.dial(addr, name, protocol, options, streams).await,
-            Self::Memory(endpoint) => endpoint.dial(addr, protocol).await,
+            Self::Memory(endpoint) => endpoint.dial(addr, protocol, options).await,
         }
     }
 
@@ -152,7 +152,7 @@ impl Incoming {
     pub(crate) fn remote_addr(&self) -> SocketAddr {
         match self {
             Self::Quic(incoming) => incoming.remote_addr(),
-            Self::Memory(connection) => connection.remote_addr(),
+            Self::Memory(incoming) => incoming.remote_addr(),
         }
     }
 
@@ -175,7 +175,7 @@ impl Incoming {
     pub(crate) async fn handshake(self) -> Result<Connection, ConnectionError> {
         match self {
             Self::Quic(incoming) => incoming.handshake().await,
-            Self::Memory(connection) => Ok(connection),
+            Self::Memory(incoming) => incoming.handshake().await,
         }
     }
 }

@@ -8,7 +8,7 @@ mod backend;
 mod connection;
 mod endpoint;
 mod error;
-mod memory;
+pub(crate) mod memory;
 mod quic;
 mod stream;
 #[cfg(all(test, feature = "dev-certs"))]
@@ -19,6 +19,6 @@ pub use self::{
     connection::{Connection, ConnectionStats, Side},
     endpoint::DialOptions,
     error::{ConnectionError, DatagramError, ReadError, WriteError},
-    memory::MemoryNetwork,
+    memory::Network as MemoryNetwork,
     stream::{RecvStream, SendStream},
 };

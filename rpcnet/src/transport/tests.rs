@@ -17,6 +17,9 @@ use crate::{
 };
 
 const PROTOCOL: &[u8] = b"test/1";
+/// Streams with two directions that each side allows the other.
+const STREAMS: u32 = 256;
+const LISTEN: ListenOptions = ListenOptions { streams: STREAMS, handshakes: 16 };
 const MS: Duration = Duration::from_millis(1);
 
 /// Makes endpoints of one kind that reach each other.
@@ -50,7 +53,7 @@ impl Kind {
 
     fn listener(&self) -> Endpoint {
         let endpoint = self.endpoint("listener");
-        endpoint.listen(vec![PROTOCOL.to_vec()]).expect("a good configuration");
+        endpoint.listen(vec![PROTOCOL.to_vec()], LISTEN).expect("a good configuration");
         endpoint
     }
 
@@ -72,7 +75,7 @@ struct Pair {
 async fn connect(dialler: &Endpoint, listener: &Endpoint) -> (Connection, Connection) {
     let accept = async { listener.accept().await.expect("it is open").handshake().await };
     let options = DialOptions::default();
-    let dial = dialler.dial(listener.local_addr(), "127.0.0.1", PROTOCOL, &options);
+    let dial = dialler.dial(listener.local_addr(), "127.0.0.1", PROTOCOL, &options, STREAMS);
     let (client, server) = within(async { tokio::join!(dial, accept) }).await;
     (client.expect("it listens"), server.expect("it dials"))
 }

@@ -1,0 +1,110 @@
+//! A connection in memory as a backend.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    super::{ConnectionError, DatagramError, backend},
+    end::Signals,
+    frame::Kind,
+    handles::{RecvStream, SendStream},
+    link::Half,
+    pair::DATAGRAM_SIZE,
+};
+
+#[derive(Clone)]
+pub(crate) struct Connection {
+    half: Arc<Half>,
+}
+
+impl Connection {
+    pub(super) fn new(half: Half) -> Self {
+        Self { half: Arc::new(half) }
+    }
+
+    fn signals(&self) -> &Signals {
+        &self.half.link.signals[self.half.side]
+    }
+
+    async fn open(&self, kind: Kind) -> Result<(SendStream, Option<RecvStream>), ConnectionError> {
+        let Half { link, side } = &*self.half;
+        let id = link.until(&self.signals().room, |pair, _| pair.open(*side, kind)).await?;
+        let recv = (kind == Kind::Bi).then(|| RecvStream::new(link.clone(), *side, id));
+        Ok((SendStream::new(link.clone(), *side, id), recv))
+    }
+
+    async fn accept(&self, kind: Kind) -> Result<(Option<SendStream>, RecvStream), ConnectionError> {
+        let Half { link, side } = &*self.half;
+        let id = link.until(&self.signals().arrived, |pair, _| pair.accept(*side, kind)).await?;
+        let send = (kind == Kind::Bi).then(|| SendStream::new(link.clone(), *side, id));
+        Ok((send, RecvStream::new(link.clone(), *side, id)))
+    }
+}
+
+impl backend::Connection for Connection {
+    type Send = SendStream;
+    type Recv = RecvStream;
+
+    async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
+        let (send, recv) = self.open(Kind::Bi).await?;
+        Ok((send, recv.expect("it has two directions")))
+    }
+
+    async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
+        let (send, recv) = self.accept(Kind::Bi).await?;
+        Ok((send.expect("it has two directions"), recv))
+    }
+
+    async fn open_uni(&self) -> Result<SendStream, ConnectionError> {
+        Ok(self.open(Kind::Uni).await?.0)
+    }
+
+    async fn accept_uni(&self) -> Result<RecvStream, ConnectionError> {
+        Ok(self.accept(Kind::Uni).await?.1)
+    }
+
+    fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {
+        self.half.link.with(|pair, io| pair.send_datagram(self.half.side, datagram, io))
+    }
+
+    async fn read_datagram(&self) -> Result<Bytes, ConnectionError> {
+        let Half { link, side } = &*self.half;
+        link.until(&self.signals().datagrams, |pair, _| pair.read_datagram(*side)).await
+    }
+
+    fn max_datagram_size(&self) -> Option<usize> {
+        Some(DATAGRAM_SIZE)
+    }
+
+    fn close(&self, code: u32, reason: &str) {
+        self.half.link.with(|pair, io| pair.close(self.half.side, code, reason, io));
+    }
+
+    async fn closed(&self) -> ConnectionError {
+        let Half { link, side } = &*self.half;
+        link.until(&self.signals().settled, |pair, _| pair.end(*side).ended.clone()).await
+    }
+
+    fn close_reason(&self) -> Option<ConnectionError> {
+        self.half.closed()
+    }
+
+    fn remote_addr(&self) -> SocketAddr {
+        self.half.link.addrs[1 - self.half.side]
+    }
+
+    fn rtt(&self) -> Duration {
+        self.half.link.look(|pair| pair.end(self.half.side).recovery.rtt())
+    }
+
+    fn received_packets(&self) -> u64 {
+        self.half.link.with(|pair, _| pair.end(self.half.side).received)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("link", &self.half.link).finish_non_exhaustive()
+    }
+}

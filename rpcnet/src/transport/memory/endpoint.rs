@@ -1,0 +1,139 @@
+//! What listens and dials in a network in memory.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
+
+use super::{
+    super::{ConnectionError, DialOptions, Side, connection},
+    Connection, Network,
+    link::{Half, Link},
+    network::{Listener, visible},
+};
+use crate::PeerIdentity;
+
+/// Dials that wait to be accepted; those beyond are ignored, and tried again.
+pub(super) const BACKLOG: usize = 128;
+
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    network: Network,
+    addr: SocketAddr,
+    id: u64,
+    incoming: AsyncMutex<mpsc::Receiver<Arc<Link>>>,
+    closed: watch::Sender<bool>,
+}
+
+impl Inner {
+    fn close(&self, code: u32, reason: &str) {
+        self.network.places().close(self.addr, self.id);
+        self.closed.send_replace(true);
+        for link in self.network.links() {
+            link.close_owned(self.id, code, reason);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close(0, "");
+    }
+}
+
+impl Network {
+    /// A place at this address; port 0 takes a free one. `None` when the address is taken.
+    pub(crate) fn endpoint(&self, addr: SocketAddr) -> Option<Endpoint> {
+        let (backlog, incoming) = mpsc::channel(BACKLOG);
+        let (addr, id) = self.places().bind(self.at_home(addr), |id| Listener::new(id, backlog))?;
+        let incoming = AsyncMutex::new(incoming);
+        let closed = watch::Sender::new(false);
+        Some(Endpoint { inner: Arc::new(Inner { network: self.clone(), addr, id, incoming, closed }) })
+    }
+}
+
+impl Endpoint {
+    pub(in crate::transport) fn listen(&self, protocols: Vec<Vec<u8>>) {
+        self.inner.network.places().listen(self.inner.addr, self.inner.id, protocols);
+    }
+
+    /// Takes one round trip. Where nothing comes back, whoever is missing, it takes the idle timeout.
+    pub(in crate::transport) async fn dial(
+        &self,
+        addr: SocketAddr,
+        protocol: &[u8],
+        options: &DialOptions,
+    ) -> Result<connection::Connection, ConnectionError> {
+        let Inner { network, addr: own, id, .. } = &*self.inner;
+        let link = Link::dial(network, [visible(*own), visible(addr)], *id, protocol, options);
+        let half = Half { link, side: 0 };
+        // After it is known to the network: a closing that this look misses finds it there.
+        if *self.inner.closed.borrow() {
+            return Err(ConnectionError::LocallyClosed);
+        }
+        half.link.drive();
+        establish(half, Side::Client).await
+    }
+
+    pub(in crate::transport) async fn accept(&self) -> Option<Incoming> {
+        let mut closed = self.inner.closed.subscribe();
+        let mut incoming = self.inner.incoming.lock().await;
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => None,
+            link = incoming.recv() => Some(Incoming { half: Some(Half { link: link?, side: 1 }) }),
+        }
+    }
+
+    pub(in crate::transport) fn local_addr(&self) -> SocketAddr {
+        self.inner.addr
+    }
+
+    pub(in crate::transport) fn close(&self, code: u32, reason: &str) {
+        self.inner.close(code, reason);
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("addr", &self.inner.addr).finish_non_exhaustive()
+    }
+}
+
+/// A peer that dialled. Dropping it refuses the connection.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    half: Option<Half>,
+}
+
+impl Incoming {
+    pub(in crate::transport) fn remote_addr(&self) -> SocketAddr {
+        self.half.as_ref().expect("it is there until the handshake").link.addrs[0]
+    }
+
+    /// Takes one round trip more.
+    pub(in crate::transport) async fn handshake(mut self) -> Result<connection::Connection, ConnectionError> {
+        let half = self.half.take().expect("it is there until the handshake");
+        half.link.drive();
+        half.link.with(|pair, io| pair.welcome(io));
+        establish(half, Side::Server).await
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(half) = &self.half {
+            half.link.with(|pair, io| pair.refuse(io));
+        }
+    }
+}
+
+async fn establish(half: Half, side: Side) -> Result<connection::Connection, ConnectionError> {
+    let Half { link, side: index } = &half;
+    link.until(&link.signals[*index].settled, |pair, _| pair.established(*index)).await?;
+    let protocol = link.protocol.clone();
+    Ok(connection::Connection::memory(Connection::new(half), PeerIdentity::default(), protocol, side))
+}

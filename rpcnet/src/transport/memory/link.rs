@@ -1,0 +1,226 @@
+//! A connection in memory, driven: its state, its tasks, and who it belongs to.
+
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    super::{ConnectionError, DialOptions},
+    end::Signals,
+    network::Network,
+    pair::{Io, Offer, Pair, Wire},
+};
+
+/// Both ends of a connection. Each end's task lets it go on when something is due; one would do, but the other may
+/// be on a runtime that is shut down.
+pub(super) struct Link {
+    pub(super) id: u64,
+    network: Network,
+    /// The dialler's, the listener's.
+    pub(super) addrs: [SocketAddr; 2],
+    pub(super) protocol: Vec<u8>,
+    pub(super) signals: [Arc<Signals>; 2],
+    state: Mutex<State>,
+    /// Told when something is due earlier than was thought.
+    sooner: Notify,
+}
+
+struct State {
+    pair: Pair,
+    /// The endpoints whose connection it is.
+    owners: [Option<u64>; 2],
+    /// When the tasks wake.
+    scheduled: Option<Instant>,
+}
+
+/// What is due next.
+enum Next {
+    At(Instant),
+    /// Nothing, until somebody does something.
+    Nothing,
+    Over,
+}
+
+impl Link {
+    /// Sends the first packet.
+    pub(super) fn dial(
+        network: &Network,
+        addrs: [SocketAddr; 2],
+        owner: u64,
+        protocol: &[u8],
+        options: &DialOptions,
+    ) -> Arc<Self> {
+        let pair = Pair::new(options, Instant::now());
+        let signals = [0, 1].map(|side| pair.end(side).signals.clone());
+        let link = network.enter(|id| Self {
+            id,
+            network: network.clone(),
+            addrs,
+            protocol: protocol.to_vec(),
+            signals,
+            state: Mutex::new(State { pair, owners: [Some(owner), None], scheduled: None }),
+            sooner: Notify::new(),
+        });
+        link.with(Pair::dial);
+        link
+    }
+
+    /// Does something with it, and then what is due.
+    pub(super) fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Pair, &mut Io<'_>) -> T) -> T {
+        let mut state = self.state();
+        let State { pair, owners, scheduled } = &mut *state;
+        let mut wire = Carrier { link: self, owners };
+        let mut io = Io { now: Instant::now(), wire: &mut wire };
+        pair.go_on(&mut io);
+        let result = act(pair, &mut io);
+        pair.go_on(&mut io);
+        let deadline = pair.deadline(&wire);
+        if let Some(deadline) = deadline
+            && scheduled.is_none_or(|scheduled| deadline < scheduled)
+        {
+            *scheduled = Some(deadline);
+            self.sooner.notify_waiters();
+        }
+        result
+    }
+
+    /// Looks at it.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Pair) -> T) -> T {
+        look(&self.state().pair)
+    }
+
+    /// Waits until `act` has something, asking it again whenever `signal` tells. Cancel-safe.
+    pub(super) async fn until<T>(
+        self: &Arc<Self>,
+        signal: &Notify,
+        mut act: impl FnMut(&mut Pair, &mut Io<'_>) -> Option<T>,
+    ) -> T {
+        loop {
+            // Made and told with the lock held: no change is missed in between.
+            match self.with(|pair, io| act(pair, io).ok_or_else(|| signal.notified())) {
+                Ok(result) => return result,
+                Err(changed) => changed.await,
+            }
+        }
+    }
+
+    /// Lets what is due happen in time, from now on.
+    pub(super) fn drive(self: &Arc<Self>) {
+        tokio::spawn(drive(self.clone()));
+    }
+
+    /// Closes the ends that belong to this endpoint.
+    pub(super) fn close_owned(self: &Arc<Self>, owner: u64, code: u32, reason: &str) {
+        let owned = self.state().owners.map(|other| other == Some(owner));
+        for side in (0..2).filter(|side| owned[*side]) {
+            self.with(|pair, io| pair.close(side, code, reason, io));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is due next; the tasks will wake then.
+    fn next(self: &Arc<Self>) -> Next {
+        self.with(|_, _| ());
+        let mut state = self.state();
+        let State { pair, owners, scheduled } = &mut *state;
+        if pair.is_over() {
+            return Next::Over;
+        }
+        *scheduled = pair.deadline(&Carrier { link: self, owners });
+        scheduled.map_or(Next::Nothing, Next::At)
+    }
+}
+
+fn drive(link: Arc<Link>) -> impl Future<Output = ()> + Send {
+    async move {
+        loop {
+            // Counts from here on, before the look.
+            let sooner = link.sooner.notified();
+            match link.next() {
+                Next::At(deadline) => tokio::select! {
+                    biased;
+                    () = sooner => {}
+                    () = sleep_until(deadline) => {}
+                },
+                Next::Nothing => sooner.await,
+                Next::Over => return,
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.network.leave(self.id);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("id", &self.id).field("addrs", &self.addrs).finish_non_exhaustive()
+    }
+}
+
+/// The network, as one connection's packets see it.
+struct Carrier<'a> {
+    link: &'a Arc<Link>,
+    owners: &'a mut [Option<u64>; 2],
+}
+
+impl Carrier<'_> {
+    fn way(&self, from: usize) -> (SocketAddr, SocketAddr) {
+        (self.link.addrs[from], self.link.addrs[1 - from])
+    }
+}
+
+impl Wire for Carrier<'_> {
+    fn carry(&mut self, from: usize, bytes: usize, now: Instant) -> Option<Instant> {
+        let (from, to) = self.way(from);
+        self.link.network.weather().carry(from, to, bytes, now)
+    }
+
+    fn passes(&mut self, from: usize) -> bool {
+        let (from, to) = self.way(from);
+        self.link.network.weather().passes(from, to)
+    }
+
+    fn is_frozen(&self, side: usize) -> bool {
+        self.link.network.weather().paths.is_frozen(self.link.addrs[side])
+    }
+
+    fn offer(&mut self) -> Offer {
+        let (offer, owner) = self.link.network.offer(self.link);
+        self.owners[1] = owner;
+        offer
+    }
+}
+
+/// One end's hold on a connection; its drop closes it.
+#[derive(Debug)]
+pub(super) struct Half {
+    pub(super) link: Arc<Link>,
+    pub(super) side: usize,
+}
+
+impl Half {
+    pub(super) fn closed(&self) -> Option<ConnectionError> {
+        self.link.with(|pair, _| pair.end(self.side).ended.clone())
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.link.with(|pair, io| pair.close(self.side, 0, "", io));
+    }
+}

@@ -1,0 +1,342 @@
+//! A connection, both its ends and what is under way between them, sans-io.
+//!
+//! Whoever does something with it, or finds that its [deadline](Pair::deadline) has come, lets it [go on](Pair::go_on)
+//! with the time that it is. It asks the [`Wire`] what becomes of each packet.
+
+mod operations;
+
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    super::{ConnectionError, DialOptions},
+    end::{Due, End, Phase},
+    frame::{Frame, StreamId},
+};
+
+/// Datagrams under way, and those that wait to be read: beyond, the new ones are lost there, the oldest here.
+const DATAGRAMS: usize = 1024;
+pub(super) const DATAGRAM_SIZE: usize = 1200;
+
+/// What a listener says to a dialler.
+pub(super) enum Offer {
+    Taken,
+    /// Nobody is there, or nobody has time: no answer.
+    Ignored,
+    Refused(&'static str),
+}
+
+/// What the connection runs over. Sides: 0 has dialled, 1 listens.
+pub(super) trait Wire {
+    /// When a packet that leaves this side now arrives; `None` if it never does.
+    fn carry(&mut self, from: usize, bytes: usize, now: Instant) -> Option<Instant>;
+    /// Whether a packet of this side that should arrive now does.
+    fn passes(&mut self, from: usize) -> bool;
+    /// Whether this side's time stands still.
+    fn is_frozen(&self, side: usize) -> bool;
+    /// The first packet has come to the listener's address.
+    fn offer(&mut self) -> Offer;
+}
+
+/// When it is, and where packets go.
+pub(super) struct Io<'a> {
+    pub(super) now: Instant,
+    pub(super) wire: &'a mut dyn Wire,
+}
+
+struct UnderWay {
+    at: Instant,
+    /// Makes the order of what arrives at once that of its leaving.
+    sequence: u64,
+    from: usize,
+    number: Option<u64>,
+    frame: Frame,
+}
+
+impl Ord for UnderWay {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
+
+impl PartialOrd for UnderWay {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for UnderWay {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for UnderWay {}
+
+pub(super) struct Pair {
+    ends: [End; 2],
+    under_way: BinaryHeap<Reverse<UnderWay>>,
+    sequence: u64,
+}
+
+impl Pair {
+    /// A connection that is about to be [dialled](Self::dial) by side 0.
+    pub(super) fn new(options: &DialOptions, now: Instant) -> Self {
+        let accepted = DialOptions::default().with_keep_alive(None);
+        // The shorter of what the two sides announce (RFC 9000, section 10.1).
+        let idle = options.idle_timeout().min(accepted.idle_timeout());
+        let end = |side, phase, options: &DialOptions| {
+            End::new(side, phase, options.initial_rtt(), idle, options.keep_alive(), now)
+        };
+        Self {
+            ends: [end(0, Phase::Handshake, options), end(1, Phase::Absent, &accepted)],
+            under_way: BinaryHeap::new(),
+            sequence: 0,
+        }
+    }
+
+    pub(super) fn end(&self, side: usize) -> &End {
+        &self.ends[side]
+    }
+
+    /// Nothing will ever happen here again.
+    pub(super) fn is_over(&self) -> bool {
+        self.under_way.is_empty() && self.is_closed()
+    }
+
+    /// Neither end stands.
+    pub(super) fn is_closed(&self) -> bool {
+        !self.ends.iter().any(End::is_live)
+    }
+
+    /// Streams that one of the ends knows.
+    pub(super) fn open_streams(&self) -> usize {
+        let [one, other] = &self.ends;
+        let only_other = other.streams.open.keys().filter(|id| !one.streams.open.contains_key(id));
+        one.streams.open.len() + only_other.count()
+    }
+
+    /// When it has to go on.
+    pub(super) fn deadline(&self, wire: &dyn Wire) -> Option<Instant> {
+        let arrival = self.under_way.peek().map(|Reverse(packet)| packet.at);
+        let timers = (0..2).filter_map(|side| self.timer(side, wire)).map(|(deadline, _)| deadline);
+        arrival.into_iter().chain(timers).min()
+    }
+
+    fn timer(&self, side: usize, wire: &dyn Wire) -> Option<(Instant, Due)> {
+        self.ends[side].deadline().filter(|_| !wire.is_frozen(side))
+    }
+
+    /// Does all that is due.
+    pub(super) fn go_on(&mut self, io: &mut Io<'_>) {
+        loop {
+            if self.under_way.peek().is_some_and(|Reverse(packet)| packet.at <= io.now) {
+                if let Some(Reverse(packet)) = self.under_way.pop() {
+                    self.arrive(packet, io);
+                }
+                continue;
+            }
+            let due = (0..2).find_map(|side| {
+                let (deadline, due) = self.timer(side, io.wire)?;
+                (deadline <= io.now).then_some((side, due))
+            });
+            match due {
+                Some((side, Due::Idle)) => {
+                    self.ends[side].end(ConnectionError::TimedOut, Some(Frame::Forgotten));
+                }
+                Some((side, Due::Probe)) => self.repeat(side, true, 0, io),
+                Some((side, Due::KeepAlive)) => {
+                    self.ends[side].keeps_alive(io.now);
+                    self.transmit(side, Frame::Ping, io);
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Sends a packet, whether it arrives or not.
+    fn transmit(&mut self, side: usize, frame: Frame, io: &mut Io<'_>) {
+        let end = &mut self.ends[side];
+        let number = frame.is_acknowledged().then(|| {
+            end.asks(io.now);
+            end.recovery.sent(&frame, io.now)
+        });
+        let is_datagram = matches!(frame, Frame::Datagram(_));
+        let room = !is_datagram || end.datagrams_under_way < DATAGRAMS;
+        match io.wire.carry(side, frame.size(), io.now).filter(|_| room) {
+            Some(at) => {
+                end.datagrams_under_way += usize::from(is_datagram);
+                self.sequence += 1;
+                let packet = UnderWay { at, sequence: self.sequence, from: side, number, frame };
+                self.under_way.push(Reverse(packet));
+            }
+            None => self.lose(side, number),
+        }
+    }
+
+    fn lose(&mut self, side: usize, number: Option<u64>) {
+        if let Some(number) = number {
+            self.ends[side].recovery.lose(number);
+        }
+    }
+
+    /// Sends again: probes at a timeout, else what is known to be lost because this later packet has arrived.
+    fn repeat(&mut self, side: usize, probe: bool, arrived: u64, io: &mut Io<'_>) {
+        let recovery = &mut self.ends[side].recovery;
+        let frames = if probe { recovery.time_out() } else { recovery.take_lost_before(arrived) };
+        let mut sent = false;
+        for frame in frames {
+            // Of a stream that was given up in the meantime nothing is owed.
+            if let Frame::Data { stream, .. } = frame
+                && self.ends[side].streams.send(stream).is_none_or(|send| send.is_reset())
+            {
+                self.delivered(side, &frame, io);
+                continue;
+            }
+            sent = true;
+            self.transmit(side, frame, io);
+        }
+        if probe && !sent {
+            self.transmit(side, Frame::Ping, io);
+        }
+    }
+
+    fn arrive(&mut self, packet: UnderWay, io: &mut Io<'_>) {
+        let UnderWay { from, number, frame, .. } = packet;
+        let to = 1 - from;
+        if matches!(frame, Frame::Datagram(_)) {
+            self.ends[from].datagrams_under_way -= 1;
+        }
+        if !io.wire.passes(from) {
+            return self.lose(from, number);
+        }
+        if self.ends[to].ended.is_some() {
+            // Nobody answers to an end: that would go on for ever.
+            if number.is_some()
+                && let Some(farewell) = self.ends[to].farewell.clone()
+            {
+                self.transmit(to, farewell, io);
+            }
+            return;
+        }
+        if self.ends[to].phase == Phase::Absent && matches!(frame, Frame::Hello) {
+            match io.wire.offer() {
+                Offer::Taken => self.ends[to].phase = Phase::Handshake,
+                Offer::Ignored => return self.lose(from, number),
+                Offer::Refused(why) => {
+                    self.ends[to].received += 1;
+                    return self.transmit(to, Frame::Refuse(why), io);
+                }
+            }
+        }
+        let end = &mut self.ends[to];
+        end.heard(io.now);
+        if let Some(number) = number {
+            end.arrivals.push_back(number);
+            let count = end.known_arrivals + end.arrivals.len() as u64;
+            self.transmit(to, Frame::Ack(count), io);
+        }
+        self.apply(to, frame, io);
+    }
+
+    fn apply(&mut self, side: usize, frame: Frame, io: &mut Io<'_>) {
+        let end = &mut self.ends[side];
+        match frame {
+            Frame::Hello | Frame::Ping => {}
+            Frame::Welcome => {
+                end.phase = Phase::Open;
+                end.signals.settled.notify_waiters();
+                self.transmit(side, Frame::Confirm, io);
+            }
+            Frame::Confirm => {
+                end.phase = Phase::Open;
+                end.signals.settled.notify_waiters();
+            }
+            Frame::Refuse(why) => end.end(ConnectionError::Transport(why.into()), None),
+            Frame::Close { code, reason } => end.end(ConnectionError::Closed { code, reason }, None),
+            Frame::Forgotten => end.end(ConnectionError::Reset, None),
+            Frame::Ack(count) => self.acknowledged(side, count, io),
+            Frame::Datagram(datagram) => {
+                if end.datagrams.len() == DATAGRAMS {
+                    end.datagrams.pop_front();
+                }
+                end.datagrams.push_back(datagram);
+                end.signals.datagrams.notify_waiters();
+            }
+            Frame::Streams { kind, limit } => {
+                end.streams.allow(kind, limit);
+                end.signals.room.notify_waiters();
+            }
+            Frame::Data { stream, offset, bytes, end: last } => {
+                self.reach(side, stream);
+                if let Some(recv) = self.ends[side].streams.recv(stream) {
+                    recv.data(offset, bytes, last);
+                }
+                self.settle(side, stream, io);
+            }
+            Frame::Reset { stream, code } => {
+                self.reach(side, stream);
+                if let Some(recv) = self.ends[side].streams.recv(stream) {
+                    recv.reset(code);
+                }
+                self.settle(side, stream, io);
+            }
+            Frame::Stop { stream, code } => {
+                self.reach(side, stream);
+                if let Some(send) = self.ends[side].streams.send(stream) {
+                    send.stopped(code);
+                }
+            }
+            Frame::Credit { stream, limit } => {
+                if let Some(send) = end.streams.send(stream) {
+                    send.credited(limit);
+                }
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, side: usize, count: u64, io: &mut Io<'_>) {
+        let peer = &mut self.ends[1 - side];
+        let news = count.saturating_sub(peer.known_arrivals);
+        let news = usize::try_from(news).map_or(0, |news| news.min(peer.arrivals.len()));
+        let numbers: Vec<_> = peer.arrivals.drain(..news).collect();
+        peer.known_arrivals += news as u64;
+        for frame in self.ends[side].recovery.acknowledged(&numbers, io.now) {
+            self.delivered(side, &frame, io);
+        }
+        if let Some(largest) = numbers.into_iter().max() {
+            self.repeat(side, false, largest, io);
+        }
+    }
+
+    /// The frame of this side has arrived, or does not need to any more.
+    fn delivered(&mut self, side: usize, frame: &Frame, io: &mut Io<'_>) {
+        if let Frame::Data { stream, .. } | Frame::Reset { stream, .. } = frame {
+            if let Some(send) = self.ends[side].streams.send(*stream) {
+                send.settled();
+            }
+            self.settle(side, *stream, io);
+        }
+    }
+
+    fn reach(&mut self, side: usize, stream: StreamId) {
+        let end = &mut self.ends[side];
+        if end.streams.reach(stream) {
+            end.signals.arrived.notify_waiters();
+        }
+    }
+
+    fn settle(&mut self, side: usize, stream: StreamId, io: &mut Io<'_>) {
+        let end = &mut self.ends[side];
+        let ended = end.ended.is_some();
+        if let Some(news) = end.streams.settle(stream, ended)
+            && !ended
+        {
+            self.transmit(side, news, io);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What the two sides do with their connection.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::{
+    super::{
+        super::{ConnectionError, DatagramError, ReadError, WriteError},
+        frame::{Frame, Kind, StreamId},
+    },
+    DATAGRAM_SIZE, Io, Pair, Phase,
+};
+
+impl Pair {
+    /// Sends the first packet.
+    pub(in super::super) fn dial(&mut self, io: &mut Io<'_>) {
+        self.transmit(0, Frame::Hello, io);
+    }
+
+    /// Lets the dialler in.
+    pub(in super::super) fn welcome(&mut self, io: &mut Io<'_>) {
+        if self.ends[1].is_live() {
+            self.transmit(1, Frame::Welcome, io);
+        }
+    }
+
+    /// Sends the dialler away.
+    pub(in super::super) fn refuse(&mut self, io: &mut Io<'_>) {
+        if self.ends[1].is_live() {
+            let farewell = Frame::Refuse("the peer refused the connection");
+            self.ends[1].end(ConnectionError::LocallyClosed, Some(farewell.clone()));
+            self.transmit(1, farewell, io);
+        }
+    }
+
+    /// Whether the handshake is done, and how; `None` while it is not.
+    pub(in super::super) fn established(&self, side: usize) -> Option<Result<(), ConnectionError>> {
+        let end = &self.ends[side];
+        match &end.ended {
+            Some(error) => Some(Err(error.clone())),
+            None => (end.phase == Phase::Open).then_some(Ok(())),
+        }
+    }
+
+    pub(in super::super) fn close(&mut self, side: usize, code: u32, reason: &str, io: &mut Io<'_>) {
+        if self.ends[side].ended.is_none() {
+            let farewell = Frame::Close { code, reason: reason.to_owned() };
+            self.ends[side].end(ConnectionError::LocallyClosed, Some(farewell.clone()));
+            self.transmit(side, farewell, io);
+        }
+    }
+
+    /// Both ends are told at once that the other has lost its memory.
+    pub(in super::super) fn abort(&mut self) {
+        for end in self.ends.iter_mut().filter(|end| end.ended.is_none()) {
+            end.end(ConnectionError::Reset, None);
+        }
+    }
+
+    /// `None` while the peer allows no more.
+    pub(in super::super) fn open(
+        &mut self,
+        side: usize,
+        kind: Kind,
+    ) -> Option<Result<StreamId, ConnectionError>> {
+        let end = &mut self.ends[side];
+        match &end.ended {
+            Some(error) => Some(Err(error.clone())),
+            None => end.streams.open(kind).map(Ok),
+        }
+    }
+
+    /// `None` while the peer has opened no more.
+    pub(in super::super) fn accept(
+        &mut self,
+        side: usize,
+        kind: Kind,
+    ) -> Option<Result<StreamId, ConnectionError>> {
+        let end = &mut self.ends[side];
+        match &end.ended {
+            Some(error) => Some(Err(error.clone())),
+            None => end.streams.take(kind).map(Ok),
+        }
+    }
+
+    pub(in super::super) fn send_datagram(
+        &mut self,
+        side: usize,
+        datagram: Bytes,
+        io: &mut Io<'_>,
+    ) -> Result<(), DatagramError> {
+        if let Some(error) = &self.ends[side].ended {
+            return Err(error.clone().into());
+        }
+        if datagram.len() > DATAGRAM_SIZE {
+            return Err(DatagramError::TooLarge);
+        }
+        self.transmit(side, Frame::Datagram(datagram), io);
+        Ok(())
+    }
+
+    pub(in super::super) fn read_datagram(&mut self, side: usize) -> Option<Result<Bytes, ConnectionError>> {
+        let end = &mut self.ends[side];
+        match &end.ended {
+            Some(error) => Some(Err(error.clone())),
+            None => end.datagrams.pop_front().map(Ok),
+        }
+    }
+
+    /// Sends a packet's worth of the chunk.
+    pub(in super::super) fn poll_write(
+        &mut self,
+        side: usize,
+        stream: StreamId,
+        cx: &Context<'_>,
+        chunk: &mut Bytes,
+        io: &mut Io<'_>,
+    ) -> Poll<Result<(), WriteError>> {
+        let end = &mut self.ends[side];
+        let Some(send) = end.streams.send(stream) else { return Poll::Ready(Err(WriteError::Closed)) };
+        send.poll_write(cx, chunk, end.ended.as_ref()).map_ok(|(offset, bytes)| {
+            self.transmit(side, Frame::Data { stream, offset, bytes, end: false }, io);
+        })
+    }
+
+    pub(in super::super) fn finish(&mut self, side: usize, stream: StreamId, io: &mut Io<'_>) {
+        let end = &mut self.ends[side];
+        if end.ended.is_none()
+            && let Some(offset) = end.streams.send(stream).and_then(|send| send.finish())
+        {
+            self.transmit(side, Frame::Data { stream, offset, bytes: Bytes::new(), end: true }, io);
+        }
+    }
+
+    pub(in super::super) fn reset(&mut self, side: usize, stream: StreamId, code: u32, io: &mut Io<'_>) {
+        let end = &mut self.ends[side];
+        if end.ended.is_none() && end.streams.send(stream).is_some_and(|send| send.reset()) {
+            self.transmit(side, Frame::Reset { stream, code }, io);
+        }
+    }
+
+    /// The peer's code, or that it has everything; what tells of changes while it is neither.
+    pub(in super::super) fn stopped(
+        &mut self,
+        side: usize,
+        stream: StreamId,
+    ) -> Result<Result<Option<u32>, ConnectionError>, Arc<Notify>> {
+        let end = &mut self.ends[side];
+        let Some(send) = end.streams.send(stream) else { return Ok(Ok(None)) };
+        match (send.outcome(), &end.ended) {
+            (Some(outcome), _) => Ok(Ok(outcome)),
+            (None, Some(error)) => Ok(Err(error.clone())),
+            (None, None) => Err(send.watched.clone()),
+        }
+    }
+
+    pub(in super::super) fn poll_read(
+        &mut self,
+        side: usize,
+        stream: StreamId,
+        cx: &Context<'_>,
+        max: usize,
+        io: &mut Io<'_>,
+    ) -> Poll<Result<Option<Bytes>, ReadError>> {
+        let end = &mut self.ends[side];
+        let Some(recv) = end.streams.recv(stream) else { return Poll::Ready(Err(ReadError::Closed)) };
+        let read = recv.poll_read(cx, max, end.ended.as_ref());
+        if end.ended.is_none()
+            && let Some(limit) = recv.credit()
+        {
+            self.transmit(side, Frame::Credit { stream, limit }, io);
+        }
+        self.settle(side, stream, io);
+        read
+    }
+
+    pub(in super::super) fn stop(&mut self, side: usize, stream: StreamId, code: u32, io: &mut Io<'_>) {
+        let end = &mut self.ends[side];
+        if end.streams.recv(stream).is_some_and(|recv| recv.stop()) && end.ended.is_none() {
+            self.transmit(side, Frame::Stop { stream, code }, io);
+        }
+        self.settle(side, stream, io);
+    }
+
+    /// Nobody holds this half any more.
+    pub(in super::super) fn release(
+        &mut self,
+        side: usize,
+        stream: StreamId,
+        sending: bool,
+        io: &mut Io<'_>,
+    ) {
+        let streams = &mut self.ends[side].streams;
+        if sending {
+            if let Some(send) = streams.send(stream) {
+                send.released = true;
+            }
+        } else if let Some(recv) = streams.recv(stream) {
+            recv.released = true;
+        }
+        self.settle(side, stream, io);
+    }
+}

@@ -1,0 +1,23 @@
+//! One task that waits.
+
+use std::task::{Context, Waker};
+
+/// The waker of the last poll.
+#[derive(Debug, Default)]
+pub(super) struct Sleeper(Option<Waker>);
+
+impl Sleeper {
+    /// Keeps the waker. What it waits for is looked at under the same lock, so nothing is missed in between.
+    pub(super) fn keep(&mut self, cx: &Context<'_>) {
+        match &mut self.0 {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.0 = Some(cx.waker().clone()),
+        }
+    }
+
+    pub(super) fn wake(&mut self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+}
