@@ -247,6 +247,16 @@ constructors! {
     internal => Internal;
     /// A status of [`Code::Unavailable`].
     unavailable => Unavailable;
+    /// A status of [`Code::Aborted`].
+    aborted => Aborted;
+    /// A status of [`Code::AlreadyExists`].
+    already_exists => AlreadyExists;
+    /// A status of [`Code::OutOfRange`].
+    out_of_range => OutOfRange;
+    /// A status of [`Code::DataLoss`].
+    data_loss => DataLoss;
+    /// A status of [`Code::Unknown`].
+    unknown => Unknown;
     /// A status of [`Code::Unauthenticated`].
     unauthenticated => Unauthenticated;
 }
