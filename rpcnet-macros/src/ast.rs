@@ -2,8 +2,8 @@
 
 use quote::format_ident;
 use syn::{
-    FnArg, GenericArgument, Ident, ItemTrait, Pat, PatType, PathArguments, Receiver, ReturnType, Signature,
-    TraitItem, TraitItemFn, Type, TypePath, ext::IdentExt, parse_quote,
+    FnArg, GenericArgument, Ident, ItemTrait, Pat, PatType, Path, PathArguments, Receiver, ReturnType,
+    Signature, TraitItem, TraitItemFn, Type, TypePath, ext::IdentExt, parse_quote,
 };
 
 use crate::{
@@ -28,7 +28,7 @@ pub(crate) struct Method {
     pub(crate) options: MethodOptions,
     /// Whether it takes `cx: &Context`.
     pub(crate) context: bool,
-    /// What is sent: all but the receiver and the context.
+    /// What is sent, as it was written: all but the receiver and the context.
     pub(crate) arguments: Vec<Argument>,
     pub(crate) output: Type,
     pub(crate) fate: Fate,
@@ -104,6 +104,21 @@ impl Method {
         self.item.sig.receiver()
     }
 
+    /// The stream among the arguments. It is the last one.
+    pub(crate) fn items(&self) -> Option<&Argument> {
+        self.arguments.last().filter(|argument| is_streaming(&argument.ty))
+    }
+
+    /// The other arguments, which are sent as one tuple.
+    pub(crate) fn values(&self) -> &[Argument] {
+        &self.arguments[..self.arguments.len() - usize::from(self.items().is_some())]
+    }
+
+    /// Whether it has a stream that is written as one. An alias may hide another.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.items().is_some() || result_value(&self.output).is_some_and(is_streaming)
+    }
+
     /// The name on the wire.
     pub(crate) fn wire_name(&self) -> String {
         match &self.options.name {
@@ -142,6 +157,21 @@ pub(crate) fn is_context(ty: &Type) -> bool {
 /// Whether it is `Context`, under whatever path.
 pub(crate) fn names_context(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|(name, arguments)| name == "Context" && arguments.is_none())
+}
+
+/// Whether it is `Streaming<..>`, under whatever path.
+pub(crate) fn is_streaming(ty: &Type) -> bool {
+    matches!(plain(ty), Type::Path(TypePath { path, .. }) if names_streaming(path))
+}
+
+/// Whether a path ends in `Streaming`. A macro sees names alone, and takes each type of this name for ours.
+pub(crate) fn names_streaming(path: &Path) -> bool {
+    path.segments.last().is_some_and(|segment| segment.ident.unraw() == "Streaming")
+}
+
+/// `T` of `Result<T, ..>`.
+pub(crate) fn result_value(ty: &Type) -> Option<&Type> {
+    result_arguments(ty)?.first().copied()
 }
 
 /// The type arguments of `Result<..>`: of whatever type's name ends so.

@@ -1,11 +1,11 @@
 //! The options of `#[rpc_trait(..)]` and `#[rpc(..)]`, and which of the user's other attributes go where.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{
-    Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Token,
+    Attribute, Expr, ExprLit, ExprUnary, Ident, Lit, LitStr, Meta, Token, UnOp,
     ext::IdentExt,
     parse::{Parse, ParseStream, Parser},
     parse_quote,
@@ -13,7 +13,7 @@ use syn::{
     token,
 };
 
-use crate::{error::Errors, timeout};
+use crate::{error::Errors, size, timeout};
 
 /// The options of a trait.
 #[derive(Default)]
@@ -29,9 +29,18 @@ pub(crate) struct MethodOptions {
     pub(crate) name: Option<LitStr>,
     pub(crate) idempotent: bool,
     pub(crate) timeout: Option<Duration>,
+    /// With its own name, to underline.
+    pub(crate) item_timeout: Option<(Ident, Duration)>,
+    /// In bytes.
+    pub(crate) max_message: Option<usize>,
+    pub(crate) priority: Option<i8>,
 }
 
-const OF_A_METHOD: &str = "`#[rpc(..)]` knows `name`, `idempotent` and `timeout`";
+const OF_A_METHOD: &str =
+    "`#[rpc(..)]` knows `name`, `idempotent`, `timeout`, `item_timeout`, `max_message` and `priority`";
+
+/// From the last to the first.
+const PRIORITIES: RangeInclusive<i8> = -100..=100;
 
 impl TraitOptions {
     pub(crate) fn parse(arguments: TokenStream, errors: &mut Errors) -> Self {
@@ -90,15 +99,22 @@ impl MethodOptions {
                         errors.add(value, "`idempotent` has no value: write it alone, or leave it out")
                     }
                 },
-                "timeout" => this.timeout = option.timeout(errors),
-                "hedge" if !idempotent => {
-                    errors.add(&option.path, "`hedge` needs `idempotent`: write `#[rpc(idempotent, hedge)]`");
+                "timeout" => this.timeout = option.timeout("2s", errors),
+                "item_timeout" => {
+                    this.item_timeout =
+                        option.timeout("10s", errors).map(|timeout| (option.path.clone(), timeout));
                 }
-                later @ ("key" | "hedge" | "resumable" | "max_message" | "priority") => {
-                    errors.add(
-                        &option.path,
-                        format!("the option `{later}` is not supported yet: leave it out"),
+                "max_message" => this.max_message = option.size(errors),
+                "priority" => this.priority = option.priority(errors),
+                "hedge" if !idempotent => {
+                    let message = "`hedge` needs `idempotent`; it comes with routing and is not there yet: leave it out";
+                    errors.add(&option.path, message);
+                }
+                later @ ("key" | "hedge" | "resumable") => {
+                    let message = format!(
+                        "the option `{later}` comes with routing and is not there yet: leave it out ({OF_A_METHOD})"
                     );
+                    errors.add(&option.path, message);
                 }
                 unknown => errors.add(&option.path, format!("unknown option `{unknown}`: {OF_A_METHOD}")),
             }
@@ -125,7 +141,8 @@ impl Parse for RpcOption {
                 format!("an option has no parentheses: write `{path} = ..`"),
             ));
         }
-        let value = if input.parse::<Option<Token![=]>>()?.is_some() { Some(input.parse()?) } else { None };
+        let value =
+            if input.parse::<Option<Token![=]>>()?.is_some() { Some(plain(input.parse()?)) } else { None };
         Ok(Self { path, value })
     }
 }
@@ -146,9 +163,62 @@ impl RpcOption {
         None
     }
 
-    fn timeout(&self, errors: &mut Errors) -> Option<Duration> {
-        let text = self.string("2s", errors)?;
+    fn timeout(&self, example: &str, errors: &mut Errors) -> Option<Duration> {
+        let text = self.string(example, errors)?;
         timeout::parse(&text.value()).map_err(|message| errors.add(&text, message)).ok()
+    }
+
+    /// A string with a unit, or a number of bytes.
+    fn size(&self, errors: &mut Errors) -> Option<usize> {
+        let name = &self.path;
+        let size = match &self.value {
+            Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => size::parse(&text.value()),
+            Some(Expr::Lit(ExprLit { lit: Lit::Int(bytes), .. })) if bytes.suffix().is_empty() => {
+                size::of_digits(bytes.base10_digits())
+            }
+            Some(_) => Err(format!("`{name}` is a size: write `{name} = \"16MiB\"`, or a number of bytes")),
+            None => Err(format!("`{name}` needs a value: write `{name} = \"16MiB\"`, or a number of bytes")),
+        };
+        size.map_err(|message| self.refuse(message, errors)).ok()
+    }
+
+    fn priority(&self, errors: &mut Errors) -> Option<i8> {
+        let integer = |expression: &Expr| match expression {
+            Expr::Lit(ExprLit { lit: Lit::Int(integer), .. }) if integer.suffix().is_empty() => {
+                integer.base10_parse::<i8>().ok()
+            }
+            _ => None,
+        };
+        let priority = match &self.value {
+            Some(Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. })) => integer(expr).map(|value| -value),
+            Some(value) => integer(value),
+            None => None,
+        };
+        let priority = priority.filter(|priority| PRIORITIES.contains(priority));
+        if priority.is_none() {
+            let (name, lowest, highest) = (&self.path, PRIORITIES.start(), PRIORITIES.end());
+            let message =
+                format!("`{name}` is a whole number from {lowest} to {highest}: write `{name} = 5`");
+            self.refuse(message, errors);
+        }
+        priority
+    }
+
+    /// At the value, if there is one.
+    fn refuse(&self, message: String, errors: &mut Errors) {
+        match &self.value {
+            Some(value) => errors.add(value, message),
+            None => errors.add(&self.path, message),
+        }
+    }
+}
+
+/// Without the invisible parentheses that `macro_rules!` adds.
+fn plain(expression: Expr) -> Expr {
+    match expression {
+        Expr::Group(group) => plain(*group.expr),
+        Expr::Unary(unary) => Expr::Unary(ExprUnary { expr: Box::new(plain(*unary.expr)), ..unary }),
+        other => other,
     }
 }
 

@@ -13,6 +13,7 @@ mod expand;
 mod id;
 mod impl_block;
 mod signature;
+mod size;
 mod stub;
 mod timeout;
 mod valid;

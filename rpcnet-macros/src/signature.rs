@@ -6,7 +6,7 @@
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{
-    AngleBracketedGenericArguments, Type, TypeTuple,
+    AngleBracketedGenericArguments, Path, Type, TypePath, TypeTuple,
     ext::IdentExt,
     visit_mut::{self, VisitMut},
 };
@@ -20,6 +20,11 @@ pub(crate) fn of<'a>(arguments: impl Iterator<Item = &'a Type>, output: &Type) -
 /// The type as it is written, for people.
 pub(crate) fn shown(ty: &Type) -> String {
     written(ty).replace(',', ", ")
+}
+
+/// Likewise, of a path.
+pub(crate) fn shown_path(path: &Path) -> String {
+    shown(&Type::Path(TypePath { qself: None, path: path.clone() }))
 }
 
 fn written(ty: &Type) -> String {

@@ -11,7 +11,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         format!("`{text}` is not a time: write a number and `ms`, `s`, `m` or `h`, for example \"250ms\" or \"2s\"")
     })?;
     if duration.is_zero() {
-        return Err("a timeout of zero ends each call before it starts: write a longer one, or none".into());
+        return Err("a timeout of zero leaves no time at all: write a longer one, or none".into());
     }
     if duration > LONGEST {
         return Err("a timeout is at most a year: write a shorter one, for example \"1h\"".into());

@@ -140,6 +140,11 @@ where
 }
 
 /// An argument that is a stream of items.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not `rpcnet::Streaming`",
+    note = "`#[rpc_trait]` takes each argument whose type is called `Streaming` for a stream of items: \
+            give a type of your own another name, for example by `type`"
+)]
 pub trait ItemsArgument: Sized + Send + 'static {
     #[doc(hidden)]
     fn into_items(self) -> Items;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rpcnet::{Channel, Context, Service, rpc_impl, rpc_trait};
+use rpcnet::{Channel, Context, Service, Streaming, rpc_impl, rpc_trait};
 
 #[rpc_trait(nmae = "text.v1.WordCount")]
 pub trait WordCount {
@@ -19,6 +19,9 @@ pub trait WordCount {
     async fn defaulted(&self, (a, b): (u8, u8)) -> Result<u8, String> {
         Ok(a + b)
     }
+    async fn early(&self, lines: Streaming<String>, more: u8) -> Result<u64, String>;
+    async fn nested(&self, files: Vec<Streaming<String>>) -> Result<u64, String>;
+    async fn bare(&self) -> Streaming<String>;
 }
 
 struct Worker;
@@ -52,6 +55,15 @@ impl WordCount for Worker {
     async fn blocking(&self, text: String) -> Result<u64, String> {
         Ok(text.len() as u64)
     }
+    async fn early(&self, lines: Streaming<String>, more: u8) -> Result<u64, String> {
+        Ok(lines.collect().await.map_err(|status| status.to_string())?.len() as u64 + u64::from(more))
+    }
+    async fn nested(&self, files: Vec<Streaming<String>>) -> Result<u64, String> {
+        Ok(files.len() as u64)
+    }
+    async fn bare(&self) -> Streaming<String> {
+        Streaming::empty()
+    }
 }
 
 async fn calls(channel: Channel) -> Result<u64, Box<dyn std::error::Error>> {
@@ -64,7 +76,10 @@ async fn calls(channel: Channel) -> Result<u64, Box<dyn std::error::Error>> {
         + words.pattern((1, 2)).await?
         + words.plain().await?
         + words.blocking("a".into()).await?
-        + u64::from(words.defaulted((1, 2)).await?))
+        + u64::from(words.defaulted((1, 2)).await?)
+        + words.early(Streaming::empty(), 1).await?
+        + words.nested(vec![Streaming::empty()]).await?
+        + words.bare().await?.collect().await?.len() as u64)
 }
 
 fn main() {

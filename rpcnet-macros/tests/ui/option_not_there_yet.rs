@@ -8,10 +8,6 @@ pub trait WordCount {
     async fn hedge(&self) -> rpcnet::Result<u64>;
     #[rpc(resumable)]
     async fn resumable(&self) -> rpcnet::Result<u64>;
-    #[rpc(max_message = 65_536)]
-    async fn max_message(&self) -> rpcnet::Result<u64>;
-    #[rpc(priority = "high")]
-    async fn priority(&self) -> rpcnet::Result<u64>;
 }
 
 fn main() {}

@@ -7,6 +7,8 @@
 //! Names that a user's types could have are avoided: what is nested is called `__Rpcnet…`, type parameters get
 //! names that do not occur in the trait, and arguments of handlers are hygienic.
 
+mod table;
+
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{
@@ -14,9 +16,9 @@ use syn::{
 };
 
 use crate::{
-    ast::{Fate, Method, Service},
+    ast::{Argument, Fate, Method, Service},
     attr::{lint_levels, select},
-    signature, stub,
+    stub,
 };
 
 pub(crate) fn expand(service: &Service) -> TokenStream {
@@ -24,7 +26,7 @@ pub(crate) fn expand(service: &Service) -> TokenStream {
     let names = Names::new(service);
     let client = expand_client(service, &names);
     let server = expand_server(service, &names);
-    let table = expand_table(service);
+    let table = table::expand(service);
     let (client_type, client_methods) = client;
     let (server_type, server_dispatch) = server;
     quote! {
@@ -178,7 +180,7 @@ fn expand_call(method: &Method, visibility: &syn::Visibility, caller: &Ident) ->
     let name = &method.item.sig.ident;
     let attributes = client_attributes(method);
     let output = &method.output;
-    let arguments = method.arguments.iter().map(|argument| &argument.name);
+    let values = method.values().iter().map(|argument| &argument.name);
     let parameters = method.arguments.iter().map(|argument| {
         let (name, ty) = (&argument.name, &argument.ty);
         quote!(#name: #ty)
@@ -191,12 +193,26 @@ fn expand_call(method: &Method, visibility: &syn::Visibility, caller: &Ident) ->
             <#output as ::rpcnet::__private::Outcome>::ClientError,
         >
     };
-    let start = quote_spanned! {Span::call_site().located_at(name.span())=>
-        ::rpcnet::__private::start_call::<#caller, _, #output>(
-            &self.caller,
-            &__RPCNET_METHODS[__RpcnetMethod::#name as ::core::primitive::usize],
-            &(#(#arguments,)*),
-        )
+    let at_name = Span::call_site().located_at(name.span());
+    let entry = quote_spanned! {at_name=>
+        &__RPCNET_METHODS[__RpcnetMethod::#name as ::core::primitive::usize]
+    };
+    let start = match method.items() {
+        None => quote_spanned! {at_name=>
+            ::rpcnet::__private::start_call::<#caller, _, #output>(
+                &self.caller,
+                #entry,
+                &(#(#values,)*),
+            )
+        },
+        Some(Argument { name: items, ty }) => quote_spanned! {at_name=>
+            ::rpcnet::__private::start_items::<#caller, _, #ty, #output>(
+                &self.caller,
+                #entry,
+                &(#(#values,)*),
+                #items,
+            )
+        },
     };
     quote! {
         #(#attributes)*
@@ -310,20 +326,34 @@ fn expand_server(service: &Service, names: &Names) -> (TokenStream, TokenStream)
 fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenStream {
     let name = &method.item.sig.ident;
     let configured = select(&method.item.attrs, &["cfg"]);
-    let types = method.arguments.iter().map(|argument| &argument.ty);
+    let types = method.values().iter().map(|argument| &argument.ty);
     let output = &method.output;
-    let arguments: Vec<Ident> = (0..method.arguments.len())
+    let values: Vec<Ident> = (0..method.values().len())
         .map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site()))
         .collect();
     let (context, pass_context) =
         if method.context { (quote!(cx), quote!(&cx,)) } else { (quote!(_), quote!()) };
-    let handle = quote_spanned! {Span::call_site().located_at(name.span())=>
-        ::rpcnet::__private::handle::<(#(#types,)*), #output, _>(
-            inbound,
-            move |#context, (#(#arguments,)*)| async move {
-                <#handler as #interface>::#name(&service, #pass_context #(#arguments,)*).await
-            },
-        )
+    let at_name = Span::call_site().located_at(name.span());
+    let handle = match method.items() {
+        None => quote_spanned! {at_name=>
+            ::rpcnet::__private::handle::<(#(#types,)*), #output, _>(
+                inbound,
+                move |#context, (#(#values,)*)| async move {
+                    <#handler as #interface>::#name(&service, #pass_context #(#values,)*).await
+                },
+            )
+        },
+        Some(Argument { ty, .. }) => {
+            let items = Ident::new("items", Span::mixed_site());
+            quote_spanned! {at_name=>
+                ::rpcnet::__private::handle_items::<(#(#types,)*), #ty, #output, _>(
+                    inbound,
+                    move |#context, (#(#values,)*), #items| async move {
+                        <#handler as #interface>::#name(&service, #pass_context #(#values,)* #items).await
+                    },
+                )
+            }
+        }
     };
     quote! {
         #(#configured)*
@@ -331,59 +361,6 @@ fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenS
             let service = ::core::clone::Clone::clone(&self.service);
             #handle
         }
-    }
-}
-
-/// The descriptor, and what numbers the methods.
-fn expand_table(service: &Service) -> TokenStream {
-    let service_name = match &service.options.name {
-        Some(name) => name.to_token_stream(),
-        None => {
-            let name = service.name();
-            quote!(::core::concat!(::core::env!("CARGO_PKG_NAME"), ".", #name))
-        }
-    };
-    let entries = served(service).map(|method| {
-        let configured = select(&method.item.attrs, &["cfg"]);
-        let name = method.wire_name();
-        let signature = signature::of(method.arguments.iter().map(|argument| &argument.ty), &method.output);
-        let idempotent = method.options.idempotent.then(|| quote!(.with_idempotent()));
-        let timeout = method.options.timeout.map(|timeout| {
-            let (seconds, nanos) = (timeout.as_secs(), timeout.subsec_nanos());
-            quote!(.with_timeout(::core::time::Duration::new(#seconds, #nanos)))
-        });
-        quote! {
-            #(#configured)*
-            ::rpcnet::Method::new(__RPCNET_NAME, #name, #signature) #idempotent #timeout
-        }
-    });
-    let variants: Vec<TokenStream> = served(service)
-        .map(|method| {
-            let configured = select(&method.item.attrs, &["cfg"]);
-            let name = &method.item.sig.ident;
-            quote!(#(#configured)* #name)
-        })
-        .collect();
-    let paths = served(service).map(|method| {
-        let configured = select(&method.item.attrs, &["cfg"]);
-        let name = &method.item.sig.ident;
-        quote!(#(#configured)* __RpcnetMethod::#name)
-    });
-    quote! {
-        #[allow(non_camel_case_types)]
-        #[derive(::core::clone::Clone, ::core::marker::Copy)]
-        enum __RpcnetMethod {
-            #(#variants,)*
-        }
-
-        const __RPCNET_NAME: &::core::primitive::str = #service_name;
-
-        static __RPCNET_METHODS: &[::rpcnet::Method] = &[#(#entries,)*];
-
-        static __RPCNET_VARIANTS: &[__RpcnetMethod] = &[#(#paths,)*];
-
-        static __RPCNET_SERVICE: ::rpcnet::ServiceDescriptor =
-            ::rpcnet::ServiceDescriptor { name: __RPCNET_NAME, methods: __RPCNET_METHODS };
     }
 }
 

@@ -1,15 +1,10 @@
 //! What a trait must be to become a service. Each mistake is reported where it stands, with what to write instead,
 //! and restricts what is made of its method.
 
-use std::fmt::Display;
+mod types;
 
 use quote::{ToTokens, quote};
-use syn::{
-    Lifetime, LitStr, Pat, PatType, Path, ReturnType, Signature, TraitItem, Type, TypeImplTrait,
-    TypeReference,
-    ext::IdentExt,
-    visit::{self, Visit},
-};
+use syn::{LitStr, Pat, PatType, ReturnType, Signature, TraitItem, Type, ext::IdentExt};
 
 use crate::{
     ast::{self, Fate, Method, Service},
@@ -18,7 +13,7 @@ use crate::{
     id, signature,
 };
 
-/// serde implements its traits for tuples up to this length.
+/// serde implements its traits for tuples up to this length. A stream is not in the tuple.
 const MOST_ARGUMENTS: usize = 16;
 
 pub(crate) fn check(service: &mut Service, errors: &mut Errors) {
@@ -32,6 +27,7 @@ pub(crate) fn check(service: &mut Service, errors: &mut Errors) {
         check_name(method, errors);
         check_signature(method, errors);
         check_arguments(method, associated, errors);
+        check_streams(method, errors);
         check_output(method, associated, errors);
     }
     check_ids(service, errors);
@@ -144,12 +140,38 @@ fn check_arguments(method: &mut Method, associated: bool, errors: &mut Errors) {
             fate = Fate::DeclaredWithoutClient;
         }
     }
-    if let Some(argument) = method.arguments.get(MOST_ARGUMENTS) {
+    if let Some(argument) = method.values().get(MOST_ARGUMENTS) {
         let message = format!("a method takes at most {MOST_ARGUMENTS} arguments: put them into a struct");
         errors.add(&argument.name, message);
         fate = fate.max(Fate::Declared);
     }
     method.restrict(fate);
+}
+
+/// One stream, and that the last: its items follow the other arguments.
+fn check_streams(method: &mut Method, errors: &mut Errors) {
+    let is_stream = |argument: &&ast::Argument| ast::is_streaming(&argument.ty);
+    let mut streams = method.arguments.iter().filter(is_stream);
+    let Some(first) = streams.next() else { return };
+    let mut bad = false;
+    for another in streams {
+        let message =
+            "a method takes one stream: make an enum of what the two carry, and take a stream of that";
+        errors.add(&another.ty, message);
+        bad = true;
+    }
+    if !bad && method.items().is_none() {
+        let message = format!(
+            "a stream stands last, for its items follow the other arguments: move `{}: {}` behind them",
+            first.name,
+            signature::shown(&first.ty),
+        );
+        errors.add(&first.ty, message);
+        bad = true;
+    }
+    if bad {
+        method.restrict(Fate::Declared);
+    }
 }
 
 fn check_pattern(argument: &PatType, has_body: bool, errors: &mut Errors) -> Fate {
@@ -184,7 +206,7 @@ fn check_argument_type(index: usize, argument: &PatType, associated: bool, error
         _ if ast::names_context(ty) && matches!(&*argument.pat, Pat::Ident(name) if name.ident == "cx") => {
             "the context is borrowed: write `cx: &Context`"
         }
-        _ => return check_type(ty, "an argument", associated, errors),
+        _ => return types::check_argument(ty, associated, errors),
     };
     errors.add(argument, message);
     Fate::DeclaredWithoutClient
@@ -201,8 +223,8 @@ fn check_output(method: &mut Method, associated: bool, errors: &mut Errors) {
         ReturnType::Default => None,
     };
     let fate = match written {
-        Some(ty) if ast::result_arguments(ty).is_some() || is_streaming(ty) => {
-            check_type(ty, "a result", associated, errors)
+        Some(ty) if ast::result_arguments(ty).is_some() || types::has_inner_stream(ty) => {
+            types::check_result(ty, associated, errors)
         }
         Some(ty) => {
             let message = format!(
@@ -221,92 +243,6 @@ fn check_output(method: &mut Method, associated: bool, errors: &mut Errors) {
         }
     };
     method.restrict(fate);
-}
-
-fn is_streaming(ty: &Type) -> bool {
-    ast::last_segment(ty).is_some_and(|(name, _)| name == "Streaming")
-}
-
-/// Reports the first thing in a type that can't be sent.
-fn check_type(ty: &Type, what: &'static str, associated: bool, errors: &mut Errors) -> Fate {
-    let mut search = Search { what, associated, found: None, fate: Fate::Served };
-    search.visit_type(ty);
-    if let Some(error) = search.found {
-        errors.merge(error);
-    }
-    search.fate
-}
-
-struct Search {
-    /// What the type is of.
-    what: &'static str,
-    /// Whether the trait has associated types, which has been reported: `Self::Item` is no mistake of its own.
-    associated: bool,
-    found: Option<syn::Error>,
-    fate: Fate,
-}
-
-impl Search {
-    fn find(&mut self, at: impl ToTokens, fate: Fate, message: impl Display) {
-        self.fate = self.fate.max(fate);
-        self.found.get_or_insert_with(|| syn::Error::new_spanned(at, message));
-    }
-}
-
-impl<'ast> Visit<'ast> for Search {
-    fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
-        let message = format!("{} is owned, for it is sent: write `{}`", self.what, owned(&reference.elem));
-        self.find(reference, Fate::Declared, message);
-    }
-
-    fn visit_type_impl_trait(&mut self, ty: &'ast TypeImplTrait) {
-        let message =
-            format!("the type of {} is known on both sides: name it in place of `impl ..`", self.what);
-        // The client would promise a type that nothing decides.
-        let fate = if self.what == "a result" { Fate::DeclaredWithoutClient } else { Fate::Declared };
-        self.find(ty, fate, message);
-    }
-
-    fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
-        if lifetime.ident != "static" {
-            let message =
-                format!("{} is owned, for it is sent: write a type without `{lifetime}`", self.what);
-            self.find(lifetime, Fate::Declared, message);
-        }
-    }
-
-    fn visit_path(&mut self, path: &'ast Path) {
-        if let Some(first) = path.segments.first()
-            && first.ident == "Self"
-        {
-            self.fate = self.fate.max(Fate::DeclaredWithoutClient);
-            if !self.associated {
-                let message = "`Self` is another type on each side: name the type that is sent";
-                self.find(&first.ident, Fate::DeclaredWithoutClient, message);
-            }
-        }
-        if let Some(last) = path.segments.last()
-            && last.ident == "Streaming"
-        {
-            self.find(path, Fate::Declared, "streaming methods are not supported yet: send a `Vec`");
-        }
-        visit::visit_path(self, path);
-    }
-}
-
-/// What to take in place of a reference to it.
-fn owned(ty: &Type) -> String {
-    match ast::plain(ty) {
-        Type::Slice(slice) => format!("Vec<{}>", signature::shown(&slice.elem)),
-        Type::TraitObject(_) => "a type of your own".into(),
-        ty => match ast::last_segment(ty) {
-            Some((name, _)) if name == "str" => "String".into(),
-            Some((name, _)) if name == "Path" => "PathBuf".into(),
-            Some((name, _)) if name == "OsStr" => "OsString".into(),
-            Some((name, _)) if name == "CStr" => "CString".into(),
-            _ => signature::shown(ty),
-        },
-    }
 }
 
 /// A server finds a method by the hash of its names.

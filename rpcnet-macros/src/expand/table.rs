@@ -1,0 +1,103 @@
+//! The table of the methods: what a service says of itself, and what numbers its methods.
+
+use std::time::Duration;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use super::served;
+use crate::{
+    ast::{Method, Service},
+    attr::select,
+    signature,
+};
+
+/// Whether a result is a stream only the compiler knows, and it is told what to say.
+const NO_STREAM: &str = "`item_timeout` bounds the time between the items of a stream, and this method has none: \
+                         write `timeout`, or leave it out";
+
+/// The descriptor, and what numbers the methods.
+pub(super) fn expand(service: &Service) -> TokenStream {
+    let service_name = match &service.options.name {
+        Some(name) => name.to_token_stream(),
+        None => {
+            let name = service.name();
+            quote!(::core::concat!(::core::env!("CARGO_PKG_NAME"), ".", #name))
+        }
+    };
+    let entries = served(service).map(|method| {
+        let configured = select(&method.item.attrs, &["cfg"]);
+        let name = method.wire_name();
+        let signature = signature::of(method.arguments.iter().map(|argument| &argument.ty), &method.output);
+        let options = options(method);
+        quote! {
+            #(#configured)*
+            ::rpcnet::Method::new(__RPCNET_NAME, #name, #signature) #options
+        }
+    });
+    let variants: Vec<TokenStream> = served(service)
+        .map(|method| {
+            let configured = select(&method.item.attrs, &["cfg"]);
+            let name = &method.item.sig.ident;
+            quote!(#(#configured)* #name)
+        })
+        .collect();
+    let paths = served(service).map(|method| {
+        let configured = select(&method.item.attrs, &["cfg"]);
+        let name = &method.item.sig.ident;
+        quote!(#(#configured)* __RpcnetMethod::#name)
+    });
+    quote! {
+        #[allow(non_camel_case_types)]
+        #[derive(::core::clone::Clone, ::core::marker::Copy)]
+        enum __RpcnetMethod {
+            #(#variants,)*
+        }
+
+        const __RPCNET_NAME: &::core::primitive::str = #service_name;
+
+        static __RPCNET_METHODS: &[::rpcnet::Method] = &[#(#entries,)*];
+
+        static __RPCNET_VARIANTS: &[__RpcnetMethod] = &[#(#paths,)*];
+
+        static __RPCNET_SERVICE: ::rpcnet::ServiceDescriptor =
+            ::rpcnet::ServiceDescriptor { name: __RPCNET_NAME, methods: __RPCNET_METHODS };
+    }
+}
+
+/// What a method says of itself beside its name and its types.
+fn options(method: &Method) -> TokenStream {
+    let output = &method.output;
+    let takes_stream = method.items().is_some();
+    // An alias may hide a stream, so that the type is asked and not its name.
+    let returns_stream = quote_spanned! {Span::call_site().located_at(output.span())=>
+        <#output as ::rpcnet::__private::Outcome>::STREAMS
+    };
+    let options = &method.options;
+    let idempotent = options.idempotent.then(|| quote!(.with_idempotent()));
+    let timeout = options.timeout.map(|timeout| {
+        let timeout = duration(timeout);
+        quote!(.with_timeout(#timeout))
+    });
+    let item_timeout = options.item_timeout.as_ref().map(|(option, timeout)| {
+        let timeout = duration(*timeout);
+        let checked = (!method.has_stream()).then(|| {
+            quote_spanned! {Span::call_site().located_at(option.span())=>
+                ::core::assert!(#returns_stream, #NO_STREAM);
+            }
+        });
+        quote!(.with_item_timeout({ #checked #timeout }))
+    });
+    let max_message = options.max_message.map(|bytes| quote!(.with_max_message(#bytes)));
+    let priority = options.priority.map(|priority| quote!(.with_priority(#priority)));
+    quote! {
+        .with_streams(#takes_stream, #returns_stream)
+        #idempotent #timeout #item_timeout #max_message #priority
+    }
+}
+
+fn duration(duration: Duration) -> TokenStream {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    quote!(::core::time::Duration::new(#seconds, #nanos))
+}
