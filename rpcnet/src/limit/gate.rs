@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Its handler returned, with whatever result: how long it took says how loaded the server is.
+    #[cfg_attr(not(test), expect(dead_code, reason = "taken up by the session with its own change"))]
     Completed,
     /// It was cut off, by its caller or its deadline, or it is a stream, whose length says nothing.
     Abandoned,
@@ -107,10 +108,11 @@ impl Shared {
         let mut state = self.state();
         let in_flight = state.queue.running();
         state.queue.release(now.into_std(), held);
-        if outcome == Outcome::Completed
-            && let Some(gradient) = &mut state.gradient
-        {
-            gradient.observe(now.into_std(), held, in_flight);
+        if let Some(gradient) = &mut state.gradient {
+            match outcome {
+                Outcome::Completed => gradient.observe(now.into_std(), held, in_flight),
+                Outcome::Abandoned => gradient.pass(now.into_std()),
+            }
             let limit = gradient.limit();
             if limit != state.queue.limit() {
                 state.queue.set_limit(now.into_std(), limit);
