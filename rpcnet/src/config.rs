@@ -62,7 +62,7 @@ impl Limits {
 
     /// How many calls the peer may have open at a time on one connection; further ones wait at the peer. 256 by
     /// default, 10 000 at most. Over QUIC the peer may open a seventh more now and then, for that is announced in
-    /// steps. Each costs about 70 bytes of memory even while it is not open.
+    /// steps. Each takes memory even while it is not open.
     ///
     /// Read when a connection is made, for each side from its own limits.
     #[must_use]

@@ -53,7 +53,7 @@ impl Admission {
     /// The limit grows while handlers are as fast as they were at little load, and shrinks where they are not. It fits
     /// services whose calls cost about the same; where some take a thousand times as long as others, a fixed limit
     /// does better. Every half minute under load, and for at most a fiftieth of the time, it goes down to its lower
-    /// bound to measure anew. A handler's time counts from its start, waiting for a turn not included.
+    /// bound to measure anew; there it begins, too. A handler's time counts from its start, waiting for a turn not included.
     pub fn adaptive() -> Self {
         Self { limit: Limit::Adaptive { least: ADAPTIVE.0, most: ADAPTIVE.1 }, queue: 0 }
     }

@@ -106,10 +106,11 @@ impl Shared {
         let mut state = self.state();
         let in_flight = state.queue.running();
         state.queue.release(now.into_std(), held);
-        if outcome == Outcome::Completed
-            && let Some(gradient) = &mut state.gradient
-        {
-            gradient.observe(now.into_std(), held, in_flight);
+        if let Some(gradient) = &mut state.gradient {
+            match outcome {
+                Outcome::Completed => gradient.observe(now.into_std(), held, in_flight),
+                Outcome::Abandoned => gradient.pass(now.into_std()),
+            }
             let limit = gradient.limit();
             if limit != state.queue.limit() {
                 state.queue.set_limit(now.into_std(), limit);

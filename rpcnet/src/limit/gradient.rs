@@ -36,6 +36,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(30);
 const PROBE_COST: u32 = 50;
 /// Likewise for those that have a cause.
 const URGENT_COST: u32 = 10;
+/// It is given up after this time, and so many times the long average.
+const PROBE_LONGEST: (Duration, f64) = (Duration::from_secs(1), 20.0);
 /// After so many windows that are slow at the lower end, the cause lies elsewhere.
 const STUCK: u32 = 5;
 /// A cut of the limit to this share should make calls faster than this.
@@ -48,9 +50,10 @@ pub(super) struct Gradient {
     least: f64,
     most: f64,
     limit: f64,
-    /// The long average, in seconds; zero before the first probe is over.
+    /// The long average, in seconds; zero while nothing is known.
     long: f64,
     window: Window,
+    /// The first one begins with the first call that ends.
     probe: Option<Probe>,
     probed: Option<(Instant, Duration)>,
     /// Limit and latency when it was last cut.
@@ -87,8 +90,8 @@ impl Window {
 /// Calls run at the lower bound, in order to see how fast they are then.
 #[derive(Debug)]
 struct Probe {
-    /// Calls that began before don't count. `None` for the first probe: all count.
-    since: Option<Instant>,
+    /// Calls that began before don't count.
+    since: Instant,
     /// The limit to go back to.
     back_to: f64,
 }
@@ -103,7 +106,7 @@ impl Gradient {
             limit: least,
             long: 0.0,
             window: Window::default(),
-            probe: Some(Probe { since: None, back_to: FIRST }),
+            probe: None,
             probed: None,
             cut: None,
             stuck: 0,
@@ -120,6 +123,7 @@ impl Gradient {
 
     /// A call has ended that took so long, while so many ran, itself included.
     pub(super) fn observe(&mut self, now: Instant, latency: Duration, in_flight: usize) {
+        self.pass(now);
         let Some(probe) = &self.probe else {
             self.window.add(now, latency, in_flight);
             if self.window.is_over(now, WINDOW) {
@@ -128,25 +132,50 @@ impl Gradient {
             }
             return;
         };
-        let began = now.checked_sub(latency);
-        if probe.since.is_some_and(|since| began.is_none_or(|began| began < since)) {
+        if now.checked_sub(latency).is_none_or(|began| began < probe.since) {
             return;
         }
         self.window.add(now, latency, in_flight);
         if self.window.is_over(now, Duration::ZERO) {
-            self.long = self.window.average();
-            let took = probe.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-            self.limit = probe.back_to.clamp(self.least, self.most);
-            self.probed = Some((now, took));
-            self.probe = None;
-            self.window = Window::default();
-            self.cut = None;
-            self.stuck = 0;
+            self.end_probe(now);
         }
+    }
+
+    /// A call has ended of which nothing can be learnt. Were all like that, a probe would never end by itself.
+    pub(super) fn pass(&mut self, now: Instant) {
+        let Some(probe) = &self.probe else {
+            if self.probed.is_none() {
+                // The first one: the limit is the lower bound already, and now the time is known.
+                self.probed = Some((now, Duration::ZERO));
+                self.probe = Some(Probe { since: now, back_to: FIRST });
+            }
+            return;
+        };
+        let (least, share) = PROBE_LONGEST;
+        let longest = Duration::try_from_secs_f64(self.long * share).unwrap_or(Duration::MAX).max(least);
+        if now.saturating_duration_since(probe.since) > longest {
+            self.end_probe(now);
+        }
+    }
+
+    /// Goes on with what is known now, which after a probe that was given up may be nothing new.
+    fn end_probe(&mut self, now: Instant) {
+        let Some(probe) = self.probe.take() else { return };
+        let window = std::mem::take(&mut self.window);
+        if window.calls > 0 {
+            self.long = window.average();
+        }
+        self.limit = probe.back_to.clamp(self.least, self.most);
+        self.probed = Some((now, now.saturating_duration_since(probe.since)));
+        self.cut = None;
+        self.stuck = 0;
     }
 
     fn adjust(&mut self, now: Instant, window: &Window) {
         let short = window.average();
+        if self.long == 0.0 {
+            self.long = short;
+        }
         // Whether more calls would have come in, had the limit been higher, is not known; half of it is the line.
         let pressed = window.in_flight as f64 * 2.0 >= self.limit;
         if short < self.long {
@@ -193,7 +222,7 @@ impl Gradient {
             now.saturating_duration_since(at) >= least.max(took.saturating_mul(cost))
         });
         if due {
-            self.probe = Some(Probe { since: Some(now), back_to: self.limit });
+            self.probe = Some(Probe { since: now, back_to: self.limit });
             self.stuck = 0;
         }
     }

@@ -140,7 +140,7 @@ impl ServerConfigBuilder {
         self
     }
 
-    /// How many connections peers may have open here. 16 384 by default; an idle one takes about 50 KiB.
+    /// How many connections peers may have open here. 16 384 by default.
     ///
     /// All protocols count, gossip among them. A server that has protocols beside calls keeps an eighth of this, and
     /// of the bound for one peer, for them: its clients can't cut it off from its cluster. Connections beyond are

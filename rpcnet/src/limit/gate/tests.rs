@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::*;
 
@@ -97,12 +98,12 @@ async fn an_adaptive_limit_grows_with_what_is_done_and_not_with_what_is_cut_off(
         tasks.spawn(work(Outcome::Abandoned));
     }
     while tasks.join_next().await.is_some() {}
-    assert_eq!(gate.shared.state().queue.limit(), 2);
+    assert_eq!(gate.shared.state().queue.limit(), 20, "where it begins when it knows nothing");
     for _ in 0..40 {
         tasks.spawn(work(Outcome::Completed));
     }
     while tasks.join_next().await.is_some() {}
-    assert!(gate.shared.state().queue.limit() >= 20);
+    assert!(gate.shared.state().queue.limit() > 30);
     assert_eq!(counts(&gate), (0, 0));
 }
 
@@ -130,6 +131,59 @@ async fn nothing_leaks_under_contention() {
         ended.expect("no panic");
     }
     assert_eq!(counts(&gate), (0, 0));
+}
+
+/// What callers see who ask 8 slots of 100 ms at a multiple of what these can do, and wait for 2 s at most.
+struct Seen {
+    /// Calls answered in time, as a share of what could be.
+    goodput: f64,
+    p99: Duration,
+}
+
+async fn overload(admission: Admission, demand: f64, sheds: bool) -> Seen {
+    const CALLS: usize = 20_000;
+    let gate = gate(admission);
+    let slots = Arc::new(Semaphore::new(8));
+    let mut rng = StdRng::seed_from_u64(3);
+    let mut calls = JoinSet::new();
+    let start = Instant::now();
+    let mut at = start;
+    for _ in 0..CALLS {
+        at += Duration::from_secs_f64(-(1.0 - rng.random::<f64>()).ln() / (demand * 80.0));
+        tokio::time::sleep_until(at).await;
+        let (gate, slots) = (gate.clone(), slots.clone());
+        calls.spawn(async move {
+            let begin = Instant::now();
+            let deadline = begin + 2000 * MS;
+            let permit = gate.enter(0, sheds.then_some(deadline)).await.ok()?;
+            let slot = slots.acquire().await.expect("never closed");
+            tokio::time::sleep(100 * MS).await;
+            drop(slot);
+            permit.done(Outcome::Completed);
+            Some(begin.elapsed()).filter(|took| *took <= 2000 * MS)
+        });
+    }
+    let possible = start.elapsed().as_secs_f64() * 80.0 * demand.min(1.0);
+    let mut took: Vec<_> = calls.join_all().await.into_iter().flatten().collect();
+    took.sort();
+    let p99 = took.get(took.len() * 99 / 100).copied().unwrap_or_default();
+    Seen { goodput: took.len() as f64 / possible, p99 }
+}
+
+/// Times are twenty times those of the bench, for tokio's timer knows no less than a millisecond.
+#[tokio::test(start_paused = true)]
+async fn overload_is_shed_and_the_rest_is_answered_in_time() {
+    for admission in [Admission::fixed(8).with_queue(16), Admission::adaptive().with_queue(8)] {
+        let well = overload(admission, 0.8, true).await;
+        assert!(well.goodput > 0.97, "{}", well.goodput);
+        for demand in [2.0, 5.0] {
+            let much = overload(admission, demand, true).await;
+            assert!(much.goodput > 0.95, "{admission:?} at {demand}: {}", much.goodput);
+            assert!(much.p99 < 3 * well.p99, "{admission:?} at {demand}: {:?}, {:?}", much.p99, well.p99);
+        }
+    }
+    let collapsed = overload(Admission::fixed(1 << 20), 2.0, false).await;
+    assert!(collapsed.goodput < 0.1, "without shedding nobody is answered in time: {}", collapsed.goodput);
 }
 
 /// A future that was polled once and waits.

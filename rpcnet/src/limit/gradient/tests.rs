@@ -114,7 +114,7 @@ fn below_capacity_everything_gets_in() {
 #[test]
 fn at_and_above_capacity_latency_stays_low_and_the_work_is_done() {
     for capacity in CAPACITIES {
-        for demand in [1.0, 2.0, 10.0] {
+        for demand in [1.0, 2.0, 5.0] {
             let mut server = Server::new(capacity, Gradient::new(4, 1000));
             server.run(&load(demand, 15));
             let seen = server.run(&load(demand, MINUTE));
@@ -149,6 +149,23 @@ fn a_slow_spell_is_survived_and_forgotten() {
             }
         }
     }
+}
+
+#[test]
+fn a_probe_of_which_nothing_is_learnt_ends() {
+    let mut now = tokio::time::Instant::now().into_std();
+    let mut gradient = Gradient::new(4, 1000);
+    assert_eq!(gradient.limit(), 4);
+    for _ in 0..12 {
+        now += Duration::from_millis(100);
+        gradient.pass(now);
+    }
+    assert_eq!(gradient.limit(), 20);
+    for _ in 0..100 {
+        now += Duration::from_millis(100);
+        gradient.observe(now, SERVICE, 20);
+    }
+    assert!(gradient.limit() > 20, "the first window has to do");
 }
 
 proptest! {
