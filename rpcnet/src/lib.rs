@@ -101,7 +101,9 @@ pub type Result<T, E = Status> = std::result::Result<T, E>;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::{Call, Request, start_call};
-    pub use crate::codec::{CodecError, decode, encode};
+    pub use crate::codec::{
+        Arguments, Body, CodecError, decode, decode_value, encode, encode_item, encode_value,
+    };
     pub use crate::service::{
         Handled, HandlerError, HandlerFuture, Inbound, Outcome, Reply, ReplyItems, handle,
     };
