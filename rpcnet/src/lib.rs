@@ -102,7 +102,7 @@ pub type Result<T, E = Status> = std::result::Result<T, E>;
 pub mod __private {
     pub use crate::client::{Call, Request, start_call};
     pub use crate::codec::{
-        Arguments, Body, CodecError, decode, decode_value, encode, encode_item, encode_value,
+        Arguments, Body, CodecError, Shape, decode, decode_value, encode, encode_item, encode_value, shape,
     };
     pub use crate::service::{
         Handled, HandlerError, HandlerFuture, Inbound, Outcome, Reply, ReplyItems, handle,

@@ -9,11 +9,13 @@ mod arguments;
 mod body;
 mod error;
 mod limited;
+mod shape;
 mod value;
 
 pub use arguments::Arguments;
 pub use body::Body;
 pub use error::CodecError;
+pub use shape::{Shape, shape};
 pub use value::{decode_value, encode_item, encode_value};
 
 use bincode::{
@@ -56,7 +58,7 @@ pub fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, CodecError> {
     Ok(value)
 }
 
-/// Writes behind what a buffer holds. bincode's way there, `std::io::Write`, is several times slower for single bytes.
+/// Writes behind what a buffer holds. bincode's own writer goes through `std::io::Write`, a detour for single bytes.
 struct Output<'a>(&'a mut BytesMut);
 
 impl Writer for Output<'_> {
