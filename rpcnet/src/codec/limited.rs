@@ -42,10 +42,11 @@ const SMALL_VALUE: usize = 64;
 const MEMORY_PER_BYTE: usize = 64;
 pub(super) const FREE_MEMORY: usize = 16 << 20;
 
-/// How many levels one of this type is: one, and one more for each 512 bytes of its value, up to 32.
+/// How many levels one of this type is: one, and one more for each 512 bytes of its value, up to eight. Not more, or a
+/// large matrix within a few structs would never be decoded.
 pub(super) const fn levels<T>() -> u32 {
     let more = size_of::<T>() >> 9;
-    if more < 31 { 1 + more as u32 } else { 32 }
+    if more < 7 { 1 + more as u32 } else { 8 }
 }
 
 /// Reads values from a frame, one behind the other, under the limits of this module.

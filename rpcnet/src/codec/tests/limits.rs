@@ -26,6 +26,14 @@ fn depth_is_bounded() {
     assert!(matches!(reason::<WideChain>(&frame), Reason::TooDeep { .. }));
 }
 
+#[test]
+fn large_values_may_stand_in_others() {
+    type Matrix = [[[u8; 32]; 32]; 32];
+    let value = Some((1u8, Some(Box::new([[[7u8; 32]; 32]; 32]))));
+    let frame = encode(&value).expect("encodes");
+    assert_eq!(decode::<Option<(u8, Option<Box<Matrix>>)>>(&frame).expect("decodes"), value);
+}
+
 /// Tokio gives a worker 2 MiB, and something is below us on its stack.
 #[test]
 fn what_is_deep_enough_fits_the_stack() {
