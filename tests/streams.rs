@@ -408,19 +408,17 @@ async fn a_lost_connection_is_no_end(net: Net) {
     let script = [say(&["a"]), vec![Step::Hang]].concat();
     let mut items = within(place.client.play(script)).await.expect("it starts");
     assert!(within(items.next()).await.expect("not the end").is_ok());
-    let (sender, numbers) = Streaming::channel(1);
-    let uploading = tokio::spawn({
-        let client = place.client.clone();
-        async move { client.sum(0, numbers).await }
-    });
-    within(sender.send(1)).await.expect("it is read");
-    within(sender.send(2)).await.expect("it is read");
+    let (sender, said) = Streaming::channel(1);
+    let mut answers = within(place.client.chat(said)).await.expect("it starts");
+    within(sender.send("b".into())).await.expect("it is read");
+    assert!(within(answers.next()).await.expect("not the end").is_ok());
     place.server.shutdown().await.expect("it goes down");
     let error = within(items.next()).await.expect("not the end").expect_err("the connection is gone");
     assert_eq!(error.code(), Code::Unavailable, "{error}");
     assert!(error.maybe_executed());
-    let error = within(uploading).await.expect("no panic").expect_err("the connection is gone");
+    let error = within(answers.next()).await.expect("not the end").expect_err("the connection is gone");
     assert_eq!(error.code(), Code::Unavailable, "{error}");
+    within(sender.closed()).await;
     let mut ends = [place.seen().await, place.seen().await];
     ends.sort_by_key(|seen| *seen != Seen::Cancelled);
     assert_eq!(ends, [Seen::Cancelled, Seen::Ended(Some(Code::Unavailable))]);

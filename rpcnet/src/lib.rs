@@ -114,9 +114,12 @@ pub type Result<T, E = Status> = std::result::Result<T, E>;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::{Call, start_call, start_items};
-    pub use crate::codec::{Arguments, Body, CodecError, decode, encode};
+    pub use crate::codec::{
+        Arguments, Body, CodecError, Shape, decode, encode, shape,
+    };
     pub use crate::service::{
-        HandlerError, HandlerFuture, Inbound, ItemsArgument, Outcome, handle, handle_items,
+        HandlerError, HandlerFuture, Inbound, ItemsArgument, Outcome, handle, handle_items, schema,
+        schema_items,
     };
     pub use crate::streaming::FailureOf;
     pub use std::{

@@ -11,7 +11,7 @@ pub struct Method {
     name: &'static str,
     signature: &'static str,
     id: u64,
-    fingerprint: u64,
+    shape: Option<fn() -> String>,
     idempotent: bool,
     request_items: bool,
     reply_items: bool,
@@ -29,7 +29,7 @@ impl Method {
             name,
             signature,
             id: proto::method_id(service, name),
-            fingerprint: proto::fingerprint(signature),
+            shape: None,
             idempotent: false,
             request_items: false,
             reply_items: false,
@@ -38,6 +38,13 @@ impl Method {
             max_message: None,
             priority: 0,
         }
+    }
+
+    /// Tells what its types are made of; a part of its fingerprint.
+    #[must_use]
+    pub const fn with_shape(mut self, shape: fn() -> String) -> Self {
+        self.shape = Some(shape);
+        self
     }
 
     /// Declares that running it twice does no harm, so that it may be repeated where it may have run.
@@ -103,11 +110,19 @@ impl Method {
         self.id
     }
 
-    /// The 64-bit hash of its signature: client and server must have the same.
+    /// The 64-bit hash of its signature, and of what its types are made of: client and server must have the same.
     ///
-    /// It covers the types as they are written in the trait, not what is inside them.
-    pub const fn fingerprint(&self) -> u64 {
-        self.fingerprint
+    /// What a type is made of is found through its `Deserialize`: names and types of fields, variants, and so on
+    /// down. Where that refuses to be asked (a hand-written one that checks its input), only the type's name as it was
+    /// written counts. Computed anew each time, in microseconds to milliseconds.
+    pub fn fingerprint(&self) -> u64 {
+        proto::fingerprint(&format!("{} {}", self.signature, self.shape()))
+    }
+
+    /// What its types are made of, such as `(str)->struct Counts{words:u64}!enum CountError{..}`; empty for a method
+    /// that was described by hand.
+    pub fn shape(&self) -> String {
+        self.shape.map(|shape| shape()).unwrap_or_default()
     }
 
     /// Whether it may be repeated where it may have run.

@@ -45,6 +45,10 @@ pub trait Outcome: Sized {
     #[doc(hidden)]
     const STREAMS: bool;
 
+    /// What it is made of.
+    #[doc(hidden)]
+    fn shape() -> String;
+
     #[doc(hidden)]
     fn into_reply(self) -> Result<Reply, Status>;
     #[doc(hidden)]
@@ -57,6 +61,8 @@ pub trait HandlerError: Sized {
     type Client;
 
     #[doc(hidden)]
+    fn shape() -> String;
+    #[doc(hidden)]
     fn into_reply(self) -> Result<Reply, Status>;
     #[doc(hidden)]
     fn decode(body: Body) -> Result<Self::Client, Status>;
@@ -64,6 +70,10 @@ pub trait HandlerError: Sized {
 
 impl<E: Serialize + DeserializeOwned + 'static> HandlerError for E {
     type Client = E;
+
+    fn shape() -> String {
+        codec::shape::<E>().to_string()
+    }
 
     fn into_reply(self) -> Result<Reply, Status> {
         encoded(Answer::Application, &self)
@@ -76,6 +86,10 @@ impl<E: Serialize + DeserializeOwned + 'static> HandlerError for E {
 
 impl HandlerError for Status {
     type Client = Infallible;
+
+    fn shape() -> String {
+        "status".into()
+    }
 
     /// A handler has run, whatever became of calls that it made itself: a status of one of those, handed on, may say
     /// *not executed*, and that must not be taken for this call's.
@@ -93,6 +107,10 @@ impl<T: Serialize + DeserializeOwned + 'static, E: HandlerError> Outcome for Res
     type ClientError = E::Client;
 
     const STREAMS: bool = false;
+
+    fn shape() -> String {
+        format!("{}!{}", codec::shape::<T>(), E::shape())
+    }
 
     fn into_reply(self) -> Result<Reply, Status> {
         match self {
@@ -123,6 +141,10 @@ where
 
     const STREAMS: bool = true;
 
+    fn shape() -> String {
+        format!("{}!{}", <Streaming<T, F> as ItemsArgument>::shape(), E::shape())
+    }
+
     fn into_reply(self) -> Result<Reply, Status> {
         match self {
             Ok(stream) => Ok(Reply::new(Answer::Items(stream.into_items()))),
@@ -147,6 +169,8 @@ where
 )]
 pub trait ItemsArgument: Sized + Send + 'static {
     #[doc(hidden)]
+    fn shape() -> String;
+    #[doc(hidden)]
     fn into_items(self) -> Items;
     #[doc(hidden)]
     fn from_items(items: Items) -> Self;
@@ -157,6 +181,10 @@ where
     T: Serialize + DeserializeOwned + Send + 'static,
     E: ItemError,
 {
+    fn shape() -> String {
+        format!("stream<{},{}>", codec::shape::<T>(), E::shape())
+    }
+
     fn into_items(self) -> Items {
         Streaming::into_items(self)
     }
@@ -226,4 +254,14 @@ fn decode_arguments<A: Arguments>(context: &Context, body: Body) -> Result<A, St
             .with_source(error)
             .not_executed()
     })
+}
+
+/// What the types of a method are made of.
+pub fn schema<A: Arguments + DeserializeOwned, R: Outcome>() -> String {
+    format!("{}->{}", codec::shape::<A>(), R::shape())
+}
+
+/// Likewise, of one whose last argument is a stream of items.
+pub fn schema_items<A: Arguments + DeserializeOwned, S: ItemsArgument, R: Outcome>() -> String {
+    format!("{}+{}->{}", codec::shape::<A>(), S::shape(), R::shape())
 }

@@ -13,7 +13,7 @@ mod silence;
 
 use std::{
     any::Any,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -76,6 +76,8 @@ struct Inner {
     peer: OnceLock<Hello>,
     /// What the peer serves: fingerprints by method id.
     schema: ArcSwap<HashMap<u64, u64>>,
+    /// Our methods that the peer serves in the form that we know.
+    agreed: ArcSwap<HashSet<u64>>,
     control: mpsc::Sender<ControlFrame>,
     /// Calls that the peer gives up.
     resets: Mutex<TokenBucket>,
@@ -107,6 +109,7 @@ impl Session {
                 condition: watch::Sender::default(),
                 peer: OnceLock::new(),
                 schema: ArcSwap::default(),
+                agreed: ArcSwap::default(),
                 control: sender,
                 resets: Mutex::new(limits.resets(Instant::now().into_std())),
                 outstanding: AtomicUsize::new(0),

@@ -1,6 +1,9 @@
 //! Calls that this side makes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
@@ -120,8 +123,8 @@ impl Session {
         let mut buffer = BytesMut::with_capacity(64 + request.body.len().min(INLINE));
         header.encode(&mut buffer);
         sent.store(true, Ordering::Relaxed);
-        let mut chunks = request.body.clone().into_chunks();
-        let written = match &mut *chunks {
+        let mut body = request.body.clone();
+        let written = match body.chunks_mut() {
             [body] if body.len() <= INLINE => {
                 buffer.extend_from_slice(body);
                 send.write(buffer.freeze()).await
@@ -162,9 +165,20 @@ impl Session {
 
     /// What is to be sent for the peer to compare: nothing, where it has told its own and they are the same.
     fn fingerprint(&self, method: &'static Method) -> Result<Option<u64>, Status> {
-        let ours = method.fingerprint();
-        match self.inner.schema.load().get(&method.id()) {
-            Some(&theirs) if theirs == ours => Ok(None),
+        let id = method.id();
+        if self.inner.agreed.load().contains(&id) {
+            return Ok(None);
+        }
+        let ours = self.inner.router.fingerprint(method);
+        match self.inner.schema.load().get(&id) {
+            Some(&theirs) if theirs == ours => {
+                self.inner.agreed.rcu(|agreed| {
+                    let mut agreed = HashSet::clone(agreed);
+                    agreed.insert(id);
+                    agreed
+                });
+                Ok(None)
+            }
             Some(&theirs) => Err(super::other_schema(method, ours, theirs).not_executed()),
             // It may have been registered since.
             None => Ok(Some(ours)),

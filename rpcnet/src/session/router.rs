@@ -27,6 +27,8 @@ const INTERNAL: &str = "rpcnet.";
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     methods: ArcSwap<HashMap<u64, Entry>>,
+    /// Fingerprints of methods that were called from here.
+    called: ArcSwap<HashMap<u64, u64>>,
     metrics: Metrics,
     /// Interceptors around each handler.
     interceptors: Option<Next>,
@@ -44,6 +46,8 @@ pub(crate) struct Entry {
     pub(crate) index: usize,
     pub(crate) method: &'static Method,
     pub(crate) metrics: MethodMetrics,
+    /// What callers must have too.
+    pub(crate) fingerprint: u64,
     /// Of a service of this crate's family, which watches over the others: it is never refused for want of room.
     pub(crate) internal: bool,
 }
@@ -63,9 +67,23 @@ impl Router {
         self.interceptors.as_ref()
     }
 
+    /// The fingerprint of a method that is called from here. Computed once, as that takes long.
+    pub(crate) fn fingerprint(&self, method: &'static Method) -> u64 {
+        if let Some(&known) = self.called.load().get(&method.id()) {
+            return known;
+        }
+        let fingerprint = method.fingerprint();
+        self.called.rcu(|called| {
+            let mut called = HashMap::clone(called);
+            called.insert(method.id(), fingerprint);
+            called
+        });
+        fingerprint
+    }
+
     /// The ids of all methods with their fingerprints.
     pub(crate) fn schema(&self) -> Vec<(u64, u64)> {
-        self.methods.load().iter().map(|(id, entry)| (*id, entry.method.fingerprint())).collect()
+        self.methods.load().iter().map(|(id, entry)| (*id, entry.fingerprint)).collect()
     }
 
     /// Lets in only as many calls as the gate does.
@@ -170,6 +188,7 @@ fn add(
             index,
             method,
             metrics: metrics.method(method),
+            fingerprint: method.fingerprint(),
             internal: method.service().starts_with(INTERNAL),
         };
         if let Some(other) = methods.insert(method.id(), entry) {

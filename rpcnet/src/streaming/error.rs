@@ -14,6 +14,8 @@ mod sealed {
 /// The error of a stream's items: [`Status`], or [`CallError<F>`] where the stream has an error `F` of its own.
 pub trait ItemError: sealed::Sealed + Sized + Send + 'static {
     #[doc(hidden)]
+    fn shape() -> String;
+    #[doc(hidden)]
     fn from_status(status: Status) -> Self;
     #[doc(hidden)]
     fn from_application(error: &Bytes) -> Self;
@@ -40,6 +42,10 @@ impl<E: ItemError> FromFailure for E {
 }
 
 impl ItemError for Status {
+    fn shape() -> String {
+        "status".into()
+    }
+
     fn from_status(status: Status) -> Self {
         status
     }
@@ -54,6 +60,10 @@ impl ItemError for Status {
 }
 
 impl<F: Serialize + DeserializeOwned + Send + 'static> ItemError for CallError<F> {
+    fn shape() -> String {
+        codec::shape::<F>().to_string()
+    }
+
     fn from_status(status: Status) -> Self {
         Self::Status(status)
     }

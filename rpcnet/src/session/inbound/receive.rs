@@ -90,9 +90,9 @@ fn examine(session: &Session, header: &RequestHeader) -> Result<Entry, Status> {
         )));
     };
     if let Some(fingerprint) = header.fingerprint
-        && fingerprint != entry.method.fingerprint()
+        && fingerprint != entry.fingerprint
     {
-        return Err(other_schema(entry.method, fingerprint, entry.method.fingerprint()));
+        return Err(other_schema(entry.method, fingerprint, entry.fingerprint));
     }
     let limit = session.max_message(entry.method);
     if header.body_length > limit as u64 {
