@@ -81,6 +81,18 @@ trait WordCount {
     #[cfg(not(any()))]
     async fn r#yield(&self, r#in: Streaming<r#struct::r#enum>) -> rpcnet::Result<u8>;
 
+    #[rpc(max_message = "64B")]
+    async fn short(&self, said: Streaming<Line>) -> rpcnet::Result<Streaming<Line>> {
+        Ok(said)
+    }
+
+    #[rpc(item_timeout = "10ms")]
+    async fn silent(&self) -> rpcnet::Result<Streaming<Line>> {
+        let (sender, silent) = Streaming::channel(1);
+        tokio::spawn(async move { sender.closed().await });
+        Ok(silent)
+    }
+
     #[deprecated = "use `tail`"]
     async fn old(&self) -> rpcnet::Result<Streaming<()>>;
 }
@@ -242,6 +254,20 @@ async fn bodies_raw_names_and_old_methods() {
     let error: CallError<Infallible> = words.old().await.unwrap_err();
     let CallError::Status(status) = error;
     assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn options_hold_for_items() {
+    let words = words().await;
+    let said = Streaming::iter([Line("a".repeat(60)), Line("a".repeat(100))]);
+    let mut heard = words.short(said).await.unwrap();
+    assert_eq!(heard.next().await.unwrap().unwrap().0.len(), 60);
+    let status = heard.next().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+
+    let mut silent = words.silent().await.unwrap();
+    let status = silent.next().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
 }
 
 #[tokio::test]
