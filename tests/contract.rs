@@ -2,7 +2,9 @@
 
 use std::{error::Error, time::Duration};
 
-use rpcnet::{CallError, Channel, Code, Context, Server, ServerConfig, rpc_impl, rpc_trait};
+use rpcnet::{
+    CallError, Caller, Channel, Code, Context, Server, ServerConfig, Status, Streaming, rpc_impl, rpc_trait,
+};
 use rpcnet_cluster::{ClusterChannel, ClusterConfig, ClusterExt, Director, Policy, WorkerRegistry};
 use rpcnet_tests::shared_ca;
 use serde::{Deserialize, Serialize};
@@ -11,24 +13,39 @@ use serde::{Deserialize, Serialize};
 #[rpc_trait(name = "text.v1.WordCount")]
 trait WordCount {
     #[rpc(idempotent, timeout = "2s")]
-    async fn count(&self, text: String) -> Result<Counts, CountError>;
+    async fn count(&self, text: String) -> Result<Counts, CountError>; // typed error crosses the wire
+
+    async fn tail(&self, cx: &Context, from: u64) -> Result<Streaming<Line>, CountError>; // server stream
+    async fn load(&self, lines: Streaming<Line>) -> Result<u64, CountError>; // client stream
+    async fn chat(&self, said: Streaming<Line>) -> Result<Streaming<Line>, CountError>; // both
 
     #[rpc(idempotent)]
-    async fn profile(&self, cx: &Context, user: u64, fields: Vec<String>) -> rpcnet::Result<Profile>;
+    async fn profile(&self, user: u64, fields: Vec<String>) -> rpcnet::Result<Profile>; // Status as error
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts(u64);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Line {
+    number: u64,
+    text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum CountError {
     TooLong { max: usize },
+    NoSuchLine { last: u64 },
+    BrokenOff,
 }
 
 impl std::fmt::Display for CountError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self::TooLong { max } = self;
-        write!(f, "longer than {max} bytes")
+        match self {
+            Self::TooLong { max } => write!(f, "longer than {max} bytes"),
+            Self::NoSuchLine { last } => write!(f, "the last line is {last}"),
+            Self::BrokenOff => f.write_str("the lines broke off"),
+        }
     }
 }
 
@@ -37,8 +54,11 @@ impl Error for CountError {}
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Profile {
     user: u64,
-    asked_by: String,
+    fields: Vec<String>,
 }
+
+/// The number of the last line.
+const LAST: u64 = 9;
 
 struct Worker;
 
@@ -51,8 +71,46 @@ impl WordCount for Worker {
         Ok(Counts(text.split_whitespace().count() as u64))
     }
 
-    async fn profile(&self, cx: &Context, user: u64, _fields: Vec<String>) -> rpcnet::Result<Profile> {
-        Ok(Profile { user, asked_by: cx.peer().name().to_owned() })
+    async fn tail(&self, cx: &Context, from: u64) -> Result<Streaming<Line>, CountError> {
+        if from > LAST {
+            return Err(CountError::NoSuchLine { last: LAST });
+        }
+        let text = format!("for {}", cx.peer().name());
+        Ok(Streaming::iter((from..=LAST).map(move |number| Line { number, text: text.clone() })))
+    }
+
+    async fn load(&self, mut lines: Streaming<Line>) -> Result<u64, CountError> {
+        let mut bytes = 0;
+        while let Some(line) = lines.next().await {
+            bytes += line.map_err(|_| CountError::BrokenOff)?.text.len() as u64;
+        }
+        Ok(bytes)
+    }
+
+    async fn chat(&self, mut said: Streaming<Line>) -> Result<Streaming<Line>, CountError> {
+        let (answers, stream) = Streaming::channel(4);
+        tokio::spawn(async move {
+            while let Some(line) = said.next().await {
+                let answered = match line {
+                    Ok(Line { number, text }) => {
+                        answers.send(Line { number: number + 1, text: text.to_uppercase() }).await
+                    }
+                    Err(status) => return answers.fail(status).await,
+                };
+                if answered.is_err() {
+                    return;
+                }
+            }
+            answers.finish();
+        });
+        Ok(stream)
+    }
+
+    async fn profile(&self, user: u64, fields: Vec<String>) -> rpcnet::Result<Profile> {
+        match user {
+            0 => Err(Status::not_found("nobody")),
+            _ => Ok(Profile { user, fields }),
+        }
     }
 }
 
@@ -68,8 +126,49 @@ async fn calls(channel: Channel) -> Result<(), Box<dyn Error>> {
         Err(CallError::Status(status)) if status.code() == Code::Unavailable => panic!("{status}"),
         other => panic!("{other:?}"),
     }
-    let profile = words.profile(7, Vec::new()).await?;
-    assert_eq!(profile, Profile { user: 7, asked_by: "client".into() });
+    let fields = vec!["name".to_owned(), "age".to_owned()];
+    assert_eq!(words.profile(7, fields.clone()).await?, Profile { user: 7, fields });
+    match words.profile(0, Vec::new()).await {
+        Err(CallError::Status(status)) => assert_eq!(status.code(), Code::NotFound),
+        Ok(profile) => panic!("{profile:?}"),
+    }
+    Ok(())
+}
+
+async fn streams<C: Caller>(words: &WordCountClient<C>) -> Result<(), Box<dyn Error>> {
+    let mut tail = words.tail(8).await?;
+    let mut numbers = Vec::new();
+    while let Some(line) = tail.next().await {
+        let line = line?;
+        assert_eq!(line.text, "for client");
+        numbers.push(line.number);
+    }
+    assert_eq!(numbers, [8, 9]);
+    match words.tail(10).await {
+        Err(CallError::Application(CountError::NoSuchLine { last })) => assert_eq!(last, LAST),
+        other => panic!("{other:?}"),
+    }
+
+    let line = |number: u64, text: &str| Line { number, text: text.to_owned() };
+    let lines = Streaming::iter([line(1, "to be"), line(2, ""), line(3, "or not")]);
+    assert_eq!(words.load(lines).await?, 11);
+    let (sender, lines) = Streaming::channel(1);
+    let load = tokio::spawn(words.load(lines));
+    sender.send(line(1, "to be")).await?;
+    sender.fail(Status::cancelled("no more")).await;
+    match load.await? {
+        Err(CallError::Application(CountError::BrokenOff)) => {}
+        other => panic!("{other:?}"),
+    }
+
+    let (sender, said) = Streaming::channel(1);
+    let mut answers = words.chat(said).await?;
+    for (number, text, answer) in [(1, "to be", "TO BE"), (2, "or not", "OR NOT")] {
+        sender.send(line(number, text)).await?;
+        assert_eq!(answers.next().await.transpose()?, Some(line(number + 1, answer)));
+    }
+    sender.finish();
+    assert_eq!(answers.next().await.transpose()?, None);
     Ok(())
 }
 
@@ -94,7 +193,8 @@ async fn a_server_and_a_client() -> Result<(), Box<dyn Error>> {
         .with_cert_and_key(node.cert, node.key)?
         .connect(address.to_string())
         .await?;
-    calls(channel).await?;
+    calls(channel.clone()).await?;
+    streams(&WordCountClient::new(channel)).await?;
 
     let new = ca.issue("server")?;
     server.reload_certificate(new.cert, new.key).await?;
@@ -152,6 +252,7 @@ async fn a_cluster() -> Result<(), Box<dyn Error>> {
         .await?;
     let words = WordCountClient::new(channel.clone());
     assert_eq!(words.count("to be or not".into()).await?, Counts(4));
+    streams(&words).await?;
 
     drop(stop);
     run.await??;
@@ -175,4 +276,6 @@ fn what_users_hold_crosses_threads() {
     fn assert_send<T: Send + 'static>() {}
     assert_send::<rpcnet::Call<Channel, Counts, CountError>>();
     assert_send::<rpcnet::Call<ClusterChannel, Counts, CountError>>();
+    assert_send::<rpcnet::Call<Channel, Streaming<Line>, CountError>>();
+    assert_send::<Streaming<Line>>();
 }

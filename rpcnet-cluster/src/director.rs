@@ -5,17 +5,13 @@ use std::{
     time::Duration,
 };
 
-use rpcnet::{
-    __private::{HandlerFuture, Inbound, handle},
-    Server, Service, ServiceDescriptor, Status, StreamSender, Streaming,
-    balance::Policy,
-};
+use rpcnet::{Context, Server, Status, StreamSender, Streaming, balance::Policy, rpc_impl};
 use tokio::sync::watch;
 
 use crate::{
     Cluster, WorkerRegistry,
     registry::ROLE,
-    routes::{self, RoutePolicy, RouteTable, Update},
+    routes::{Directory, DirectoryServer, RoutePolicy, RouteTable, Update},
     swim::Member,
 };
 
@@ -42,8 +38,8 @@ impl Director {
     /// When the server is a director already.
     pub fn new(server: &Server, cluster: &Cluster) -> Self {
         let policy = Arc::new(Mutex::new(RoutePolicy::default()));
-        let directory = Directory { view: cluster.view(), policy: policy.clone() };
-        server.register(directory).expect("a server is made a director once");
+        let list = WorkerList { view: cluster.view(), policy: policy.clone() };
+        server.register(DirectoryServer::new(list)).expect("a server is made a director once");
         if !cluster.has_tag(ROLE) {
             cluster.set_tag(ROLE, "director");
         }
@@ -63,31 +59,26 @@ impl Director {
     }
 }
 
-/// The service `rpcnet.Directory`.
-struct Directory {
+/// What clients watch.
+struct WorkerList {
     view: watch::Receiver<Arc<[Member]>>,
     policy: Arc<Mutex<RoutePolicy>>,
 }
 
-impl Service for Directory {
-    fn descriptor(&self) -> &'static ServiceDescriptor {
-        &routes::DESCRIPTOR
-    }
-
-    fn call(&self, _method: usize, inbound: Inbound) -> HandlerFuture {
-        let view = self.view.clone();
+#[rpc_impl]
+impl Directory for WorkerList {
+    async fn watch(&self, cx: &Context) -> rpcnet::Result<Streaming<Update>> {
+        let (view, cx) = (self.view.clone(), cx.clone());
         let policy = *self.policy.lock().unwrap_or_else(PoisonError::into_inner);
-        handle::<(), rpcnet::Result<Streaming<Update>>, _>(inbound, move |cx, ()| async move {
-            let (sender, updates) = Streaming::channel(QUEUE);
-            tokio::spawn(async move {
-                // It never ends by itself: a server that goes down need not wait for it.
-                tokio::select! {
-                    () = tell(view, policy, &sender) => sender.finish(),
-                    () = cx.draining() => sender.fail(Status::unavailable("the director is going away")).await,
-                }
-            });
-            Ok(updates)
-        })
+        let (sender, updates) = Streaming::channel(QUEUE);
+        tokio::spawn(async move {
+            // It never ends by itself: a server that goes down need not wait for it.
+            tokio::select! {
+                () = tell(view, policy, &sender) => sender.finish(),
+                () = cx.draining() => sender.fail(Status::unavailable("the director is going away")).await,
+            }
+        });
+        Ok(updates)
     }
 }
 

@@ -7,8 +7,7 @@ use std::{error::Error, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use rpcnet::{
-    __private::start_call,
-    Backoff, Channel, Connector, Status, Streaming,
+    Backoff, Connector, Streaming,
     discover::{Endpoint, EndpointSet},
 };
 use tokio::{
@@ -20,7 +19,7 @@ use tracing::{debug, info};
 
 use crate::{
     TagFilter, director,
-    routes::{self, RouteTable, Update},
+    routes::{DirectoryClient, RouteTable, Update},
 };
 
 /// A director from which nothing came for so long is given up.
@@ -55,7 +54,7 @@ pub(crate) struct Following {
 struct Found {
     address: String,
     /// Held, as its connection ends with it.
-    _channel: Channel,
+    _directory: DirectoryClient,
     updates: Streaming<Update>,
     first: Update,
 }
@@ -197,9 +196,10 @@ async fn ask(connector: Connector, address: String) -> Result<Found, String> {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         })?;
-        let mut updates = subscribe(&channel).await.map_err(|status| status.to_string())?;
+        let directory = DirectoryClient::new(channel);
+        let mut updates = directory.watch().await.map_err(|error| error.to_string())?;
         match updates.next().await {
-            Some(Ok(first)) => Ok(Found { address: address.clone(), _channel: channel, updates, first }),
+            Some(Ok(first)) => Ok(Found { address: address.clone(), _directory: directory, updates, first }),
             None => Err("it ended the list".into()),
             Some(Err(status)) => Err(status.to_string()),
         }
@@ -208,11 +208,6 @@ async fn ask(connector: Connector, address: String) -> Result<Found, String> {
     answered
         .unwrap_or_else(|_| Err(format!("nothing came within {SILENT:?}")))
         .map_err(|reason| format!("{address}: {reason}"))
-}
-
-async fn subscribe(channel: &Channel) -> Result<Streaming<Update>, Status> {
-    let call = start_call::<_, (), rpcnet::Result<Streaming<Update>>>(channel, routes::watch_method(), &());
-    Ok(call.await?)
 }
 
 #[cfg(test)]

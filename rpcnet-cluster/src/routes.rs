@@ -3,24 +3,21 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use rpcnet::{
-    Method, ServiceDescriptor,
+    Context, Streaming,
     balance::Policy,
     discover::{Endpoint, EndpointSet},
+    rpc_trait,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::swim::{Identity, Member};
 
-pub(crate) static METHODS: [Method; 1] =
-    [Method::new("rpcnet.Directory", "watch", "()->rpcnet::Result<Streaming<Update>>")
-        .with_idempotent()
-        .with_streams(false, true)];
-pub(crate) static DESCRIPTOR: ServiceDescriptor =
-    ServiceDescriptor { name: "rpcnet.Directory", methods: &METHODS };
-
-/// The method that streams [`Update`]s.
-pub(crate) fn watch_method() -> &'static Method {
-    &METHODS[0]
+/// What a director serves.
+#[rpc_trait(name = "rpcnet.Directory")]
+pub(crate) trait Directory {
+    /// The workers, for as long as somebody listens.
+    #[rpc(idempotent)]
+    async fn watch(&self, cx: &Context) -> rpcnet::Result<Streaming<Update>>;
 }
 
 /// An item of the stream: the first is a table; later ones are tables when something has changed, and a sign of

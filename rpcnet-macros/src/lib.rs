@@ -27,7 +27,7 @@ use crate::{attr::TraitOptions, error::Errors};
 /// Makes a service of a trait: `…Client`, which calls it, and `…Server`, which a server registers.
 ///
 /// ```
-/// use rpcnet::{Context, rpc_impl, rpc_trait};
+/// use rpcnet::{Context, Streaming, rpc_impl, rpc_trait};
 ///
 /// /// Docs reach the trait and the client.
 /// #[rpc_trait(name = "text.v1.WordCount")]
@@ -38,6 +38,17 @@ use crate::{attr::TraitOptions, error::Errors};
 ///
 ///     /// The context may stand first. It is not sent.
 ///     async fn whoami(&self, cx: &Context) -> Result<String, String>;
+///
+///     /// Items come back.
+///     #[rpc(item_timeout = "10s")]
+///     async fn tail(&self, from: u64) -> rpcnet::Result<Streaming<String>>;
+///
+///     /// Items go out: the last argument.
+///     #[rpc(max_message = "64KiB", priority = -10)]
+///     async fn load(&self, book: u64, lines: Streaming<String>) -> rpcnet::Result<u64>;
+///
+///     /// Both at once.
+///     async fn chat(&self, said: Streaming<String>) -> rpcnet::Result<Streaming<String>>;
 /// }
 ///
 /// struct Worker;
@@ -51,12 +62,33 @@ use crate::{attr::TraitOptions, error::Errors};
 ///     async fn whoami(&self, cx: &Context) -> Result<String, String> {
 ///         Ok(format!("{cx:?}"))
 ///     }
+///
+///     async fn tail(&self, from: u64) -> rpcnet::Result<Streaming<String>> {
+///         Ok(Streaming::iter((from..).map(|number| format!("line {number}"))))
+///     }
+///
+///     async fn load(&self, _: u64, mut lines: Streaming<String>) -> rpcnet::Result<u64> {
+///         let mut words = 0;
+///         while let Some(line) = lines.next().await {
+///             words += line?.split_whitespace().count() as u64;
+///         }
+///         Ok(words)
+///     }
+///
+///     async fn chat(&self, said: Streaming<String>) -> rpcnet::Result<Streaming<String>> {
+///         Ok(said)
+///     }
 /// }
 ///
 /// let server = WordCountServer::new(Worker);
 ///
 /// async fn ask(channel: rpcnet::Channel) -> Result<u64, Box<dyn std::error::Error>> {
 ///     let words = WordCountClient::new(channel);
+///     let mut tail = words.tail(7).await?;
+///     while let Some(line) = tail.next().await {
+///         println!("{}", line?);
+///     }
+///     words.load(1, Streaming::iter(["to be".into(), "or not".into()])).await?;
 ///     Ok(words.count("to be or not to be".into()).await?)
 /// }
 /// ```
@@ -72,9 +104,22 @@ use crate::{attr::TraitOptions, error::Errors};
 /// # What a method may be
 ///
 /// `async`, with `&self`, then perhaps `cx: &Context`, then at most sixteen owned arguments of serde types that are
-/// `Send`; its result is a `Result`, by that name or one that ends so. The error is a serde type or `Status`.
-/// `#[cfg]`, `#[deprecated]`, docs and default bodies are allowed. Methods and arguments have no type parameters,
-/// references or patterns.
+/// `Send`, then perhaps a stream; its result is a `Result`, by that name or one that ends so. The error is a serde type
+/// or `Status`. `#[cfg]`, `#[deprecated]`, docs and default bodies are allowed. Methods and arguments have no type
+/// parameters, references or patterns.
+///
+/// # Streams
+///
+/// The last argument may be a `Streaming<T>` or `Streaming<T, E>`, and so may the value of the result, with or without
+/// the other: `Result<Streaming<T>, E>`. Clients take and return what is written here. A stream stands nowhere else:
+/// not inside another type, not twice among the arguments.
+///
+/// The macro knows an argument that is a stream by the last name of its type's path, as it is written: another type
+/// that is called `Streaming` is taken for one, and an alias of `Streaming` that has another name is not. Write
+/// `Streaming` for the one, and an alias (`type Water = river::Streaming;`) for the other. In results, aliases of
+/// streams are streams.
+///
+/// Adding or taking away a stream changes the method's signature, as any other change of its types does.
 ///
 /// # Options of `#[rpc_trait(..)]`
 ///
@@ -84,7 +129,18 @@ use crate::{attr::TraitOptions, error::Errors};
 ///
 /// * `name = "count"`: the name on the wire. Default: the method's.
 /// * `idempotent`: running it twice does no harm, so that a call is repeated where it may have run.
-/// * `timeout = "2s"`: how long a call may take unless the caller says otherwise. A number and `ms`, `s`, `m` or `h`.
+/// * `timeout = "2s"`: how long a call may take unless the caller says otherwise, with streams to their last item. A
+///   number and `ms`, `s`, `m` or `h`. Default: that of the channel, which for a call with streams bounds the start of
+///   its answer alone.
+/// * `item_timeout = "10s"`: how long each item of the method's streams may be waited for, on both sides. Default: as
+///   long as the call has.
+/// * `max_message = "16MiB"`: the largest message, on both sides: the arguments together, the result, an item. A whole
+///   number and `B`, `KiB`, `MiB` or `GiB`, or a number of bytes; at most 256 MiB. Default: that of the channel and of
+///   the server.
+/// * `priority = 5`: what goes first where calls compete, on the wire and where a server is full. From -100, the last,
+///   to 100. Default: 0.
+///
+/// `key`, `hedge` and `resumable` come with routing, and are refused until then.
 #[proc_macro_attribute]
 pub fn rpc_trait(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as Item);

@@ -4,11 +4,11 @@
 #![deny(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 pub use crate::service::{
-    CountError, Quiet, QuietServer, WordCount, WordCountClient, WordCountServer, Worker,
+    CountError, Quiet, QuietServer, StreamResult, WordCount, WordCountClient, WordCountServer, Worker,
 };
 
 mod service {
-    use rpcnet::{Context, rpc_impl, rpc_trait};
+    use rpcnet::{Context, Streaming, rpc_impl, rpc_trait};
     use serde::{Deserialize, Serialize};
 
     /// Why words are not counted.
@@ -28,6 +28,18 @@ mod service {
         /// An old one.
         #[deprecated = "counts nothing"]
         async fn old(&self, text: Vec<u8>) -> Result<u64, CountError>;
+
+        /// Streams, with a body.
+        #[rpc(item_timeout = "1s", max_message = "1MiB", priority = -1)]
+        async fn chat(&self, said: Streaming<String>) -> Result<Streaming<String>, CountError> {
+            Ok(said)
+        }
+
+        /// A stream that a macro does not see.
+        #[rpc(item_timeout = "1s")]
+        async fn hidden(&self) -> StreamResult {
+            Ok(Streaming::empty())
+        }
 
         /// With a body, and more arguments than clippy likes.
         #[expect(clippy::too_many_arguments, reason = "it is what is tested")]
@@ -50,6 +62,9 @@ mod service {
             Ok(a + b + c + d + e + f + g)
         }
     }
+
+    /// An alias.
+    pub type StreamResult = rpcnet::Result<Streaming<u64>>;
 
     /// An implementation.
     #[derive(Debug)]

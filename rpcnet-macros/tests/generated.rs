@@ -48,6 +48,102 @@ mod first {
     }
 }
 
+mod streaming {
+    use rpcnet::Streaming;
+
+    use super::*;
+
+    type Lines = Streaming<String>;
+    type LinesResult = rpcnet::Result<Lines>;
+    type OwnResult<T> = Result<T, String>;
+
+    #[rpc_trait(name = "text.v1.Streams")]
+    pub(crate) trait Streams {
+        #[rpc(max_message = "16MiB", priority = 5)]
+        async fn count(&self, from: u64) -> Result<u64, String> {
+            Ok(from)
+        }
+        #[rpc(item_timeout = "1.5s", priority = -100)]
+        async fn tail(&self, cx: &rpcnet::Context, from: u64) -> Result<Streaming<u64>, String> {
+            Err(format!("{cx:?} {from}"))
+        }
+        #[rpc(timeout = "1m", item_timeout = "10s", max_message = 65_536)]
+        async fn load(&self, lines: rpcnet::Streaming<String>) -> Result<u64, String> {
+            Ok(lines.collect().await.map_err(|status| status.to_string())?.len() as u64)
+        }
+        #[rpc(idempotent, priority = -0)]
+        async fn chat(
+            &self,
+            a: u8,
+            said: Streaming<
+                String, //
+            >,
+        ) -> rpcnet::Result<Streaming<String>> {
+            drop((a, said));
+            Ok(Streaming::empty())
+        }
+        #[rpc(item_timeout = "1s")]
+        async fn aliased(&self) -> LinesResult {
+            Ok(Streaming::empty())
+        }
+        async fn inside(&self) -> rpcnet::Result<Lines> {
+            Ok(Streaming::empty())
+        }
+        async fn shadowed(&self, r#in: r#Streaming<u8>) -> OwnResult<u8> {
+            drop(r#in);
+            Ok(1)
+        }
+    }
+
+    #[rpc_impl]
+    impl Streams for super::Nothing {}
+}
+
+#[test]
+fn streams_and_their_options() {
+    let server = streaming::StreamsServer::new(Nothing);
+    let (descriptor, names) = describe(&server);
+    assert_eq!(names, ["count", "tail", "load", "chat", "aliased", "inside", "shadowed"]);
+    let methods = descriptor.methods;
+    let streams = methods.iter().map(|method| (method.streams_request(), method.streams_reply()));
+    assert_eq!(
+        streams.collect::<Vec<_>>(),
+        [
+            (false, false),
+            (false, true),
+            (true, false),
+            (true, true),
+            (false, true),
+            (false, true),
+            (true, false)
+        ]
+    );
+    let signatures = methods.iter().map(Method::signature);
+    assert_eq!(
+        signatures.collect::<Vec<_>>(),
+        [
+            "(u64)->Result<u64,String>",
+            "(u64)->Result<Streaming<u64>,String>",
+            "(rpcnet::Streaming<String>)->Result<u64,String>",
+            "(u8,Streaming<String>)->rpcnet::Result<Streaming<String>>",
+            "()->LinesResult",
+            "()->rpcnet::Result<Lines>",
+            "(Streaming<u8>)->OwnResult<u8>",
+        ]
+    );
+    let second = Duration::from_secs(1);
+    let item_timeouts = methods.iter().map(Method::item_timeout);
+    assert_eq!(
+        item_timeouts.collect::<Vec<_>>(),
+        [None, Some(second * 3 / 2), Some(second * 10), None, Some(second), None, None]
+    );
+    assert_eq!(methods[2].timeout(), Some(second * 60));
+    let sizes = methods.iter().map(Method::max_message);
+    assert_eq!(sizes.collect::<Vec<_>>()[..4], [Some(16 << 20), None, Some(65_536), None]);
+    let priorities = methods.iter().map(Method::priority);
+    assert_eq!(priorities.collect::<Vec<_>>()[..4], [5, -100, 0, 0]);
+}
+
 fn describe<S: Service>(service: &S) -> (&'static ServiceDescriptor, Vec<&'static str>) {
     let descriptor = service.descriptor();
     (descriptor, descriptor.methods.iter().map(Method::name).collect())
@@ -225,8 +321,32 @@ macro_rules! service {
 
 service!(Through, Vec<u8>, Result<Vec<u8>, String>);
 
+macro_rules! service_of_streams {
+    ($name:ident, $items:ty, $priority:literal, $size:expr) => {
+        #[rpc_trait]
+        trait $name {
+            #[rpc(priority = $priority, max_message = $size)]
+            async fn through_macro(&self, items: $items) -> rpcnet::Result<$items>;
+        }
+
+        #[rpc_impl]
+        impl $name for Nothing {
+            async fn through_macro(&self, items: $items) -> rpcnet::Result<$items> {
+                Ok(items)
+            }
+        }
+    };
+}
+
+service_of_streams!(ThroughStreams, rpcnet::Streaming<u8>, -5, "1MiB");
+
 #[test]
 fn macros_may_write_services() {
     let (descriptor, _) = describe(&ThroughServer::new(Nothing));
     assert_eq!(descriptor.methods[0].signature(), "(Vec<u8>)->Result<Vec<u8>,String>");
+    let (descriptor, _) = describe(&ThroughStreamsServer::new(Nothing));
+    let method = &descriptor.methods[0];
+    assert_eq!(method.signature(), "(rpcnet::Streaming<u8>)->rpcnet::Result<rpcnet::Streaming<u8>>");
+    assert_eq!((method.streams_request(), method.streams_reply()), (true, true));
+    assert_eq!((method.priority(), method.max_message()), (-5, Some(1 << 20)));
 }

@@ -34,6 +34,11 @@ mod shadowed {
     pub(crate) struct Context;
     pub(crate) struct Status;
     pub(crate) struct Inbound;
+    #[derive(::serde::Serialize, ::serde::Deserialize)]
+    pub(crate) struct Streaming;
+    pub(crate) type MyStreaming = Streaming;
+    pub(crate) struct Items;
+    pub(crate) trait ItemsArgument {}
     pub(crate) struct ServiceDescriptor;
     pub(crate) mod core {}
     pub(crate) mod std {}
@@ -77,6 +82,15 @@ mod shadowed {
             ::std::result::Result::Ok(argument0 + argument1 as u8)
         }
         async fn server(&self) -> ::rpcnet::Result<()>;
+        #[rpc(item_timeout = "1s", max_message = "1KiB", priority = 1)]
+        async fn items(
+            &self,
+            inbound: MyStreaming,
+            items: ::rpcnet::Streaming<T>,
+        ) -> ::rpcnet::Result<::rpcnet::Streaming<C>>;
+        async fn value(&self) -> ::rpcnet::Result<MyStreaming> {
+            ::std::result::Result::Ok(Streaming)
+        }
     }
 
     pub(crate) struct Worker;
@@ -91,6 +105,13 @@ mod shadowed {
         }
         async fn server(&self) -> ::rpcnet::Result<()> {
             ::std::result::Result::Ok(())
+        }
+        async fn items(
+            &self,
+            _: MyStreaming,
+            _: ::rpcnet::Streaming<T>,
+        ) -> ::rpcnet::Result<::rpcnet::Streaming<C>> {
+            ::std::result::Result::Ok(::rpcnet::Streaming::empty())
         }
     }
 
@@ -118,7 +139,10 @@ fn two_services_stand_in_one_module() {
 
     let first = shadowed::ShadowingServer::new(shadowed::Worker);
     let second = shadowed::AgainServer::new(shadowed::Worker);
-    ::std::assert_eq!(first.descriptor().methods.len(), 4);
+    ::std::assert_eq!(first.descriptor().methods.len(), 6);
+    ::std::assert!(first.descriptor().methods[4].streams_request());
+    // The user's own type is a value, under a name that is not ours.
+    ::std::assert!(!first.descriptor().methods[5].streams_reply());
     ::std::assert_eq!(second.descriptor().name, "rpcnet-macros.Again");
     // The parameter has a name that nothing in the trait has.
     let _ = |caller: ::rpcnet::Channel| shadowed::ShadowingClient::<::rpcnet::Channel>::new(caller);
