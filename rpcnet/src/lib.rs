@@ -79,6 +79,7 @@ pub mod testing;
 mod tls;
 mod trace;
 pub mod transport;
+mod types;
 
 pub use client::{
     BalancedChannel, BalancedConfig, Call, CallResponse, Caller, Channel, ChannelBuilder, Connector,
@@ -114,14 +115,12 @@ pub type Result<T, E = Status> = std::result::Result<T, E>;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::{Call, start_call, start_items};
-    pub use crate::codec::{
-        Arguments, Body, CodecError, Shape, decode, encode, shape,
-    };
+    pub use crate::codec::{Arguments, Body, CodecError, decode, encode};
     pub use crate::service::{
-        HandlerError, HandlerFuture, Inbound, ItemsArgument, Outcome, handle, handle_items, schema,
-        schema_items,
+        HandlerError, HandlerFuture, Inbound, ItemsArgument, Outcome, handle, handle_items,
     };
     pub use crate::streaming::FailureOf;
+    pub use crate::types::{Types, types, types_items};
     pub use std::{
         fmt,
         future::Future,

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::proto;
+use crate::{proto, types::Types};
 
 /// A method of a service, as the macros describe it.
 #[derive(Debug, Clone, Copy)]
@@ -11,7 +11,7 @@ pub struct Method {
     name: &'static str,
     signature: &'static str,
     id: u64,
-    shape: Option<fn() -> String>,
+    types: Option<Types>,
     idempotent: bool,
     request_items: bool,
     reply_items: bool,
@@ -29,7 +29,7 @@ impl Method {
             name,
             signature,
             id: proto::method_id(service, name),
-            shape: None,
+            types: None,
             idempotent: false,
             request_items: false,
             reply_items: false,
@@ -40,10 +40,10 @@ impl Method {
         }
     }
 
-    /// Tells what its types are made of; a part of its fingerprint.
+    #[doc(hidden)]
     #[must_use]
-    pub const fn with_shape(mut self, shape: fn() -> String) -> Self {
-        self.shape = Some(shape);
+    pub const fn with_types(mut self, types: Types) -> Self {
+        self.types = Some(types);
         self
     }
 
@@ -122,7 +122,7 @@ impl Method {
     /// What its types are made of, such as `(str)->struct Counts{words:u64}!enum CountError{..}`; empty for a method
     /// that was described by hand.
     pub fn shape(&self) -> String {
-        self.shape.map(|shape| shape()).unwrap_or_default()
+        self.types.as_ref().map(Types::shape).unwrap_or_default()
     }
 
     /// Whether it may be repeated where it may have run.

@@ -255,13 +255,3 @@ fn decode_arguments<A: Arguments>(context: &Context, body: Body) -> Result<A, St
             .not_executed()
     })
 }
-
-/// What the types of a method are made of.
-pub fn schema<A: Arguments + DeserializeOwned, R: Outcome>() -> String {
-    format!("{}->{}", codec::shape::<A>(), R::shape())
-}
-
-/// Likewise, of one whose last argument is a stream of items.
-pub fn schema_items<A: Arguments + DeserializeOwned, S: ItemsArgument, R: Outcome>() -> String {
-    format!("{}+{}->{}", codec::shape::<A>(), S::shape(), R::shape())
-}

@@ -91,9 +91,25 @@ fn options(method: &Method) -> TokenStream {
     });
     let max_message = options.max_message.map(|bytes| quote!(.with_max_message(#bytes)));
     let priority = options.priority.map(|priority| quote!(.with_priority(#priority)));
+    let types = types(method);
     quote! {
+        .with_types(#types)
         .with_streams(#takes_stream, #returns_stream)
         #idempotent #timeout #item_timeout #max_message #priority
+    }
+}
+
+/// The method's types, for what is found out of them when the program runs.
+fn types(method: &Method) -> TokenStream {
+    let output = &method.output;
+    let arguments = method.arguments.iter().map(|argument| &argument.ty);
+    let span = Span::call_site().located_at(output.span());
+    match method.items() {
+        None => quote_spanned!(span=> ::rpcnet::__private::types::<(#(#arguments,)*), #output>()),
+        Some(items) => {
+            let items = &items.ty;
+            quote_spanned!(span=> ::rpcnet::__private::types_items::<(#(#arguments,)*), #items, #output>())
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     Body,
     error::CodecError,
     limited::Decoder,
+    shape::shape,
     value::{Encoder, decode_next},
 };
 
@@ -29,6 +30,9 @@ pub trait Arguments: Sized + Send + 'static {
     ///
     /// When the frame is not exactly these, or exceeds the limits on depth, elements and memory.
     fn decode(frame: &Bytes) -> Result<Self, CodecError>;
+
+    /// What they are made of, in words.
+    fn shape() -> String;
 }
 
 impl Arguments for () {
@@ -38,6 +42,10 @@ impl Arguments for () {
 
     fn decode(frame: &Bytes) -> Result<Self, CodecError> {
         Decoder::new(frame).finish()
+    }
+
+    fn shape() -> String {
+        "()".into()
     }
 }
 
@@ -55,6 +63,11 @@ macro_rules! arguments {
                 let arguments = ($(decode_next::<$kind>(frame, &mut decoder)?,)+);
                 decoder.finish()?;
                 Ok(arguments)
+            }
+
+            fn shape() -> String {
+                let shapes = [$(shape::<$kind>().to_string()),+];
+                format!("({})", shapes.join(","))
             }
         }
     };

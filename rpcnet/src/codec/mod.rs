@@ -15,7 +15,7 @@ mod value;
 pub use arguments::Arguments;
 pub use body::Body;
 pub use error::CodecError;
-pub use shape::{Shape, shape};
+pub(crate) use shape::shape;
 pub(crate) use value::{decode_value, encode_item, encode_value};
 
 use bincode::{

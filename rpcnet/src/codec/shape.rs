@@ -22,7 +22,6 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use self::{graph::Graph, trace::Tracer};
-use crate::proto;
 
 /// Beyond this the rest of a type stays unknown.
 const PASSES: usize = 4096;
@@ -35,7 +34,7 @@ const IDLE_PASSES: usize = 32;
 /// with the same fields in the same order. `Vec<u8>` and `Bytes` have one shape, as have all sequences of the same
 /// elements and all maps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
+pub(crate) struct Shape {
     text: String,
 }
 
@@ -44,27 +43,21 @@ impl Shape {
     ///
     /// A type that has been described stands by its name from then on. Another one of that name has a number behind it.
     /// What could not be found out is `?`. A text that would be longer than 64 KiB ends with `…`.
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
-    }
-
-    /// The 64-bit hash of the text: the same in each build, whatever the types' paths. It tells nothing apart that the
-    /// text does not.
-    pub fn hash(&self) -> u64 {
-        proto::fingerprint(&self.text)
     }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.text())
     }
 }
 
 /// Finds out what a type consists of.
 ///
 /// It runs `Deserialize` impls many times, so it is done once a type. An impl that panics is taken for one that refuses.
-pub fn shape<T: DeserializeOwned>() -> Shape {
+pub(crate) fn shape<T: DeserializeOwned>() -> Shape {
     let mut graph = Graph::new();
     let mut idle = 0;
     for _ in 0..PASSES {

@@ -17,7 +17,6 @@ use super::*;
 
 fn text<T: DeserializeOwned>() -> String {
     let shape = shape::<T>();
-    assert_eq!(shape.hash(), proto::fingerprint(shape.text()));
     shape.text().to_owned()
 }
 
@@ -249,7 +248,7 @@ version!(filled { pub(super) enum State { On, Off(u8) } });
 
 #[test]
 fn versions_that_differ_have_different_hashes() {
-    let record = shape::<base::Record>().hash();
+    let record = shape::<base::Record>().text().to_owned();
     for other in [
         shape::<renamed::Record>(),
         shape::<added::Record>(),
@@ -257,18 +256,18 @@ fn versions_that_differ_have_different_hashes() {
         shape::<retyped::Record>(),
         shape::<called_otherwise::Entry>(),
     ] {
-        assert_ne!(other.hash(), record, "{other}");
+        assert_ne!(other.text().to_owned(), record, "{other}");
     }
-    let state = shape::<two::State>().hash();
+    let state = shape::<two::State>().text().to_owned();
     for other in [shape::<three::State>(), shape::<turned::State>(), shape::<filled::State>()] {
-        assert_ne!(other.hash(), state, "{other}");
+        assert_ne!(other.text().to_owned(), state, "{other}");
     }
     assert_ne!(text::<other::same::Line>(), text::<Line>());
     assert_ne!(text::<Vec<Option<base::Record>>>(), text::<Vec<Option<added::Record>>>());
 }
 
 #[test]
-fn what_is_the_same_on_the_wire_has_the_same_hash() {
+fn what_is_the_same_on_the_wire_has_the_same_text() {
     let record = shape::<base::Record>();
     assert_eq!(shape::<again::Record>(), record);
     assert_eq!(shape::<boxed::Record>(), record);
