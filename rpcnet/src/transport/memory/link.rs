@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -142,20 +141,18 @@ impl Link {
     }
 }
 
-fn drive(link: Arc<Link>) -> impl Future<Output = ()> + Send {
-    async move {
-        loop {
-            // Counts from here on, before the look.
-            let sooner = link.sooner.notified();
-            match link.next() {
-                Next::At(deadline) => tokio::select! {
-                    biased;
-                    () = sooner => {}
-                    () = sleep_until(deadline) => {}
-                },
-                Next::Nothing => sooner.await,
-                Next::Over => return,
-            }
+async fn drive(link: Arc<Link>) {
+    loop {
+        // Counts from here on, before the look.
+        let sooner = link.sooner.notified();
+        match link.next() {
+            Next::At(deadline) => tokio::select! {
+                biased;
+                () = sooner => {}
+                () = sleep_until(deadline) => {}
+            },
+            Next::Nothing => sooner.await,
+            Next::Over => return,
         }
     }
 }

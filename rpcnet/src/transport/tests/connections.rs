@@ -85,6 +85,12 @@ pub(super) async fn datagrams_have_a_size(kind: Kind) {
     pair.client.send_datagram(vec![0; most].into()).expect("just so");
     let error = pair.client.send_datagram(vec![0; 70_000].into()).expect_err("larger than any packet");
     assert_eq!(error, DatagramError::TooLarge);
+}
+
+pub(super) async fn datagrams_arrive_at_their_largest(kind: Kind) {
+    let pair = kind.pair().await;
+    let most = pair.client.max_datagram_size().expect("they are taken");
+    pair.client.send_datagram(vec![0; most].into()).expect("just so");
     assert_eq!(within(pair.server.read_datagram()).await.map(|datagram| datagram.len()), Ok(most));
 }
 
