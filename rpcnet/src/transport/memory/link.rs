@@ -57,7 +57,8 @@ impl Link {
         protocol: &[u8],
         options: &DialOptions,
     ) -> Arc<Self> {
-        let pair = Pair::new(options, Instant::now());
+        let listener = DialOptions::default().with_keep_alive(None);
+        let pair = Pair::new(options, &listener, Instant::now());
         let signals = [0, 1].map(|side| pair.end(side).signals.clone());
         let link = network.enter(|id| Self {
             id,
