@@ -67,11 +67,14 @@ impl Endpoint {
         protocol: &[u8],
         options: &DialOptions,
     ) -> Result<connection::Connection, ConnectionError> {
-        let Inner { network, addr: own, id, .. } = &*self.inner;
+        let Inner { network, addr: own, id, closed, .. } = &*self.inner;
+        if *closed.borrow() {
+            return Err(ConnectionError::LocallyClosed);
+        }
         let link = Link::dial(network, [visible(*own), visible(addr)], *id, protocol, options);
         let half = Half { link, side: 0 };
-        // After it is known to the network: a closing that this look misses finds it there.
-        if *self.inner.closed.borrow() {
+        // Once more, as it is known to the network now: a closing that this look misses finds it there.
+        if *closed.borrow() {
             return Err(ConnectionError::LocallyClosed);
         }
         half.link.drive();
