@@ -102,7 +102,7 @@ fn options(method: &Method) -> TokenStream {
 /// The method's types, for what is found out of them when the program runs.
 fn types(method: &Method) -> TokenStream {
     let output = &method.output;
-    let arguments = method.arguments.iter().map(|argument| &argument.ty);
+    let arguments = method.values().iter().map(|argument| &argument.ty);
     let span = Span::call_site().located_at(output.span());
     match method.items() {
         None => quote_spanned!(span=> ::rpcnet::__private::types::<(#(#arguments,)*), #output>()),

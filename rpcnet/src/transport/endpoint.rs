@@ -93,7 +93,7 @@ impl Endpoint {
         match self {
             Self::Quic(endpoint) => endpoint.listen(protocols, options),
             Self::Memory(endpoint) => {
-                endpoint.listen(protocols);
+                endpoint.listen(protocols, options);
                 Ok(())
             }
         }
@@ -111,7 +111,7 @@ impl Endpoint {
     ) -> Result<Connection, ConnectionError> {
         match self {
             Self::Quic(endpoint) => endpoint.dial(addr, name, protocol, options, streams).await,
-            Self::Memory(endpoint) => endpoint.dial(addr, protocol, options).await,
+            Self::Memory(endpoint) => endpoint.dial(addr, protocol, options, streams).await,
         }
     }
 

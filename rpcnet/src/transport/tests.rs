@@ -37,6 +37,21 @@ impl Kind {
         Self::Memory(MemoryNetwork::new())
     }
 
+    /// Packets take a while, and overtake each other.
+    fn far_away() -> Self {
+        let network = MemoryNetwork::with_seed(1);
+        network.set_latency(5 * MS..30 * MS);
+        Self::Memory(network)
+    }
+
+    /// A tenth of them is lost.
+    fn with_losses() -> Self {
+        let network = MemoryNetwork::with_seed(2);
+        network.set_latency(5 * MS..30 * MS);
+        network.set_loss(0.1);
+        Self::Memory(network)
+    }
+
     fn endpoint(&self, name: &str) -> Endpoint {
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
         match self {
@@ -111,51 +126,63 @@ async fn uni(pair: &Pair) -> (SendStream, RecvStream) {
 }
 
 macro_rules! suite {
-    ($($name:ident),+ $(,)?) => {
-        mod over_quic {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(super::Kind::quic()).await;
-                }
-            )+
-        }
+    ($(#[$attribute:meta] $where:ident: $kind:ident, [$($name:ident),+ $(,)?];)+) => {
+        $(
+            mod $where {
+                $(
+                    #[$attribute]
+                    async fn $name() {
+                        super::$name(super::Kind::$kind()).await;
+                    }
+                )+
+            }
+        )+
+    };
+}
 
-        mod in_memory {
-            $(
-                #[tokio::test(start_paused = true)]
-                async fn $name() {
-                    super::$name(super::Kind::memory()).await;
-                }
-            )+
+/// What holds wherever packets arrive, and what holds even where some don't.
+macro_rules! suites {
+    (always: [$($always:ident),+ $(,)?], without_loss: [$($without_loss:ident),+ $(,)?]) => {
+        suite! {
+            #[tokio::test] over_quic: quic, [$($always,)+ $($without_loss,)+];
+            #[tokio::test(start_paused = true)] in_memory: memory, [$($always,)+ $($without_loss,)+];
+            #[tokio::test(start_paused = true)] far_away: far_away, [$($always,)+ $($without_loss,)+];
+            #[tokio::test(start_paused = true)] with_losses: with_losses, [$($always),+];
         }
     };
 }
 
-suite!(
-    both_sides_open_streams_of_both_kinds,
-    the_two_sides_know_each_other,
-    chunks_arrive_in_order_and_whole,
-    a_finished_stream_outlives_its_sender,
-    an_unfinished_stream_is_reset_when_it_is_dropped,
-    a_reset_carries_its_code,
-    a_stop_carries_its_code,
-    a_dropped_receiver_stops_the_sender,
-    a_sender_learns_that_all_has_arrived,
-    what_is_over_the_limit_is_stopped,
-    a_read_that_is_given_up_loses_nothing,
-    a_read_wakes_the_task_that_polled_last,
-    the_end_wakes_those_who_wait,
-    a_sender_is_watched_while_it_writes,
-    a_writer_waits_for_its_reader,
-    streams_are_bounded_in_number,
-    a_close_carries_its_code_and_ends_everything,
-    the_last_drop_closes,
-    a_closed_endpoint_ends_its_connections,
-    datagrams_go_both_ways,
-    datagrams_have_a_size,
-    whatever_arrives_is_counted,
-    a_protocol_that_nobody_speaks,
-    an_address_where_nobody_listens,
-    a_successor_takes_the_address_over,
-);
+suites! {
+    always: [
+        both_sides_open_streams_of_both_kinds,
+        the_two_sides_know_each_other,
+        chunks_arrive_in_order_and_whole,
+        a_finished_stream_outlives_its_sender,
+        an_unfinished_stream_is_reset_when_it_is_dropped,
+        a_reset_carries_its_code,
+        a_stop_carries_its_code,
+        a_dropped_receiver_stops_the_sender,
+        a_sender_learns_that_all_has_arrived,
+        what_is_over_the_limit_is_stopped,
+        a_read_that_is_given_up_loses_nothing,
+        a_read_wakes_the_task_that_polled_last,
+        a_sender_is_watched_while_it_writes,
+        a_writer_waits_for_its_reader,
+        streams_are_bounded_in_number,
+        what_has_arrived_is_read_after_the_end,
+        whatever_arrives_is_counted,
+        datagrams_have_a_size,
+        a_protocol_that_nobody_speaks,
+        an_address_where_nobody_listens,
+        a_successor_takes_the_address_over,
+    ],
+    // A close is said once, a datagram too.
+    without_loss: [
+        the_end_wakes_those_who_wait,
+        a_close_carries_its_code_and_ends_everything,
+        the_last_drop_closes,
+        a_closed_endpoint_ends_its_connections,
+        datagrams_go_both_ways,
+        datagrams_arrive_at_their_largest,
+    ]
+}

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
 use super::{
-    super::{ConnectionError, DialOptions, Side, connection},
+    super::{ConnectionError, DialOptions, ListenOptions, Side, connection},
     Connection, Network,
     link::{Half, Link},
     network::{Listener, visible},
@@ -56,8 +56,9 @@ impl Network {
 }
 
 impl Endpoint {
-    pub(in crate::transport) fn listen(&self, protocols: Vec<Vec<u8>>) {
-        self.inner.network.places().listen(self.inner.addr, self.inner.id, protocols);
+    pub(in crate::transport) fn listen(&self, protocols: Vec<Vec<u8>>, options: ListenOptions) {
+        let mut places = self.inner.network.places();
+        places.listen(self.inner.addr, self.inner.id, protocols, options.streams);
     }
 
     /// Takes one round trip. Where nothing comes back, whoever is missing, it takes the idle timeout.
@@ -66,12 +67,16 @@ impl Endpoint {
         addr: SocketAddr,
         protocol: &[u8],
         options: &DialOptions,
+        streams: u32,
     ) -> Result<connection::Connection, ConnectionError> {
-        let Inner { network, addr: own, id, .. } = &*self.inner;
-        let link = Link::dial(network, [visible(*own), visible(addr)], *id, protocol, options);
+        let Inner { network, addr: own, id, closed, .. } = &*self.inner;
+        if *closed.borrow() {
+            return Err(ConnectionError::LocallyClosed);
+        }
+        let link = Link::dial(network, [visible(*own), visible(addr)], *id, protocol, options, streams);
         let half = Half { link, side: 0 };
-        // After it is known to the network: a closing that this look misses finds it there.
-        if *self.inner.closed.borrow() {
+        // Once more, as it is known to the network now: a closing that this look misses finds it there.
+        if *closed.borrow() {
             return Err(ConnectionError::LocallyClosed);
         }
         half.link.drive();

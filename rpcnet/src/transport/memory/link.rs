@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -57,8 +56,14 @@ impl Link {
         owner: u64,
         protocol: &[u8],
         options: &DialOptions,
+        streams: u32,
     ) -> Arc<Self> {
-        let pair = Pair::new(options, Instant::now());
+        let listener = DialOptions::default().with_keep_alive(None);
+        let mut pair = Pair::new(options, &listener, Instant::now());
+        // What the listener allows is known here before its answer is; nothing is opened before that.
+        if let Some(theirs) = network.places().streams(addrs[1]) {
+            pair.agree([streams, theirs]);
+        }
         let signals = [0, 1].map(|side| pair.end(side).signals.clone());
         let link = network.enter(|id| Self {
             id,
@@ -142,20 +147,18 @@ impl Link {
     }
 }
 
-fn drive(link: Arc<Link>) -> impl Future<Output = ()> + Send {
-    async move {
-        loop {
-            // Counts from here on, before the look.
-            let sooner = link.sooner.notified();
-            match link.next() {
-                Next::At(deadline) => tokio::select! {
-                    biased;
-                    () = sooner => {}
-                    () = sleep_until(deadline) => {}
-                },
-                Next::Nothing => sooner.await,
-                Next::Over => return,
-            }
+async fn drive(link: Arc<Link>) {
+    loop {
+        // Counts from here on, before the look.
+        let sooner = link.sooner.notified();
+        match link.next() {
+            Next::At(deadline) => tokio::select! {
+                biased;
+                () = sooner => {}
+                () = sleep_until(deadline) => {}
+            },
+            Next::Nothing => sooner.await,
+            Next::Over => return,
         }
     }
 }

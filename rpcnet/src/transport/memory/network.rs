@@ -248,12 +248,13 @@ pub(super) struct Places {
 pub(super) struct Listener {
     id: u64,
     protocols: Vec<Vec<u8>>,
+    streams: u32,
     backlog: mpsc::Sender<Arc<Link>>,
 }
 
 impl Listener {
     pub(super) fn new(id: u64, backlog: mpsc::Sender<Arc<Link>>) -> Self {
-        Self { id, protocols: Vec::new(), backlog }
+        Self { id, protocols: Vec::new(), streams: 0, backlog }
     }
 }
 
@@ -285,10 +286,16 @@ impl Places {
         Some((addr, id))
     }
 
-    pub(super) fn listen(&mut self, addr: SocketAddr, id: u64, protocols: Vec<Vec<u8>>) {
+    pub(super) fn listen(&mut self, addr: SocketAddr, id: u64, protocols: Vec<Vec<u8>>, streams: u32) {
         if let Some(listener) = self.listeners.get_mut(&visible(addr)).filter(|listener| listener.id == id) {
             listener.protocols = protocols;
+            listener.streams = streams;
         }
+    }
+
+    /// Streams with two directions that a listener allows.
+    pub(super) fn streams(&self, addr: SocketAddr) -> Option<u32> {
+        self.listeners.get(&addr).map(|listener| listener.streams)
     }
 
     /// Frees the address, unless a successor has taken it.

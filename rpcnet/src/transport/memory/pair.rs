@@ -4,6 +4,8 @@
 //! with the time that it is. It asks the [`Wire`] what becomes of each packet.
 
 mod operations;
+#[cfg(test)]
+mod tests;
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -85,18 +87,24 @@ pub(super) struct Pair {
 
 impl Pair {
     /// A connection that is about to be [dialled](Self::dial) by side 0.
-    pub(super) fn new(options: &DialOptions, now: Instant) -> Self {
-        let accepted = DialOptions::default().with_keep_alive(None);
-        // The shorter of what the two sides announce (RFC 9000, section 10.1).
-        let idle = options.idle_timeout().min(accepted.idle_timeout());
+    pub(super) fn new(dialler: &DialOptions, listener: &DialOptions, now: Instant) -> Self {
+        // The shorter of what the two announce (RFC 9000, section 10.1).
+        let idle = dialler.idle_timeout().min(listener.idle_timeout());
         let end = |side, phase, options: &DialOptions| {
             End::new(side, phase, options.initial_rtt(), idle, options.keep_alive(), now)
         };
         Self {
-            ends: [end(0, Phase::Handshake, options), end(1, Phase::Absent, &accepted)],
+            ends: [end(0, Phase::Handshake, dialler), end(1, Phase::Absent, listener)],
             under_way: BinaryHeap::new(),
             sequence: 0,
         }
+    }
+
+    /// Each side allows the other so many streams with two directions.
+    pub(super) fn agree(&mut self, streams: [u32; 2]) {
+        let [dialler, listener] = streams.map(u64::from);
+        self.ends[0].streams.agree(listener, dialler);
+        self.ends[1].streams.agree(dialler, listener);
     }
 
     pub(super) fn end(&self, side: usize) -> &End {

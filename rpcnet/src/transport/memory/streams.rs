@@ -8,7 +8,8 @@ use super::{
     sending::Sending,
 };
 
-/// Streams that one side may have open with two directions and with one: beyond, it waits.
+/// Streams that one side may have open with two directions, unless something else is agreed on, and with one: beyond, it
+/// waits.
 const BI_STREAMS: u64 = 256;
 const UNI_STREAMS: u64 = 16;
 
@@ -77,6 +78,12 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) fn new(side: usize) -> Self {
         Self { side, open: BTreeMap::new(), rooms: [Room::new(BI_STREAMS), Room::new(UNI_STREAMS)] }
+    }
+
+    /// So many with two directions may be open to begin with, opened here and by the peer.
+    pub(super) fn agree(&mut self, here: u64, peer: u64) {
+        let room = &mut self.rooms[Kind::Bi as usize];
+        (room.limit, room.granted) = (here, peer);
     }
 
     /// Opens one; `None` while the peer allows no more.

@@ -85,6 +85,12 @@ pub(super) async fn datagrams_have_a_size(kind: Kind) {
     pair.client.send_datagram(vec![0; most].into()).expect("just so");
     let error = pair.client.send_datagram(vec![0; 70_000].into()).expect_err("larger than any packet");
     assert_eq!(error, DatagramError::TooLarge);
+}
+
+pub(super) async fn datagrams_arrive_at_their_largest(kind: Kind) {
+    let pair = kind.pair().await;
+    let most = pair.client.max_datagram_size().expect("they are taken");
+    pair.client.send_datagram(vec![0; most].into()).expect("just so");
     assert_eq!(within(pair.server.read_datagram()).await.map(|datagram| datagram.len()), Ok(most));
 }
 
@@ -142,4 +148,25 @@ pub(super) async fn a_successor_takes_the_address_over(kind: Kind) {
     second.listen(vec![PROTOCOL.to_vec()], LISTEN).expect("a good configuration");
     drop(first);
     connect(&kind.endpoint("dialler"), &second).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_datagram_does_not_come_again() {
+    let Kind::Memory(network) = Kind::with_losses() else { unreachable!("losses are made in memory") };
+    let pair = Kind::Memory(network.clone()).pair().await;
+    for number in 0..500u16 {
+        pair.client.send_datagram(number.to_be_bytes().to_vec().into()).expect("it stands");
+    }
+    let mut arrived = std::collections::HashSet::new();
+    while let Ok(datagram) = timeout(Duration::from_secs(20), pair.server.read_datagram()).await {
+        assert!(arrived.insert(datagram.expect("it stands")), "none comes twice");
+    }
+    assert!((400..490).contains(&arrived.len()), "{} of 500", arrived.len());
+
+    network.set_latency(MS..MS);
+    network.set_loss(0.0);
+    pair.client.send_datagram(text("late")).expect("it stands");
+    let started = tokio::time::Instant::now();
+    assert_eq!(within(pair.server.read_datagram()).await, Ok(text("late")));
+    assert_eq!(started.elapsed(), MS);
 }

@@ -143,7 +143,8 @@ pub(super) async fn a_read_that_is_given_up_loses_nothing(kind: Kind) {
         loop {
             tokio::select! {
                 biased;
-                () = tokio::task::yield_now() => {}
+                // Given up; paused time goes on only while nobody runs.
+                () = tokio::task::yield_now() => tokio::time::sleep(MS).await,
                 chunk = receiver.read_chunk(7) => match chunk.expect("whole") {
                     Some(chunk) => length += chunk.len(),
                     None => break,
@@ -270,5 +271,19 @@ pub(super) async fn streams_are_bounded_in_number(kind: Kind) {
     }
     for _ in 0..32 {
         open.push(within(pair.client.open_bi()).await.expect("it stands"));
+    }
+}
+
+pub(super) async fn what_has_arrived_is_read_after_the_end(kind: Kind) {
+    for closed_here in [true, false] {
+        let pair = kind.pair().await;
+        let mut sender = within(pair.server.open_uni()).await.expect("it stands");
+        send(&mut sender, "some bytes").await;
+        let mut receiver = within(pair.client.accept_uni()).await.expect("it stands");
+        assert_eq!(within(receiver.read_chunk(5)).await, Ok(Some(text("some "))));
+        if closed_here { &pair.client } else { &pair.server }.close(7, "");
+        let error = within(pair.client.closed()).await;
+        assert_eq!(within(receiver.read_chunk(100)).await, Ok(Some(text("bytes"))));
+        assert_eq!(within(receiver.read_chunk(100)).await, Err(ReadError::Connection(error)));
     }
 }
