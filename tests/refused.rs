@@ -53,6 +53,7 @@ over_both!(
     an_unknown_service,
     an_unknown_method,
     another_schema,
+    a_type_that_has_changed_within,
     a_request_over_our_limit,
     a_request_over_the_peers_limit,
     a_reply_over_the_servers_limit,
@@ -147,6 +148,59 @@ async fn a_reply_over_our_limit(net: Net) {
     assert!(error.maybe_executed(), "the handler has run");
     assert_eq!(calls.try_recv(), Ok(1));
     client.swap(vec![1], 63 * KIB).await.expect("small enough");
+}
+
+/// The same signature as written, and another field within.
+async fn a_type_that_has_changed_within(net: Net) {
+    let server = net.start();
+    server.register(new::ItemsServer::new(new::Shelf)).expect("the first of its name");
+    let channel = net.connect(&server).await;
+    let error =
+        old::ItemsClient::new(channel.clone()).find(old::Item { id: 7 }).await.expect_err("it changed");
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
+    assert!(!error.maybe_executed());
+    let found = new::ItemsClient::new(channel).find(new::Item { id: 7, label: 1 }).await.expect("the same");
+    assert_eq!(found, 8);
+}
+
+mod old {
+    use rpcnet::rpc_trait;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) struct Item {
+        pub(crate) id: u8,
+    }
+
+    #[rpc_trait(name = "test.v1.Items")]
+    pub(crate) trait Items {
+        async fn find(&self, item: Item) -> rpcnet::Result<u8>;
+    }
+}
+
+mod new {
+    use rpcnet::{rpc_impl, rpc_trait};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) struct Item {
+        pub(crate) id: u8,
+        pub(crate) label: u8,
+    }
+
+    #[rpc_trait(name = "test.v1.Items")]
+    pub(crate) trait Items {
+        async fn find(&self, item: Item) -> rpcnet::Result<u8>;
+    }
+
+    pub(crate) struct Shelf;
+
+    #[rpc_impl]
+    impl Items for Shelf {
+        async fn find(&self, item: Item) -> rpcnet::Result<u8> {
+            Ok(item.id + item.label)
+        }
+    }
 }
 
 async fn metadata_of_a_wrong_name(net: Net) {

@@ -160,6 +160,11 @@ impl Method {
         self.priority
     }
 
+    /// Tells methods apart that have one id, because a process knows two versions of a service.
+    pub(crate) fn address(&'static self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Whether either side may send a stream of items.
     pub(crate) const fn streams(&self) -> bool {
         self.request_items || self.reply_items

@@ -76,8 +76,8 @@ struct Inner {
     peer: OnceLock<Hello>,
     /// What the peer serves: fingerprints by method id.
     schema: ArcSwap<HashMap<u64, u64>>,
-    /// Our methods that the peer serves in the form that we know.
-    agreed: ArcSwap<HashSet<u64>>,
+    /// Our methods that the peer serves in the form that we know, by where they stand.
+    agreed: ArcSwap<HashSet<usize>>,
     control: mpsc::Sender<ControlFrame>,
     /// Calls that the peer gives up.
     resets: Mutex<TokenBucket>,

@@ -165,16 +165,16 @@ impl Session {
 
     /// What is to be sent for the peer to compare: nothing, where it has told its own and they are the same.
     fn fingerprint(&self, method: &'static Method) -> Result<Option<u64>, Status> {
-        let id = method.id();
-        if self.inner.agreed.load().contains(&id) {
+        let address = method.address();
+        if self.inner.agreed.load().contains(&address) {
             return Ok(None);
         }
         let ours = self.inner.router.fingerprint(method);
-        match self.inner.schema.load().get(&id) {
+        match self.inner.schema.load().get(&method.id()) {
             Some(&theirs) if theirs == ours => {
                 self.inner.agreed.rcu(|agreed| {
                     let mut agreed = HashSet::clone(agreed);
-                    agreed.insert(id);
+                    agreed.insert(address);
                     agreed
                 });
                 Ok(None)

@@ -27,8 +27,8 @@ const INTERNAL: &str = "rpcnet.";
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     methods: ArcSwap<HashMap<u64, Entry>>,
-    /// Fingerprints of methods that were called from here.
-    called: ArcSwap<HashMap<u64, u64>>,
+    /// Fingerprints of methods that were called from here, by where they stand.
+    called: ArcSwap<HashMap<usize, u64>>,
     metrics: Metrics,
     /// Interceptors around each handler.
     interceptors: Option<Next>,
@@ -69,13 +69,13 @@ impl Router {
 
     /// The fingerprint of a method that is called from here. Computed once, as that takes long.
     pub(crate) fn fingerprint(&self, method: &'static Method) -> u64 {
-        if let Some(&known) = self.called.load().get(&method.id()) {
+        if let Some(&known) = self.called.load().get(&method.address()) {
             return known;
         }
         let fingerprint = method.fingerprint();
         self.called.rcu(|called| {
             let mut called = HashMap::clone(called);
-            called.insert(method.id(), fingerprint);
+            called.insert(method.address(), fingerprint);
             called
         });
         fingerprint
