@@ -363,7 +363,13 @@ impl Shared {
             return false;
         }
         if !status.maybe_executed() {
-            return matches!(status.code(), Code::Unavailable | Code::Unauthenticated);
+            return match status.code() {
+                Code::Unavailable | Code::Unauthenticated => true,
+                // It was full, and says when it will not be: another may have room. Where none has, retries must not
+                // make it worse.
+                Code::ResourceExhausted => status.retry_after().is_some() && self.budget().withdraw(),
+                _ => false,
+            };
         }
         request.method.idempotent() && status.code() == Code::Unavailable && self.budget().withdraw()
     }
