@@ -22,7 +22,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Messages of 4 MiB, a deadline of 30 s, dead after 3 s of silence; 256 calls a connection, metadata of 64 KiB
+    /// Messages of 4 MiB, a deadline of 30 s, dead after 3 s of silence; 256 calls a connection, metadata of 30 KiB
     /// and 128 pairs, 2000 resets a second.
     fn default() -> Self {
         Self {
@@ -30,7 +30,7 @@ impl Default for Limits {
             default_timeout: Duration::from_secs(30),
             silence: Duration::from_secs(3),
             max_calls_per_connection: 256,
-            max_metadata_bytes: proto::MAX_HEADER,
+            max_metadata_bytes: metadata::MAX_BYTES,
             max_metadata_pairs: metadata::MAX_PAIRS,
             max_resets_per_second: 2000,
         }
@@ -71,8 +71,8 @@ impl Limits {
         self
     }
 
-    /// The most metadata that is taken of a call, in bytes as they are sent and in pairs. 64 KiB and 128 by default,
-    /// which is also the most that the protocol allows.
+    /// The most metadata that is taken of a call, in bytes of names and values, and in pairs. 30 KiB and 128 by
+    /// default, which is also the most that can be sent.
     #[must_use]
     pub fn with_max_metadata(mut self, bytes: usize, pairs: usize) -> Self {
         self.max_metadata_bytes = bytes;
@@ -145,7 +145,7 @@ impl Limits {
             let calls = u64::from(self.max_calls_per_connection);
             return range("max_calls_per_connection", calls, "between 1 and 10000 calls");
         }
-        if self.max_metadata_bytes > proto::MAX_HEADER {
+        if self.max_metadata_bytes > metadata::MAX_BYTES {
             return range("max_metadata (bytes)", self.max_metadata_bytes as u64, "at most 65536 bytes");
         }
         if self.max_metadata_pairs > metadata::MAX_PAIRS {
