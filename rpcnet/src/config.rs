@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{ConfigError, codec, limit::TokenBucket, metadata, proto};
+use crate::{ConfigError, codec, limit::TokenBucket, metadata};
 
 /// So many seconds' worth of resets may come at once.
 const RESET_BURST: u32 = 5;
@@ -146,7 +146,7 @@ impl Limits {
             return range("max_calls_per_connection", calls, "between 1 and 10000 calls");
         }
         if self.max_metadata_bytes > metadata::MAX_BYTES {
-            return range("max_metadata (bytes)", self.max_metadata_bytes as u64, "at most 65536 bytes");
+            return range("max_metadata (bytes)", self.max_metadata_bytes as u64, "at most 30720 bytes");
         }
         if self.max_metadata_pairs > metadata::MAX_PAIRS {
             return range("max_metadata (pairs)", self.max_metadata_pairs as u64, "at most 128 pairs");
