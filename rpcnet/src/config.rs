@@ -168,7 +168,7 @@ mod tests {
         for (limits, name) in [
             (limits.with_max_calls_per_connection(0), "max_calls_per_connection"),
             (limits.with_max_calls_per_connection(10_001), "max_calls_per_connection"),
-            (limits.with_max_metadata((64 << 10) + 1, 1), "max_metadata (bytes)"),
+            (limits.with_max_metadata((30 << 10) + 1, 1), "max_metadata (bytes)"),
             (limits.with_max_metadata(1, 129), "max_metadata (pairs)"),
             (limits.with_max_resets_per_second(0), "max_resets_per_second"),
         ] {
