@@ -37,17 +37,17 @@
 //!
 //! | error | status |
 //! |---|---|
-//! | [`Status`](crate::Status) | itself |
+//! | [`Status`] | itself |
 //! | one with a status among its sources | that status |
 //! | [`Elapsed`](::tower::timeout::error::Elapsed) | `DeadlineExceeded` |
 //! | [`Overloaded`](::tower::load_shed::error::Overloaded) | `ResourceExhausted` |
 //! | any other, of `poll_ready` | `Unavailable` |
 //! | any other | `Unknown` |
 //!
-//! The error is kept as the status' source. A status says that the call was *not executed*
-//! ([`Status::maybe_executed`](crate::Status::maybe_executed)) only where that is certain: the services were never
-//! ready, the call was shed, or the innermost service said so; and no attempt that a layer made before may have run.
-//! What runs out of tower's time may have run.
+//! An error that is no status is kept as the status' source. A status says that the call was *not executed*
+//! ([`Status::maybe_executed`]) only where that is certain: the services never got ready, the call was shed, or the
+//! error is a status that says so; and no attempt that a layer has made of the call may have run. What runs out of
+//! tower's time may have run.
 
 mod attempts;
 mod caller;
