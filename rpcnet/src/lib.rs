@@ -77,6 +77,8 @@ mod status;
 mod streaming;
 pub mod testing;
 mod tls;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod trace;
 pub mod transport;
 mod types;
