@@ -114,7 +114,9 @@ pub type Result<T, E = Status> = std::result::Result<T, E>;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::{Call, start_call, start_items};
-    pub use crate::codec::{Arguments, Body, CodecError, decode, encode};
+    pub use crate::codec::{
+        Arguments, Body, CodecError, Shape, decode, decode_value, encode, encode_item, encode_value, shape,
+    };
     pub use crate::service::{
         HandlerError, HandlerFuture, Inbound, ItemsArgument, Outcome, handle, handle_items,
     };

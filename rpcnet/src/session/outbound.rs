@@ -120,8 +120,8 @@ impl Session {
         let mut buffer = BytesMut::with_capacity(64 + request.body.len().min(INLINE));
         header.encode(&mut buffer);
         sent.store(true, Ordering::Relaxed);
-        let mut chunks = request.body.clone().into_chunks();
-        let written = match &mut *chunks {
+        let mut body = request.body.clone();
+        let written = match body.chunks_mut() {
             [body] if body.len() <= INLINE => {
                 buffer.extend_from_slice(body);
                 send.write(buffer.freeze()).await

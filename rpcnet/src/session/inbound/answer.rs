@@ -79,12 +79,11 @@ fn beside_status(context: &Context, status: Status) -> Status {
     status.with_metadata(metadata)
 }
 
-async fn write(send: &mut SendStream, header: ReplyHeader, body: Body) {
+async fn write(send: &mut SendStream, header: ReplyHeader, mut body: Body) {
     let mut buffer = BytesMut::with_capacity(32 + body.len().min(INLINE));
     header.encode(&mut buffer);
-    let mut chunks = body.into_chunks();
     let written = async {
-        match &mut *chunks {
+        match body.chunks_mut() {
             [body] if body.len() <= INLINE => {
                 buffer.extend_from_slice(body);
                 send.write(buffer.freeze()).await
