@@ -24,14 +24,14 @@ struct Memory {
 }
 
 /// What frames and headers are decoded to shares the memory of the input, or is little more than it.
-const SMALL: Memory = Memory { for_each_byte: 16, free: 1 << 20 };
+const SMALL: Memory = Memory { for_each_byte: 16, free: 256 << 10 };
 
-/// The codec's own bounds: 64 bytes for each byte and for each of 65 536 elements more, and 64 for each byte and 16 MiB of
-/// large values; twice, as a vector that grows has room for twice its elements.
-const TYPED: Memory = Memory { for_each_byte: 256, free: 48 << 20 };
+/// The codec's own bounds are 64 bytes for each byte and 16 MiB; twice, as a vector that grows has room for twice its
+/// elements.
+const TYPED: Memory = Memory { for_each_byte: 128, free: 32 << 20 };
 
 /// A node keeps what it hears, and queues what it says about it.
-const NODE: Memory = Memory { for_each_byte: 256, free: 1 << 20 };
+const NODE: Memory = Memory { for_each_byte: 64, free: 256 << 10 };
 
 macro_rules! targets {
     ($($constant:ident $module:ident::$name:ident $memory:ident;)*) => {
