@@ -119,10 +119,16 @@ impl Method {
         proto::fingerprint(&format!("{} {}", self.signature, self.shape()))
     }
 
-    /// What its types are made of, such as `(str)->struct Counts{words:u64}!enum CountError{..}`; empty for a method
+    /// What its types are made of, such as `(string)->struct Counts{words:u64}!enum CountError{..}`; empty for a method
     /// that was described by hand.
     pub fn shape(&self) -> String {
         self.types.as_ref().map(Types::shape).unwrap_or_default()
+    }
+
+    /// Its types as values are read from JSON and written as it; `None` for a method that was described by hand.
+    #[cfg(feature = "reflect")]
+    pub(crate) fn json(&self) -> Option<&crate::types::Json> {
+        self.types.as_ref().map(Types::json)
     }
 
     /// Whether it may be repeated where it may have run.

@@ -3,8 +3,12 @@
 
 use std::{convert::Infallible, pin::Pin};
 
+#[cfg(feature = "reflect")]
+use bytes::{Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 
+#[cfg(feature = "reflect")]
+use crate::codec::json::{self, JsonError};
 use crate::{
     CallError, Context, Metadata, Reply, ServiceDescriptor, Status, Streaming,
     codec::{self, Arguments, Body, CodecError},
@@ -53,6 +57,19 @@ pub trait Outcome: Sized {
     fn into_reply(self) -> Result<Reply, Status>;
     #[doc(hidden)]
     fn from_reply(reply: Reply) -> Result<Self::Value, CallError<Self::ClientError>>;
+
+    /// A value, or an item, as JSON of at most so many bytes.
+    #[cfg(feature = "reflect")]
+    #[doc(hidden)]
+    fn value_to_json(value: &Bytes, limit: usize) -> Result<String, JsonError>;
+    /// The error in place of the answer.
+    #[cfg(feature = "reflect")]
+    #[doc(hidden)]
+    fn error_to_json(error: &Bytes, limit: usize) -> Result<String, JsonError>;
+    /// The error at the end of a stream.
+    #[cfg(feature = "reflect")]
+    #[doc(hidden)]
+    fn item_error_to_json(error: &Bytes, limit: usize) -> Result<String, JsonError>;
 }
 
 /// The error of a method: any serde type, or [`Status`].
@@ -66,6 +83,9 @@ pub trait HandlerError: Sized {
     fn into_reply(self) -> Result<Reply, Status>;
     #[doc(hidden)]
     fn decode(body: Body) -> Result<Self::Client, Status>;
+    #[cfg(feature = "reflect")]
+    #[doc(hidden)]
+    fn to_json(error: &Bytes, limit: usize) -> Result<String, JsonError>;
 }
 
 impl<E: Serialize + DeserializeOwned + 'static> HandlerError for E {
@@ -81,6 +101,11 @@ impl<E: Serialize + DeserializeOwned + 'static> HandlerError for E {
 
     fn decode(body: Body) -> Result<E, Status> {
         codec::decode_value(&body.into_bytes()).map_err(|error| undecodable("application error", error))
+    }
+
+    #[cfg(feature = "reflect")]
+    fn to_json(error: &Bytes, limit: usize) -> Result<String, JsonError> {
+        json::transcode::<E>(error, limit)
     }
 }
 
@@ -99,6 +124,11 @@ impl HandlerError for Status {
 
     fn decode(_: Body) -> Result<Infallible, Status> {
         Err(Status::internal("an application error came for a method that declares none"))
+    }
+
+    #[cfg(feature = "reflect")]
+    fn to_json(_: &Bytes, _: usize) -> Result<String, JsonError> {
+        Err(JsonError::Undeclared)
     }
 }
 
@@ -127,6 +157,21 @@ impl<T: Serialize + DeserializeOwned + 'static, E: HandlerError> Outcome for Res
             Answer::Application(body) => Err(CallError::Application(E::decode(body)?)),
             Answer::Items(_) => Err(Status::internal("a stream came for a method with one reply").into()),
         }
+    }
+
+    #[cfg(feature = "reflect")]
+    fn value_to_json(value: &Bytes, limit: usize) -> Result<String, JsonError> {
+        json::transcode::<T>(value, limit)
+    }
+
+    #[cfg(feature = "reflect")]
+    fn error_to_json(error: &Bytes, limit: usize) -> Result<String, JsonError> {
+        E::to_json(error, limit)
+    }
+
+    #[cfg(feature = "reflect")]
+    fn item_error_to_json(_: &Bytes, _: usize) -> Result<String, JsonError> {
+        Err(JsonError::Undeclared)
     }
 }
 
@@ -159,6 +204,21 @@ where
             Answer::Value(_) => Err(Status::internal("one value came for a method with a stream").into()),
         }
     }
+
+    #[cfg(feature = "reflect")]
+    fn value_to_json(value: &Bytes, limit: usize) -> Result<String, JsonError> {
+        json::transcode::<T>(value, limit)
+    }
+
+    #[cfg(feature = "reflect")]
+    fn error_to_json(error: &Bytes, limit: usize) -> Result<String, JsonError> {
+        E::to_json(error, limit)
+    }
+
+    #[cfg(feature = "reflect")]
+    fn item_error_to_json(error: &Bytes, limit: usize) -> Result<String, JsonError> {
+        F::to_json(error, limit)
+    }
 }
 
 /// An argument that is a stream of items.
@@ -174,6 +234,10 @@ pub trait ItemsArgument: Sized + Send + 'static {
     fn into_items(self) -> Items;
     #[doc(hidden)]
     fn from_items(items: Items) -> Self;
+    /// Encodes an item behind what a buffer holds; where it is a large run of bytes, what is returned follows.
+    #[cfg(feature = "reflect")]
+    #[doc(hidden)]
+    fn item_from_json(text: &str, buffer: &mut BytesMut) -> Result<Option<Bytes>, JsonError>;
 }
 
 impl<T, E> ItemsArgument for Streaming<T, E>
@@ -191,6 +255,11 @@ where
 
     fn from_items(items: Items) -> Self {
         Streaming::from_items(items, Metadata::default())
+    }
+
+    #[cfg(feature = "reflect")]
+    fn item_from_json(text: &str, buffer: &mut BytesMut) -> Result<Option<Bytes>, JsonError> {
+        json::read_item::<T>(text, buffer)
     }
 }
 

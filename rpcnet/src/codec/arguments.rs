@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
+#[cfg(feature = "reflect")]
+use super::json::{self, JsonError};
 use super::{
     Body,
     error::CodecError,
@@ -33,6 +35,11 @@ pub trait Arguments: Sized + Send + 'static {
 
     /// What they are made of, in words.
     fn shape() -> String;
+
+    /// Reads them from a JSON array.
+    #[cfg(feature = "reflect")]
+    #[doc(hidden)]
+    fn from_json(text: &str) -> Result<Self, JsonError>;
 }
 
 impl Arguments for () {
@@ -46,6 +53,12 @@ impl Arguments for () {
 
     fn shape() -> String {
         "()".into()
+    }
+
+    #[cfg(feature = "reflect")]
+    fn from_json(text: &str) -> Result<Self, JsonError> {
+        // serde's own form of it is `null`.
+        json::read_arguments::<[(); 0]>(text, 0).map(|[]| ())
     }
 }
 
@@ -68,6 +81,11 @@ macro_rules! arguments {
             fn shape() -> String {
                 let shapes = [$(shape::<$kind>().to_string()),+];
                 format!("({})", shapes.join(","))
+            }
+
+            #[cfg(feature = "reflect")]
+            fn from_json(text: &str) -> Result<Self, JsonError> {
+                json::read_arguments(text, [$($index),+].len())
             }
         }
     };

@@ -83,7 +83,7 @@ impl serde::de::Error for CodecError {
 }
 
 /// The text, cut: serde puts the value that it complains about into the message, and that is the peer's.
-fn bounded(message: impl fmt::Display) -> String {
+pub(crate) fn bounded(message: impl fmt::Display) -> String {
     struct Cut(String);
 
     impl Write for Cut {

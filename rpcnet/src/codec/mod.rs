@@ -8,6 +8,8 @@
 mod arguments;
 mod body;
 mod error;
+#[cfg(feature = "reflect")]
+pub(crate) mod json;
 mod limited;
 mod shape;
 mod value;
@@ -15,6 +17,8 @@ mod value;
 pub use arguments::Arguments;
 pub use body::Body;
 pub use error::CodecError;
+#[cfg(feature = "reflect")]
+pub(crate) use error::bounded;
 pub(crate) use shape::shape;
 pub(crate) use value::{decode_value, encode_item, encode_value};
 

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
+#[cfg(feature = "reflect")]
+use crate::codec::json::{self, JsonError};
 use crate::{CallError, Status, codec, message::Failure};
 
 mod sealed {
@@ -21,6 +23,9 @@ pub trait ItemError: sealed::Sealed + Sized + Send + 'static {
     fn from_application(error: &Bytes) -> Self;
     #[doc(hidden)]
     fn into_failure(self) -> FailureOf;
+    #[cfg(feature = "reflect")]
+    #[doc(hidden)]
+    fn to_json(error: &Bytes, limit: usize) -> Result<String, JsonError>;
 }
 
 /// A [`Failure`] that the public trait may name.
@@ -57,6 +62,11 @@ impl ItemError for Status {
     fn into_failure(self) -> FailureOf {
         FailureOf(Failure::Status(self))
     }
+
+    #[cfg(feature = "reflect")]
+    fn to_json(_: &Bytes, _: usize) -> Result<String, JsonError> {
+        Err(JsonError::Undeclared)
+    }
 }
 
 impl<F: Serialize + DeserializeOwned + Send + 'static> ItemError for CallError<F> {
@@ -89,5 +99,10 @@ impl<F: Serialize + DeserializeOwned + Send + 'static> ItemError for CallError<F
                 ),
             },
         })
+    }
+
+    #[cfg(feature = "reflect")]
+    fn to_json(error: &Bytes, limit: usize) -> Result<String, JsonError> {
+        json::transcode::<F>(error, limit)
     }
 }
