@@ -211,6 +211,35 @@ impl Context {
         PeerCaller::new(self.inner.session.clone())
     }
 
+    /// That of a call which is made in this one's place: the same caller with what it sent beside this one, before
+    /// interceptors changed it; and not more time.
+    #[cfg(feature = "reflect")]
+    pub(crate) fn for_other(&self, method: &'static Method) -> Self {
+        let Inner { session, scope, metadata, .. } = &*self.inner;
+        let own = method.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
+        let scope = Scope {
+            deadline: scope.deadline.into_iter().chain(own).min(),
+            trace: scope.trace.map(|trace| trace.child(&mut rand::rng())),
+        };
+        Self::new(method, session.clone(), scope, metadata.clone())
+    }
+
+    /// The connection that the call came on.
+    #[cfg(feature = "reflect")]
+    pub(crate) fn session(&self) -> &Session {
+        &self.inner.session
+    }
+
+    #[cfg(feature = "reflect")]
+    pub(crate) fn append_metadata(&self, metadata: Metadata) {
+        self.beside().metadata.append(metadata);
+    }
+
+    #[cfg(feature = "reflect")]
+    pub(crate) fn append_trailers(&self, trailers: Metadata) {
+        self.beside().trailers.append(trailers);
+    }
+
     /// What the handler has said so far to go beside its result.
     pub(crate) fn take_metadata(&self) -> Metadata {
         std::mem::take(&mut self.beside().metadata)

@@ -27,6 +27,8 @@ use tokio::{
     time::Instant,
 };
 
+#[cfg(feature = "reflect")]
+pub(crate) use self::inbound::{Running, call_instead};
 pub(crate) use self::{
     inbound::Dispatch,
     router::{Entry, Router},
@@ -139,7 +141,7 @@ impl Session {
     }
 
     /// The largest message of this method.
-    fn max_message(&self, method: &Method) -> usize {
+    pub(crate) fn max_message(&self, method: &Method) -> usize {
         method.max_message().unwrap_or_else(|| self.limits().max_message()).min(codec::LARGEST)
     }
 

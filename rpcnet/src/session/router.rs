@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatch;
+#[cfg(feature = "reflect")]
+use crate::ServiceDescriptor;
 use crate::{
     Method, RegisterError, Service,
     interceptor::{Chain, Next},
@@ -121,6 +123,15 @@ impl Router {
 
     pub(crate) fn find(&self, id: u64) -> Option<Entry> {
         self.methods.load().get(&id).cloned()
+    }
+
+    /// All services, sorted by their names.
+    #[cfg(feature = "reflect")]
+    pub(crate) fn descriptors(&self) -> Vec<&'static ServiceDescriptor> {
+        let mut all: Vec<_> = self.methods.load().values().map(|entry| entry.service.descriptor()).collect();
+        all.sort_unstable_by_key(|descriptor| descriptor.name);
+        all.dedup_by_key(|descriptor| descriptor.name);
+        all
     }
 
     /// The names of all services, sorted.

@@ -2,6 +2,8 @@
 
 mod answer;
 mod handler;
+#[cfg(feature = "reflect")]
+mod instead;
 mod receive;
 
 use std::sync::PoisonError;
@@ -13,6 +15,8 @@ use tokio::{
 use tracing::{error, warn};
 
 pub(crate) use self::handler::Dispatch;
+#[cfg(feature = "reflect")]
+pub(crate) use self::instead::{Running, call_instead};
 use self::receive::{Arrival, Refusal};
 use super::{Session, frame::FrameReader, router::InFlight};
 use crate::{
@@ -99,7 +103,7 @@ async fn admit(
     let permit = match router.gate() {
         Some(gate) if !entry.internal => tokio::select! {
             biased;
-            permit = gate.enter(entry.method.priority(), deadline) => Some(permit.map_err(shed)?),
+            permit = gate.enter(entry.method.priority(), deadline) => Some(permit.map_err(|shed| Refusal::Status(full(&shed), reset::CANCELLED))?),
             _ = send.stopped() => return Err(Refusal::GivenUp(deadline)),
             () = router.drained() => return Err(Refusal::Draining),
         },
@@ -116,12 +120,12 @@ async fn within<T>(since: Instant, arriving: impl Future<Output = Result<T, Refu
     timeout_at(since + TRANSIT, arriving).await.unwrap_or(Err(Refusal::GivenUp(None)))
 }
 
-fn shed(shed: Shed) -> Refusal {
+fn full(shed: &Shed) -> Status {
     let status = Status::resource_exhausted(format!(
         "the server is full: {} calls run at once, {} wait; try again later or elsewhere",
         shed.limit, shed.queued
     ));
-    Refusal::Status(status.with_retry_after(shed.retry_after).not_executed(), reset::CANCELLED)
+    status.with_retry_after(shed.retry_after).not_executed()
 }
 
 /// The peer has given a call up. Each makes work and leaves its place to another: a peer that does nothing else is cut
