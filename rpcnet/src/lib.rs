@@ -71,6 +71,8 @@ mod method;
 mod metrics;
 mod pool;
 mod proto;
+#[cfg(feature = "reflect")]
+pub mod reflect;
 mod retry;
 mod server;
 mod service;
