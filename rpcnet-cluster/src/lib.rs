@@ -44,3 +44,20 @@ pub use membership::{Cluster, ClusterExt, ClusterSnapshot};
 pub use registry::{WorkerRegistry, WorkerStatus};
 pub use rpcnet::balance::Policy;
 pub use swim::{Identity, Member, MemberState, NodeId, TagError};
+
+/// What fuzz targets call. Not part of the public API: it may change in any release.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod __fuzz {
+    pub use crate::{
+        gossip::gossip_hello,
+        swim::fuzz::{gossip_packets, gossip_parts},
+    };
+
+    /// Inputs to begin with: target, name and bytes of each. The same in each run.
+    pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+        let mut seeds = crate::swim::fuzz::seeds();
+        seeds.extend(crate::gossip::hello_seeds());
+        seeds
+    }
+}

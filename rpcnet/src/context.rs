@@ -91,9 +91,15 @@ impl Context {
         Self { inner: Arc::new(inner), changed: None }
     }
 
-    /// The same call after interceptors have changed what goes beside it.
+    /// The same call after interceptors have changed what goes beside it, for a handler that is about to start. One
+    /// that an interceptor has dropped, to start another, has cancelled a context: that is left to it.
     pub(crate) fn with_changes(self, metadata: Metadata, extensions: Extensions) -> Self {
-        Self { changed: Some(Arc::new(Changed { metadata, extensions })), ..self }
+        let changed = Some(Arc::new(Changed { metadata, extensions }));
+        if self.is_cancelled() {
+            let Inner { method, session, scope, metadata, .. } = &*self.inner;
+            return Self { changed, ..Self::new(method, session.clone(), *scope, metadata.clone()) };
+        }
+        Self { changed, ..self }
     }
 
     /// The method that was called.

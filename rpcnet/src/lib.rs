@@ -76,6 +76,8 @@ mod context;
 pub mod dev;
 pub mod discover;
 mod error;
+#[cfg(feature = "fuzzing")]
+mod fuzz;
 mod health;
 pub mod interceptor;
 mod limit;
@@ -93,6 +95,8 @@ mod status;
 mod streaming;
 pub mod testing;
 mod tls;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod trace;
 pub mod transport;
 mod types;
@@ -145,6 +149,16 @@ pub mod __private {
         result::Result,
         sync::Arc,
         time::Duration,
+    };
+}
+
+/// What fuzz targets call. Not part of the public API: it may change in any release.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod __fuzz {
+    pub use crate::fuzz::{
+        certificate, control, item_frames, metadata, reply_header, request_header, seeds, status,
+        typed_decode,
     };
 }
 

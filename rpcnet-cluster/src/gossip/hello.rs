@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::swim::Identity;
 
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzz;
+
 /// A frame may take this many bytes.
 const MAX_FRAME: usize = 1024;
 /// The versions of the gossip protocol that this node speaks.

@@ -12,6 +12,10 @@ mod links;
 mod seeds;
 
 pub(crate) use self::driver::{Gossip, start};
+#[cfg(feature = "fuzzing")]
+pub use self::hello::fuzz::gossip_hello;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::hello::fuzz::hello_seeds;
 
 /// The ALPN protocol id of gossip.
 pub(crate) const ALPN: &[u8] = b"rpcnet-gossip/1";

@@ -28,6 +28,8 @@ mod digest;
 mod effects;
 mod error;
 mod event;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod healing;
 mod identity;
 mod leave;

@@ -8,8 +8,8 @@
 //!   for it is the stack that is bounded.
 //! - **Elements** of all sequences and maps together, by the frame's length and a constant. They are paid for when a
 //!   length is read. An element that has bytes can't exceed this, for each has a first byte of its own.
-//! - **Memory** of elements, options and enums whose value is large: one byte may decode to a `None` of kilobytes. Small
-//!   ones are bounded by the other two.
+//! - **Memory** of elements, structs, tuples, options and enums whose value is large: one byte may decode to a `None` of
+//!   kilobytes, and none at all to a boxed struct of which serde skips the fields. Small ones are bounded by the other two.
 //!
 //! Lengths of strings and bytes are compared with what is left of the frame before anything is allocated. The size
 //! hint of a sequence is never more than the bytes that are left.
@@ -219,6 +219,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         _: &'static str,
         visitor: V,
     ) -> Result<V::Value, CodecError> {
+        self.pay::<V::Value>()?;
         self.nested(|decoder| visitor.visit_newtype_struct(decoder))
     }
 
@@ -227,6 +228,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, CodecError> {
+        self.pay::<V::Value>()?;
         self.nested(|decoder| decoder.fields(length, visitor))
     }
 
@@ -236,6 +238,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, CodecError> {
+        self.pay::<V::Value>()?;
         self.nested(|decoder| decoder.fields(length, visitor))
     }
 
@@ -249,6 +252,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, CodecError> {
+        self.pay::<V::Value>()?;
         self.nested(|decoder| decoder.fields(fields.len(), visitor))
     }
 

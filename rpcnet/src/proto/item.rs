@@ -2,6 +2,10 @@
 //!
 //! A stream that ends without such a frame was cut off.
 
+mod buffer;
+
+pub(crate) use buffer::ItemBuffer;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{DecodeError, MAX_HEADER, varint};

@@ -12,7 +12,7 @@ pub(crate) mod varint;
 
 pub(crate) use control::{ControlFrame, Hello, SCHEMA_ENTRIES};
 pub(crate) use hash::{fingerprint, method_id};
-pub(crate) use item::{Ending, EndingKind, ItemFrame, ItemHeader, finish_item, start_item};
+pub(crate) use item::{Ending, EndingKind, ItemBuffer, ItemFrame, finish_item, start_item};
 pub(crate) use reply::{ReplyHeader, ReplyKind, decode_status, encode_status};
 pub(crate) use request::RequestHeader;
 
@@ -78,6 +78,8 @@ pub(crate) enum DecodeError {
     TooManyPairs,
     #[error("control frame of {0} bytes is too long")]
     ControlTooLong(u64),
+    #[error("an item of {0} bytes is larger than the limit")]
+    ItemTooLarge(u64),
 }
 
 fn check_version(byte: u8) -> Result<(), DecodeError> {

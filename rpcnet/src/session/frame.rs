@@ -8,13 +8,11 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
-    proto::{DecodeError, ItemFrame, ItemHeader},
+    proto::{DecodeError, ItemBuffer, ItemFrame},
     transport::{ReadError, RecvStream},
 };
 
 const CHUNK: usize = 64 << 10;
-/// The header of an item is no longer.
-const ITEM_HEADER: usize = 9;
 
 /// A header's decoder: the header and its length, or `None` while it has not all arrived.
 type Decode<H> = fn(&Bytes) -> Result<Option<(H, usize)>, DecodeError>;
@@ -32,8 +30,6 @@ pub(super) enum FrameError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    #[error("an item of {0} bytes is larger than the limit")]
-    TooLarge(u64),
 }
 
 impl FrameReader {
@@ -96,7 +92,7 @@ impl FrameReader {
 
     /// What follows are items.
     pub(super) fn into_items(self) -> ItemFrames {
-        ItemFrames { stream: self.stream, buffer: self.buffer, partial: BytesMut::new() }
+        ItemFrames { stream: self.stream, arrived: ItemBuffer::new(self.buffer) }
     }
 }
 
@@ -105,14 +101,11 @@ fn take_end(stream: &mut RecvStream) {
     let _ = end.as_mut().poll(&mut Context::from_waker(Waker::noop()));
 }
 
-/// Reads the frames of a stream of items. Those that lie in one chunk share its memory.
+/// Reads the frames of a stream of items.
 #[derive(Debug)]
 pub(super) struct ItemFrames {
     stream: RecvStream,
-    /// Arrived and not yet taken; begins with a frame, unless `partial` holds the beginning of one.
-    buffer: Bytes,
-    /// A frame that came in more than one chunk, as far as it is here.
-    partial: BytesMut,
+    arrived: ItemBuffer,
 }
 
 impl ItemFrames {
@@ -123,56 +116,15 @@ impl ItemFrames {
         limit: usize,
     ) -> Poll<Result<Option<ItemFrame>, FrameError>> {
         loop {
-            if let Some(frame) = self.take(limit)? {
+            if let Some(frame) = self.arrived.take(limit)? {
                 return Poll::Ready(Ok(Some(frame)));
             }
             match ready!(self.stream.poll_read_chunk(cx, CHUNK))? {
-                Some(chunk) => self.buffer = chunk,
-                None if self.partial.is_empty() => return Poll::Ready(Ok(None)),
+                Some(chunk) => self.arrived.push(chunk),
+                None if self.arrived.is_empty() => return Poll::Ready(Ok(None)),
                 None => return Poll::Ready(Err(ReadError::TooShort.into())),
             }
         }
-    }
-
-    /// Takes a frame, if it is whole. If not, `buffer` is empty afterwards.
-    fn take(&mut self, limit: usize) -> Result<Option<ItemFrame>, FrameError> {
-        if self.partial.is_empty() {
-            if let Some(header) = checked(&self.buffer, limit)?
-                && self.buffer.len() - header.size >= header.length as usize
-            {
-                self.buffer.advance(header.size);
-                return Ok(Some(header.frame(self.buffer.split_to(header.length as usize))?));
-            }
-            if self.buffer.is_empty() {
-                return Ok(None);
-            }
-        }
-        loop {
-            let header = checked(&self.partial, limit)?;
-            let whole = header.map_or(ITEM_HEADER, |header| header.size + header.length as usize);
-            if let Some(header) = header
-                && self.partial.len() >= whole
-            {
-                // What was taken to find the header may be the beginning of what follows.
-                let mut frame = std::mem::take(&mut self.partial);
-                if frame.len() > whole {
-                    self.give_back(frame.split_off(whole));
-                }
-                return Ok(Some(header.frame(frame.freeze().slice(header.size..))?));
-            }
-            if self.buffer.is_empty() {
-                return Ok(None);
-            }
-            let wanted = (whole - self.partial.len()).min(self.buffer.len());
-            // Grows with what arrives: the length is but a claim.
-            self.partial.extend_from_slice(&self.buffer.split_to(wanted));
-        }
-    }
-
-    fn give_back(&mut self, beginning: BytesMut) {
-        let mut buffer = beginning;
-        buffer.extend_from_slice(&self.buffer);
-        self.buffer = buffer.freeze();
     }
 
     pub(super) fn take_end(&mut self) {
@@ -181,13 +133,5 @@ impl ItemFrames {
 
     pub(super) fn stop(&mut self, code: u32) {
         self.stream.stop(code);
-    }
-}
-
-fn checked(input: &[u8], limit: usize) -> Result<Option<ItemHeader>, FrameError> {
-    let header = ItemHeader::decode(input)?;
-    match header {
-        Some(header) if header.length > header.limit(limit) => Err(FrameError::TooLarge(header.length)),
-        header => Ok(header),
     }
 }

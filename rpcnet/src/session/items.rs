@@ -24,7 +24,7 @@ use super::{
 use crate::{
     Metadata, Method, Status,
     message::{Batch, Ended, Failure, Items, Remote},
-    proto::{self, EndingKind, ItemFrame, reset},
+    proto::{self, DecodeError, EndingKind, ItemFrame, reset},
     transport::{ReadError, SendStream, WriteError},
 };
 
@@ -107,7 +107,7 @@ impl ItemReader {
 
     fn broken(&mut self, error: FrameError) -> Status {
         let method = self.method;
-        if let FrameError::TooLarge(length) = error {
+        if let FrameError::Decode(DecodeError::ItemTooLarge(length)) = error {
             self.frames.stop(reset::TOO_LARGE);
             let limit = self.limit;
             return Status::resource_exhausted(format!(

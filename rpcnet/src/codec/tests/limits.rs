@@ -68,6 +68,26 @@ fn large_values_of_small_encodings_are_bounded() {
     assert_eq!(decode::<Vec<Wide>>(&encode(&honest).expect("encodes")).expect("as large"), honest);
 }
 
+/// A kibibyte in memory where the frame has nothing.
+#[derive(Debug, Deserialize)]
+struct Skipped {
+    #[expect(dead_code, reason = "it is there to take room")]
+    #[serde(skip, default = "zeros")]
+    filler: [u64; 128],
+}
+
+fn zeros() -> [u64; 128] {
+    [0; 128]
+}
+
+#[test]
+fn large_values_of_no_encoding_are_bounded_in_boxes_too() {
+    let most = FREE_MEMORY / size_of::<Skipped>();
+    assert_eq!(decode::<Vec<Box<Skipped>>>(&length(most as u64)).expect("as many").len(), most);
+    assert!(matches!(reason::<Vec<Box<Skipped>>>(&length(2 * most as u64)), Reason::TooMuchMemory { .. }));
+    assert!(matches!(reason::<Vec<Box<(Skipped,)>>>(&length(2 * most as u64)), Reason::TooMuchMemory { .. }));
+}
+
 #[test]
 fn wide_values_of_narrow_encodings_fit() {
     let value = vec![0u128; 60_000];

@@ -25,22 +25,19 @@ pub(super) async fn reply(
     result: Result<Reply, Status>,
 ) -> Option<Code> {
     let method = context.method();
-    let reply = match result {
+    let Reply { answer, metadata, trailers } = match gather(context, result) {
         Ok(reply) => reply,
-        Err(mut status) => {
+        Err(status) => {
             let code = status.wire_code();
-            status = beside_status(context, status);
             self::status(send, status).await;
             return Some(code);
         }
     };
     let limit = session.max_message(method);
-    let mut metadata = context.take_metadata();
-    metadata.append(reply.metadata);
-    let (kind, code, body) = match reply.answer {
+    let (kind, code, body) = match answer {
         Answer::Items(items) => {
             let header = ReplyHeader { metadata, ..ReplyHeader::new(ReplyKind::Items, 0) };
-            return stream(session, context, send, header, items, reply.trailers).await;
+            return stream(session, context, send, header, items, trailers).await;
         }
         Answer::Value(body) => (ReplyKind::Value, None, body),
         Answer::Application(body) => (ReplyKind::Application, Some(Code::Unknown), body),
@@ -54,8 +51,6 @@ pub(super) async fn reply(
         self::status(send, status).await;
         return Some(code);
     }
-    let mut trailers = context.take_trailers();
-    trailers.append(reply.trailers);
     let header = ReplyHeader { metadata, trailers, ..ReplyHeader::new(kind, body.len()) };
     write(send, header, body).await;
     code
@@ -69,14 +64,29 @@ pub(super) async fn status(send: &mut SendStream, status: Status) {
     write(send, header, body.into()).await;
 }
 
-fn beside_status(context: &Context, status: Status) -> Status {
-    let (mut metadata, trailers) = (context.take_metadata(), context.take_trailers());
-    if metadata.is_empty() && trailers.is_empty() {
-        return status;
+/// What a handler came to, with what it has said to go beside it. More may come until the end of a stream.
+pub(super) fn gather(context: &Context, result: Result<Reply, Status>) -> Result<Reply, Status> {
+    let mut metadata = context.take_metadata();
+    match result {
+        Ok(mut reply) => {
+            metadata.append(reply.metadata);
+            reply.metadata = metadata;
+            if !reply.is_stream() {
+                let mut trailers = context.take_trailers();
+                trailers.append(reply.trailers);
+                reply.trailers = trailers;
+            }
+            Ok(reply)
+        }
+        Err(status) => {
+            metadata.append(context.take_trailers());
+            if metadata.is_empty() {
+                return Err(status);
+            }
+            metadata.append(status.metadata().clone());
+            Err(status.with_metadata(metadata))
+        }
     }
-    metadata.append(trailers);
-    metadata.append(status.metadata().clone());
-    status.with_metadata(metadata)
 }
 
 async fn write(send: &mut SendStream, header: ReplyHeader, mut body: Body) {

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use tracing::error;
 
+use super::{CancelOnDrop, answer};
 use crate::{
     Context, Reply, Request, Status, interceptor,
     message::{Arrived, Items, ReplyFuture},
@@ -72,6 +73,16 @@ impl interceptor::Service for Dispatch {
         };
         let context = context.with_changes(request.metadata, request.extensions);
         let items = request.items.take();
-        entry.service.call(entry.index, Inbound { context, body: request.body, items })
+        let inbound = Inbound { context: context.clone(), body: request.body, items };
+        let handler = entry.service.call(entry.index, inbound);
+        Box::pin(async move {
+            // An interceptor may drop it while the call goes on.
+            let mut cancel = CancelOnDrop(Some(context));
+            let handled = handler.await;
+            match cancel.0.take() {
+                Some(context) => answer::gather(&context, handled),
+                None => handled,
+            }
+        })
     }
 }

@@ -1,0 +1,30 @@
+//! What fuzzing checks: a node that is given any packets, and the parts that packets consist of.
+//!
+//! The functions panic where a promise is broken. The fuzz targets in `fuzz/` call them, and so does the test that runs
+//! their corpus.
+
+mod packets;
+mod parts;
+mod seeds;
+
+pub use packets::gossip_packets;
+pub use parts::gossip_parts;
+pub(crate) use seeds::seeds;
+
+use std::time::Instant;
+
+use super::identity::{Identity, NodeId};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an `Instant` can't be made from a number; only differences matter"
+)]
+fn epoch() -> Instant {
+    Instant::now()
+}
+
+/// The node that is tested is the first one, its peers are those that follow.
+fn identity(index: u8) -> Identity {
+    let generation = 1_800_000_000_000;
+    Identity::new(([10, 0, 0, index], 7946).into(), NodeId::from_u128(u128::from(index) + 1), generation)
+}

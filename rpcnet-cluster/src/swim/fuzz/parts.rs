@@ -1,0 +1,102 @@
+//! The parts of packets: what was read can be written, and is then read as the same.
+
+use std::fmt::Debug;
+
+use foca::{Codec as _, Header, Member};
+
+use super::{epoch, identity};
+use crate::swim::{
+    codec::{Codec, put_member, read_header, read_member},
+    digest::{Delta, DeltaWriter, Digest},
+    identity::Peer,
+    record::{Item, Record},
+    shared::SharedHandle,
+    wire::{Reader, WireError, put_identity, put_varint},
+};
+
+/// A part of a packet; the first byte says which.
+pub fn gossip_parts(input: &[u8]) {
+    let Some((&choice, input)) = input.split_first() else { return };
+    match choice % 8 {
+        0 => part(input, |reader| reader.identity(), |identity| written(|buf| put_identity(buf, identity))),
+        1 => part(input, read_header, header_bytes),
+        2 => part(
+            input,
+            |reader| read_member(reader).map(|member| described(&member)),
+            |(peer, incarnation, state)| {
+                written(|buf| put_member(buf, &Member::new(*peer, *incarnation, *state)))
+            },
+        ),
+        3 => part(input, Record::decode, |(id, record)| written(|buf| record.encode(*id, buf))),
+        4 => part(
+            input,
+            |reader| {
+                let Digest { whole, summaries } = Digest::decode(reader)?;
+                Ok((whole, summaries))
+            },
+            // The first byte is the kind of packet.
+            |(whole, summaries)| {
+                Digest { whole: *whole, summaries: summaries.clone() }.encode()[1..].to_vec()
+            },
+        ),
+        5 => delta(input),
+        6 => item(input),
+        _ => part(input, |reader| reader.varint(), |value| written(|buf| put_varint(buf, *value))),
+    }
+}
+
+fn part<T: Debug + PartialEq>(
+    input: &[u8],
+    read: impl Fn(&mut Reader<'_>) -> Result<T, WireError>,
+    write: impl Fn(&T) -> Vec<u8>,
+) {
+    let mut reader = Reader::new(input);
+    let Ok(value) = read(&mut reader) else { return };
+    let bytes = write(&value);
+    assert!(bytes.len() <= input.len() - reader.remaining(), "there is a shorter form than ours: {value:?}");
+    let mut reader = Reader::new(&bytes);
+    assert_eq!(read(&mut reader), Ok(value));
+    assert!(reader.is_empty(), "some of it was not read");
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    bytes
+}
+
+fn header_bytes(header: &Header<Peer>) -> Vec<u8> {
+    let shared = SharedHandle::new(identity(0), epoch());
+    written(|buf| Codec(shared).encode_header(header, buf).expect("a vector has room"))
+}
+
+/// What a member is compared by.
+fn described(member: &Member<Peer>) -> (Peer, u16, foca::State) {
+    (*member.id(), member.incarnation(), member.state())
+}
+
+fn delta(input: &[u8]) {
+    let Ok(delta) = Delta::decode(&mut Reader::new(input)) else { return };
+    let mut writer = DeltaWriter::default();
+    delta.members.iter().for_each(|member| writer.member(member));
+    delta.records.iter().for_each(|(id, record)| writer.record(*id, record));
+    let mut members = Vec::new();
+    let mut records = Vec::new();
+    for packet in writer.finish() {
+        let again = Delta::decode(&mut Reader::new(&packet[1..])).expect("just written");
+        members.extend(again.members.iter().map(described));
+        records.extend(again.records);
+    }
+    assert_eq!(members, delta.members.iter().map(described).collect::<Vec<_>>());
+    assert_eq!(records, delta.records);
+}
+
+fn item(input: &[u8]) {
+    let Ok((id, Item::Whole(record))) = Item::decode(input) else { return };
+    let (again, item) = Item::decode(&Item::encode(id, &record)).expect("just written");
+    assert_eq!(again, id);
+    match item {
+        Item::Whole(again) => assert_eq!(again, record),
+        Item::Pointer(version) => assert_eq!(version, record.version),
+    }
+}
