@@ -51,7 +51,7 @@
 //! - [`Call`] is what a client's methods return: options are set on it, then it is awaited.
 //! - [`Context`] is what a handler knows of its call, and may send back beside the result: [`Metadata`], deadline,
 //!   [`Trace`], the peer's [`PeerIdentity`].
-//! - [`interceptor`] is code around calls, on either side.
+//! - [`interceptor`] is code around calls, on either side; `rpcnet::tower`, with the feature `tower`, makes one of a layer.
 //! - [`Channel`] calls one server, [`BalancedChannel`] a changing set ([`discover`], [`balance`]).
 //! - [`Limits`] are what a connection's peer may do, [`Admission`] how many calls a server runs at once.
 //! - [`testing`] is a network in memory, under virtual time, with latency, loss and cuts.
