@@ -36,7 +36,7 @@ fn method(name: &str) -> Method {
 
 /// A request's header; numbers below 2^30.
 fn header(method: &Method, micros: u32, body: u32) -> Vec<u8> {
-    let mut bytes = vec![0x10, 0];
+    let mut bytes = vec![0x10, 4];
     bytes.extend(method.id().to_be_bytes());
     bytes.extend(method.fingerprint().to_be_bytes());
     bytes.extend((0x8000_0000 | micros).to_be_bytes());

@@ -60,8 +60,8 @@ async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
         Err(refusal) => refusal,
     };
     match refusal {
-        Refusal::Status(status) => {
-            reader.stop(reset::CANCELLED);
+        Refusal::Status(status, code) => {
+            reader.stop(code);
             session.inner.router.metrics().error(status.code());
             answer::status(&mut send, status).await;
         }
@@ -121,7 +121,7 @@ fn shed(shed: Shed) -> Refusal {
         "the server is full: {} calls run at once, {} wait; try again later or elsewhere",
         shed.limit, shed.queued
     ));
-    Refusal::Status(status.with_retry_after(shed.retry_after).not_executed())
+    Refusal::Status(status.with_retry_after(shed.retry_after).not_executed(), reset::CANCELLED)
 }
 
 /// The peer has given a call up. Each makes work and leaves its place to another: a peer that does nothing else is cut

@@ -8,7 +8,7 @@ use crate::{
     Method, Status,
     context::Scope,
     message::Items,
-    proto::RequestHeader,
+    proto::{RequestHeader, reset},
     session::{
         Entry, Session,
         frame::{FrameError, FrameReader},
@@ -28,8 +28,8 @@ pub(super) struct Arrival {
 
 /// Why a request goes no further.
 pub(super) enum Refusal {
-    /// The peer is told with a status.
-    Status(Status),
+    /// The peer is told with a status, and with this code that no more of its request is wanted.
+    Status(Status, u32),
     /// Nothing is taken any more.
     Draining,
     /// It is no request.
@@ -77,39 +77,42 @@ pub(super) async fn body(
 
 /// Whether the method is served here, in the form that the caller knows, and takes as much.
 pub(super) fn check(session: &Session, header: &RequestHeader) -> Result<Entry, Refusal> {
-    examine(session, header).map_err(|status| Refusal::Status(status.not_executed()))
+    examine(session, header).map_err(|(status, code)| Refusal::Status(status.not_executed(), code))
 }
 
-fn examine(session: &Session, header: &RequestHeader) -> Result<Entry, Status> {
+fn examine(session: &Session, header: &RequestHeader) -> Result<Entry, (Status, u32)> {
     let router = &session.inner.router;
     let Some(entry) = router.find(header.method) else {
-        return Err(Status::unimplemented(format!(
+        let message = format!(
             "no method with id {:#018x} is registered here; the services are {:?}",
             header.method,
             router.services()
-        )));
+        );
+        return Err((Status::unimplemented(message), reset::CANCELLED));
     };
     if let Some(fingerprint) = header.fingerprint
         && fingerprint != entry.fingerprint
     {
-        return Err(other_schema(entry.method, fingerprint, entry.fingerprint));
+        return Err((other_schema(entry.method, fingerprint, entry.fingerprint), reset::CANCELLED));
     }
     let limit = session.max_message(entry.method);
     if header.body_length > limit as u64 {
-        return Err(Status::resource_exhausted(format!(
+        let message = format!(
             "the request of {} has {} bytes, the server's limit is {limit}: send less, or raise max_message",
             entry.method, header.body_length
-        )));
+        );
+        return Err((Status::resource_exhausted(message), reset::TOO_LARGE));
     }
     let limits = session.limits();
     let (bytes, pairs) = (header.metadata.size(), header.metadata.len());
     if bytes > limits.max_metadata_bytes() || pairs > limits.max_metadata_pairs() {
-        return Err(Status::resource_exhausted(format!(
+        let message = format!(
             "the metadata of the call of {} has {bytes} bytes in {pairs} pairs, the server's limits are {} and {}",
             entry.method,
             limits.max_metadata_bytes(),
             limits.max_metadata_pairs()
-        )));
+        );
+        return Err((Status::resource_exhausted(message), reset::TOO_LARGE));
     }
     Ok(entry)
 }
