@@ -38,22 +38,24 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The largest message in bytes, sent or received. At most 256 MiB.
+    /// The largest message in bytes, sent or received: the arguments of a call, its result, an item of a stream. 4 MiB
+    /// by default, 256 MiB at most. A method's own `max_message` goes before it.
     #[must_use]
     pub fn with_max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
         self
     }
 
-    /// The deadline of calls whose method has none of its own.
+    /// The deadline of calls that have none, and whose method has none of its own. 30 s by default. Of a call with
+    /// streams it bounds the start of the answer alone, from when all of the request was sent.
     #[must_use]
     pub fn with_default_timeout(mut self, timeout: Duration) -> Self {
         self.default_timeout = timeout;
         self
     }
 
-    /// After how long without any packet, while calls wait and the peer is pinged, a connection is dead. A peer is
-    /// avoided after a twelfth of it already (250 ms by default).
+    /// After how long without any packet, while calls wait and the peer is pinged, a connection is dead. 3 s by default,
+    /// at least 100 ms. A peer is avoided after a twelfth of it already (250 ms by default).
     #[must_use]
     pub fn with_silence(mut self, after: Duration) -> Self {
         self.silence = after;

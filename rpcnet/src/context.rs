@@ -128,7 +128,7 @@ impl Context {
         self.changed.as_ref().and_then(|changed| changed.extensions.of())
     }
 
-    /// Sends a name and a value back beside the result; beside the start of one that is a stream.
+    /// Sends a name and a value back beside the result, or the error; beside the start of one that is a stream.
     ///
     /// # Errors
     ///
@@ -165,13 +165,14 @@ impl Context {
         self.inner.scope.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// The trace that the call belongs to, with the handler's own span; `None` where the caller was in none.
+    /// The trace that the call belongs to, with a span of the handler's own; `None` where the caller was in none.
     pub fn trace(&self) -> Option<Trace> {
         self.inner.scope.trace
     }
 
     /// Runs a future such that calls made inside it inherit the deadline and the trace of this call. A handler is
-    /// run so itself; tasks that it spawns are not.
+    /// run so itself, and so is a stream that it returns; tasks that it spawns are not. The future is not ended when
+    /// the call is.
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         self.inner.scope.around(future)
     }

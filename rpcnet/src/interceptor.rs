@@ -8,7 +8,12 @@ use crate::{Reply, Request, Status, message::ReplyFuture};
 ///
 /// It sees the method, the metadata and the result, may change what goes beside the call, answer itself instead of
 /// calling `next`, or call it more than once. The first that was added is the outermost. On a client interceptors
-/// stand around all attempts of a call, on a server between admission and the handler.
+/// stand around all attempts of a call. On a server they stand between admission and the handler, around all services,
+/// [`Health`](crate::Health) among them. They are not around calls that a server makes on a connection's way back
+/// ([`Context::caller`](crate::Context::caller)).
+///
+/// A call is over for an interceptor when its stream of answers begins: see [`Reply::on_end`](crate::Reply::on_end). A
+/// panic on a server becomes `Internal` for that call alone.
 ///
 /// ```
 /// use rpcnet::{Next, Request, Status, interceptor};
@@ -24,6 +29,11 @@ use crate::{Reply, Request, Status, message::ReplyFuture};
 /// ```
 pub trait Interceptor: Send + Sync + 'static {
     /// Takes a call, and mostly hands it on to `next`. Dropping the future cancels the call.
+    ///
+    /// # Errors
+    ///
+    /// The future gives what the call ends in. A status of its own counts as maybe executed, unless it says
+    /// [`not_executed`](Status::not_executed): then a balanced channel may try elsewhere.
     fn intercept(&self, request: Request, next: Next) -> ReplyFuture;
 
     /// Becomes a part of a chain. What keeps state for one place in a chain overrides it.
@@ -50,11 +60,11 @@ impl Next {
         Self(Arc::new(service))
     }
 
-    /// Makes the call.
+    /// Makes the call. Dropping the future cancels it.
     ///
     /// # Errors
     ///
-    /// The status that the call ended in. An error that the method declares is no status: see
+    /// The future gives the status that the call ended in. An error that the method declares is no status: see
     /// [`Reply::code`](crate::Reply::code).
     pub fn run(&self, request: Request) -> ReplyFuture {
         self.0.call(request)

@@ -44,7 +44,23 @@
 //! # }
 //! ```
 //!
-//! Layers, invariants and where to find what: ARCHITECTURE.md at the root of the repository.
+//! # What is where
+//!
+//! - A method's arguments and result may be streams of items: [`Streaming`], [`StreamSender`].
+//! - A call fails with a [`CallError`]: the method's own error, or a [`Status`] with a [`Code`].
+//! - [`Call`] is what a client's methods return: options are set on it, then it is awaited.
+//! - [`Context`] is what a handler knows of its call, and may send back beside the result: [`Metadata`], deadline,
+//!   [`Trace`], the peer's [`PeerIdentity`].
+//! - [`interceptor`] is code around calls, on either side; `rpcnet::tower`, with the feature `tower`, makes one of a layer.
+//! - [`Channel`] calls one server, [`BalancedChannel`] a changing set ([`discover`], [`balance`]).
+//! - [`Limits`] are what a connection's peer may do, [`Admission`] how many calls a server runs at once.
+//! - [`testing`] is a network in memory, under virtual time, with latency, loss and cuts.
+//! - [`transport`] has connections and streams, for protocols beside calls.
+//!
+//! Client and server are built from the same trait. What differs, down to the fields of a type, is refused, not read
+//! wrongly: see [`Method::fingerprint`].
+//!
+//! The guide is the book in `book/src`. Layers, invariants and where to find what: ARCHITECTURE.md at the root of the repository.
 
 // The macros write `::rpcnet`, also for the services in here.
 extern crate self as rpcnet;

@@ -1,5 +1,7 @@
 //! What the integration tests share.
 
+#[cfg(doctest)]
+mod book;
 mod fleet;
 mod probe;
 mod relay;

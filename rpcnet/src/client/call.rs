@@ -23,6 +23,11 @@ pub trait Caller: Clone + Send + Sync + 'static {
     type Future: Future<Output = Result<Reply, Status>> + Send + Unpin + 'static;
 
     /// Prepares a call; nothing is sent until the future is polled.
+    ///
+    /// # Errors
+    ///
+    /// The future gives the [`Status`] that the call ended in. An error that the method declares is no status: see
+    /// [`Reply::code`].
     fn call(&self, request: Request) -> Self::Future;
 }
 
@@ -31,6 +36,11 @@ pub trait Caller: Clone + Send + Sync + 'static {
 /// Owned and `Send`: it borrows neither the client nor anything else. Nothing is sent before it is first polled.
 /// Dropping it cancels the call: a request not yet sent is withdrawn, a handler that runs is dropped. Where `T` is a
 /// [`Streaming`](crate::Streaming), it is ready when the stream begins, and dropping the stream cancels the rest.
+///
+/// # Errors
+///
+/// It gives a [`CallError`]: the method's own error, or the status that the call ended in. Whether the handler may have
+/// run tells [`CallError::maybe_executed`].
 ///
 /// # Panics
 ///
@@ -95,7 +105,9 @@ impl<C: Caller, T, E> Call<C, T, E> {
         self.with(|request| request.timeout = Some(timeout))
     }
 
-    /// Ends a stream of answers with `DeadlineExceeded` when an item is waited for longer than this.
+    /// Ends a stream of answers with `DeadlineExceeded` when an item is waited for longer than this, in place of the
+    /// method's `item_timeout`. Without either there is no such bound. The time between two items that nobody waits
+    /// for does not count.
     pub fn item_timeout(self, timeout: Duration) -> Self {
         self.with(|request| request.item_timeout = Some(timeout))
     }
@@ -119,6 +131,9 @@ impl<C: Caller, T, E> Call<C, T, E> {
     }
 
     /// The answer with what the server sent beside it.
+    ///
+    /// What comes beside a status is in [`Status::metadata`]; what comes beside an error of the method's own is seen by
+    /// interceptors alone.
     pub fn response(self) -> CallResponse<C, T, E> {
         CallResponse(self)
     }
@@ -184,7 +199,8 @@ impl<C: Caller, T, E> Future for CallResponse<C, T, E> {
 pub struct Response<T> {
     /// What the method returned.
     pub value: T,
-    /// What came before the answer, or with it.
+    /// What came before the answer, or with it. That of a stream is in
+    /// [`Streaming::metadata`](crate::Streaming::metadata) too.
     pub metadata: Metadata,
     /// What came with the end of the call. That of a stream comes later: see
     /// [`Streaming::trailers`](crate::Streaming::trailers).

@@ -69,6 +69,7 @@ impl Reply {
     }
 
     /// Calls this once when the call is over: at once for a single answer, for a stream when it ends or is given up.
+    /// It runs on whatever task that happens on, and must not block.
     #[must_use]
     pub fn on_end(mut self, hook: impl FnOnce() + Send + 'static) -> Self {
         match &mut self.answer {

@@ -77,7 +77,8 @@ impl Request {
         self.timeout
     }
 
-    /// Sets the deadline of a call that is about to be sent. On a server it changes nothing.
+    /// Sets the deadline of a call that is about to be sent, as [`Call::timeout`](crate::Call::timeout) does. On a
+    /// server it changes nothing.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = Some(timeout);
     }
@@ -87,7 +88,7 @@ impl Request {
         self.trace
     }
 
-    /// Puts a call that is about to be sent into a trace.
+    /// Puts a call that is about to be sent into a trace. On a server it changes nothing.
     pub fn set_trace(&mut self, trace: Trace) {
         self.trace = Some(trace);
     }

@@ -286,10 +286,11 @@ fn malformed(error: proto::DecodeError) -> Status {
     Status::internal("the peer's reply is malformed").with_source(error)
 }
 
-/// Client and server were built from different traits.
-fn other_schema(method: &Method, theirs: u64, ours: u64) -> Status {
+/// Client and server were built from different traits, or from types that differ inside.
+fn other_schema(method: &Method, one: u64, other: u64) -> Status {
     Status::failed_precondition(format!(
-        "{method}: one side was built with schema {theirs:#018x}, the other with {ours:#018x}, here {:?}: build both from the same trait",
+        "{method}: one side was built with schema {one:#018x}, the other with {other:#018x}, here {:?}: \
+         its types, or what they are made of, differ; add a method or a service for what has changed",
         method.signature(),
     ))
 }

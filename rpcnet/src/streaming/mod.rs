@@ -30,6 +30,9 @@ use crate::{Metadata, Status, codec, message::Items};
 /// stream, 16 MiB a connection, unless both sides are in one process). Dropping a stream that is received tells the
 /// sender to stop: its handler is dropped, or its source.
 ///
+/// An item is a message: it has the method's limit, or that of [`Limits`](crate::Limits), 4 MiB by default. A larger one
+/// ends the stream in `ResourceExhausted`, one that can't be encoded, and a source that panics, in `Internal`.
+///
 /// ```
 /// use rpcnet::Streaming;
 ///
@@ -76,7 +79,7 @@ where
         Self::iter([])
     }
 
-    /// A sender, and the stream of what is sent by it. As many items as `capacity` (at least one) wait between the
+    /// A sender, and the stream of what is sent by it. At most `capacity` items (one, where it is 0) wait between the
     /// two.
     pub fn channel(capacity: usize) -> (StreamSender<T, E>, Self) {
         let (sender, receiver) = sender::channel(capacity);
@@ -92,7 +95,8 @@ where
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// All items that are left, in memory. Bound the stream before you call it: a peer may send without end.
+    /// All items that are left, in memory. Bound the stream before you call it: a peer may send without end. Not
+    /// cancel-safe: dropped, it has dropped the stream and what came of it.
     ///
     /// # Errors
     ///
@@ -120,12 +124,14 @@ where
 }
 
 impl<T, E> Streaming<T, E> {
-    /// What the server sent before the first item.
+    /// What the server sent before the first item. Empty in a handler, which has it in
+    /// [`Context::metadata`](crate::Context::metadata), and for a stream that was made on this side.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// What the server sent with the end; `None` before it.
+    /// What the server sent with the end, or with the error in its place; `None` before it. Empty where nothing was
+    /// sent, and for a stream that was made on this side.
     pub fn trailers(&self) -> Option<&Metadata> {
         match &self.flow {
             Flow::Ended(trailers) => Some(trailers),

@@ -60,18 +60,20 @@ impl<T, E> StreamSender<T, E> {
         }
     }
 
-    /// Ends the stream: the other side reads what was sent, then the end.
+    /// Ends the stream: the other side reads what was sent, then the end. Does not wait for that.
     pub fn finish(self) {
         self.finished.store(true, Ordering::Release);
     }
 
-    /// Ends the stream in an error, behind what was sent. Waits as [`send`](Self::send) does.
+    /// Ends the stream in an error, behind what was sent. Waits as [`send`](Self::send) does. Dropped while it waits,
+    /// the stream ends in `Internal` instead.
     pub async fn fail(self, error: impl Into<E>) {
         // Where nobody reads, nobody wants to know.
         let _ = self.items.send(Err(error.into())).await;
     }
 
-    /// Resolves once nobody reads any more. Cancel-safe.
+    /// Resolves once nobody reads any more: the stream was dropped, its other side is gone, or the call has ended.
+    /// Cancel-safe.
     pub async fn closed(&self) {
         self.items.closed().await;
     }
