@@ -122,6 +122,7 @@ impl Items {
         batch: &mut Batch,
         limit: usize,
     ) -> Poll<Option<Ended>> {
+        batch.prepare();
         loop {
             let at = proto::start_item(&mut batch.buffer);
             let start = batch.buffer.len();
@@ -209,6 +210,8 @@ pub(crate) struct Batch {
     chunks: Vec<Bytes>,
     /// Of the chunks.
     length: usize,
+    /// What the last batch needed of the buffer: the next will need as much.
+    expected: usize,
     /// How much of the buffer is whole frames.
     finished: usize,
 }
@@ -216,6 +219,13 @@ pub(crate) struct Batch {
 impl Batch {
     fn is_empty(&self) -> bool {
         self.buffer.is_empty() && self.chunks.is_empty()
+    }
+
+    /// Makes room once, rather than by growing: that copies what is there each time.
+    fn prepare(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(self.expected);
+        }
     }
 
     fn push(&mut self, rest: Option<Bytes>) {
@@ -252,6 +262,7 @@ impl Batch {
         let mut chunks = std::mem::take(&mut self.chunks);
         self.length = 0;
         self.finished = 0;
+        self.expected = self.buffer.len();
         if !self.buffer.is_empty() {
             chunks.push(self.buffer.split().freeze());
         }
