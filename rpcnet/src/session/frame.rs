@@ -15,6 +15,8 @@ use crate::{
 const CHUNK: usize = 64 << 10;
 /// The header of an item is no longer.
 const ITEM_HEADER: usize = 9;
+/// Room for a small item that came in two chunks, before its length is known.
+const SMALL_PARTIAL: usize = 128;
 
 /// A header's decoder: the header and its length, or `None` while it has not all arrived.
 type Decode<H> = fn(&Bytes) -> Result<Option<(H, usize)>, DecodeError>;
@@ -73,15 +75,15 @@ impl FrameReader {
         if self.buffer.len() >= length {
             return Ok(self.buffer.split_to(length));
         }
-        let mut body = BytesMut::with_capacity(length.min(2 * CHUNK));
-        body.extend_from_slice(&std::mem::take(&mut self.buffer));
+        let mut body = Vec::new();
+        append(&mut body, &std::mem::take(&mut self.buffer), length);
         while body.len() < length {
             match self.stream.read_chunk(length - body.len()).await? {
-                Some(chunk) => body.extend_from_slice(&chunk),
+                Some(chunk) => append(&mut body, &chunk, length),
                 None => return Err(ReadError::TooShort.into()),
             }
         }
-        Ok(body.freeze())
+        Ok(body.into())
     }
 
     /// Takes the stream's end, if it has arrived: it mostly comes in the last frame's packet. Dropping a stream whose
@@ -96,8 +98,19 @@ impl FrameReader {
 
     /// What follows are items.
     pub(super) fn into_items(self) -> ItemFrames {
-        ItemFrames { stream: self.stream, buffer: self.buffer, partial: BytesMut::new() }
+        ItemFrames { stream: self.stream, buffer: self.buffer, partial: Vec::new() }
     }
+}
+
+/// Appends what has arrived of `whole` bytes. Room is made for 128 KiB, or four times what is here, and never for more
+/// than the whole: the length is but a claim.
+fn append(body: &mut Vec<u8>, chunk: &[u8], whole: usize) {
+    let length = body.len() + chunk.len();
+    if body.capacity() < length {
+        let room = whole.min(length.saturating_mul(4).max(2 * CHUNK));
+        body.reserve_exact(room.max(length) - body.len());
+    }
+    body.extend_from_slice(chunk);
 }
 
 fn take_end(stream: &mut RecvStream) {
@@ -112,7 +125,7 @@ pub(super) struct ItemFrames {
     /// Arrived and not yet taken; begins with a frame, unless `partial` holds the beginning of one.
     buffer: Bytes,
     /// A frame that came in more than one chunk, as far as it is here.
-    partial: BytesMut,
+    partial: Vec<u8>,
 }
 
 impl ItemFrames {
@@ -158,21 +171,20 @@ impl ItemFrames {
                 if frame.len() > whole {
                     self.give_back(frame.split_off(whole));
                 }
-                return Ok(Some(header.frame(frame.freeze().slice(header.size..))?));
+                return Ok(Some(header.frame(Bytes::from(frame).slice(header.size..))?));
             }
             if self.buffer.is_empty() {
                 return Ok(None);
             }
             let wanted = (whole - self.partial.len()).min(self.buffer.len());
-            // Grows with what arrives: the length is but a claim.
-            self.partial.extend_from_slice(&self.buffer.split_to(wanted));
+            append(&mut self.partial, &self.buffer.split_to(wanted), whole.max(SMALL_PARTIAL));
         }
     }
 
-    fn give_back(&mut self, beginning: BytesMut) {
+    fn give_back(&mut self, beginning: Vec<u8>) {
         let mut buffer = beginning;
         buffer.extend_from_slice(&self.buffer);
-        self.buffer = buffer.freeze();
+        self.buffer = buffer.into();
     }
 
     pub(super) fn take_end(&mut self) {
@@ -189,5 +201,28 @@ fn checked(input: &[u8], limit: usize) -> Result<Option<ItemHeader>, FrameError>
     match header {
         Some(header) if header.length > header.limit(limit) => Err(FrameError::TooLarge(header.length)),
         header => Ok(header),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn room_is_made_for_what_has_arrived_and_never_beyond_the_whole(
+            chunks in proptest::collection::vec(1usize..200_000, 1..20),
+            beyond in 0usize..1 << 24,
+        ) {
+            let whole = chunks.iter().sum::<usize>() + beyond;
+            let mut body = Vec::new();
+            for chunk in chunks {
+                append(&mut body, &vec![7; chunk], whole);
+                assert!(body.capacity() <= whole.min((body.len() * 4).max(2 * CHUNK)));
+            }
+            if beyond == 0 {
+                assert_eq!(body.capacity(), body.len(), "it is not moved when it is done");
+            }
+        }
     }
 }
