@@ -16,7 +16,7 @@ pub use arguments::Arguments;
 pub use body::Body;
 pub use error::CodecError;
 pub(crate) use shape::shape;
-pub(crate) use value::{decode_value, encode_item, encode_value};
+pub(crate) use value::{LARGE, decode_copied, decode_value, encode_item, encode_value};
 
 use bincode::{
     config::{Configuration, standard},

@@ -56,6 +56,10 @@ pub(crate) trait Remote: Send + fmt::Debug {
     /// The next item; `None` at the clean end. After an error or the end it is not polled again.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>>;
 
+    /// Hands on the next item, where it is here whole and small; `false` says nothing of what comes. Cheaper than
+    /// `Bytes`, which count who shares them.
+    fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool;
+
     /// What came with the end; none before.
     fn trailers(&self) -> Option<&Metadata>;
 }
@@ -105,6 +109,14 @@ impl Items {
                 })
             }
         }
+    }
+
+    /// The next item, where it is here already and small, without asking for memory of its own.
+    pub(crate) fn map_small<T>(&mut self, map: impl Fn(&[u8]) -> T) -> Option<T> {
+        let Flow::Remote(remote) = &mut self.flow else { return None };
+        let mut mapped = None;
+        remote.lend_small(&mut |item| mapped = Some(map(item)));
+        mapped
     }
 
     /// What came with the end.

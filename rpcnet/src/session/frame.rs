@@ -8,6 +8,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
+    codec::LARGE,
     proto::{DecodeError, ItemFrame, ItemHeader},
     transport::{ReadError, RecvStream},
 };
@@ -129,6 +130,23 @@ pub(super) struct ItemFrames {
 }
 
 impl ItemFrames {
+    /// Hands on the next frame where it is a small item, is here whole and in one chunk.
+    #[inline]
+    pub(super) fn lend_small(&mut self, limit: usize, take: &mut dyn FnMut(&[u8])) -> bool {
+        if !self.partial.is_empty() {
+            return false;
+        }
+        let small = ItemHeader::short_item(&self.buffer);
+        let Some((size, item)) = small.filter(|(_, item)| item.len() < LARGE.min(limit.saturating_add(1)))
+        else {
+            return false;
+        };
+        take(item);
+        let length = size + item.len();
+        self.buffer.advance(length);
+        true
+    }
+
     /// The next frame; `None` where the stream ends. Nothing larger than `limit` is collected.
     pub(super) fn poll_frame(
         &mut self,
