@@ -461,11 +461,13 @@ async fn the_default_deadline_bounds_the_start_alone(net: Net) {
 async fn a_gap_between_items_is_bounded_on_both_sides(net: Net) {
     let mut place = Place::new(&net).await;
     let (sender, said) = Streaming::channel(1);
-    let mut answers = within(place.client.impatient(said)).await.expect("it starts");
+    // The method's own bound holds on both sides; this side waits longer, so that the other one is not told to stop.
+    let call = place.client.impatient(said).item_timeout(Duration::from_secs(3));
+    let mut answers = within(call).await.expect("it starts");
     within(sender.send("a".to_owned())).await.expect("it is read");
+    assert_eq!(place.seen().await, Seen::Ended(Some(Code::DeadlineExceeded)));
     let error = within(answers.next()).await.expect("not the end").expect_err("no item came");
     assert_eq!(error.code(), Code::DeadlineExceeded, "{error}");
-    assert_eq!(place.seen().await, Seen::Ended(Some(Code::DeadlineExceeded)));
 
     // The caller may set its own.
     let script = [say(&["a"]), vec![Step::Hang]].concat();

@@ -4,6 +4,7 @@
 //! Each benchmark is a binary of its own that prints one row a figure (`--json`: one array; else a Markdown table),
 //! and exits 0 when it could measure, whatever the figures are.
 
+mod memory;
 mod options;
 mod process;
 mod report;
@@ -11,6 +12,7 @@ mod row;
 mod statistics;
 mod target;
 
+pub use memory::Memory;
 pub use options::Options;
 pub use process::{ProcessError, ServerProcess, cpu_time, exit_with_parent};
 pub use report::Report;

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use crate::Memory;
+
 /// How many ticks of `/proc/<pid>/stat` there are in a second: `USER_HZ`, which is 100 wherever Linux runs today.
 const TICKS_PER_SECOND: u64 = 100;
 
@@ -33,6 +35,14 @@ pub enum ProcessError {
     /// `/proc` does not say what processor time a process has had.
     #[error("can't read the processor time of process {pid}")]
     CpuTime {
+        /// The process.
+        pid: u32,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// `/proc` does not say what memory a process has.
+    #[error("can't read the memory of process {pid}")]
+    Memory {
         /// The process.
         pid: u32,
         /// What the operating system said.
@@ -86,6 +96,15 @@ impl ServerProcess {
     /// [`ProcessError::CpuTime`], also everywhere but on Linux.
     pub fn cpu_time(&self) -> Result<Duration, ProcessError> {
         cpu_time(self.child.id())
+    }
+
+    /// The memory that it has.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Memory`], also everywhere but on Linux.
+    pub fn memory(&self) -> Result<Memory, ProcessError> {
+        Memory::of(self.child.id())
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     error::CodecError,
     limited::Decoder,
     shape::shape,
-    value::{Encoder, decode_next},
+    value::{Encoder, decode_next, shared},
 };
 
 /// The arguments of a method: a tuple of up to 16 values.
@@ -73,7 +73,7 @@ macro_rules! arguments {
 
             fn decode(frame: &Bytes) -> Result<Self, CodecError> {
                 let mut decoder = Decoder::new(frame);
-                let arguments = ($(decode_next::<$kind>(frame, &mut decoder)?,)+);
+                let arguments = ($(decode_next::<$kind>(&mut decoder, |part| shared(frame, part))?,)+);
                 decoder.finish()?;
                 Ok(arguments)
             }

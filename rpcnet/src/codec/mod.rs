@@ -20,7 +20,7 @@ pub use error::CodecError;
 #[cfg(feature = "reflect")]
 pub(crate) use error::bounded;
 pub(crate) use shape::shape;
-pub(crate) use value::{decode_value, encode_item, encode_value};
+pub(crate) use value::{LARGE, decode_copied, decode_value, encode_item, encode_value};
 
 use bincode::{
     config::{Configuration, standard},

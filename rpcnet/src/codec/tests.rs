@@ -272,6 +272,7 @@ proptest! {
         prop_assert_eq!(&frame[..], bincode::serde::encode_to_vec(&value, CONFIGURATION).expect("encodes"));
         prop_assert_eq!(decode::<Everything>(&frame).expect("decodes"), value.clone());
         prop_assert_eq!(encode_value(&value).expect("encodes").into_bytes(), frame.clone());
+        prop_assert_eq!(decode_copied::<Everything>(&frame).expect("decodes"), value.clone());
         prop_assert_eq!(decode_value::<Everything>(&frame).expect("decodes"), value);
     }
 

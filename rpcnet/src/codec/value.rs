@@ -12,7 +12,7 @@ use super::{Body, CONFIGURATION, Output, SMALL, error::CodecError, limited::Deco
 
 /// `Bytes` of this length are sent from where they are, and received where they arrived. Below it, a copy is cheaper
 /// than a chunk of its own.
-pub(super) const LARGE: usize = 4 << 10;
+pub(crate) const LARGE: usize = 4 << 10;
 
 /// At most this many times its own length is kept in memory by `Bytes` that was decoded without a copy.
 const WASTE: usize = 8;
@@ -35,7 +35,19 @@ pub(crate) fn encode_value<T: Serialize + 'static>(value: &T) -> Result<Body, Co
 /// When the frame is not exactly one such value, or exceeds the limits on depth, elements and memory.
 pub(crate) fn decode_value<T: DeserializeOwned + 'static>(frame: &Bytes) -> Result<T, CodecError> {
     let mut decoder = Decoder::new(frame);
-    let value = decode_next(frame, &mut decoder)?;
+    let value = decode_next(&mut decoder, |part| shared(frame, part))?;
+    decoder.finish()?;
+    Ok(value)
+}
+
+/// As [`decode_value`], from a frame whose memory is not shared.
+///
+/// # Errors
+///
+/// As [`decode_value`].
+pub(crate) fn decode_copied<T: DeserializeOwned + 'static>(frame: &[u8]) -> Result<T, CodecError> {
+    let mut decoder = Decoder::new(frame);
+    let value = decode_next(&mut decoder, Bytes::copy_from_slice)?;
     decoder.finish()?;
     Ok(value)
 }
@@ -100,16 +112,16 @@ impl Encoder {
     }
 }
 
-/// Decodes the next value of a frame.
+/// Decodes the next value of a frame; `keep` makes `Bytes` of a part of it.
 pub(super) fn decode_next<'de, T: DeserializeOwned + 'static>(
-    frame: &'de Bytes,
     decoder: &mut Decoder<'de>,
+    keep: impl FnOnce(&'de [u8]) -> Bytes,
 ) -> Result<T, CodecError> {
     // The slot is what tells the type: there is no value yet that could be asked.
     let mut slot = None::<T>;
     let any: &mut dyn Any = &mut slot;
     if let Some(bytes) = any.downcast_mut::<Option<Bytes>>() {
-        *bytes = Some(shared(frame, decoder.bytes()?));
+        *bytes = Some(keep(decoder.bytes()?));
     } else if let Some(bytes) = any.downcast_mut::<Option<Vec<u8>>>() {
         *bytes = Some(decoder.bytes()?.to_vec());
     }
@@ -120,7 +132,7 @@ pub(super) fn decode_next<'de, T: DeserializeOwned + 'static>(
 }
 
 /// A part of the frame: without a copy, unless it would keep alive much more than itself.
-fn shared(frame: &Bytes, part: &[u8]) -> Bytes {
+pub(super) fn shared(frame: &Bytes, part: &[u8]) -> Bytes {
     if part.len() >= LARGE && part.len() >= frame.len() / WASTE {
         frame.slice_ref(part)
     } else {

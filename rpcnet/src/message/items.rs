@@ -56,6 +56,10 @@ pub(crate) trait Remote: Send + fmt::Debug {
     /// The next item; `None` at the clean end. After an error or the end it is not polled again.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>>;
 
+    /// Hands on the next item, where it is here whole and small; `false` says nothing of what comes. Cheaper than
+    /// `Bytes`, which count who shares them.
+    fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool;
+
     /// What came with the end; none before.
     fn trailers(&self) -> Option<&Metadata>;
 }
@@ -107,6 +111,14 @@ impl Items {
         }
     }
 
+    /// The next item, where it is here already and small, without asking for memory of its own.
+    pub(crate) fn map_small<T>(&mut self, map: impl Fn(&[u8]) -> T) -> Option<T> {
+        let Flow::Remote(remote) = &mut self.flow else { return None };
+        let mut mapped = None;
+        remote.lend_small(&mut |item| mapped = Some(map(item)));
+        mapped
+    }
+
     /// What came with the end.
     pub(crate) fn trailers(&self) -> Option<&Metadata> {
         match &self.flow {
@@ -122,6 +134,7 @@ impl Items {
         batch: &mut Batch,
         limit: usize,
     ) -> Poll<Option<Ended>> {
+        batch.prepare();
         loop {
             let at = proto::start_item(&mut batch.buffer);
             let start = batch.buffer.len();
@@ -209,6 +222,8 @@ pub(crate) struct Batch {
     chunks: Vec<Bytes>,
     /// Of the chunks.
     length: usize,
+    /// What the last batch needed of the buffer: the next will need as much.
+    expected: usize,
     /// How much of the buffer is whole frames.
     finished: usize,
 }
@@ -216,6 +231,13 @@ pub(crate) struct Batch {
 impl Batch {
     fn is_empty(&self) -> bool {
         self.buffer.is_empty() && self.chunks.is_empty()
+    }
+
+    /// Makes room once, rather than by growing: that copies what is there each time.
+    fn prepare(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(self.expected);
+        }
     }
 
     fn push(&mut self, rest: Option<Bytes>) {
@@ -252,6 +274,7 @@ impl Batch {
         let mut chunks = std::mem::take(&mut self.chunks);
         self.length = 0;
         self.finished = 0;
+        self.expected = self.buffer.len();
         if !self.buffer.is_empty() {
             chunks.push(self.buffer.split().freeze());
         }

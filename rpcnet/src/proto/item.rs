@@ -4,7 +4,7 @@
 
 mod buffer;
 
-pub(crate) use buffer::ItemBuffer;
+pub(crate) use buffer::{ItemBuffer, append};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -133,6 +133,18 @@ impl ItemHeader {
         Ok(Some(Self { kind, length, size: input.len() - rest.len() }))
     }
 
+    /// The item at the start of `input`, behind a header of this size: where it is one, and not long, and has all
+    /// arrived. Most items are such, and are told here at less cost.
+    #[inline]
+    pub(crate) fn short_item(input: &[u8]) -> Option<(usize, &[u8])> {
+        let (size, length) = match *input {
+            [ITEM, length @ ..0x40, ..] => (2, usize::from(length)),
+            [ITEM, high @ 0x40..0x80, low, ..] => (SHORT, usize::from(high & 0x3f) << 8 | usize::from(low)),
+            _ => return None,
+        };
+        Some((size, input.get(size..size + length)?))
+    }
+
     /// The longest payload that is taken, where an item may have this many bytes.
     pub(crate) fn limit(&self, item: usize) -> u64 {
         match self.kind {
@@ -208,10 +220,27 @@ mod tests {
 
     proptest::proptest! {
         #[test]
+        fn short_items_are_what_they_are_otherwise(
+            kind in 0u8..3,
+            length in 0u64..20_000,
+            here in 0usize..20_000,
+        ) {
+            let mut frame = BytesMut::from(&[kind][..]);
+            varint::put(&mut frame, length);
+            frame.put_bytes(7, here);
+            let header = ItemHeader::decode(&frame).expect("well-formed").expect("whole");
+            let expected = (kind == ITEM && length < 1 << 14 && header.length <= here as u64)
+                .then(|| (header.size, &frame[header.size..][..length as usize]));
+            assert_eq!(ItemHeader::short_item(&frame), expected);
+            assert_eq!(ItemHeader::short_item(&frame[..1]), None);
+        }
+
+        #[test]
         fn random_bytes_do_not_panic(kind in 0u8..5, payload: Vec<u8>) {
             let header = ItemHeader { kind, length: payload.len() as u64, size: 2 };
             let _ = header.frame(payload.clone().into());
             let _ = ItemHeader::decode(&payload);
+            let _ = ItemHeader::short_item(&payload);
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) mod varint;
 
 pub(crate) use control::{ControlFrame, Hello, SCHEMA_ENTRIES};
 pub(crate) use hash::{fingerprint, method_id};
-pub(crate) use item::{Ending, EndingKind, ItemBuffer, ItemFrame, finish_item, start_item};
+pub(crate) use item::{Ending, EndingKind, ItemBuffer, ItemFrame, append, finish_item, start_item};
 pub(crate) use reply::{ReplyHeader, ReplyKind, decode_status, encode_status};
 pub(crate) use request::RequestHeader;
 

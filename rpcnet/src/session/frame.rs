@@ -8,7 +8,8 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
-    proto::{DecodeError, ItemBuffer, ItemFrame},
+    codec::LARGE,
+    proto::{self, DecodeError, ItemBuffer, ItemFrame},
     transport::{ReadError, RecvStream},
 };
 
@@ -69,15 +70,15 @@ impl FrameReader {
         if self.buffer.len() >= length {
             return Ok(self.buffer.split_to(length));
         }
-        let mut body = BytesMut::with_capacity(length.min(2 * CHUNK));
-        body.extend_from_slice(&std::mem::take(&mut self.buffer));
+        let mut body = Vec::new();
+        proto::append(&mut body, &std::mem::take(&mut self.buffer), length);
         while body.len() < length {
             match self.stream.read_chunk(length - body.len()).await? {
-                Some(chunk) => body.extend_from_slice(&chunk),
+                Some(chunk) => proto::append(&mut body, &chunk, length),
                 None => return Err(ReadError::TooShort.into()),
             }
         }
-        Ok(body.freeze())
+        Ok(body.into())
     }
 
     /// Takes the stream's end, if it has arrived: it mostly comes in the last frame's packet. Dropping a stream whose
@@ -109,6 +110,12 @@ pub(super) struct ItemFrames {
 }
 
 impl ItemFrames {
+    /// Hands on the next frame where it is a small item, is here whole and in one chunk.
+    #[inline]
+    pub(super) fn lend_small(&mut self, limit: usize, take: &mut dyn FnMut(&[u8])) -> bool {
+        self.arrived.lend_short(LARGE.min(limit.saturating_add(1)), take)
+    }
+
     /// The next frame; `None` where the stream ends. Nothing larger than `limit` is collected.
     pub(super) fn poll_frame(
         &mut self,

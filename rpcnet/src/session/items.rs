@@ -169,6 +169,14 @@ impl Remote for ItemReader {
         }
     }
 
+    fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
+        let lent = self.frames.lend_small(self.limit, take);
+        if lent && let Some(gap) = &mut self.gap {
+            gap.waiting = false;
+        }
+        lent
+    }
+
     fn trailers(&self) -> Option<&Metadata> {
         self.trailers.as_ref()
     }

@@ -151,14 +151,20 @@ impl<T: DeserializeOwned + 'static, E: ItemError> Stream for Streaming<T, E> {
             Flow::Ended(_) => return Poll::Ready(None),
             Flow::Local(stream) => (ready!(stream.as_mut().poll_next(cx)), None),
             Flow::Encoded(items) => {
-                let item = match ready!(items.poll_item(cx)) {
-                    Some(Ok(body)) => Some(codec::decode_value(&body).map_err(|error| {
+                let decoded = match items.map_small(codec::decode_copied) {
+                    Some(Ok(item)) => return Poll::Ready(Some(Ok(item))),
+                    Some(Err(error)) => Some(Ok(Err(error))),
+                    None => {
+                        ready!(items.poll_item(cx)).map(|item| item.map(|body| codec::decode_value(&body)))
+                    }
+                };
+                let item = decoded.map(|item| match item {
+                    Ok(decoded) => decoded.map_err(|error| {
                         let message = format!("an item can't be decoded: {error}");
                         E::from_status(Status::internal(message).with_source(error))
-                    })),
-                    Some(Err(failure)) => Some(Err(E::from_failure(failure))),
-                    None => None,
-                };
+                    }),
+                    Err(failure) => Err(E::from_failure(failure)),
+                });
                 (item, items.trailers())
             }
         };

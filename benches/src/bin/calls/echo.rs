@@ -3,10 +3,7 @@
 mod round;
 mod workload;
 
-use std::{
-    io::{self, IsTerminal, Write},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rpcnet::dev::DevCa;
@@ -17,7 +14,9 @@ use self::{
     workload::{WORKLOADS, Workload},
 };
 use crate::{
-    Failure, bare, ours,
+    Failure, bare,
+    ours::{self, EchoClient},
+    progress::progress,
     role::{self, Credentials, Role},
 };
 
@@ -56,11 +55,14 @@ pub(crate) fn selected(options: &Options) -> bool {
 
 /// Starts the servers, measures the workloads that are asked for, and gives the rows that are asked for.
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
+    if !selected(options) {
+        return Ok(Vec::new());
+    }
     let ca = DevCa::generate()?;
     let credentials = Credentials::issue(&ca, "client")?;
     let (ours_process, ours_address) = role::start(Role::Ours, &ca)?;
     let (bare_process, bare_address) = role::start(Role::Bare, &ca)?;
-    let client = ours::Client::connect(ours_address, &credentials).await?;
+    let client = EchoClient::new(ours::connect(ours_address, &credentials).await?);
     let mut ours = Side::new(Role::Ours, ours_process, client);
     let client = bare::Client::connect(bare_address, &credentials).await?;
     let mut bare = Side::new(Role::Bare, bare_process, client);
@@ -144,13 +146,4 @@ impl<S: System> Side<S> {
 struct Failed {
     what: String,
     source: Failure,
-}
-
-/// Says on a terminal what goes on; the line is written over.
-fn progress(what: &str) {
-    let mut terminal = io::stderr();
-    if terminal.is_terminal() {
-        let _ = write!(terminal, "\r\x1b[K{what}");
-        let _ = terminal.flush();
-    }
 }

@@ -1,14 +1,22 @@
-//! `calls`: what a call costs.
+//! `calls`: what calls cost, and what becomes of them where there are too many.
 //!
 //! `calls/echo`: unary echo through generated code with everything that is on by default (deadline, metrics,
 //! cancellation, the watch for silent peers), beside the same echo written by hand on bare quinn. Client and servers
 //! are processes of their own on loopback; both systems are measured in turn, round by round, so that what else the
-//! machine does meets both alike.
+//! machine does meets both alike. `calls/items`: the items of a server stream. `calls/allocations`: what both sides
+//! allocate for a call. `calls/slow-consumer`: the memory of a sender whose reader does not read. `calls/overload`: twice
+//! as many calls as a server can answer.
 
+mod allocations;
 mod bare;
+mod blocks;
 mod echo;
+mod items;
 mod ours;
+mod overload;
+mod progress;
 mod role;
+mod slow_consumer;
 
 use std::{
     error::Error,
@@ -21,7 +29,7 @@ use rpcnet_benches::{Options, Report};
 
 use self::role::Role;
 
-/// Measures calls: unary echo beside bare quinn.
+/// Measures calls: echo beside bare quinn, streams, allocations, slow readers, overload.
 #[derive(Debug, Parser)]
 #[command(name = "calls")]
 struct Flags {
@@ -63,17 +71,34 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     chain
 }
 
+/// What a group's ids begin with, and whether any of them is asked for.
+type Group = (&'static str, fn(&Options) -> bool);
+
+const GROUPS: [Group; 5] = [
+    (echo::PREFIX, echo::selected),
+    (items::PREFIX, items::selected),
+    (allocations::PREFIX, allocations::selected),
+    (slow_consumer::PREFIX, slow_consumer::selected),
+    (overload::PREFIX, overload::selected),
+];
+
 fn measure(options: &Options) -> Result<(), Failure> {
-    if !echo::selected(options) {
-        let message = format!(
-            "no row begins with {:?}; the rows are {}…",
-            options.only().unwrap_or_default(),
-            echo::PREFIX
-        );
+    if !GROUPS.iter().any(|(_, selected)| selected(options)) {
+        let prefixes = GROUPS.map(|(prefix, _)| format!("{prefix}…")).join(", ");
+        let message =
+            format!("no row begins with {:?}; the rows are {prefixes}", options.only().unwrap_or_default());
         Flags::command().error(ErrorKind::InvalidValue, message).exit();
     }
     let mut report = Report::new();
-    report.extend(runtime()?.block_on(echo::measure(options))?);
+    runtime()?.block_on(async {
+        report.extend(echo::measure(options).await?);
+        report.extend(items::measure(options).await?);
+        report.extend(slow_consumer::measure(options).await?);
+        report.extend(overload::measure(options).await?);
+        // Last, as counting costs time.
+        report.extend(allocations::measure(options).await?);
+        Ok::<(), Failure>(())
+    })?;
     Ok(report.print(options)?)
 }
 

@@ -1,4 +1,4 @@
-//! Echo with rpcnet, as a user would write it.
+//! Services of rpcnet, as a user would write them; the echo that is compared with bare quinn's is one.
 
 use std::{
     io,
@@ -8,7 +8,13 @@ use std::{
 use bytes::Bytes;
 use rpcnet::{Channel, Server, ServerConfig, rpc_impl, rpc_trait};
 
-use crate::{Failure, echo::System, role::Credentials};
+use crate::{
+    Failure,
+    allocations::{AllocationsServer, Here},
+    blocks::{BlocksServer, Store},
+    echo::System,
+    role::Credentials,
+};
 
 /// Answers with what it was sent.
 #[rpc_trait(name = "bench.v1.Echo")]
@@ -37,27 +43,22 @@ pub(crate) async fn serve(
         .build()?;
     let server = Server::new(config)?;
     server.register(EchoServer::new(Mirror))?;
+    server.register(BlocksServer::new(Store))?;
+    server.register(AllocationsServer::new(Here))?;
     ready(server.local_addr())?;
     Ok(server.run().await?)
 }
 
-/// The generated client on a default channel.
-#[derive(Clone)]
-pub(crate) struct Client(EchoClient);
-
-impl Client {
-    pub(crate) async fn connect(address: SocketAddr, credentials: &Credentials) -> Result<Self, Failure> {
-        let channel = Channel::builder()
-            .with_ca_cert(&credentials.ca)?
-            .with_cert_and_key(&credentials.cert, &credentials.key)?
-            .connect(address.to_string())
-            .await?;
-        Ok(Self(EchoClient::new(channel)))
-    }
+/// A default channel to it.
+pub(crate) async fn connect(address: SocketAddr, credentials: &Credentials) -> Result<Channel, Failure> {
+    let channel = Channel::builder()
+        .with_ca_cert(&credentials.ca)?
+        .with_cert_and_key(&credentials.cert, &credentials.key)?;
+    Ok(channel.connect(address.to_string()).await?)
 }
 
-impl System for Client {
+impl System for EchoClient {
     async fn echo(&self, payload: &Bytes) -> Result<Bytes, Failure> {
-        Ok(self.0.echo(payload.clone()).await?)
+        Ok(EchoClient::echo(self, payload.clone()).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! The two server processes, and what they are told.
+//! The processes beside our own, and what they are told.
 
 use std::{
     fmt,
@@ -11,15 +11,23 @@ use rpcnet::dev::{DevCa, DevCert};
 use rpcnet_benches::{ServerProcess, exit_with_parent};
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, bare, ours, runtime};
+use crate::{Failure, bare, ours, overload, runtime, slow_consumer};
 
-/// What a server process serves.
+/// What a process of the benchmark's does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// Echo with rpcnet.
+    /// Services of rpcnet, echo among them.
     Ours,
     /// Echo on bare quinn.
     Bare,
+    /// A server of small capacity that refuses calls beyond a number.
+    Shedding,
+    /// The same, with a number that it finds by measuring.
+    Adaptive,
+    /// The same, that refuses none.
+    Unlimited,
+    /// No server: a client that sends much, and says how it has grown.
+    Upload,
 }
 
 impl fmt::Display for Role {
@@ -27,6 +35,10 @@ impl fmt::Display for Role {
         f.write_str(match self {
             Self::Ours => "ours",
             Self::Bare => "bare",
+            Self::Shedding => "shedding",
+            Self::Adaptive => "adaptive",
+            Self::Unlimited => "unlimited",
+            Self::Upload => "upload",
         })
     }
 }
@@ -59,12 +71,17 @@ pub(crate) fn start(role: Role, ca: &DevCa) -> Result<(ServerProcess, SocketAddr
 pub(crate) fn serve(role: Role) -> Result<(), Failure> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
-    let credentials: Credentials = serde_json::from_str(&line)?;
     exit_with_parent();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    if role == Role::Upload {
+        return runtime.block_on(slow_consumer::run_upload(&line));
+    }
+    let credentials: Credentials = serde_json::from_str(&line)?;
+    runtime.block_on(async {
         match role {
             Role::Ours => ours::serve(&credentials, ready).await,
             Role::Bare => bare::serve(&credentials, ready).await,
+            _ => overload::serve(role, &credentials, ready).await,
         }
     })
 }

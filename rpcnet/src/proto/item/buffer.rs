@@ -1,11 +1,15 @@
 //! Finds the frames of a stream of items in chunks that end anywhere.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use super::{DecodeError, ItemFrame, ItemHeader};
 
 /// The header of an item is no longer.
 const LONGEST_HEADER: usize = 9;
+/// Room for a short item that came in two chunks, before its length is known.
+const SHORT_PARTIAL: usize = 128;
+/// Room is made for so much at once, where so much is announced.
+const ROOM: usize = 128 << 10;
 
 /// What has arrived of a stream of items and was not taken yet. Frames that lie in one chunk share its memory.
 #[derive(Debug, Default)]
@@ -13,12 +17,12 @@ pub(crate) struct ItemBuffer {
     /// Begins with a frame, unless `partial` holds the beginning of one.
     chunk: Bytes,
     /// A frame that came in more than one chunk, as far as it is here.
-    partial: BytesMut,
+    partial: Vec<u8>,
 }
 
 impl ItemBuffer {
     pub(crate) fn new(chunk: Bytes) -> Self {
-        Self { chunk, partial: BytesMut::new() }
+        Self { chunk, partial: Vec::new() }
     }
 
     /// Adds what has arrived next; [`take`](Self::take) must have found no whole frame in what was there.
@@ -30,6 +34,20 @@ impl ItemBuffer {
     /// Whether a stream that ends here ends between two frames.
     pub(crate) fn is_empty(&self) -> bool {
         self.chunk.is_empty() && self.partial.is_empty()
+    }
+
+    /// Hands on the next frame where it is an item shorter than `below`, and is here whole and in one chunk. Most are.
+    #[inline]
+    pub(crate) fn lend_short(&mut self, below: usize, take: &mut dyn FnMut(&[u8])) -> bool {
+        if !self.partial.is_empty() {
+            return false;
+        }
+        let short = ItemHeader::short_item(&self.chunk);
+        let Some((size, item)) = short.filter(|(_, item)| item.len() < below) else { return false };
+        take(item);
+        let length = size + item.len();
+        self.chunk.advance(length);
+        true
     }
 
     /// Takes a frame, if it is whole. Of one that is larger than `limit` nothing is collected.
@@ -56,22 +74,32 @@ impl ItemBuffer {
                 if frame.len() > whole {
                     self.give_back(frame.split_off(whole));
                 }
-                return Ok(Some(header.frame(frame.freeze().slice(header.size..))?));
+                return Ok(Some(header.frame(Bytes::from(frame).slice(header.size..))?));
             }
             if self.chunk.is_empty() {
                 return Ok(None);
             }
             let wanted = (whole - self.partial.len()).min(self.chunk.len());
-            // Grows with what arrives: the length is but a claim.
-            self.partial.extend_from_slice(&self.chunk.split_to(wanted));
+            append(&mut self.partial, &self.chunk.split_to(wanted), whole.max(SHORT_PARTIAL));
         }
     }
 
-    fn give_back(&mut self, beginning: BytesMut) {
+    fn give_back(&mut self, beginning: Vec<u8>) {
         let mut chunk = beginning;
         chunk.extend_from_slice(&self.chunk);
-        self.chunk = chunk.freeze();
+        self.chunk = chunk.into();
     }
+}
+
+/// Appends what has arrived of `whole` bytes. Room is made for 128 KiB, or four times what is here, and never for more
+/// than the whole: the length is but a claim.
+pub(crate) fn append(body: &mut Vec<u8>, chunk: &[u8], whole: usize) {
+    let length = body.len() + chunk.len();
+    if body.capacity() < length {
+        let room = whole.min(length.saturating_mul(4).max(ROOM));
+        body.reserve_exact(room.max(length) - body.len());
+    }
+    body.extend_from_slice(chunk);
 }
 
 fn checked(input: &[u8], limit: usize) -> Result<Option<ItemHeader>, DecodeError> {
@@ -79,5 +107,28 @@ fn checked(input: &[u8], limit: usize) -> Result<Option<ItemHeader>, DecodeError
     match header {
         Some(header) if header.length > header.limit(limit) => Err(DecodeError::ItemTooLarge(header.length)),
         header => Ok(header),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn room_is_made_for_what_has_arrived_and_never_beyond_the_whole(
+            chunks in proptest::collection::vec(1usize..200_000, 1..20),
+            beyond in 0usize..1 << 24,
+        ) {
+            let whole = chunks.iter().sum::<usize>() + beyond;
+            let mut body = Vec::new();
+            for chunk in chunks {
+                append(&mut body, &vec![7; chunk], whole);
+                assert!(body.capacity() <= whole.min((body.len() * 4).max(ROOM)));
+            }
+            if beyond == 0 {
+                assert_eq!(body.capacity(), body.len(), "it is not moved when it is done");
+            }
+        }
     }
 }

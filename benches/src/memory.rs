@@ -1,0 +1,57 @@
+//! How much memory a process has, as Linux tells it.
+
+use std::{fs, io};
+
+use crate::ProcessError;
+
+/// The memory of a process that is in RAM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Now, in bytes (`VmRSS`).
+    pub resident: u64,
+    /// At most so far, in bytes (`VmHWM`).
+    pub peak: u64,
+}
+
+impl Memory {
+    /// That of a process.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Memory`], also everywhere but on Linux.
+    pub fn of(pid: u32) -> Result<Self, ProcessError> {
+        let failed = |source| ProcessError::Memory { pid, source };
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(failed)?;
+        Self::parse(&status).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
+    }
+
+    /// Fields of proc_pid_status(5).
+    fn parse(status: &str) -> Option<Self> {
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            Some(line.strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+        };
+        Some(Self { resident: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kilobytes_are_read_as_bytes() {
+        let status = "Name:\tcalls\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nThreads:\t3\n";
+        assert_eq!(Memory::parse(status), Some(Memory { resident: 1 << 20, peak: 2 << 20 }));
+        assert_eq!(Memory::parse("VmHWM: 1 kB\n"), None);
+        assert_eq!(Memory::parse("VmHWM: 1 kB\nVmRSS: many kB\n"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn our_own_memory_is_told() {
+        let memory = Memory::of(std::process::id()).expect("it is told");
+        assert!(memory.resident > 0 && memory.peak > 0);
+        assert!(matches!(Memory::of(u32::MAX), Err(ProcessError::Memory { .. })));
+    }
+}
