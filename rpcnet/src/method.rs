@@ -110,13 +110,15 @@ impl Method {
         self.id
     }
 
-    /// The 64-bit hash of its signature, and of what its types are made of: client and server must have the same.
+    /// The 64-bit hash of what its types are made of: client and server must have the same.
     ///
     /// What a type is made of is found through its `Deserialize`: names and types of fields, variants, and so on
-    /// down. Where that refuses to be asked (a hand-written one that checks its input), only the type's name as it was
-    /// written counts. Computed anew each time, in microseconds to milliseconds.
+    /// down. Where that refuses to be asked (a hand-written one that checks its input), the signature as it was written
+    /// counts too. Computed anew each time, in microseconds to milliseconds.
     pub fn fingerprint(&self) -> u64 {
-        proto::fingerprint(&format!("{} {}", self.signature, self.shape()))
+        let shape = self.shape();
+        let known = !shape.is_empty() && !shape.contains('?');
+        proto::fingerprint(&if known { shape } else { format!("{} {shape}", self.signature) })
     }
 
     /// What its types are made of, such as `(string)->struct Counts{words:u64}!enum CountError{..}`; empty for a method

@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use crate::Metadata;
+use crate::{Metadata, MetadataError, SendError};
 
 /// Why a call failed: gRPC's codes, with gRPC's numbers and meanings.
 ///
@@ -292,6 +292,20 @@ impl fmt::Display for Status {
 impl Error for Status {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<MetadataError> for Status {
+    /// `Internal`: what a handler sends beside its result is its own doing.
+    fn from(error: MetadataError) -> Self {
+        Self::internal(error.to_string()).with_source(error)
+    }
+}
+
+impl<T> From<SendError<T>> for Status {
+    /// `Cancelled`: nobody reads the stream any more.
+    fn from(error: SendError<T>) -> Self {
+        Self::cancelled(error.to_string())
     }
 }
 
