@@ -90,8 +90,10 @@ fn judge_status(
     let possible = match status.code() {
         Code::Unavailable => !undisturbed || circumstances.drained && !status.maybe_executed(),
         Code::DeadlineExceeded => at - attempt.started + SLACK >= patience(attempt),
+        // Of a call that is repeated an earlier attempt may have run.
         Code::ResourceExhausted => {
-            circumstances.admission && !status.maybe_executed() && status.retry_after().is_some()
+            let refused = !status.maybe_executed() || attempt.shape == Shape::Steady && !undisturbed;
+            circumstances.admission && refused && status.retry_after().is_some()
         }
         // A method with a status for an error fails with it in either case.
         Code::NotFound => match attempt.shape {
