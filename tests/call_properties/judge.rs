@@ -43,7 +43,7 @@ pub(crate) fn judge(attempt: &Attempt, circumstances: &Circumstances) -> Judgeme
     };
     let undisturbed = circumstances.disturbed.is_none_or(|since| since > *at);
     judge_time(attempt, *at)?;
-    let ran = |verdict| ensure(account.verdict == Some(verdict), "its handler said something else");
+    let ran = |verdict| ensure(account.verdicts.contains(&verdict), "its handler said something else");
     let complete = || ensure(report.items == account.said, "items are missing");
     match end {
         End::Value(value) => {
@@ -71,7 +71,9 @@ pub(crate) fn judge(attempt: &Attempt, circumstances: &Circumstances) -> Judgeme
             judge_status(attempt, status, *at, account, circumstances, undisturbed)?;
             match status.code() {
                 // What was not yet taken from a stream that panics goes with it.
-                Code::NotFound | Code::Internal if account.verdict != Some(Verdict::Panicked) => complete(),
+                Code::NotFound | Code::Internal if !account.verdicts.contains(&Verdict::Panicked) => {
+                    complete()
+                }
                 _ => Ok(()),
             }
         }
@@ -86,7 +88,7 @@ fn judge_status(
     circumstances: &Circumstances,
     undisturbed: bool,
 ) -> Judgement {
-    let ran = |verdicts: &[Verdict]| account.verdict.is_some_and(|verdict| verdicts.contains(&verdict));
+    let ran = |verdicts: &[Verdict]| verdicts.iter().any(|verdict| account.verdicts.contains(verdict));
     let possible = match status.code() {
         Code::Unavailable => !undisturbed || circumstances.drained && !status.maybe_executed(),
         Code::DeadlineExceeded => at - attempt.started + SLACK >= patience(attempt),

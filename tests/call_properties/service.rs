@@ -87,7 +87,8 @@ pub(crate) struct Account {
     pub(crate) heard_end: Option<Result<(), Code>>,
     /// Number and size of the items that were sent, or were about to be.
     pub(crate) said: Vec<(usize, usize)>,
-    pub(crate) verdict: Option<Verdict>,
+    /// One for each handler that ended by itself.
+    pub(crate) verdicts: Vec<Verdict>,
 }
 
 /// A call as its handler knows it; as its handlers do, where it is repeated.
@@ -108,7 +109,7 @@ impl Conversation {
     }
 
     fn settle(&self, verdict: Verdict) {
-        self.account().verdict = Some(verdict);
+        self.account().verdicts.push(verdict);
     }
 }
 
