@@ -1,10 +1,10 @@
 //! Connections of a protocol beside calls, and their streams.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rpcnet::{
-    Limits, ProtocolFuture, ProtocolHandler, Server,
+    Connector, Limits, ProtocolFuture, ProtocolHandler, Server,
     transport::{Connection, DialOptions, ReadError, RecvStream, SendStream},
 };
 use rpcnet_tests::{Net, over_both, within};
@@ -41,6 +41,8 @@ impl ProtocolHandler for Taken {
 
 struct Pair {
     _server: Server,
+    /// Its socket is the connection's.
+    _connector: Connector,
     ours: Connection,
     theirs: Connection,
 }
@@ -55,7 +57,7 @@ impl Pair {
         let address = server.local_addr().to_string();
         let dial = connector.dial(&address, PROTOCOL, &DialOptions::default()).await;
         let theirs = within(taken.recv()).await.expect("the server stands");
-        Self { _server: server, ours: dial.expect("it listens"), theirs }
+        Self { _server: server, _connector: connector, ours: dial.expect("it listens"), theirs }
     }
 
     /// A stream from us to them, after its first byte.
@@ -86,49 +88,48 @@ fn bytes(count: usize) -> Bytes {
 
 async fn opening_loses_no_place(net: Net) {
     let pair = Pair::new(&net).await;
-    let mut both = Vec::new();
-    // Until the peer allows no more. (Over QUIC it may be an eighth more.)
-    while let Ok(opened) =
-        tokio::time::timeout(std::time::Duration::from_millis(50), pair.ours.open_bi()).await
-    {
-        let (mut send, recv) = opened.expect("it stands");
-        within(send.write(Bytes::from_static(b"!"))).await.expect("there is room");
-        both.push((send, recv, within(pair.theirs.accept_bi()).await.expect("it stands")));
-        assert!(both.len() <= 2 * STREAMS as usize, "nothing bounds them");
-    }
-    for _ in 0..3 {
-        at_each(async |point| {
-            // Room comes while it is waited for.
-            let leaving = async {
-                tokio::task::yield_now().await;
-                both.pop();
-            };
-            let (opened, ()) = tokio::join!(point.drops(pair.ours.open_bi()), leaving);
-            let done = opened.map(|opened| opened.expect("it stands")).is_some();
-            // There is a place for each that has gone, whatever was given up.
-            let (mut send, recv) = within(pair.ours.open_bi()).await.expect("it stands");
-            within(send.write(Bytes::from_static(b"!"))).await.expect("there is room");
-            both.push((send, recv, next_of(&pair).await));
-            done
-        })
-        .await;
-    }
+    // They keep a stream for as long as we do.
+    let theirs = pair.theirs.clone();
+    tokio::spawn(async move {
+        while let Ok((send, mut recv)) = theirs.accept_bi().await {
+            tokio::spawn(async move {
+                let _send = send;
+                while let Ok(Some(_)) = recv.read_chunk(100).await {}
+            });
+        }
+    });
+    let open = async || {
+        let (mut send, recv) = pair.ours.open_bi().await.expect("it stands");
+        send.write(Bytes::from_static(b"!")).await.expect("there is room");
+        (send, recv)
+    };
+    let places = STREAMS as usize;
+    let mut all = Vec::new();
+    at_each(async |point| {
+        // Until they allow no more. (Over QUIC it may be an eighth more.)
+        while let Ok(opened) = tokio::time::timeout(Duration::from_millis(20), open()).await {
+            all.push(opened);
+            assert!(all.len() <= 2 * places, "nothing bounds them");
+        }
+        // Room comes while it is waited for.
+        let leaving = async {
+            tokio::task::yield_now().await;
+            all.truncate(places / 2);
+        };
+        let (opened, ()) = tokio::join!(point.drops(pair.ours.open_bi()), leaving);
+        let done = opened.map(|opened| opened.expect("it stands")).is_some();
+        // There is a place for each that has gone, whatever was given up.
+        while all.len() < places {
+            all.push(within(open()).await);
+        }
+        done
+    })
+    .await;
     at_each(async |point| {
         let opened = point.drops(pair.ours.open_uni()).await;
         opened.map(|opened| opened.expect("it stands")).is_some()
     })
     .await;
-    both.clear();
-}
-
-/// The next stream that is not one that was opened and given up.
-async fn next_of(pair: &Pair) -> (SendStream, RecvStream) {
-    loop {
-        let (send, mut recv) = within(pair.theirs.accept_bi()).await.expect("it stands");
-        if let Ok(Some(_)) = within(recv.read_chunk(1)).await {
-            return (send, recv);
-        }
-    }
 }
 
 async fn accepting_loses_no_stream(net: Net) {
