@@ -9,6 +9,7 @@ use crate::{
     Code, Context, Metadata, Reply, Status,
     codec::Body,
     message::{Answer, Batch, Ended, Failure, Items},
+    metrics::MethodMetrics,
     proto::{self, ReplyHeader, ReplyKind, reset},
     session::{Session, items::write_items},
     transport::{SendStream, WriteError},
@@ -21,6 +22,7 @@ const INLINE: usize = 2 << 10;
 pub(super) async fn reply(
     session: &Session,
     context: &Context,
+    metrics: &MethodMetrics,
     send: &mut SendStream,
     result: Result<Reply, Status>,
 ) -> Option<Code> {
@@ -40,7 +42,7 @@ pub(super) async fn reply(
     let (kind, code, body) = match reply.answer {
         Answer::Items(items) => {
             let header = ReplyHeader { metadata, ..ReplyHeader::new(ReplyKind::Items, 0) };
-            return stream(session, context, send, header, items, reply.trailers).await;
+            return stream(session, context, metrics, send, header, items, reply.trailers).await;
         }
         Answer::Value(body) => (ReplyKind::Value, None, body),
         Answer::Application(body) => (ReplyKind::Application, Some(Code::Unknown), body),
@@ -106,6 +108,7 @@ async fn write(send: &mut SendStream, header: ReplyHeader, mut body: Body) {
 async fn stream(
     session: &Session,
     context: &Context,
+    metrics: &MethodMetrics,
     send: &mut SendStream,
     header: ReplyHeader,
     mut items: Items,
@@ -117,7 +120,7 @@ async fn stream(
     header.encode(&mut buffer);
     let mut batch = Batch::open(buffer);
     let scope = context.inherits();
-    let writing = scope.around(write_items(send, &mut items, &mut batch, method, limit));
+    let writing = scope.around(write_items(send, &mut items, &mut batch, method, limit, Some(metrics)));
     let ended = match super::until(scope.deadline, writing).await {
         Some(Ok(ended)) => ended,
         Some(Err(WriteError::Stopped(_) | WriteError::Closed | WriteError::Connection(_))) => {
