@@ -1,12 +1,14 @@
 //! Calls, and what makes connections for them.
 
+use std::time::Duration;
+
 use rpcnet::{
-    BalancedChannel, BalancedConfig, Streaming,
+    Admission, BalancedChannel, BalancedConfig, Limits, Streaming,
     discover::{Endpoint, EndpointSet},
     transport::DialOptions,
 };
 use rpcnet_tests::{Net, over_both, until, within};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     place::{Place, ShapesClient},
@@ -15,6 +17,9 @@ use crate::{
 
 over_both!(
     calls_with_one_answer,
+    calls_larger_than_a_window,
+    calls_that_wait_for_a_connection,
+    calls_that_wait_for_their_turn,
     calls_that_wait_for_a_stream,
     calls_that_send_items,
     calls_with_items_both_ways,
@@ -35,6 +40,52 @@ async fn calls_with_one_answer(net: Net) {
     })
     .await;
     assert!(place.channel.is_connected());
+}
+
+async fn calls_larger_than_a_window(net: Net) {
+    let place = Place::new(&net).await;
+    let bytes = vec![7; 3 << 20];
+    at_each(async |point| {
+        let answer = point.drops(place.client.echo(bytes.clone())).await;
+        place.works().await;
+        // A long one has more await points than are worth trying.
+        answer.is_some_and(|answer| answer.expect("it stands") == bytes) || point.is_after(20)
+    })
+    .await;
+    assert!(place.channel.is_connected());
+}
+
+async fn calls_that_wait_for_a_connection(net: Net) {
+    let place = Place::new(&net).await;
+    at_each(async |point| {
+        let channel = net.channel().connect_lazy(place.server.local_addr().to_string()).expect("an address");
+        let client = ShapesClient::new(channel);
+        let answer = point.drops(client.double(4)).await;
+        assert_eq!(within(client.double(21)).await.expect("it stands"), 42);
+        place.works().await;
+        answer.is_some_and(|answer| answer.expect("it stands") == 8)
+    })
+    .await;
+}
+
+async fn calls_that_wait_for_their_turn(net: Net) {
+    let config = net.server().with_admission(Admission::fixed(1).with_queue(1));
+    let mut place =
+        Place::with(&net, config.with_limits(Limits::default().with_max_calls_per_connection(2))).await;
+    at_each(async |point| {
+        let running = tokio::spawn(place.client.hang());
+        within(place.contexts.recv()).await.expect("the service stands");
+        let giving_up = async {
+            sleep(Duration::from_millis(5)).await;
+            running.abort();
+        };
+        // One waits at the server; the other for a stream, or it is refused.
+        let calls = async { tokio::join!(place.client.double(4), place.client.double(4)) };
+        let (answers, ()) = tokio::join!(point.drops(calls), giving_up);
+        place.works().await;
+        answers.is_some_and(|(one, other)| one.is_ok() || other.is_ok())
+    })
+    .await;
 }
 
 async fn calls_that_wait_for_a_stream(net: Net) {

@@ -28,7 +28,7 @@ struct Node {
 
 impl Node {
     async fn start(net: &Net, seeds: &[&Node]) -> Self {
-        let (server, _) = bound(net);
+        let (server, _) = bound(net.server());
         let seeds: Vec<_> = seeds.iter().map(|node| node.server.local_addr()).collect();
         let config = local(&seeds).with_tag("role", "worker");
         let cluster = server.enable_cluster(config).await.expect("the first of this server");
@@ -48,7 +48,7 @@ impl Node {
 async fn joining(net: Net) {
     let seed = Node::start(&net, &[]).await;
     at_each(async |point| {
-        let (server, _) = bound(&net);
+        let (server, _) = bound(net.server());
         rpcnet_tests::run(&server);
         let config = || local(&[seed.server.local_addr()]);
         let joined = point.drops(server.enable_cluster(config())).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rpcnet::{Channel, Context, Server, Streaming, rpc_impl, rpc_trait};
+use rpcnet::{Channel, Context, Server, ServerConfigBuilder, Streaming, rpc_impl, rpc_trait};
 use rpcnet_tests::{Net, within};
 use tokio::{sync::mpsc, time::sleep};
 
@@ -10,6 +10,7 @@ use tokio::{sync::mpsc, time::sleep};
 pub(crate) trait Shapes {
     #[rpc(idempotent)]
     async fn double(&self, number: u64) -> rpcnet::Result<u64>;
+    async fn echo(&self, bytes: Vec<u8>) -> rpcnet::Result<Vec<u8>>;
     async fn count(&self, to: u64) -> rpcnet::Result<Streaming<u64>>;
     async fn sum(&self, numbers: Streaming<u64>) -> rpcnet::Result<u64>;
     async fn list(&self, numbers: Streaming<u64>) -> rpcnet::Result<Vec<u64>>;
@@ -27,6 +28,10 @@ impl Shapes for Service {
         tokio::task::yield_now().await;
         sleep(Duration::from_millis(1)).await;
         Ok(2 * number)
+    }
+
+    async fn echo(&self, bytes: Vec<u8>) -> rpcnet::Result<Vec<u8>> {
+        Ok(bytes)
     }
 
     async fn count(&self, to: u64) -> rpcnet::Result<Streaming<u64>> {
@@ -76,8 +81,8 @@ pub(crate) struct Place {
 }
 
 /// A server with the service that does not run yet.
-pub(crate) fn bound(net: &Net) -> (Server, mpsc::UnboundedReceiver<Context>) {
-    let server = Server::new(net.server().build().expect("complete")).expect("a free port");
+pub(crate) fn bound(config: ServerConfigBuilder) -> (Server, mpsc::UnboundedReceiver<Context>) {
+    let server = Server::new(config.build().expect("complete")).expect("a free port");
     let (sender, contexts) = mpsc::unbounded_channel();
     server.register(ShapesServer::new(Service(sender))).expect("the first of its name");
     (server, contexts)
@@ -85,7 +90,11 @@ pub(crate) fn bound(net: &Net) -> (Server, mpsc::UnboundedReceiver<Context>) {
 
 impl Place {
     pub(crate) async fn new(net: &Net) -> Self {
-        let (server, contexts) = bound(net);
+        Self::with(net, net.server()).await
+    }
+
+    pub(crate) async fn with(net: &Net, config: ServerConfigBuilder) -> Self {
+        let (server, contexts) = bound(config);
         rpcnet_tests::run(&server);
         let channel = net.connect(&server).await;
         let client = ShapesClient::new(channel.clone());

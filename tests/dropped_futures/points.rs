@@ -22,7 +22,7 @@ pub(crate) struct Point {
 impl Point {
     /// A few in turn, for what is asked again and again.
     pub(crate) fn turn(index: usize) -> Self {
-        Self { polls: index % 3, woken: index % 2 == 0 }
+        Self { polls: index % 3, woken: index.is_multiple_of(2) }
     }
 
     /// Whether the future is polled at all.

@@ -29,7 +29,7 @@ over_both!(
 
 async fn running(net: Net) {
     at_each(async |point| {
-        let (server, _contexts) = bound(&net);
+        let (server, _contexts) = bound(net.server());
         let stopping = async {
             tokio::task::yield_now().await;
             if point.is_polled() {
@@ -50,7 +50,7 @@ async fn running(net: Net) {
     .await;
 
     // A server whose `run` is dropped goes on: it is a wait for its end.
-    let (server, _contexts) = bound(&net);
+    let (server, _contexts) = bound(net.server());
     assert!(tokio::time::timeout(Duration::from_millis(20), server.run()).await.is_err());
     let client = ShapesClient::new(within(net.connect(&server)).await);
     assert_eq!(within(client.double(21)).await.expect("it runs"), 42);
