@@ -27,7 +27,7 @@ use tokio::{
 use crate::{
     client::{Attempt, Line},
     judge::{Circumstances, judge},
-    script::{Ending, Operation, Script, Setup, Weather},
+    script::{ClientStep, Ending, HandlerStep, Operation, Script, Setup, Weather},
     service::{Service, ToldClient, ToldServer},
 };
 
@@ -186,7 +186,16 @@ impl World {
             }
             Operation::Client(call, step) if attempts > 0 => self.attempts[call % attempts].client(step),
             Operation::Handler(call, step) if attempts > 0 => self.attempts[call % attempts].handler(step),
-            Operation::Client(..) | Operation::Handler(..) => {}
+            Operation::Talk { call, items, size } if attempts > 0 => {
+                let attempt = &mut self.attempts[call % attempts];
+                for _ in 0..items {
+                    attempt.client(ClientStep::Say(size));
+                    attempt.handler(HandlerStep::Read);
+                    attempt.handler(HandlerStep::Say(size));
+                    attempt.client(ClientStep::Read(1));
+                }
+            }
+            Operation::Client(..) | Operation::Handler(..) | Operation::Talk { .. } => {}
             Operation::Network(weather) => self.change(weather),
             Operation::Wait(0) => tokio::task::yield_now().await,
             Operation::Wait(millis) => sleep(Duration::from_millis(millis)).await,
@@ -232,7 +241,7 @@ impl World {
                     attempt.let_client_finish();
                     attempt.let_handler_finish();
                 }
-                Ending::GiveUp => attempt.client(crate::script::ClientStep::GiveUp),
+                Ending::GiveUp => attempt.client(ClientStep::GiveUp),
                 Ending::Shutdown | Ending::DropServers | Ending::Cut => attempt.let_client_finish(),
             }
         }

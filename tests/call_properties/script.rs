@@ -62,6 +62,12 @@ pub(crate) enum Operation {
     Client(usize, ClientStep),
     /// Likewise; heeded once all that it was told before is done.
     Handler(usize, HandlerStep),
+    /// So many items of a size each way, as far as the call has them: said, heard, answered and read.
+    Talk {
+        call: usize,
+        items: usize,
+        size: usize,
+    },
     Network(Weather),
     /// Milliseconds; 0 lets others run once.
     Wait(u64),
@@ -176,6 +182,8 @@ fn operations(calm: bool) -> impl Strategy<Value = Operation> {
         30 => start,
         70 => (any::<usize>(), client_steps()).prop_map(|(call, step)| Operation::Client(call, step)),
         100 => (any::<usize>(), handler_steps()).prop_map(|(call, step)| Operation::Handler(call, step)),
+        70 => (any::<usize>(), 1..8usize, sizes())
+            .prop_map(|(call, items, size)| Operation::Talk { call, items, size }),
         10 => prop_oneof![
             (0..50u64).prop_map(Weather::Latency),
             (0..20u8).prop_map(Weather::Loss),
