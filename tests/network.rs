@@ -3,7 +3,7 @@
 use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use rpcnet::{
-    BalancedChannel, BalancedConfig, Channel, Code, ConnectError, Server,
+    Admission, BalancedChannel, BalancedConfig, Channel, Code, ConnectError, Server, ServerConfigBuilder,
     balance::Policy,
     discover::{Endpoint, EndpointSet},
     testing::{Network, Place},
@@ -183,7 +183,18 @@ async fn a_cut_of_either_way_is_silence() {
 
 /// Three servers, and a channel that calls them in turn.
 async fn fleet(network: &Network) -> (Vec<(Server, Probed)>, ProbeClient<BalancedChannel>) {
-    let servers: Vec<_> = (1..=3).map(|host| serve(network, host)).collect();
+    fleet_with(network, |config| config).await
+}
+
+async fn fleet_with(
+    network: &Network,
+    with: impl Fn(ServerConfigBuilder) -> ServerConfigBuilder,
+) -> (Vec<(Server, Probed)>, ProbeClient<BalancedChannel>) {
+    let serve = |host: u8| {
+        let net = Net::Memory(network.host([10, 0, 0, host]));
+        net.start_probed_with(&host.to_string(), with(net.server()))
+    };
+    let servers: Vec<_> = (1..=3).map(serve).collect();
     let set: EndpointSet = servers
         .iter()
         .map(|(server, _)| Endpoint::new(server.local_addr().to_string(), server.local_addr()))
@@ -216,6 +227,23 @@ async fn an_idempotent_call_goes_elsewhere() {
         }
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_may_have_run_is_not_forgotten() {
+    let network = Network::new();
+    let (servers, client) = fleet_with(&network, |config| config.with_admission(Admission::fixed(1))).await;
+    let mut held = Vec::new();
+    for id in 0..3 {
+        held.push(tokio::spawn(client.hold_idempotent(id)));
+    }
+    until(|| servers.iter().all(|(server, _)| server.in_flight() == 1)).await;
+    // The call leaves the server that is silent, and the two others refuse it.
+    network.around(servers[0].0.local_addr()).cut();
+    let first = servers[0].1.executions().into_keys().next().expect("one is held there");
+    let error = within(held.remove(first as usize)).await.expect("no panic").expect_err("there is no room");
+    assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
+    assert!(error.maybe_executed(), "it runs on the first: {error}");
 }
 
 #[tokio::test(start_paused = true)]

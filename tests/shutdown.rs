@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rpcnet::{CallError, Channel, Code, ConnectError, Server, ServerError, transport::ConnectionError};
+use rpcnet::{
+    CallError, Channel, Code, ConnectError, Limits, Server, ServerError, transport::ConnectionError,
+};
 use rpcnet_tests::{Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, over_both, run, within};
 use tokio::{
     sync::oneshot,
@@ -46,6 +48,7 @@ fn until_told(server: &Server) -> (oneshot::Sender<()>, JoinHandle<Result<(), Se
 over_both!(
     what_runs_is_finished_and_nothing_new_is_taken,
     a_call_that_crosses_the_goaway_was_never_started,
+    calls_that_wait_for_a_stream_are_told_at_once,
     new_connections_are_refused_while_draining,
     a_successor_on_the_same_port_takes_over,
     run_until_delivers_the_replies_of_what_runs,
@@ -94,6 +97,30 @@ async fn a_call_that_crosses_the_goaway_was_never_started(net: Net) {
     assert_eq!(probed.try_event(), None);
     probed.open_gate();
     held.await.expect("no panic").expect("it was at work before");
+}
+
+async fn calls_that_wait_for_a_stream_are_told_at_once(net: Net) {
+    let limits = Limits::default().with_max_calls_per_connection(1);
+    let (server, mut probed) = net.start_probed_with("server", net.server().with_limits(limits));
+    let client = ProbeClient::new(net.connect(&server).await);
+    let mut calls = JoinSet::new();
+    for id in 0..4 {
+        calls.spawn(client.hold(id));
+    }
+    let Event::Started(first) = probed.event().await else { panic!("nothing has ended") };
+    // Over QUIC a second one may be let in.
+    server.stop_accepting().await;
+    for _ in 0..2 {
+        let result = within(calls.join_next()).await.expect("four of them").expect("no panic");
+        let error = result.expect_err("nothing new");
+        assert_eq!(error.code(), Code::Unavailable, "{error}");
+        assert!(!error.maybe_executed(), "{error}");
+    }
+    assert!(server.in_flight() > 0, "the first is still at work");
+    probed.open_gate();
+    let answered = within(calls.join_all()).await.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(answered, probed.executions().len(), "what was at work is finished");
+    assert!(probed.executions().contains_key(&first));
 }
 
 async fn new_connections_are_refused_while_draining(net: Net) {

@@ -297,6 +297,8 @@ async fn errors_are_typed_before_and_within(net: Net) {
         assert!(error.maybe_executed());
     }
     place.quiet().await;
+    let counted = r#"rpc_panics_total{method="test.v1.Streams/play"} 1"#;
+    assert!(place.server.metrics().render().contains(counted), "a stream's panic counts as its handler's");
 }
 
 async fn a_client_sends_and_gets_one_answer(net: Net) {

@@ -379,6 +379,7 @@ impl Shared {
         self.budget().deposit();
         let mut tried: Vec<Session> = Vec::new();
         let mut last = None;
+        let mut maybe_executed = false;
         loop {
             let Some(picked) = self.pick_or_wait(&tried, times.open_by()).await else {
                 return Err(last.unwrap_or_else(|| self.none_ready()));
@@ -399,7 +400,11 @@ impl Shared {
                 }
                 Err(status) => status,
             };
-            if !self.may_retry(&status, &request, tried.len() + 1) {
+            let repeated = self.may_retry(&status, &request, tried.len() + 1);
+            // What the caller is told is about all attempts: an earlier one may have run.
+            maybe_executed |= status.maybe_executed();
+            let status = status.with_maybe_executed(maybe_executed);
+            if !repeated {
                 return Err(status);
             }
             debug!(method = %request.method, endpoint = %picked.member.endpoint.addr(), %status, "sent again");

@@ -40,7 +40,8 @@ pub trait ProtocolHandler: Send + Sync + 'static {
     /// Takes a connection whose peer is authenticated; it is closed when the future ends.
     fn accept(&self, connection: Connection) -> ProtocolFuture<'static>;
 
-    /// The server is going down: its calls are finished, its connections still stand. Awaited before they close.
+    /// The server is going down: its calls are finished, its connections still stand. Awaited before they close; asked
+    /// for again where a shutdown was dropped before this was done.
     fn shutdown(&self) -> ProtocolFuture<'_> {
         Box::pin(std::future::ready(()))
     }
@@ -226,7 +227,8 @@ impl Server {
         Connector::new(self.inner.dialer.clone())
     }
 
-    /// Answers calls until the server is shut down.
+    /// Answers calls until the server is shut down. Cancel-safe: dropping it leaves the server running, this is but a
+    /// wait for its end.
     ///
     /// # Errors
     ///

@@ -32,19 +32,22 @@ impl Server {
     }
 
     /// Closes: lets other protocols say goodbye, gives peers a second to take their last replies, then ends all
-    /// connections. Calls still at work end as `Unavailable`. A second call does nothing.
+    /// connections. Calls still at work end as `Unavailable`. A second call does nothing; where the first was dropped
+    /// half-way, it goes on to the end.
     ///
     /// # Errors
     ///
     /// None today.
     pub async fn shutdown(&self) -> Result<(), ServerError> {
         self.stop_accepting().await;
-        let handlers: Vec<Arc<dyn ProtocolHandler>> =
-            self.protocols().drain().map(|(_, handler)| handler).collect();
-        for handler in handlers {
+        let handlers: Vec<(Vec<u8>, Arc<dyn ProtocolHandler>)> =
+            self.protocols().iter().map(|(alpn, handler)| (alpn.clone(), handler.clone())).collect();
+        for (alpn, handler) in handlers {
             if timeout(PROTOCOLS, handler.shutdown()).await.is_err() {
                 warn!("a protocol took too long to say goodbye");
             }
+            // Only now: where this future is dropped before, the next shutdown lets the protocol say goodbye.
+            self.protocols().remove(&alpn);
         }
         self.linger().await;
         let endpoint = &self.inner.dialer.endpoint;
@@ -66,7 +69,8 @@ impl Server {
     }
 
     /// Answers calls until `signal` resolves, then goes down in good order: takes nothing new, waits for calls at
-    /// work (at most the drain timeout, 30 s by default), then [`shutdown`](Self::shutdown).
+    /// work (at most the drain timeout, 30 s by default), then [`shutdown`](Self::shutdown). Dropped half-way, it
+    /// leaves the server as far as it has come; another `run_until` or `shutdown` goes on from there.
     ///
     /// # Errors
     ///

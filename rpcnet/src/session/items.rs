@@ -24,6 +24,7 @@ use super::{
 use crate::{
     Metadata, Method, Status,
     message::{Batch, Ended, Failure, Items, Remote},
+    metrics::MethodMetrics,
     proto::{self, DecodeError, EndingKind, ItemFrame, reset},
     transport::{ReadError, SendStream, WriteError},
 };
@@ -189,20 +190,26 @@ impl fmt::Debug for ItemReader {
 }
 
 /// Writes items as they come, many in one write, until they end; what was not yet written stays in the batch, to
-/// leave with the ending frame. Not cancel-safe.
+/// leave with the ending frame. A source that panics is counted, where somebody counts. Not cancel-safe.
 pub(super) async fn write_items(
     send: &mut SendStream,
     items: &mut Items,
     batch: &mut Batch,
     method: &'static Method,
     limit: usize,
+    metrics: Option<&MethodMetrics>,
 ) -> Result<Ended, WriteError> {
     loop {
         let next = std::future::poll_fn(|cx| {
             // What a stream that panicked has borrowed is dropped with it and never looked at again.
             match catch_unwind(AssertUnwindSafe(|| items.poll_batch(cx, batch, limit))) {
                 Ok(poll) => poll,
-                Err(panic) => Poll::Ready(Some(panicked(method, &*panic, batch))),
+                Err(panic) => {
+                    if let Some(metrics) = metrics {
+                        metrics.panicked();
+                    }
+                    Poll::Ready(Some(panicked(method, &*panic, batch)))
+                }
             }
         });
         let ended = tokio::select! {
@@ -246,7 +253,7 @@ impl Pump {
         let task = async move {
             let mut batch = Batch::default();
             // Where the peer wants no more, its reply says why.
-            if let Ok(ended) = write_items(&mut send, &mut items, &mut batch, method, limit).await {
+            if let Ok(ended) = write_items(&mut send, &mut items, &mut batch, method, limit, None).await {
                 batch.end(&ended.frame(Metadata::default()));
                 if send.write_chunks(&mut batch.take()).await.is_ok() {
                     send.finish();

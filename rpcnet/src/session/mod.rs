@@ -172,6 +172,13 @@ impl Session {
         let _ = condition.wait_for(|now| now.silent || now.closed.is_some()).await;
     }
 
+    /// Resolves once the peer takes no new calls. Cancel-safe.
+    async fn draining(&self) {
+        if self.condition().wait_for(|now| now.draining).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Tells the peer to send nothing new. What it sends all the same is refused by the router.
     pub(crate) fn go_away(&self) {
         // A full queue means that the peer reads nothing: refusing its calls has to do.

@@ -107,7 +107,12 @@ impl Session {
             let message = format!("the items of this call of {method} were sent before");
             return Err(Status::failed_precondition(message).not_executed());
         }
-        let (mut send, recv) = self.connection().open_bi().await.map_err(|error| self.lost(error, false))?;
+        let (mut send, recv) = tokio::select! {
+            biased;
+            opened = self.connection().open_bi() => opened.map_err(|error| self.lost(error, false))?,
+            // Whoever waits for a stream need not wait in order to be refused.
+            () = self.draining() => return Err(refused("the server is going away")),
+        };
         if method.priority() != 0 {
             send.set_priority(method.priority().into());
         }

@@ -9,6 +9,7 @@ use crate::{
     Code, Context, Metadata, Reply, Status,
     codec::Body,
     message::{Answer, Batch, Ended, Failure, Items},
+    metrics::MethodMetrics,
     proto::{self, ReplyHeader, ReplyKind, reset},
     session::{Session, items::write_items},
     transport::{SendStream, WriteError},
@@ -21,6 +22,7 @@ const INLINE: usize = 2 << 10;
 pub(super) async fn reply(
     session: &Session,
     context: &Context,
+    metrics: &MethodMetrics,
     send: &mut SendStream,
     result: Result<Reply, Status>,
 ) -> Option<Code> {
@@ -37,7 +39,7 @@ pub(super) async fn reply(
     let (kind, code, body) = match answer {
         Answer::Items(items) => {
             let header = ReplyHeader { metadata, ..ReplyHeader::new(ReplyKind::Items, 0) };
-            return stream(session, context, send, header, items, trailers).await;
+            return stream(session, context, metrics, send, header, items, trailers).await;
         }
         Answer::Value(body) => (ReplyKind::Value, None, body),
         Answer::Application(body) => (ReplyKind::Application, Some(Code::Unknown), body),
@@ -116,6 +118,7 @@ async fn write(send: &mut SendStream, header: ReplyHeader, mut body: Body) {
 async fn stream(
     session: &Session,
     context: &Context,
+    metrics: &MethodMetrics,
     send: &mut SendStream,
     header: ReplyHeader,
     mut items: Items,
@@ -127,7 +130,7 @@ async fn stream(
     header.encode(&mut buffer);
     let mut batch = Batch::open(buffer);
     let scope = context.inherits();
-    let writing = scope.around(write_items(send, &mut items, &mut batch, method, limit));
+    let writing = scope.around(write_items(send, &mut items, &mut batch, method, limit, Some(metrics)));
     let ended = match super::until(scope.deadline, writing).await {
         Some(Ok(ended)) => ended,
         Some(Err(WriteError::Stopped(_) | WriteError::Closed | WriteError::Connection(_))) => {

@@ -186,7 +186,7 @@ async fn run(
         context.cancel();
         Err(Status::deadline_exceeded(format!("{method} ran out of time")))
     });
-    let code = answer::reply(session, &context, send, result).await;
+    let code = answer::reply(session, &context, &entry.metrics, send, result).await;
     if code != Some(Code::Cancelled) {
         cancel.0 = None;
     }
