@@ -334,12 +334,13 @@ impl Shared {
         times: &Times,
     ) -> Result<Reply, Status> {
         let call = picked.session.call(request, times);
-        if !request.method.idempotent() {
+        if !request.method.idempotent() || tried.len() + 1 >= self.config.max_attempts {
             return call.await;
         }
         let elsewhere = async {
             picked.session.unresponsive().await;
-            while !self.has_other(picked, tried) {
+            // Items that were sent are gone: then there is nothing to send elsewhere.
+            while !request.is_repeatable() || !self.has_other(picked, tried) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
@@ -378,9 +379,14 @@ impl Shared {
         let times = Times::of(&request, &self.dialer.limits);
         self.budget().deposit();
         let mut tried: Vec<Session> = Vec::new();
-        let mut last = None;
+        let mut last: Option<Status> = None;
         loop {
-            let Some(picked) = self.pick_or_wait(&tried, times.open_by()).await else {
+            let picked = match &last {
+                // Where all others are full too, or there is none, the caller is to know at once.
+                Some(status) if status.code() == Code::ResourceExhausted => self.pick(&tried),
+                _ => self.pick_or_wait(&tried, times.open_by()).await,
+            };
+            let Some(picked) = picked else {
                 return Err(last.unwrap_or_else(|| self.none_ready()));
             };
             if last.is_some() {
@@ -399,12 +405,15 @@ impl Shared {
                 }
                 Err(status) => status,
             };
+            // What an earlier attempt may have run has run, whatever became of this one.
+            let before = last.as_ref().is_some_and(Status::maybe_executed);
+            let told = |status: Status| if before { status.with_maybe_executed(true) } else { status };
             if !self.may_retry(&status, &request, tried.len() + 1) {
-                return Err(status);
+                return Err(told(status));
             }
             debug!(method = %request.method, endpoint = %picked.member.endpoint.addr(), %status, "sent again");
             tried.push(picked.session.clone());
-            last = Some(status);
+            last = Some(told(status));
         }
     }
 }
