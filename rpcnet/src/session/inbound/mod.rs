@@ -93,7 +93,7 @@ async fn admit(
     received: Instant,
 ) -> Result<Admitted, Refusal> {
     let router = &session.inner.router;
-    let header = within(received, receive::header(session, reader)).await?;
+    let header = within(received + TRANSIT, receive::header(session, reader)).await?;
     let entry = receive::check(session, &header)?;
     let deadline = header.remaining.and_then(|remaining| received.checked_add(remaining));
     let permit = match router.gate() {
@@ -105,15 +105,17 @@ async fn admit(
         },
         _ => None,
     };
-    let body = within(Instant::now(), receive::body(session, reader, &entry, &header, deadline)).await?;
+    let transit = Instant::now() + TRANSIT;
+    let by = deadline.map_or(transit, |deadline| deadline.min(transit));
+    let body = within(by, receive::body(session, reader, &entry, &header, deadline)).await?;
     let in_flight = router.enter().ok_or(Refusal::Draining)?;
     let scope = Scope { deadline, trace: header.trace.map(|trace| trace.child(&mut rand::rng())) };
     Ok(Admitted { arrival: Arrival { entry, header, body, scope }, permit, in_flight })
 }
 
 /// What does not come in time has been given up.
-async fn within<T>(since: Instant, arriving: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    timeout_at(since + TRANSIT, arriving).await.unwrap_or(Err(Refusal::GivenUp(None)))
+async fn within<T>(by: Instant, arriving: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    timeout_at(by, arriving).await.unwrap_or(Err(Refusal::GivenUp(None)))
 }
 
 fn shed(shed: Shed) -> Refusal {
