@@ -96,7 +96,7 @@ impl<E: Serialize + DeserializeOwned + 'static> HandlerError for E {
     }
 
     fn into_reply(self) -> Result<Reply, Status> {
-        encoded(Answer::Application, &self)
+        Reply::encode(Answer::Application, &self)
     }
 
     fn decode(body: Body) -> Result<E, Status> {
@@ -144,7 +144,7 @@ impl<T: Serialize + DeserializeOwned + 'static, E: HandlerError> Outcome for Res
 
     fn into_reply(self) -> Result<Reply, Status> {
         match self {
-            Ok(value) => encoded(Answer::Value, &value),
+            Ok(value) => Reply::encode(Answer::Value, &value),
             Err(error) => error.into_reply(),
         }
     }
@@ -260,15 +260,6 @@ where
     #[cfg(feature = "reflect")]
     fn item_from_json(text: &str, buffer: &mut BytesMut) -> Result<Option<Bytes>, JsonError> {
         json::read_item::<T>(text, buffer)
-    }
-}
-
-fn encoded<T: Serialize + 'static>(answer: fn(Body) -> Answer, value: &T) -> Result<Reply, Status> {
-    match codec::encode_value(value) {
-        Ok(body) => Ok(Reply::new(answer(body))),
-        Err(error) => {
-            Err(Status::internal(format!("the reply can't be encoded: {error}")).with_source(error))
-        }
     }
 }
 

@@ -334,12 +334,13 @@ impl Shared {
         times: &Times,
     ) -> Result<Reply, Status> {
         let call = picked.session.call(request, times);
-        if !request.method.idempotent() {
+        if !request.method.idempotent() || tried.len() + 1 >= self.config.max_attempts {
             return call.await;
         }
         let elsewhere = async {
             picked.session.unresponsive().await;
-            while !self.has_other(picked, tried) {
+            // Items that were sent are gone: then there is nothing to send elsewhere.
+            while !request.is_repeatable() || !self.has_other(picked, tried) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
@@ -378,10 +379,15 @@ impl Shared {
         let times = Times::of(&request, &self.dialer.limits);
         self.budget().deposit();
         let mut tried: Vec<Session> = Vec::new();
-        let mut last = None;
+        let mut last: Option<Status> = None;
         let mut maybe_executed = false;
         loop {
-            let Some(picked) = self.pick_or_wait(&tried, times.open_by()).await else {
+            let picked = match &last {
+                // Where all others are full too, or there is none, the caller is to know at once.
+                Some(status) if status.code() == Code::ResourceExhausted => self.pick(&tried),
+                _ => self.pick_or_wait(&tried, times.open_by()).await,
+            };
+            let Some(picked) = picked else {
                 return Err(last.unwrap_or_else(|| self.none_ready()));
             };
             if last.is_some() {

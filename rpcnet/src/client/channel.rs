@@ -9,7 +9,7 @@ use crate::{
     ConfigError, Reply, Request, Status,
     context::Scope,
     interceptor::{self, Next},
-    message::ReplyFuture,
+    message::{Answer, ReplyFuture},
     pool::{Dialer, Remote},
     session::Session,
     tls::{CaCertificates, OwnCertificate},
@@ -133,10 +133,15 @@ impl Caller for Channel {
         let channel = self.clone();
         Box::pin(async move {
             inherit_trace(&mut request);
-            match &channel.inner.chain {
-                None => channel.inner.core.call(request).await,
-                Some(chain) => chain.run(request).await,
+            let mut reply = match &channel.inner.chain {
+                None => channel.inner.core.call(request).await?,
+                Some(chain) => chain.run(request).await?,
+            };
+            // The connection stands until the stream ends.
+            if let Answer::Items(items) = &mut reply.answer {
+                items.keep(channel);
             }
+            Ok(reply)
         })
     }
 }

@@ -3,7 +3,12 @@
 use std::fmt;
 
 use super::Items;
-use crate::{Code, Metadata, codec::Body};
+use serde::Serialize;
+
+use crate::{
+    Code, Metadata, Status,
+    codec::{self, Body},
+};
 
 /// The answer to a call that did not end in a status: a value, the method's own error, or a stream of items.
 ///
@@ -25,6 +30,47 @@ pub(crate) enum Answer {
 impl Reply {
     pub(crate) fn new(answer: Answer) -> Self {
         Self { answer, metadata: Metadata::default(), trailers: Metadata::default() }
+    }
+
+    /// An answer with this value, for interceptors that answer themselves. The method must return this type, or its
+    /// caller can't read it.
+    ///
+    /// # Errors
+    ///
+    /// `Internal`, where the value can't be encoded.
+    pub fn value<T: Serialize + 'static>(value: &T) -> Result<Self, Status> {
+        Self::encode(Answer::Value, value)
+    }
+
+    /// Likewise, with the method's own error.
+    ///
+    /// # Errors
+    ///
+    /// `Internal`, where the error can't be encoded.
+    pub fn error<E: Serialize + 'static>(error: &E) -> Result<Self, Status> {
+        Self::encode(Answer::Application, error)
+    }
+
+    pub(crate) fn encode<T: Serialize + 'static>(
+        answer: fn(Body) -> Answer,
+        value: &T,
+    ) -> Result<Self, Status> {
+        match codec::encode_value(value) {
+            Ok(body) => Ok(Self::new(answer(body))),
+            Err(error) => {
+                Err(Status::internal(format!("the reply can't be encoded: {error}")).with_source(error))
+            }
+        }
+    }
+
+    /// The answer once more, where it is not a stream: for interceptors that keep answers.
+    pub fn try_clone(&self) -> Option<Self> {
+        let answer = match &self.answer {
+            Answer::Value(body) => Answer::Value(body.clone()),
+            Answer::Application(body) => Answer::Application(body.clone()),
+            Answer::Items(_) => return None,
+        };
+        Some(Self { answer, metadata: self.metadata.clone(), trailers: self.trailers.clone() })
     }
 
     /// `Ok` for a value and for a stream that begins, `Unknown` for the method's own error.

@@ -1,6 +1,10 @@
 //! A call before it is sent, or as it has arrived.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use super::{Extensions, Items, ItemsCell};
 use crate::{Context, Metadata, Method, codec::Body, session::Entry, trace::Trace};
@@ -28,6 +32,8 @@ pub struct Request {
 pub(crate) struct Arrived {
     pub(crate) context: Context,
     pub(crate) entry: Entry,
+    /// Whether a handler has run for it, or may have.
+    pub(crate) ran: Arc<AtomicBool>,
 }
 
 impl Request {

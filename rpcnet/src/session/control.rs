@@ -47,10 +47,11 @@ pub(super) async fn read(session: &Session) -> ConnectionError {
         Err(error) => return error,
     };
     let mut buffer = BytesMut::new();
+    let mut room = MOST_METHODS;
     loop {
         loop {
             match ControlFrame::take(&mut buffer) {
-                Ok(Some(frame)) => handle(session, frame),
+                Ok(Some(frame)) => handle(session, frame, &mut room),
                 Ok(None) => break,
                 Err(error) => return broken(session, &error),
             }
@@ -64,24 +65,29 @@ pub(super) async fn read(session: &Session) -> ConnectionError {
     }
 }
 
-fn handle(session: &Session, frame: ControlFrame) {
+fn handle(session: &Session, frame: ControlFrame, room: &mut usize) {
     match frame {
         ControlFrame::Hello(hello) => {
             let _ = session.inner.peer.set(hello);
             session.update(|condition| condition.ready = true);
         }
-        ControlFrame::Schema(methods) => learn(session, methods),
+        ControlFrame::Schema(methods) => learn(session, methods, room),
         ControlFrame::GoAway => session.update(|condition| condition.draining = true),
         // A ping has been answered by the transport's acknowledgement.
         ControlFrame::Ping | ControlFrame::Other => {}
     }
 }
 
-/// Takes in what the peer serves: methods whose fingerprints need not be sent with each call.
-fn learn(session: &Session, methods: Vec<(u64, u64)>) {
+/// Takes in what the peer serves: methods whose fingerprints need not be sent with each call. Of so many in all, known
+/// ones included: each frame copies what is known.
+fn learn(session: &Session, mut methods: Vec<(u64, u64)>, room: &mut usize) {
+    methods.truncate(*room);
+    if methods.is_empty() {
+        return;
+    }
+    *room -= methods.len();
     let mut schema = HashMap::clone(&session.inner.schema.load());
-    let room = MOST_METHODS.saturating_sub(schema.len());
-    schema.extend(methods.into_iter().take(room));
+    schema.extend(methods);
     session.inner.schema.store(Arc::new(schema));
 }
 

@@ -4,6 +4,10 @@ use std::{
     any::Any,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
 };
 
@@ -26,6 +30,8 @@ pub(super) async fn run(
     body: Bytes,
     items: Option<Items>,
 ) -> Result<Reply, Status> {
+    // Without interceptors nobody sets it, as no status but the handler's own can come.
+    let ran = session.inner.router.interceptors().map(|_| Arc::<AtomicBool>::default());
     let start = || match session.inner.router.interceptors() {
         None => entry.service.call(entry.index, Inbound { context, body: body.into(), items }),
         Some(chain) => {
@@ -36,7 +42,8 @@ pub(super) async fn run(
             if let Some(items) = items {
                 request = request.with_items(items);
             }
-            request.arrived = Some(Arrived { context, entry: entry.clone() });
+            request.arrived =
+                Some(Arrived { context, entry: entry.clone(), ran: ran.clone().unwrap_or_default() });
             chain.run(request)
         }
     };
@@ -44,14 +51,19 @@ pub(super) async fn run(
         Ok(handler) => handler,
         Err(panic) => return Err(panicked(entry, &*panic)),
     };
-    poll_fn(|cx| {
+    let handled = poll_fn(|cx| {
         // What the handler had borrowed is dropped with it and never looked at again.
         match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
             Ok(poll) => poll,
             Err(panic) => Poll::Ready(Err(panicked(entry, &*panic))),
         }
     })
-    .await
+    .await;
+    // The status may be that of a call which an interceptor made itself, or of a second run.
+    if ran.is_some_and(|ran| ran.load(Ordering::Relaxed)) {
+        return handled.map_err(|status| status.with_maybe_executed(true));
+    }
+    handled
 }
 
 fn panicked(entry: &Entry, panic: &(dyn Any + Send)) -> Status {
@@ -66,7 +78,7 @@ pub(crate) struct Dispatch;
 
 impl interceptor::Service for Dispatch {
     fn call(&self, request: Request) -> ReplyFuture {
-        let Some(Arrived { context, entry }) = request.arrived else {
+        let Some(Arrived { context, entry, ran }) = request.arrived else {
             let status =
                 Status::internal("a request that did not arrive here was handed to a server's handler");
             return Box::pin(std::future::ready(Err(status.not_executed())));
@@ -78,11 +90,26 @@ impl interceptor::Service for Dispatch {
         Box::pin(async move {
             // An interceptor may drop it while the call goes on.
             let mut cancel = CancelOnDrop(Some(context));
+            let mut run = MayHaveRun(Some(ran));
             let handled = handler.await;
+            if handled.as_ref().is_err_and(|status| !status.maybe_executed()) {
+                run.0 = None;
+            }
             match cancel.0.take() {
                 Some(context) => answer::gather(&context, handled),
                 None => handled,
             }
         })
+    }
+}
+
+/// Says that a handler has run, also where an interceptor drops it.
+struct MayHaveRun(Option<Arc<AtomicBool>>);
+
+impl Drop for MayHaveRun {
+    fn drop(&mut self) {
+        if let Some(ran) = &self.0 {
+            ran.store(true, Ordering::Relaxed);
+        }
     }
 }

@@ -30,6 +30,13 @@ use crate::{
 /// A request must have arrived, and a reply must have left, within this time, whatever its deadline.
 const TRANSIT: Duration = Duration::from_secs(60);
 
+/// A body of this size is read before the call asks for its turn; a larger one after, so that it is not stored while it
+/// waits.
+const SMALL_BODY: u64 = 64 << 10;
+
+/// In that time a large body must have arrived, while its call holds a turn.
+const TRANSIT_IN_TURN: Duration = Duration::from_secs(10);
+
 /// A call that is given up so shortly before its deadline has run out of time, as its caller's clock has it.
 const NEARLY: Duration = Duration::from_millis(100);
 
@@ -89,7 +96,7 @@ struct Admitted {
     in_flight: InFlight,
 }
 
-/// Takes a request in, and waits for its turn before its body is read.
+/// Takes a request in, and waits for its turn before its body is decoded; before it is read, where it is large.
 async fn admit(
     session: &Session,
     send: &mut SendStream,
@@ -97,9 +104,18 @@ async fn admit(
     received: Instant,
 ) -> Result<Admitted, Refusal> {
     let router = &session.inner.router;
-    let header = within(received, receive::header(session, reader)).await?;
+    let header = within(received + TRANSIT, receive::header(session, reader)).await?;
     let entry = receive::check(session, &header)?;
     let deadline = header.remaining.and_then(|remaining| received.checked_add(remaining));
+    let by = |transit: Duration| {
+        let transit = Instant::now() + transit;
+        deadline.map_or(transit, |deadline| deadline.min(transit))
+    };
+    // A body that is small is here mostly, and is waited for before the turn: nobody holds one with what never comes.
+    let mut body = None;
+    if header.body_length <= SMALL_BODY {
+        body = Some(within(by(TRANSIT), receive::body(session, reader, &entry, &header, deadline)).await?);
+    }
     let permit = match router.gate() {
         Some(gate) if !entry.internal => tokio::select! {
             biased;
@@ -109,15 +125,21 @@ async fn admit(
         },
         _ => None,
     };
-    let body = within(Instant::now(), receive::body(session, reader, &entry, &header, deadline)).await?;
+    let body = match body {
+        Some(body) => body,
+        None => {
+            let transit = if permit.is_some() { TRANSIT_IN_TURN } else { TRANSIT };
+            within(by(transit), receive::body(session, reader, &entry, &header, deadline)).await?
+        }
+    };
     let in_flight = router.enter().ok_or(Refusal::Draining)?;
     let scope = Scope { deadline, trace: header.trace.map(|trace| trace.child(&mut rand::rng())) };
     Ok(Admitted { arrival: Arrival { entry, header, body, scope }, permit, in_flight })
 }
 
 /// What does not come in time has been given up.
-async fn within<T>(since: Instant, arriving: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    timeout_at(since + TRANSIT, arriving).await.unwrap_or(Err(Refusal::GivenUp(None)))
+async fn within<T>(by: Instant, arriving: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    timeout_at(by, arriving).await.unwrap_or(Err(Refusal::GivenUp(None)))
 }
 
 fn full(shed: &Shed) -> Status {
@@ -187,7 +209,9 @@ async fn run(
         Err(Status::deadline_exceeded(format!("{method} ran out of time")))
     });
     let code = answer::reply(session, &context, &entry.metrics, send, result).await;
-    if code != Some(Code::Cancelled) {
+    if code == Some(Code::Cancelled) {
+        count_reset(session, scope.deadline);
+    } else {
         cancel.0 = None;
     }
     timer.done(code);
