@@ -15,7 +15,8 @@ const LARGEST: usize = 1 << 20;
 /// first served within one; a full queue refuses the newest of the lowest priority. A call that would have to wait
 /// longer than its deadline allows is refused at once: nobody would be there to read its reply.
 ///
-/// A call whose answer is a stream has its place until the stream ends. Services whose names begin with `rpcnet.`, such
+/// A call whose answer is a stream has its place until the stream ends, also while its reader reads nothing: give such
+/// methods a timeout where peers are not trusted. Services whose names begin with `rpcnet.`, such
 /// as [`Health`](crate::Health), ask for none. A [`BalancedChannel`](crate::BalancedChannel) tries a call that was refused
 /// elsewhere, within its retry budget; a [`Channel`](crate::Channel) does not.
 ///
