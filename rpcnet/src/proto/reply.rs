@@ -142,7 +142,7 @@ pub(crate) fn encode_status(status: &Status) -> Bytes {
     // A status must get through whatever its handler wrote into it.
     let end =
         (0..=MAX_MESSAGE.min(message.len())).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
-    let message = message[..end].as_bytes();
+    let message = &message.as_bytes()[..end];
     let mut body = BytesMut::with_capacity(message.len() + status.details().len() + 16);
     varint::put(&mut body, message.len() as u64);
     body.put_slice(message);
