@@ -92,12 +92,13 @@ over_both!(
 
 async fn a_stream_outlives_its_channel(net: Net) {
     let server = net.start();
-    server.register(ReviewServer::new(Service::default())).unwrap();
+    server.register(ReviewServer::new(Service::default())).expect("it is as the test needs it");
     let channel = net.connect(&server).await;
-    let mut items = within(ReviewClient::new(channel.clone()).count(10)).await.unwrap();
+    let mut items =
+        within(ReviewClient::new(channel.clone()).count(10)).await.expect("it is as the test needs it");
     drop(channel);
     for i in 0..20 {
-        let item = within(items.next()).await.unwrap();
+        let item = within(items.next()).await.expect("it is as the test needs it");
         assert!(item.is_ok(), "item {i}: {item:?}");
     }
 }
@@ -110,7 +111,7 @@ fn balanced(
     let set: EndpointSet =
         servers.iter().enumerate().map(|(i, s)| Endpoint::new(i.to_string(), s.local_addr())).collect();
     let set = watch::Sender::new(set);
-    (BalancedChannel::new(net.channel(), set.subscribe(), config).unwrap(), set)
+    (BalancedChannel::new(net.channel(), set.subscribe(), config).expect("it is as the test needs it"), set)
 }
 
 async fn all_ready(channel: &BalancedChannel) {
@@ -130,14 +131,19 @@ async fn one_full_endpoint_refuses_at_once(net: Net) {
     let _held = tokio::spawn(client.hold(1));
     assert_eq!(probed.event().await, Event::Started(1));
     let start = Instant::now();
-    let status = Status::from(within(client.once(2)).await.unwrap_err());
+    let status = Status::from(within(client.once(2)).await.expect_err("it can not succeed"));
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(start.elapsed() < Duration::from_millis(500), "{:?} for {status}", start.elapsed());
 }
 
 fn method(name: &str) -> Method {
     let service = ProbeServer::new(ProbeService::new("").0);
-    *service.descriptor().methods.iter().find(|method| method.name() == name).unwrap()
+    *service
+        .descriptor()
+        .methods
+        .iter()
+        .find(|method| method.name() == name)
+        .expect("it is as the test needs it")
 }
 
 fn header(method: &Method, micros: u32, body: u32) -> Vec<u8> {
@@ -152,12 +158,14 @@ fn header(method: &Method, micros: u32, body: u32) -> Vec<u8> {
 async fn a_request_whose_body_does_not_come_keeps_nobody_out(net: Net) {
     let (server, _probed) =
         net.start_probed_with("a", net.server().with_admission(Admission::fixed(1).with_queue(4)));
-    let connector = net.channel().build().unwrap();
-    let connection =
-        connector.dial(&server.local_addr().to_string(), CALLS, &DialOptions::default()).await.unwrap();
-    let (mut send, _recv) = connection.open_bi().await.unwrap();
+    let connector = net.channel().build().expect("it is as the test needs it");
+    let connection = connector
+        .dial(&server.local_addr().to_string(), CALLS, &DialOptions::default())
+        .await
+        .expect("it is as the test needs it");
+    let (mut send, _recv) = connection.open_bi().await.expect("it is as the test needs it");
     // A deadline of 100 ms, and a body that never comes.
-    send.write(header(&method("once"), 100_000, 100).into()).await.unwrap();
+    send.write(header(&method("once"), 100_000, 100).into()).await.expect("it is as the test needs it");
     tokio::time::sleep(Duration::from_millis(300)).await;
     let client = ProbeClient::new(net.connect(&server).await);
     let answer = client.once(2).timeout(Duration::from_secs(10)).await;
@@ -169,19 +177,16 @@ async fn an_interceptor_cannot_make_a_call_run_twice(net: Net) {
     let (gone, _probed) = net.start_probed("audit");
     let log = ProbeClient::new(net.connect(&gone).await);
     let session_of_its_own = ProbeClient::new(net.connect(&gone).await);
-    within(log.server_name()).await.unwrap();
-    within(session_of_its_own.server_name()).await.unwrap();
-    gone.shutdown().await.unwrap();
+    within(log.server_name()).await.expect("it is as the test needs it");
+    within(session_of_its_own.server_name()).await.expect("it is as the test needs it");
+    gone.shutdown().await.expect("it is as the test needs it");
     let audit = interceptor::from_fn(move |request: Request, next: Next| {
         let log = log.clone();
         async move {
             let auditing = request.method().name() == "once";
             let reply = next.run(request).await?;
             if auditing {
-                log.server_name().await.map_err(|error| {
-                    let status = Status::from(error);
-                    status
-                })?;
+                log.server_name().await.map_err(|error| Status::from(error))?;
             }
             Ok(reply)
         }
@@ -205,7 +210,8 @@ async fn an_interceptor_cannot_make_a_call_run_twice(net: Net) {
     let (channel, _set) =
         balanced(&net, &[&a, &b], BalancedConfig::default().with_ready_timeout(Duration::from_millis(100)));
     all_ready(&channel).await;
-    let status = Status::from(within(ProbeClient::new(channel).once(1)).await.unwrap_err());
+    let status =
+        Status::from(within(ProbeClient::new(channel).once(1)).await.expect_err("it can not succeed"));
     let runs = [&probed_a, &probed_b].map(|probed| probed.executions().get(&1).copied().unwrap_or(0));
     assert!(
         runs[0] + runs[1] == 1 && status.maybe_executed(),
@@ -234,7 +240,9 @@ async fn an_earlier_attempt_counts(net: Net) {
     })
     .await;
     tokio::spawn(async move { a.shutdown().await });
-    let status = Status::from(within(call).await.unwrap().unwrap_err());
+    let status = Status::from(
+        within(call).await.expect("it is as the test needs it").expect_err("it can not succeed"),
+    );
     assert!(status.maybe_executed(), "a ran it, and the client is told: {status:?}");
 }
 
@@ -245,9 +253,10 @@ async fn a_second_run_of_a_call_with_items_says_that_it_ran(net: Net) {
     });
     let server = net.start_with(net.server().with_interceptor(twice));
     let service = Service::default();
-    server.register(ReviewServer::new(service.clone())).unwrap();
+    server.register(ReviewServer::new(service.clone())).expect("it is as the test needs it");
     let client = ReviewClient::new(net.connect(&server).await);
-    let status = Status::from(within(client.total(Streaming::iter([1, 2]))).await.unwrap_err());
+    let status =
+        Status::from(within(client.total(Streaming::iter([1, 2]))).await.expect_err("it can not succeed"));
     assert_eq!(service.started.load(Ordering::SeqCst), 1);
     assert!(status.maybe_executed(), "it ran once, and says: {status:?}");
 }
@@ -255,18 +264,20 @@ async fn a_second_run_of_a_call_with_items_says_that_it_ran(net: Net) {
 async fn a_huge_deadline(net: Net) {
     let (server, _probed) =
         net.start_probed_with("a", net.server().with_admission(Admission::fixed(1).with_queue(1)));
-    let connector = net.channel().build().unwrap();
-    let connection =
-        connector.dial(&server.local_addr().to_string(), CALLS, &DialOptions::default()).await.unwrap();
+    let connector = net.channel().build().expect("it is as the test needs it");
+    let connection = connector
+        .dial(&server.local_addr().to_string(), CALLS, &DialOptions::default())
+        .await
+        .expect("it is as the test needs it");
     for micros in [u64::MAX, 0xC000_0000_0000_0001, 0xE0FF_FFFF_FFFF_FFFF] {
-        let (mut send, mut recv) = connection.open_bi().await.unwrap();
+        let (mut send, mut recv) = connection.open_bi().await.expect("it is as the test needs it");
         let m = method("once");
         let mut bytes = vec![0x10, 4];
         bytes.extend(m.id().to_be_bytes());
         bytes.extend(m.fingerprint().to_be_bytes());
         bytes.extend(micros.to_be_bytes());
         bytes.extend([1, 5]);
-        send.write(bytes.into()).await.unwrap();
+        send.write(bytes.into()).await.expect("it is as the test needs it");
         send.finish();
         let reply = within(recv.read_to_end(1000)).await.expect("a reply");
         assert_eq!(reply[..3], [0x10, 0, 0], "{micros:x}");
@@ -275,7 +286,7 @@ async fn a_huge_deadline(net: Net) {
 
 async fn an_upload_is_cancelled_while_it_is_blocked(net: Net) {
     let server = net.start();
-    server.register(ReviewServer::new(Service::default())).unwrap();
+    server.register(ReviewServer::new(Service::default())).expect("it is as the test needs it");
     let client = ReviewClient::new(net.connect(&server).await);
     let (sender, blocks) = Streaming::channel(1);
     let call = tokio::spawn(client.sink(blocks));
@@ -283,7 +294,7 @@ async fn an_upload_is_cancelled_while_it_is_blocked(net: Net) {
     while let Ok(result) =
         tokio::time::timeout(Duration::from_millis(300), sender.send(vec![0; 1 << 16])).await
     {
-        result.unwrap();
+        result.expect("it is as the test needs it");
         sent += 1;
     }
     assert!((2..200).contains(&sent), "{sent}");
@@ -301,7 +312,7 @@ async fn the_last_attempt_is_not_given_up_for_a_moment_of_silence() {
     let config = |ip: &str| {
         rpcnet::ServerConfig::builder()
             .with_network(network)
-            .with_bind_addr(format!("{ip}:80").parse().unwrap())
+            .with_bind_addr(format!("{ip}:80").parse().expect("it is as the test needs it"))
     };
     let (a, mut probed_a) = net.start_probed_with("a", config("10.0.0.1"));
     let (b, _probed_b) = net.start_probed_with("b", config("10.0.0.2"));
@@ -322,7 +333,7 @@ async fn the_last_attempt_is_not_given_up_for_a_moment_of_silence() {
     tokio::time::sleep(Duration::from_millis(1000)).await;
     network.thaw(a.local_addr().ip());
     probed_a.open_gate();
-    let answer = within(call).await.unwrap();
+    let answer = within(call).await.expect("it is as the test needs it");
     assert!(answer.is_ok(), "{answer:?}");
 }
 
@@ -334,18 +345,18 @@ async fn a_call_with_items_is_not_given_up_for_a_moment_of_silence() {
     let config = |ip: &str| {
         rpcnet::ServerConfig::builder()
             .with_network(network)
-            .with_bind_addr(format!("{ip}:80").parse().unwrap())
+            .with_bind_addr(format!("{ip}:80").parse().expect("it is as the test needs it"))
     };
     let a = net.start_with(config("10.0.0.1"));
     let b = net.start_with(config("10.0.0.2"));
     let service = Service::default();
-    a.register(ReviewServer::new(service.clone())).unwrap();
-    b.register(ReviewServer::new(Service::default())).unwrap();
+    a.register(ReviewServer::new(service.clone())).expect("it is as the test needs it");
+    b.register(ReviewServer::new(Service::default())).expect("it is as the test needs it");
     let (channel, set) = balanced(&net, &[&a], BalancedConfig::default());
     all_ready(&channel).await;
     let (sender, numbers) = Streaming::channel(1);
     let call = tokio::spawn(ReviewClient::new(channel.clone()).total(numbers));
-    sender.send(1).await.unwrap();
+    sender.send(1).await.expect("it is as the test needs it");
     set.send_replace(
         [&a, &b].iter().enumerate().map(|(i, s)| Endpoint::new(i.to_string(), s.local_addr())).collect(),
     );
@@ -361,7 +372,7 @@ async fn a_call_with_items_is_not_given_up_for_a_moment_of_silence() {
     network.thaw(a.local_addr().ip());
     let _ = sender.send(2).await;
     sender.finish();
-    let answer = within(call).await.unwrap();
+    let answer = within(call).await.expect("it is as the test needs it");
     assert!(matches!(answer, Ok(3)), "{answer:?}");
 }
 
