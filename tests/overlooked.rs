@@ -186,7 +186,7 @@ async fn an_interceptor_cannot_make_a_call_run_twice(net: Net) {
             let auditing = request.method().name() == "once";
             let reply = next.run(request).await?;
             if auditing {
-                log.server_name().await.map_err(|error| Status::from(error))?;
+                log.server_name().await.map_err(Status::from)?;
             }
             Ok(reply)
         }
