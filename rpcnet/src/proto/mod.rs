@@ -13,6 +13,8 @@ pub(crate) mod varint;
 pub(crate) use control::{ControlFrame, Hello, SCHEMA_ENTRIES};
 pub(crate) use hash::{fingerprint, method_id};
 pub(crate) use item::{Ending, EndingKind, ItemBuffer, ItemFrame, append, finish_item, start_item};
+#[cfg(feature = "fuzzing")]
+pub(crate) use reply::MAX_STATUS_MESSAGE;
 pub(crate) use reply::{ReplyHeader, ReplyKind, decode_status, encode_status};
 pub(crate) use request::RequestHeader;
 

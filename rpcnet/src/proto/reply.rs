@@ -134,14 +134,16 @@ impl ReplyHeader {
 }
 
 /// Of a status' message so much is sent.
-const MAX_MESSAGE: usize = 16 << 10;
+pub(crate) const MAX_STATUS_MESSAGE: usize = 16 << 10;
 
 /// The body of a reply that is a status. Its source stays here.
 pub(crate) fn encode_status(status: &Status) -> Bytes {
     let message = status.message();
     // A status must get through whatever its handler wrote into it.
-    let end =
-        (0..=MAX_MESSAGE.min(message.len())).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=MAX_STATUS_MESSAGE.min(message.len()))
+        .rev()
+        .find(|end| message.is_char_boundary(*end))
+        .unwrap_or(0);
     let message = &message.as_bytes()[..end];
     let mut body = BytesMut::with_capacity(message.len() + status.details().len() + 16);
     varint::put(&mut body, message.len() as u64);
