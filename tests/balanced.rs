@@ -40,9 +40,9 @@ impl Node {
         let (service, probed) = ProbeService::new(name);
         server.register(ProbeServer::new(service)).expect("the first of its name");
         let running = run(&server);
-        let relay = match net {
+        let relay = match net.medium() {
             Net::Quic(_) => Some(Relay::start(server.local_addr()).await),
-            Net::Memory(_) => None,
+            _ => None,
         };
         Self { server, probed, running, relay }
     }

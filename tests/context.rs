@@ -210,7 +210,7 @@ async fn the_peer_is_who_its_certificate_says() {
     assert!(who.ip_addresses.contains(&loopback));
     assert_eq!(who.from.to_canonical(), loopback);
 
-    let Net::Quic(ca) = &net else { unreachable!("it is QUIC") };
+    let Net::Quic(ca) = net.medium() else { unreachable!("it is QUIC") };
     let hosts = vec![[192, 0, 2, 1].into()];
     let options =
         DevCertOptions::new("a person").with_cluster("").with_hosts(hosts, vec!["ada.example".into()]);

@@ -52,6 +52,7 @@ targets! {
     STATUS calls::status SMALL;
     METADATA calls::metadata SMALL;
     ITEM_FRAMES calls::item_frames SMALL;
+    LANE_FRAMES calls::lane_frames SMALL;
     CONTROL calls::control SMALL;
     TYPED_DECODE calls::typed_decode TYPED;
     CERTIFICATE calls::certificate SMALL;

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{ConfigError, codec, limit::TokenBucket, metadata};
+use crate::{ConfigError, codec, limit::TokenBucket, metadata, transport::Room};
 
 /// So many seconds' worth of resets may come at once.
 const RESET_BURST: u32 = 5;
 /// quinn sets memory aside for each stream that a peer may open.
 const MOST_CALLS: u32 = 10_000;
+
+/// Streams that a peer may have open on a connection that is new.
+const FIRST_STREAMS: u32 = 16;
 
 /// What one side of a connection puts up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Limits {
     max_metadata_bytes: usize,
     max_metadata_pairs: usize,
     max_resets_per_second: u32,
+    lanes: bool,
+    receive_window: u32,
 }
 
 impl Default for Limits {
@@ -33,6 +38,8 @@ impl Default for Limits {
             max_metadata_bytes: metadata::MAX_BYTES,
             max_metadata_pairs: metadata::MAX_PAIRS,
             max_resets_per_second: 2000,
+            lanes: true,
+            receive_window: 16 << 20,
         }
     }
 }
@@ -106,6 +113,40 @@ impl Limits {
         self.silence
     }
 
+    /// How many bytes a peer may have sent on one connection that were not read here, and this side may have sent that
+    /// were not acknowledged; on one stream, an eighth. What crosses a path in a second is at most this, divided by the
+    /// round-trip time in seconds: 16 MiB, the default, are 10 Gbit/s over 13 ms or 1 Gbit/s over 130 ms. A peer can make
+    /// this side hold so much on each of its connections.
+    #[must_use]
+    pub fn with_receive_window(mut self, bytes: u32) -> Self {
+        self.receive_window = bytes;
+        self
+    }
+
+    /// Whether small calls may share a stream. On by default; off, each call has a stream of its own, which is several
+    /// times dearer. Calls to a side that has it off have their own streams too.
+    #[must_use]
+    pub fn with_lanes(mut self, lanes: bool) -> Self {
+        self.lanes = lanes;
+        self
+    }
+
+    /// Whether small calls may share a stream.
+    pub fn lanes(&self) -> bool {
+        self.lanes
+    }
+
+    /// What a peer may have under way on a connection that is new. Each stream that may be opened costs memory, whether
+    /// it is or not; a session allows more as they are used.
+    pub(crate) fn room(&self) -> Room {
+        Room { streams: self.max_calls_per_connection.min(FIRST_STREAMS), window: self.receive_window }
+    }
+
+    /// How many bytes a peer may have sent on one connection that were not read here.
+    pub fn receive_window(&self) -> u32 {
+        self.receive_window
+    }
+
     /// How many calls the peer may have open at a time on one connection.
     pub fn max_calls_per_connection(&self) -> u32 {
         self.max_calls_per_connection
@@ -146,6 +187,9 @@ impl Limits {
         if !(1..=MOST_CALLS).contains(&self.max_calls_per_connection) {
             let calls = u64::from(self.max_calls_per_connection);
             return range("max_calls_per_connection", calls, "between 1 and 10000 calls");
+        }
+        if !(64 << 10..=1 << 30).contains(&self.receive_window) {
+            return range("receive_window", self.receive_window.into(), "between 64 KiB and 1 GiB");
         }
         if self.max_metadata_bytes > metadata::MAX_BYTES {
             return range("max_metadata (bytes)", self.max_metadata_bytes as u64, "at most 30720 bytes");

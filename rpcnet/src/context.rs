@@ -35,6 +35,11 @@ impl Scope {
         SCOPE.try_with(|scope| *scope).unwrap_or_default()
     }
 
+    /// Runs a function such that the calls made inside it inherit this.
+    pub(crate) fn enter<R>(self, run: impl FnOnce() -> R) -> R {
+        SCOPE.sync_scope(self, run)
+    }
+
     /// Runs a future such that the calls made inside it inherit this.
     pub(crate) fn around<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         SCOPE.scope(self, future)

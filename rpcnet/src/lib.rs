@@ -159,8 +159,8 @@ pub mod __private {
 #[doc(hidden)]
 pub mod __fuzz {
     pub use crate::fuzz::{
-        certificate, control, item_frames, metadata, reply_header, request_header, seeds, status,
-        typed_decode,
+        certificate, control, item_frames, lane_frames, metadata, reply_header, request_header, seeds,
+        status, typed_decode,
     };
 }
 

@@ -1,6 +1,9 @@
 //! Prometheus metrics of a node's calls, in a registry of their own.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
@@ -15,6 +18,9 @@ const BUCKETS: [f64; 18] = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0, 30.0,
 ];
+
+/// A method whose handler kept its thread for long is not run in place for so many calls.
+const CAREFUL: u32 = 256;
 
 /// The metrics of a node. Cheap to clone.
 ///
@@ -142,6 +148,7 @@ impl Metrics {
             requests: self.inner.requests.with_label_values(&[&label]),
             latency: self.inner.latency.with_label_values(&[&label]),
             panics: self.inner.panics.with_label_values(&[&label]),
+            long: AtomicU32::new(0),
         }))
     }
 
@@ -197,9 +204,26 @@ struct PerMethod {
     requests: IntCounter,
     latency: Histogram,
     panics: IntCounter,
+    /// For so many calls more, its handlers are not run in place.
+    long: AtomicU32,
 }
 
 impl MethodMetrics {
+    /// Its handler kept its thread for long.
+    pub(crate) fn took_long(&self) {
+        self.0.long.store(CAREFUL, Ordering::Relaxed);
+    }
+
+    /// Whether its handlers did so lately.
+    pub(crate) fn takes_long(&self) -> bool {
+        let long = self.0.long.load(Ordering::Relaxed);
+        if long > 0 {
+            // Counts may be lost among threads: it is about so many.
+            self.0.long.store(long - 1, Ordering::Relaxed);
+        }
+        long > 0
+    }
+
     pub(crate) fn panicked(&self) {
         self.0.panics.inc();
     }

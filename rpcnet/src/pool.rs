@@ -84,10 +84,10 @@ impl Dialer {
         protocol: &[u8],
         options: &DialOptions,
     ) -> Result<Connection, ConnectError> {
-        let streams = self.limits.max_calls_per_connection();
+        let room = self.limits.room();
         let mut last = None;
         for address in target.resolve().await? {
-            let dialled = self.endpoint.dial(address, target.host(), protocol, options, streams);
+            let dialled = self.endpoint.dial(address, target.host(), protocol, options, room);
             match timeout(self.connect_timeout, dialled).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(source)) => last = Some(ConnectError::of(address, source)),

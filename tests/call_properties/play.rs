@@ -119,6 +119,7 @@ struct World {
     attempts: Vec<Attempt>,
     passes: Passes,
     circumstances: Circumstances,
+    lanes: bool,
 }
 
 impl World {
@@ -128,7 +129,8 @@ impl World {
         let passes = Passes::default();
         let limits = Limits::default()
             .with_default_timeout(crate::script::DEFAULT_TIMEOUT)
-            .with_max_calls_per_connection(setup.max_calls_per_connection);
+            .with_max_calls_per_connection(setup.max_calls_per_connection)
+            .with_lanes(setup.lanes);
         let server = |host: u8| {
             let net = Net::Memory(network.host([10, 0, 0, host]));
             let mut config = net.server().with_limits(limits);
@@ -173,6 +175,7 @@ impl World {
             attempts: Vec::new(),
             passes,
             circumstances: Circumstances { admission: setup.admission.is_some(), ..Circumstances::default() },
+            lanes: setup.lanes,
         }
     }
 
@@ -362,9 +365,10 @@ impl World {
                 other => return Err(format!("a further call came to {other:?}")),
             }
         }
-        // A control stream each way.
-        until("only control streams are open", || {
-            self.network.open_streams() <= 2 * self.network.connections()
+        // A control stream each way, and a lane.
+        let each = if self.lanes { 3 } else { 2 };
+        until("only control streams and lanes are open", || {
+            self.network.open_streams() <= each * self.network.connections()
         })
         .await
     }

@@ -22,6 +22,8 @@ pub(crate) struct Setup {
     /// Calls that run at once, and that wait.
     pub(crate) admission: Option<(usize, usize)>,
     pub(crate) max_calls_per_connection: u32,
+    /// Unary calls share a stream.
+    pub(crate) lanes: bool,
     /// Milliseconds.
     pub(crate) latency: u64,
 }
@@ -162,16 +164,20 @@ fn setups() -> impl Strategy<Value = Setup> {
         prop::bool::weighted(0.3),
         weighted(0.3, (1..4usize, 0..3usize)),
         prop_oneof![3 => Just(256u32), 1 => 1..4u32],
+        any::<bool>(),
         prop_oneof![2 => Just(0u64), 1 => 1..30u64],
     )
-        .prop_map(|(seed, balanced, interceptors, admission, max_calls_per_connection, latency)| Setup {
-            seed,
-            balanced,
-            interceptors,
-            admission,
-            max_calls_per_connection,
-            latency,
-        })
+        .prop_map(
+            |(seed, balanced, interceptors, admission, max_calls_per_connection, lanes, latency)| Setup {
+                seed,
+                balanced,
+                interceptors,
+                admission,
+                max_calls_per_connection,
+                lanes,
+                latency,
+            },
+        )
 }
 
 fn operations(calm: bool) -> impl Strategy<Value = Operation> {

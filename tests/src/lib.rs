@@ -13,7 +13,7 @@ use std::{
 };
 
 use rpcnet::{
-    Channel, ChannelBuilder, Server, ServerConfig, ServerConfigBuilder,
+    Channel, ChannelBuilder, Limits, Server, ServerConfig, ServerConfigBuilder,
     dev::{DevCa, DevCert},
     transport::MemoryNetwork,
 };
@@ -28,7 +28,8 @@ pub use self::{
     relay::Relay,
 };
 
-/// Makes each of these functions, which take a [`Net`], a test over QUIC and one in memory, there with paused time.
+/// Makes each of these functions, which take a [`Net`], a test over QUIC and one in memory, there with paused time; and
+/// each of these once more with a stream of its own for each call.
 #[macro_export]
 macro_rules! over_both {
     ($($name:ident),+ $(,)?) => {
@@ -46,6 +47,24 @@ macro_rules! over_both {
                 #[tokio::test(start_paused = true)]
                 async fn $name() {
                     super::$name($crate::Net::memory()).await;
+                }
+            )+
+        }
+
+        mod over_quic_without_lanes {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name($crate::Net::quic().without_lanes()).await;
+                }
+            )+
+        }
+
+        mod in_memory_without_lanes {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $name() {
+                    super::$name($crate::Net::memory().without_lanes()).await;
                 }
             )+
         }
@@ -73,6 +92,8 @@ pub enum Net {
     Quic(Arc<DevCa>),
     /// Within the process.
     Memory(MemoryNetwork),
+    /// One of these, with a stream of its own for each call. (Where a test sets limits of its own, these hold.)
+    WithoutLanes(Box<Self>),
 }
 
 impl Net {
@@ -86,6 +107,20 @@ impl Net {
         Self::Memory(MemoryNetwork::new())
     }
 
+    /// The same, with a stream of its own for each call.
+    #[must_use]
+    pub fn without_lanes(self) -> Self {
+        Self::WithoutLanes(Box::new(self))
+    }
+
+    /// Sockets, or memory.
+    pub fn medium(&self) -> &Self {
+        match self {
+            Self::WithoutLanes(net) => net.medium(),
+            Self::Quic(_) | Self::Memory(_) => self,
+        }
+    }
+
     /// A server's configuration on a free port.
     pub fn server(&self) -> ServerConfigBuilder {
         match self {
@@ -97,6 +132,7 @@ impl Net {
                     .expect("just issued")
             }
             Self::Memory(network) => ServerConfig::builder().with_network(network),
+            Self::WithoutLanes(net) => net.server().with_limits(Limits::default().with_lanes(false)),
         }
     }
 
@@ -111,6 +147,7 @@ impl Net {
                     .expect("just issued")
             }
             Self::Memory(network) => Channel::builder().with_network(network),
+            Self::WithoutLanes(net) => net.channel().with_limits(Limits::default().with_lanes(false)),
         }
     }
 

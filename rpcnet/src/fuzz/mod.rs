@@ -6,11 +6,13 @@
 //! corpus.
 
 mod headers;
+mod lanes;
 mod seeds;
 mod streams;
 mod typed;
 
 pub use headers::{metadata, reply_header, request_header, status};
+pub use lanes::lane_frames;
 pub use seeds::seeds;
 pub use streams::{control, item_frames};
 pub use typed::typed_decode;

@@ -10,8 +10,8 @@ use crate::{
     Code, Metadata, Status, Trace,
     codec::encode,
     proto::{
-        self, ControlFrame, Ending, EndingKind, Hello, ReplyHeader, ReplyKind, RequestHeader, finish_item,
-        start_item, varint,
+        self, ControlFrame, Ending, EndingKind, Hello, LaneFrame, LaneKind, MAX_LANE_MESSAGE, ReplyHeader,
+        ReplyKind, RequestHeader, finish_item, start_item, varint,
     },
 };
 
@@ -26,6 +26,7 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     add("status", statuses());
     add("metadata", blocks());
     add("item_frames", item_frames());
+    add("lane_frames", lane_frames());
     add("control", control());
     add("typed_decode", typed());
     seeds
@@ -198,11 +199,63 @@ fn item_frames() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+fn lane_frames() -> Vec<(&'static str, Vec<u8>)> {
+    let message = LaneFrame { kind: LaneKind::Message, id: 70 };
+    let reply = |buffer: &mut BytesMut, length: usize| {
+        message.encode(buffer);
+        ReplyHeader::new(ReplyKind::Value, length).encode(buffer);
+    };
+    let request = |buffer: &mut BytesMut| {
+        message.encode(buffer);
+        let header = RequestHeader {
+            method: 7,
+            fingerprint: Some(1),
+            items: false,
+            trace: None,
+            remaining: Some(Duration::from_secs(5)),
+            metadata: pairs(2),
+            body_length: 4,
+        };
+        header.encode(buffer);
+        buffer.extend_from_slice(b"body");
+    };
+    let stream = |choice: u8, cuts: [u8; 4], write: &dyn Fn(&mut BytesMut)| {
+        [&[choice], &cuts[..], &written(|buffer| write(buffer))[..]].concat()
+    };
+    let short = |buffer: &mut BytesMut, kind| LaneFrame { kind, id: varint::MAX }.encode(buffer);
+    vec![
+        ("request", stream(0, [255; 4], &request)),
+        ("byte_by_byte", stream(0, [0; 4], &request)),
+        (
+            "given_up",
+            stream(0, [1, 2, 30, 4], &|buffer| {
+                request(buffer);
+                short(buffer, LaneKind::Cancel);
+                request(buffer);
+            }),
+        ),
+        (
+            "replies",
+            stream(1, [3, 40, 1, 7], &|buffer| {
+                for length in [0, 5, 300] {
+                    reply(buffer, length);
+                    buffer.resize(buffer.len() + length, 7);
+                }
+                short(buffer, LaneKind::Refused);
+            }),
+        ),
+        ("too_long", stream(1, [9; 4], &|buffer| reply(buffer, MAX_LANE_MESSAGE + 1))),
+        ("body_cut_short", stream(1, [9; 4], &|buffer| reply(buffer, 9))),
+        ("longest_length", stream(1, [9; 4], &|buffer| reply(buffer, varint::MAX as usize))),
+        ("unknown_kind", stream(1, [2; 4], &|buffer| buffer.extend_from_slice(&[3, 1, 0]))),
+    ]
+}
+
 fn control() -> Vec<(&'static str, Vec<u8>)> {
     let stream = |cuts: [u8; 4], frames: &[ControlFrame]| {
         [&cuts[..], &written(|buffer| frames.iter().for_each(|frame| frame.encode(buffer)))].concat()
     };
-    let hello = ControlFrame::Hello(Hello::new(4 << 20));
+    let hello = ControlFrame::Hello(Hello::new(4 << 20, true));
     let schema = ControlFrame::Schema(vec![(1, 2), (u64::MAX, 0)]);
     vec![
         ("hello", stream([255; 4], std::slice::from_ref(&hello))),

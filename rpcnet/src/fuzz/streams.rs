@@ -103,13 +103,13 @@ fn read_control(chunks: impl IntoIterator<Item = Bytes>) -> (Vec<ControlFrame>, 
 }
 
 /// A stream in pieces of these lengths plus one, again and again; in one piece without any.
-struct Pieces<'a> {
+pub(super) struct Pieces<'a> {
     rest: Bytes,
     lengths: std::iter::Cycle<std::slice::Iter<'a, u8>>,
 }
 
 impl<'a> Pieces<'a> {
-    fn new(stream: &Bytes, lengths: &'a [u8]) -> Self {
+    pub(super) fn new(stream: &Bytes, lengths: &'a [u8]) -> Self {
         Self { rest: stream.clone(), lengths: lengths.iter().cycle() }
     }
 }

@@ -4,6 +4,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{DecodeError, VERSION, check_version, varint};
 
+/// What one side understands beside what all do.
+const LANES: u8 = 1;
+
 const HELLO: u8 = 0;
 const PING: u8 = 1;
 const GOAWAY: u8 = 2;
@@ -18,6 +21,8 @@ pub(crate) struct Hello {
     pub(crate) version: u8,
     /// The largest body that this side takes, in bytes.
     pub(crate) max_message: u64,
+    /// Lanes are understood.
+    pub(crate) lanes: bool,
 }
 
 /// Of how many methods one frame tells.
@@ -44,6 +49,7 @@ impl ControlFrame {
                 let mut payload = BytesMut::new();
                 payload.put_u8(hello.version);
                 varint::put(&mut payload, hello.max_message);
+                payload.put_u8(if hello.lanes { LANES } else { 0 });
                 buffer.put_u8(HELLO);
                 varint::put(buffer, payload.len() as u64);
                 buffer.put_slice(&payload);
@@ -103,13 +109,15 @@ impl ControlFrame {
         let version = payload.get_u8();
         check_version(version)?;
         let max_message = varint::take(payload)?.ok_or(DecodeError::Truncated)?;
-        Ok(Hello { version, max_message })
+        // An earlier minor version ends here.
+        let features = if payload.is_empty() { 0 } else { payload.get_u8() };
+        Ok(Hello { version, max_message, lanes: features & LANES != 0 })
     }
 }
 
 impl Hello {
-    pub(crate) fn new(max_message: u64) -> Self {
-        Self { version: VERSION, max_message }
+    pub(crate) fn new(max_message: u64, lanes: bool) -> Self {
+        Self { version: VERSION, max_message, lanes }
     }
 }
 
@@ -120,7 +128,7 @@ mod tests {
     #[test]
     fn frames_come_off_one_by_one_at_any_cut() {
         let frames = [
-            ControlFrame::Hello(Hello::new(4 << 20)),
+            ControlFrame::Hello(Hello::new(4 << 20, true)),
             ControlFrame::Ping,
             ControlFrame::Schema(vec![(1, 2), (3, 4)]),
             ControlFrame::GoAway,

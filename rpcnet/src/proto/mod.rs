@@ -6,6 +6,7 @@
 mod control;
 mod hash;
 mod item;
+mod lane;
 mod reply;
 mod request;
 pub(crate) mod varint;
@@ -13,6 +14,9 @@ pub(crate) mod varint;
 pub(crate) use control::{ControlFrame, Hello, SCHEMA_ENTRIES};
 pub(crate) use hash::{fingerprint, method_id};
 pub(crate) use item::{Ending, EndingKind, ItemBuffer, ItemFrame, append, finish_item, start_item};
+#[cfg(feature = "fuzzing")]
+pub(crate) use lane::LaneHeader;
+pub(crate) use lane::{LaneBuffer, LaneFrame, LaneInput, LaneKind, MAX_LANE_MESSAGE, PREFACE, is_lane};
 #[cfg(feature = "fuzzing")]
 pub(crate) use reply::MAX_STATUS_MESSAGE;
 pub(crate) use reply::{ReplyHeader, ReplyKind, decode_status, encode_status};
@@ -78,6 +82,12 @@ pub(crate) enum DecodeError {
     Text,
     #[error("more than {} metadata pairs", crate::metadata::MAX_PAIRS)]
     TooManyPairs,
+    #[error("a lane has no frames of kind {0}")]
+    LaneFrame(u8),
+    #[error("a message of {0} bytes is too long for a lane")]
+    LaneMessage(u64),
+    #[error("call {0} is at work on its lane already")]
+    LaneCall(u64),
     #[error("control frame of {0} bytes is too long")]
     ControlTooLong(u64),
     #[error("an item of {0} bytes is larger than the limit")]

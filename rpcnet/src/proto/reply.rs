@@ -53,6 +53,13 @@ impl ReplyHeader {
         }
     }
 
+    /// No more bytes than this are needed for it.
+    pub(crate) fn size_hint(&self) -> usize {
+        // Version, flags, code, three lengths, the load; then each pair with its two lengths.
+        let pairs = self.metadata.len() + self.trailers.len();
+        3 + 4 * 8 + self.metadata.size() + self.trailers.size() + 8 * pairs
+    }
+
     pub(crate) fn encode(&self, buffer: &mut BytesMut) {
         let (mut flags, code) = match self.kind {
             ReplyKind::Value => (0, Code::Ok),

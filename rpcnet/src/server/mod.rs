@@ -142,10 +142,7 @@ impl Server {
                 network.endpoint(address).ok_or_else(|| bind(std::io::ErrorKind::AddrInUse.into()))?,
             ),
         };
-        let listen = ListenOptions {
-            streams: config.limits.max_calls_per_connection(),
-            handshakes: config.max_handshakes,
-        };
+        let listen = ListenOptions { room: config.limits.room(), handshakes: config.max_handshakes };
         endpoint.listen(vec![proto::ALPN.to_vec()], listen)?;
         let metrics = Metrics::default();
         let gate = config.admission.map(|admission| Gate::new(&admission, metrics.clone()));
@@ -213,10 +210,7 @@ impl Server {
         protocols.insert(alpn.to_vec(), handler);
         let mut all = vec![proto::ALPN.to_vec()];
         all.extend(protocols.keys().cloned());
-        let listen = ListenOptions {
-            streams: self.limits().max_calls_per_connection(),
-            handshakes: self.inner.max_handshakes,
-        };
+        let listen = ListenOptions { room: self.limits().room(), handshakes: self.inner.max_handshakes };
         self.inner.dialer.endpoint.listen(all, listen)?;
         Ok(())
     }

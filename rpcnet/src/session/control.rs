@@ -6,10 +6,10 @@ use bytes::BytesMut;
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::Session;
+use super::{Session, lane};
 use crate::{
     proto::{ControlFrame, Hello, SCHEMA_ENTRIES, close},
-    transport::{ConnectionError, ReadError, WriteError},
+    transport::{ConnectionError, ReadError, RecvStream, WriteError},
 };
 
 /// Of so many methods a peer may tell.
@@ -22,7 +22,8 @@ pub(super) async fn write(session: &Session, frames: &mut mpsc::Receiver<Control
         Err(error) => return error,
     };
     let mut buffer = BytesMut::new();
-    ControlFrame::Hello(Hello::new(session.limits().max_message() as u64)).encode(&mut buffer);
+    ControlFrame::Hello(Hello::new(session.limits().max_message() as u64, session.limits().lanes()))
+        .encode(&mut buffer);
     for methods in session.inner.router.schema().chunks(SCHEMA_ENTRIES) {
         ControlFrame::Schema(methods.to_vec()).encode(&mut buffer);
     }
@@ -40,12 +41,19 @@ pub(super) async fn write(session: &Session, frames: &mut mpsc::Receiver<Control
     }
 }
 
-/// Reads the peer's control stream: the first, and only, stream in that direction.
+/// Reads the peer's control stream, the first in that direction, and then what else comes in that direction.
 pub(super) async fn read(session: &Session) -> ConnectionError {
-    let mut stream = match session.connection().accept_uni().await {
+    let stream = match session.connection().accept_uni().await {
         Ok(stream) => stream,
         Err(error) => return error,
     };
+    tokio::select! {
+        error = follow(session, stream) => error,
+        error = lane::accept(session) => error,
+    }
+}
+
+async fn follow(session: &Session, mut stream: RecvStream) -> ConnectionError {
     let mut buffer = BytesMut::new();
     let mut room = MOST_METHODS;
     loop {

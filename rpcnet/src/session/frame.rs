@@ -38,6 +38,28 @@ impl FrameReader {
         Self { stream, buffer: Bytes::new() }
     }
 
+    /// Whether a lane begins here; its preface is taken then. Cancel-safe.
+    pub(super) async fn begins_lane(&mut self) -> Result<bool, FrameError> {
+        while self.buffer.len() < proto::PREFACE.len() {
+            match self.stream.read_chunk(CHUNK).await? {
+                Some(chunk) if self.buffer.is_empty() => self.buffer = chunk,
+                Some(chunk) => self.append(&chunk),
+                // Too short for a request as well, which will be found out.
+                None => return Ok(false),
+            }
+        }
+        let is_lane = proto::is_lane([self.buffer[0], self.buffer[1]])?;
+        if is_lane {
+            self.buffer.advance(proto::PREFACE.len());
+        }
+        Ok(is_lane)
+    }
+
+    /// The stream, and what has arrived of it.
+    pub(super) fn into_parts(self) -> (RecvStream, Bytes) {
+        (self.stream, self.buffer)
+    }
+
     /// The next header; `None` where the stream ends cleanly instead. Cancel-safe.
     pub(super) async fn header<H>(&mut self, decode: Decode<H>) -> Result<Option<H>, FrameError> {
         loop {

@@ -7,6 +7,7 @@ mod control;
 mod frame;
 mod inbound;
 mod items;
+mod lane;
 mod outbound;
 mod router;
 mod silence;
@@ -16,14 +17,14 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
 use arc_swap::ArcSwap;
 
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, OnceCell, mpsc, watch},
     time::Instant,
 };
 
@@ -69,6 +70,16 @@ pub(crate) struct Session {
     inner: Arc<Inner>,
 }
 
+/// A handle that does not keep the session.
+#[derive(Debug, Clone)]
+struct WeakSession(std::sync::Weak<Inner>);
+
+impl WeakSession {
+    fn upgrade(&self) -> Option<Session> {
+        self.0.upgrade().map(|inner| Session { inner })
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
@@ -80,6 +91,16 @@ struct Inner {
     schema: ArcSwap<HashMap<u64, u64>>,
     /// Our methods that the peer serves in the form that we know, by where they stand.
     agreed: ArcSwap<HashSet<usize>>,
+    /// The stream that our small calls share, once there is one.
+    lane: OnceCell<lane::Lane>,
+    /// The peer has a lane of its own, on which it calls.
+    served: AtomicBool,
+    /// Methods whose replies were too large for it.
+    large: ArcSwap<HashSet<usize>>,
+    /// Calls made, to look at the path now and then.
+    made: AtomicUsize,
+    /// The path is fit for lanes.
+    smooth: AtomicBool,
     control: mpsc::Sender<ControlFrame>,
     /// Calls that the peer gives up.
     resets: Mutex<TokenBucket>,
@@ -112,6 +133,11 @@ impl Session {
                 peer: OnceLock::new(),
                 schema: ArcSwap::default(),
                 agreed: ArcSwap::default(),
+                lane: OnceCell::new(),
+                served: AtomicBool::new(false),
+                large: ArcSwap::default(),
+                made: AtomicUsize::new(0),
+                smooth: AtomicBool::new(true),
                 control: sender,
                 resets: Mutex::new(limits.resets(Instant::now().into_std())),
                 outstanding: AtomicUsize::new(0),
@@ -121,6 +147,15 @@ impl Session {
             }),
         };
         (session.clone(), Driver { session, control })
+    }
+
+    /// Lets the peer have a lane; `None` while it has one.
+    fn begin_lane(&self) -> Option<Served> {
+        (!self.inner.served.swap(true, Ordering::Relaxed)).then(|| Served(self.clone()))
+    }
+
+    fn downgrade(&self) -> WeakSession {
+        WeakSession(Arc::downgrade(&self.inner))
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -233,6 +268,16 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// The peer's lane; it may have another when this is dropped.
+#[derive(Debug)]
+struct Served(Session);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.inner.served.store(false, Ordering::Relaxed);
+    }
+}
+
 /// A stream of items that is read; counted until it is dropped.
 #[derive(Debug)]
 struct Reading(Session);
@@ -286,6 +331,9 @@ impl Drop for Driver {
         self.session.update(|condition| {
             condition.closed.get_or_insert(ConnectionError::LocallyClosed);
         });
+        if let Some(lane) = self.session.inner.lane.get() {
+            lane.close();
+        }
     }
 }
 

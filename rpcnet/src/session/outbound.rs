@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,7 @@ use super::{
     Session,
     frame::{FrameError, FrameReader},
     items::{ItemReader, Pump, Role, Sending},
+    lane::{Lane, LaneCall},
     malformed,
 };
 use crate::{
@@ -24,6 +26,9 @@ use crate::{
 
 /// Bodies up to this size are copied behind their header, so that both leave in one write.
 const INLINE: usize = 2 << 10;
+
+/// What a request's header takes at most, without its metadata.
+const LANE_HEADER: usize = 1 << 10;
 
 /// The call was refused before its handler started.
 fn refused(why: &'static str) -> Status {
@@ -39,6 +44,16 @@ impl Session {
         if request.method.streams() {
             return self.stream(request, times, &sent).await;
         }
+        if self.fits_lane(request) {
+            let started = match self.inner.lane.get() {
+                Some(lane) => self.start_on(lane, request, times)?,
+                None => self.start_on(self.open_lane(times).await?, request, times)?,
+            };
+            if let Some(call) = started {
+                let (header, body) = call.await?;
+                return answer(header, body, request.method);
+            }
+        }
         let exchange = async {
             let (_send, mut reader) = self.open(request, times.call, &sent).await?;
             let (header, body) = self.read_frame(&mut reader, request.method).await?;
@@ -47,6 +62,50 @@ impl Session {
         };
         let Some(deadline) = times.call else { return exchange.await };
         timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(out_of_time(request, &sent)))
+    }
+
+    /// Whether a call is small enough, and the path smooth enough, to share a stream with others.
+    fn fits_lane(&self, request: &Request) -> bool {
+        let method = request.method;
+        request.body.len() + request.metadata.size() + LANE_HEADER <= proto::MAX_LANE_MESSAGE
+            // A priority can be kept on a stream of its own alone.
+            && method.priority() == 0
+            && self.limits().lanes()
+            && self.inner.peer.get().is_some_and(|hello| hello.lanes)
+            && !request.items.is_some()
+            && !self.inner.large.load().contains(&method.address())
+            && self.is_smooth()
+    }
+
+    /// A lost packet holds back what is behind it on its lane, for a round trip and more. Where that is long and
+    /// happens, each call is better on its own.
+    fn is_smooth(&self) -> bool {
+        const LOOK_EVERY: usize = 64;
+        const SHORT: Duration = Duration::from_millis(3);
+        if self.inner.made.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
+            let stats = self.connection().stats();
+            let lossless = stats.lost_packets * 1000 <= stats.sent_packets;
+            self.inner.smooth.store(stats.rtt < SHORT || lossless, Ordering::Relaxed);
+        }
+        self.inner.smooth.load(Ordering::Relaxed)
+    }
+
+    async fn open_lane(&self, times: &Times) -> Result<&Lane, Status> {
+        let opening = self.inner.lane.get_or_try_init(|| Lane::open(self));
+        match timeout_at(times.open_by(), opening).await {
+            Ok(lane) => lane.map_err(|error| self.lost(error, false)),
+            Err(_) => {
+                let message = "the call could not be sent in time";
+                Err(Status::deadline_exceeded(message).not_executed())
+            }
+        }
+    }
+
+    fn start_on(&self, lane: &Lane, request: &Request, times: &Times) -> Result<Option<LaneCall>, Status> {
+        self.may_send()?;
+        self.check_size(request)?;
+        let fingerprint = self.fingerprint(request.method)?;
+        lane.call(request, fingerprint, times.call)
     }
 
     /// Likewise, where items go with the request, with the reply, or with both.
@@ -91,15 +150,7 @@ impl Session {
         deadline: Option<Instant>,
         sent: &AtomicBool,
     ) -> Result<(SendStream, FrameReader), Status> {
-        {
-            let condition = self.inner.condition.borrow();
-            if let Some(error) = &condition.closed {
-                return Err(lost(error, false));
-            }
-            if condition.draining {
-                return Err(refused("the server is going away"));
-            }
-        }
+        self.may_send()?;
         let method = request.method;
         self.check_size(request)?;
         let fingerprint = self.fingerprint(method)?;
@@ -150,6 +201,17 @@ impl Session {
         Ok((send, FrameReader::new(recv)))
     }
 
+    fn may_send(&self) -> Result<(), Status> {
+        let condition = self.inner.condition.borrow();
+        if let Some(error) = &condition.closed {
+            return Err(lost(error, false));
+        }
+        if condition.draining {
+            return Err(refused("the server is going away"));
+        }
+        Ok(())
+    }
+
     fn check_size(&self, request: &Request) -> Result<(), Status> {
         let size = request.body.len();
         let ours = self.max_message(request.method);
@@ -190,7 +252,7 @@ impl Session {
         }
     }
 
-    async fn read_frame(
+    pub(super) async fn read_frame(
         &self,
         reader: &mut FrameReader,
         method: &'static Method,
@@ -228,7 +290,7 @@ impl Session {
     }
 
     /// The peer refused a call: it drains, and its GOAWAY, which comes on another stream, may still be on its way.
-    fn turned_away(&self) -> Status {
+    pub(super) fn turned_away(&self) -> Status {
         self.update(|condition| condition.draining = true);
         refused("the server takes no calls now")
     }

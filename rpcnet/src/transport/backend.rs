@@ -30,15 +30,26 @@ pub(super) trait Connection: Clone + Send + Sync + 'static {
     fn closed(&self) -> impl Future<Output = ConnectionError> + Send;
     fn close_reason(&self) -> Option<ConnectionError>;
     fn remote_addr(&self) -> SocketAddr;
+    /// Lets the peer have so many streams with two directions open from now on.
+    fn allow_streams(&self, streams: u32);
     fn rtt(&self) -> Duration;
     /// Packets that have arrived, of whatever kind: it grows while the peer's process runs and is talked to.
     fn received_packets(&self) -> u64;
+    /// Packets that were sent on the path as it is now, and those of them that were lost.
+    fn sent_packets(&self) -> u64;
+    fn lost_packets(&self) -> u64;
 }
 
 /// The half of a stream that is written.
 pub(super) trait SendStream: Send + Sync + 'static {
     /// Writes all chunks, waiting while the peer does not read. Not cancel-safe: a part may have been written.
     fn write_chunks(&mut self, chunks: &mut [Bytes]) -> impl Future<Output = Result<(), WriteError>> + Send;
+    /// Writes what can be written now; ready when all is. What is left stays in `chunks`.
+    fn poll_write_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<(), WriteError>>;
     /// Says that the stream ends here, whole.
     fn finish(&mut self);
     /// Gives the stream up.

@@ -29,6 +29,10 @@ pub struct ConnectionStats {
     pub rtt: Duration,
     /// Packets that have arrived, of whatever kind.
     pub received_packets: u64,
+    /// Packets that were sent on the path as it is now.
+    pub sent_packets: u64,
+    /// Those of them that were lost.
+    pub lost_packets: u64,
 }
 
 /// A mutually authenticated connection with streams and datagrams. Cheap to clone; the last clone's drop closes it.
@@ -142,6 +146,11 @@ impl Connection {
         }))
     }
 
+    /// Lets the peer have so many streams with two directions open from now on, where that is more than before.
+    pub(crate) fn allow_streams(&self, streams: u32) {
+        dispatch!(self, connection => connection.allow_streams(streams));
+    }
+
     /// Sends a datagram: at most once, in no order, without waiting. Under pressure older ones are dropped.
     ///
     /// # Errors
@@ -185,6 +194,8 @@ impl Connection {
         dispatch!(self, connection => ConnectionStats {
             rtt: connection.rtt(),
             received_packets: connection.received_packets(),
+            sent_packets: connection.sent_packets(),
+            lost_packets: connection.lost_packets(),
         })
     }
 }

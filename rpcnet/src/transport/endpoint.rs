@@ -59,11 +59,19 @@ impl DialOptions {
     }
 }
 
+/// What a peer may have under way on a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Streams with two directions that it may have open.
+    pub(crate) streams: u32,
+    /// Bytes that it may have sent and this side has not read, on all streams; on one, an eighth.
+    pub(crate) window: u32,
+}
+
 /// What a listening endpoint takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListenOptions {
-    /// Streams with two directions that a peer may have open on a connection.
-    pub(crate) streams: u32,
+    pub(crate) room: Room,
     /// Handshakes at a time.
     pub(crate) handshakes: usize,
 }
@@ -99,19 +107,18 @@ impl Endpoint {
         }
     }
 
-    /// Dials; the peer may have so many streams with two directions open. Cancel-safe: a handshake that is dropped is
-    /// given up.
+    /// Dials. Cancel-safe: a handshake that is dropped is given up.
     pub(crate) async fn dial(
         &self,
         addr: SocketAddr,
         name: &str,
         protocol: &[u8],
         options: &DialOptions,
-        streams: u32,
+        room: Room,
     ) -> Result<Connection, ConnectionError> {
         match self {
-            Self::Quic(endpoint) => endpoint.dial(addr, name, protocol, options, streams).await,
-            Self::Memory(endpoint) => endpoint.dial(addr, protocol, options, streams).await,
+            Self::Quic(endpoint) => endpoint.dial(addr, name, protocol, options, room).await,
+            Self::Memory(endpoint) => endpoint.dial(addr, protocol, options, room).await,
         }
     }
 

@@ -14,7 +14,7 @@ mod stream;
 #[cfg(all(test, feature = "dev-certs"))]
 mod tests;
 
-pub(crate) use self::endpoint::{Endpoint, Incoming, ListenOptions};
+pub(crate) use self::endpoint::{Endpoint, Incoming, ListenOptions, Room};
 pub use self::{
     connection::{Connection, ConnectionStats, Side},
     endpoint::DialOptions,

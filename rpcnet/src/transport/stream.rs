@@ -67,6 +67,15 @@ impl SendStream {
         dispatch!(self, SendBackend, stream => stream.write_chunks(chunks).await)
     }
 
+    /// Writes what can be written now; ready when all is. What is left stays in `chunks`.
+    pub(crate) fn poll_write_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<(), WriteError>> {
+        dispatch!(self, SendBackend, stream => stream.poll_write_chunks(cx, chunks))
+    }
+
     /// Says that the stream ends here, whole.
     pub fn finish(&mut self) {
         if std::mem::take(&mut self.open) {

@@ -19,7 +19,8 @@ use crate::{
 const PROTOCOL: &[u8] = b"test/1";
 /// Streams with two directions that each side allows the other.
 const STREAMS: u32 = 256;
-const LISTEN: ListenOptions = ListenOptions { streams: STREAMS, handshakes: 16 };
+const ROOM: Room = Room { streams: STREAMS, window: 16 << 20 };
+const LISTEN: ListenOptions = ListenOptions { room: ROOM, handshakes: 16 };
 const MS: Duration = Duration::from_millis(1);
 
 /// Makes endpoints of one kind that reach each other.
@@ -90,7 +91,7 @@ struct Pair {
 async fn connect(dialler: &Endpoint, listener: &Endpoint) -> (Connection, Connection) {
     let accept = async { listener.accept().await.expect("it is open").handshake().await };
     let options = DialOptions::default();
-    let dial = dialler.dial(listener.local_addr(), "127.0.0.1", PROTOCOL, &options, STREAMS);
+    let dial = dialler.dial(listener.local_addr(), "127.0.0.1", PROTOCOL, &options, ROOM);
     let (client, server) = within(async { tokio::join!(dial, accept) }).await;
     (client.expect("it listens"), server.expect("it dials"))
 }
@@ -169,6 +170,7 @@ suites! {
         a_sender_is_watched_while_it_writes,
         a_writer_waits_for_its_reader,
         streams_are_bounded_in_number,
+        more_streams_may_be_allowed,
         what_has_arrived_is_read_after_the_end,
         whatever_arrives_is_counted,
         datagrams_have_a_size,

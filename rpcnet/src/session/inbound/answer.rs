@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::TRANSIT;
 use crate::{
-    Code, Context, Metadata, Reply, Status,
+    Code, Context, Metadata, Method, Reply, Status,
     codec::Body,
     message::{Answer, Batch, Ended, Failure, Items},
     metrics::MethodMetrics,
@@ -27,43 +27,60 @@ pub(super) async fn reply(
     result: Result<Reply, Status>,
 ) -> Option<Code> {
     let method = context.method();
-    let Reply { answer, metadata, trailers } = match gather(context, result) {
-        Ok(reply) => reply,
-        Err(status) => {
-            let code = status.wire_code();
-            self::status(send, status).await;
-            return Some(code);
-        }
-    };
-    let limit = session.max_message(method);
-    let (kind, code, body) = match answer {
-        Answer::Items(items) => {
+    match gather(context, result) {
+        Ok(Reply { answer: Answer::Items(items), metadata, trailers }) => {
             let header = ReplyHeader { metadata, ..ReplyHeader::new(ReplyKind::Items, 0) };
-            return stream(session, context, metrics, send, header, items, trailers).await;
+            stream(session, context, metrics, send, header, items, trailers).await
         }
-        Answer::Value(body) => (ReplyKind::Value, None, body),
-        Answer::Application(body) => (ReplyKind::Application, Some(Code::Unknown), body),
-    };
-    if body.len() > limit {
-        let status = Status::resource_exhausted(format!(
-            "the reply of {method} has {} bytes, the server's limit is {limit}: ask for less, or raise max_message",
-            body.len()
-        ));
-        let code = status.code();
-        self::status(send, status).await;
-        return Some(code);
+        result => {
+            let (header, body, code) = frame(session, method, result);
+            write(send, header, body).await;
+            code
+        }
     }
-    let header = ReplyHeader { metadata, trailers, ..ReplyHeader::new(kind, body.len()) };
-    write(send, header, body).await;
-    code
+}
+
+/// The frame of an answer that is not a stream, and its code, where it is an error.
+pub(super) fn frame(
+    session: &Session,
+    method: &Method,
+    result: Result<Reply, Status>,
+) -> (ReplyHeader, Body, Option<Code>) {
+    let limit = session.max_message(method);
+    let status = match result {
+        Ok(Reply { answer, metadata, trailers }) => {
+            let (kind, body, code) = match answer {
+                Answer::Value(body) => (ReplyKind::Value, body, None),
+                Answer::Application(body) => (ReplyKind::Application, body, Some(Code::Unknown)),
+                Answer::Items(_) => unreachable!("a stream is no frame"),
+            };
+            if body.len() <= limit {
+                let header = ReplyHeader { metadata, trailers, ..ReplyHeader::new(kind, body.len()) };
+                return (header, body, code);
+            }
+            Status::resource_exhausted(format!(
+                "the reply of {method} has {} bytes, the server's limit is {limit}: ask for less, or raise max_message",
+                body.len()
+            ))
+        }
+        Err(status) => status,
+    };
+    let (header, body) = status_frame(&status);
+    (header, body, Some(status.wire_code()))
+}
+
+/// The frame of a status.
+pub(super) fn status_frame(status: &Status) -> (ReplyHeader, Body) {
+    let kind = ReplyKind::Status { code: status.wire_code(), executed: status.maybe_executed() };
+    let body = proto::encode_status(status);
+    let header = ReplyHeader { trailers: status.metadata().clone(), ..ReplyHeader::new(kind, body.len()) };
+    (header, body.into())
 }
 
 /// Sends a status as the whole reply.
 pub(super) async fn status(send: &mut SendStream, status: Status) {
-    let kind = ReplyKind::Status { code: status.wire_code(), executed: status.maybe_executed() };
-    let body = proto::encode_status(&status);
-    let header = ReplyHeader { trailers: status.metadata().clone(), ..ReplyHeader::new(kind, body.len()) };
-    write(send, header, body.into()).await;
+    let (header, body) = status_frame(&status);
+    write(send, header, body).await;
 }
 
 /// What a handler came to, with what it has said to go beside it. More may come until the end of a stream.

@@ -2,13 +2,13 @@
 
 use std::{
     any::Any,
-    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
+    task::{Context as Task, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -22,15 +22,23 @@ use crate::{
     session::{Entry, Session},
 };
 
-/// What a handler came to; a panic in it, or in an interceptor, becomes `Internal` for this call alone.
-pub(super) async fn run(
+/// A handler at work, with the interceptors around it. A panic in them becomes `Internal` for this call alone.
+pub(super) struct Running {
+    entry: Entry,
+    future: ReplyFuture,
+    /// Whether the handler has run, where interceptors could say otherwise. Without interceptors nobody sets it,
+    /// as no status but the handler's own can come.
+    ran: Option<Arc<AtomicBool>>,
+}
+
+/// Starts a handler.
+pub(super) fn start(
     session: &Session,
-    entry: &Entry,
+    entry: Entry,
     context: Context,
     body: Bytes,
     items: Option<Items>,
-) -> Result<Reply, Status> {
-    // Without interceptors nobody sets it, as no status but the handler's own can come.
+) -> Running {
     let ran = session.inner.router.interceptors().map(|_| Arc::<AtomicBool>::default());
     let start = || match session.inner.router.interceptors() {
         None => entry.service.call(entry.index, Inbound { context, body: body.into(), items }),
@@ -47,23 +55,25 @@ pub(super) async fn run(
             chain.run(request)
         }
     };
-    let mut handler = match catch_unwind(AssertUnwindSafe(start)) {
-        Ok(handler) => handler,
-        Err(panic) => return Err(panicked(entry, &*panic)),
-    };
-    let handled = poll_fn(|cx| {
+    let future = catch_unwind(AssertUnwindSafe(start))
+        .unwrap_or_else(|panic| Box::pin(std::future::ready(Err(panicked(&entry, &*panic)))));
+    Running { entry, future, ran }
+}
+
+impl Future for Running {
+    type Output = Result<Reply, Status>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
         // What the handler had borrowed is dropped with it and never looked at again.
-        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-            Ok(poll) => poll,
-            Err(panic) => Poll::Ready(Err(panicked(entry, &*panic))),
-        }
-    })
-    .await;
-    // The status may be that of a call which an interceptor made itself, or of a second run.
-    if ran.is_some_and(|ran| ran.load(Ordering::Relaxed)) {
-        return handled.map_err(|status| status.with_maybe_executed(true));
+        let handled = match catch_unwind(AssertUnwindSafe(|| this.future.as_mut().poll(task))) {
+            Ok(poll) => ready!(poll),
+            Err(panic) => Err(panicked(&this.entry, &*panic)),
+        };
+        // The status may be that of a call which an interceptor made itself, or of a second run.
+        let ran = this.ran.as_ref().is_some_and(|ran| ran.load(Ordering::Relaxed));
+        Poll::Ready(handled.map_err(|status| if ran { status.with_maybe_executed(true) } else { status }))
     }
-    handled
 }
 
 fn panicked(entry: &Entry, panic: &(dyn Any + Send)) -> Status {

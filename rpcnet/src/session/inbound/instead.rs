@@ -75,7 +75,7 @@ pub(crate) async fn call_instead(
         timer: entry.metrics.start(since),
         permit,
     };
-    let handler = handler::run(&session, entry, context.clone(), body.into_bytes(), items);
+    let handler = handler::start(&session, entry.clone(), context.clone(), body.into_bytes(), items);
     let Some(handled) = until(scope.deadline, scope.around(handler)).await else {
         context.cancel();
         running.done(Some(Code::DeadlineExceeded), Outcome::Abandoned);

@@ -4,6 +4,7 @@ mod answer;
 mod handler;
 #[cfg(feature = "reflect")]
 mod instead;
+mod on_lane;
 mod receive;
 
 use std::sync::PoisonError;
@@ -17,8 +18,9 @@ use tracing::{error, warn};
 pub(crate) use self::handler::Dispatch;
 #[cfg(feature = "reflect")]
 pub(crate) use self::instead::{Running, call_instead};
+pub(super) use self::on_lane::{LaneCall, Started};
 use self::receive::{Arrival, Refusal};
-use super::{Session, frame::FrameReader, router::InFlight};
+use super::{Session, frame::FrameReader, lane, router::InFlight};
 use crate::{
     Code, Context, Status,
     context::Scope,
@@ -44,12 +46,18 @@ const NEARLY: Duration = Duration::from_millis(100);
 pub(super) async fn accept(session: &Session) -> ConnectionError {
     // The peer may have no more calls open than the transport lets it open streams.
     let mut calls = JoinSet::new();
+    let mut allowed = session.limits().room().streams as usize;
+    let most = session.limits().max_calls_per_connection() as usize;
     loop {
         match session.connection().accept_bi().await {
             Ok((send, recv)) => {
                 calls.spawn(serve(session.clone(), send, recv));
             }
             Err(error) => return error,
+        }
+        if allowed < most && calls.len() * 2 >= allowed {
+            allowed = most.min(allowed * 4);
+            session.connection().allow_streams(allowed as u32);
         }
         // Only now, not when each call ends: that would wake this task, and the session's others, for every call.
         // What has ended and waits here is bounded as the calls are.
@@ -66,8 +74,18 @@ pub(super) async fn accept(session: &Session) -> ConnectionError {
 async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
     let mut reader = FrameReader::new(recv);
     let received = Instant::now();
-    let refusal = match admit(&session, &mut send, &mut reader, received).await {
-        Ok(admitted) => return run(&session, admitted, reader, &mut send, received).await,
+    let refusal = match within(received + TRANSIT, receive::is_lane(&session, &mut reader)).await {
+        Ok(true) => match session.begin_lane() {
+            Some(turn) => {
+                let (recv, first) = reader.into_parts();
+                return lane::serve(turn, send, recv, first).await;
+            }
+            None => Refusal::Malformed,
+        },
+        Ok(false) => match admit(&session, &mut send, &mut reader, received).await {
+            Ok(admitted) => return run(&session, admitted, reader, &mut send, received).await,
+            Err(refusal) => refusal,
+        },
         Err(refusal) => refusal,
     };
     match refusal {
@@ -152,7 +170,7 @@ fn full(shed: &Shed) -> Status {
 
 /// The peer has given a call up. Each makes work and leaves its place to another: a peer that does nothing else is cut
 /// off.
-fn count_reset(session: &Session, deadline: Option<Instant>) {
+pub(super) fn count_reset(session: &Session, deadline: Option<Instant>) {
     let now = Instant::now();
     if deadline.is_some_and(|deadline| deadline <= now + NEARLY) {
         return;
@@ -185,7 +203,8 @@ async fn run(
     let context = Context::new(method, session.clone(), scope, header.metadata);
     let mut cancel = CancelOnDrop(Some(context.clone()));
     let items = header.items.then(|| receive::items(session, reader, method, scope.deadline));
-    let handler = handler::run(session, &entry, context.clone(), body, items);
+    let metrics = entry.metrics.clone();
+    let handler = handler::start(session, entry, context.clone(), body, items);
     let handled = tokio::select! {
         // Many handlers are ready at once; then nothing needs to be set up to hear of a cancellation.
         biased;
@@ -208,7 +227,7 @@ async fn run(
         context.cancel();
         Err(Status::deadline_exceeded(format!("{method} ran out of time")))
     });
-    let code = answer::reply(session, &context, &entry.metrics, send, result).await;
+    let code = answer::reply(session, &context, &metrics, send, result).await;
     if code == Some(Code::Cancelled) {
         count_reset(session, scope.deadline);
     } else {

@@ -38,15 +38,24 @@ pub(super) enum Refusal {
     GivenUp(Option<Instant>),
 }
 
+/// Whether the stream is a lane; its preface is taken then.
+pub(super) async fn is_lane(session: &Session, reader: &mut FrameReader) -> Result<bool, Refusal> {
+    reader.begins_lane().await.map_err(|error| not_understood(session, error))
+}
+
+fn not_understood(session: &Session, error: FrameError) -> Refusal {
+    if let FrameError::Read(ReadError::Reset(_)) = error {
+        return Refusal::GivenUp(None);
+    }
+    debug!(peer = %session.connection().remote_addr(), %error, "request not understood");
+    Refusal::Malformed
+}
+
 pub(super) async fn header(session: &Session, reader: &mut FrameReader) -> Result<RequestHeader, Refusal> {
     let header = match reader.header(RequestHeader::decode).await {
         Ok(Some(header)) => header,
         Ok(None) => return Err(Refusal::Malformed),
-        Err(FrameError::Read(ReadError::Reset(_))) => return Err(Refusal::GivenUp(None)),
-        Err(error) => {
-            debug!(peer = %session.connection().remote_addr(), %error, "request not understood");
-            return Err(Refusal::Malformed);
-        }
+        Err(error) => return Err(not_understood(session, error)),
     };
     if session.inner.router.is_draining() {
         return Err(Refusal::Draining);
@@ -80,7 +89,7 @@ pub(super) fn check(session: &Session, header: &RequestHeader) -> Result<Entry, 
     examine(session, header).map_err(|(status, code)| Refusal::Status(status.not_executed(), code))
 }
 
-fn examine(session: &Session, header: &RequestHeader) -> Result<Entry, (Status, u32)> {
+pub(super) fn examine(session: &Session, header: &RequestHeader) -> Result<Entry, (Status, u32)> {
     let router = &session.inner.router;
     let Some(entry) = router.find(header.method) else {
         let message = format!(

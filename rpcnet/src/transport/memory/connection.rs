@@ -94,8 +94,20 @@ impl backend::Connection for Connection {
         self.half.link.addrs[1 - self.half.side]
     }
 
+    fn allow_streams(&self, streams: u32) {
+        self.half.link.with(|pair, io| pair.allow_streams(self.half.side, streams, io));
+    }
+
     fn rtt(&self) -> Duration {
         self.half.link.look(|pair| pair.end(self.half.side).recovery.rtt())
+    }
+
+    fn sent_packets(&self) -> u64 {
+        0
+    }
+
+    fn lost_packets(&self) -> u64 {
+        0
     }
 
     fn received_packets(&self) -> u64 {

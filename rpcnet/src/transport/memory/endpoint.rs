@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 
 use super::{
-    super::{ConnectionError, DialOptions, ListenOptions, Side, connection},
+    super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection},
     Connection, Network,
     link::{Half, Link},
     network::{Listener, visible},
@@ -58,7 +58,7 @@ impl Network {
 impl Endpoint {
     pub(in crate::transport) fn listen(&self, protocols: Vec<Vec<u8>>, options: ListenOptions) {
         let mut places = self.inner.network.places();
-        places.listen(self.inner.addr, self.inner.id, protocols, options.streams);
+        places.listen(self.inner.addr, self.inner.id, protocols, options.room.streams);
     }
 
     /// Takes one round trip. Where nothing comes back, whoever is missing, it takes the idle timeout.
@@ -67,13 +67,13 @@ impl Endpoint {
         addr: SocketAddr,
         protocol: &[u8],
         options: &DialOptions,
-        streams: u32,
+        room: Room,
     ) -> Result<connection::Connection, ConnectionError> {
         let Inner { network, addr: own, id, closed, .. } = &*self.inner;
         if *closed.borrow() {
             return Err(ConnectionError::LocallyClosed);
         }
-        let link = Link::dial(network, [visible(*own), visible(addr)], *id, protocol, options, streams);
+        let link = Link::dial(network, [visible(*own), visible(addr)], *id, protocol, options, room.streams);
         let half = Half { link, side: 0 };
         // Once more, as it is known to the network now: a closing that this look misses finds it there.
         if *closed.borrow() {

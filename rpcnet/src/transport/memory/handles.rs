@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::poll_fn,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -39,6 +39,19 @@ impl backend::SendStream for SendStream {
         }
         let ended = self.link.with(|pair, _| pair.end(self.side).ended.clone());
         ended.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn poll_write_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<(), WriteError>> {
+        for chunk in chunks {
+            while !chunk.is_empty() {
+                ready!(self.link.with(|pair, io| pair.poll_write(self.side, self.id, cx, chunk, io)))?;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn finish(&mut self) {

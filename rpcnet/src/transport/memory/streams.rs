@@ -58,13 +58,15 @@ struct Room {
     /// Streams that the peer has opened, and how many it may have.
     arrived: u64,
     granted: u64,
+    /// How many it may have at a time.
+    at_once: u64,
     /// Those of them that nobody has taken yet.
     waiting: VecDeque<StreamId>,
 }
 
 impl Room {
     fn new(limit: u64) -> Self {
-        Self { opened: 0, limit, arrived: 0, granted: limit, waiting: VecDeque::new() }
+        Self { opened: 0, limit, arrived: 0, granted: limit, at_once: limit, waiting: VecDeque::new() }
     }
 }
 
@@ -83,7 +85,7 @@ impl Streams {
     /// So many with two directions may be open to begin with, opened here and by the peer.
     pub(super) fn agree(&mut self, here: u64, peer: u64) {
         let room = &mut self.rooms[Kind::Bi as usize];
-        (room.limit, room.granted) = (here, peer);
+        (room.limit, room.granted, room.at_once) = (here, peer, peer);
     }
 
     /// Opens one; `None` while the peer allows no more.
@@ -96,6 +98,15 @@ impl Streams {
         room.opened += 1;
         self.open.insert(id, Stream::new(id, self.side));
         Some(id)
+    }
+
+    /// Lets the peer have so many with two directions open; the news for it, where that is more than before.
+    pub(super) fn grant(&mut self, streams: u64) -> Option<Frame> {
+        let room = &mut self.rooms[Kind::Bi as usize];
+        let more = streams.checked_sub(room.at_once).filter(|&more| more > 0)?;
+        room.at_once = streams;
+        room.granted += more;
+        Some(Frame::Streams { kind: Kind::Bi, limit: room.granted })
     }
 
     /// The peer allows more.

@@ -8,6 +8,7 @@ use quinn::{SendDatagramError, VarInt};
 use super::{
     super::{ConnectionError, DatagramError, backend},
     RecvStream, SendStream,
+    endpoint::with_eighth,
 };
 
 #[derive(Debug, Clone)]
@@ -73,8 +74,20 @@ impl backend::Connection for Connection {
         super::endpoint::canonical(self.0.remote_address())
     }
 
+    fn allow_streams(&self, streams: u32) {
+        self.0.set_max_concurrent_bi_streams(VarInt::from_u32(with_eighth(streams)));
+    }
+
     fn rtt(&self) -> Duration {
         self.0.rtt()
+    }
+
+    fn sent_packets(&self) -> u64 {
+        self.0.stats().path.sent_packets
+    }
+
+    fn lost_packets(&self) -> u64 {
+        self.0.stats().path.lost_packets
     }
 
     fn received_packets(&self) -> u64 {

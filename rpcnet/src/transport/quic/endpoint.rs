@@ -7,22 +7,23 @@ use std::{
 };
 
 use quinn::{
-    EndpointConfig, IdleTimeout, TransportConfig, VarInt,
+    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
 };
 use rustls_pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::warn;
 
-use super::super::{ConnectionError, DialOptions, ListenOptions, Side, connection};
+use super::super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection};
 use crate::{ConfigError, PeerIdentity, tls::Tls};
 
 /// What we ask the kernel for, each way: with its default (208 KiB on Linux) bulk transfers lose packets.
 const SOCKET_BUFFER: usize = 4 << 20;
 /// Control stream, and bulk gossip.
 const UNI_STREAMS: u32 = 16;
-const STREAM_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
+/// The largest packet that is looked for, where the path takes such: loopback, and Ethernet with jumbo frames. Each costs
+/// both sides about the same, whatever it holds. Ten are handed to the kernel at once (GSO), which takes 64 KiB in all.
+const LARGEST_PACKET: u16 = 6400;
 const DATAGRAM_BUFFER: usize = 1 << 20;
 /// What may wait of a handshake that was not looked at yet, beside its first packet: the rest of a first flight, which
 /// the post-quantum key exchange makes two packets, sent a few times.
@@ -42,7 +43,9 @@ impl Endpoint {
     pub(in crate::transport) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
         let runtime = quinn::default_runtime()
             .ok_or_else(|| io::Error::other("no tokio runtime: servers and channels are made inside one"))?;
-        let inner = quinn::Endpoint::new(EndpointConfig::default(), None, socket(addr)?, runtime)?;
+        let mut config = EndpointConfig::default();
+        config.max_udp_payload_size(LARGEST_PACKET).map_err(io::Error::other)?;
+        let inner = quinn::Endpoint::new(config, None, socket(addr)?, runtime)?;
         let local_addr = inner.local_addr()?;
         Ok(Self { inner, local_addr, tls })
     }
@@ -58,7 +61,7 @@ impl Endpoint {
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         let accepted = DialOptions::default().with_keep_alive(None);
         config
-            .transport_config(Arc::new(transport(&accepted, options.streams)))
+            .transport_config(Arc::new(transport(&accepted, options.room)))
             // As many may wait as are at work; who comes then is refused.
             .max_incoming(options.handshakes)
             .incoming_buffer_size(INCOMING_BUFFER)
@@ -73,13 +76,13 @@ impl Endpoint {
         name: &str,
         protocol: &[u8],
         options: &DialOptions,
-        streams: u32,
+        room: Room,
     ) -> Result<connection::Connection, ConnectionError> {
         let failed = |error: &dyn std::error::Error| ConnectionError::Transport(error.to_string());
         let crypto = self.tls.client_config(protocol).map_err(|error| failed(&error))?;
         let crypto = QuicClientConfig::try_from(crypto).map_err(|error| failed(&error))?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport(options, streams)));
+        config.transport_config(Arc::new(transport(options, room)));
         let connecting = self.inner.connect_with(config, addr, name).map_err(|error| failed(&error))?;
         wrap(connecting.await?, Side::Client)
     }
@@ -149,18 +152,21 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
 
 /// quinn announces that streams have become free only once they are more than an eighth of all, so that eighth is
 /// added: with it, so many can always be opened.
-fn with_eighth(streams: u32) -> u32 {
+pub(super) fn with_eighth(streams: u32) -> u32 {
     u32::try_from((u64::from(streams) * 8).div_ceil(7)).unwrap_or(u32::MAX)
 }
 
-fn transport(options: &DialOptions, streams: u32) -> TransportConfig {
+fn transport(options: &DialOptions, room: Room) -> TransportConfig {
+    let mut probing = MtuDiscoveryConfig::default();
+    probing.upper_bound(LARGEST_PACKET);
     let mut config = TransportConfig::default();
     config
-        .max_concurrent_bidi_streams(VarInt::from_u32(with_eighth(streams)))
+        .max_concurrent_bidi_streams(VarInt::from_u32(with_eighth(room.streams)))
         .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(u64::from(CONNECTION_WINDOW))
+        .mtu_discovery_config(Some(probing))
+        .stream_receive_window(VarInt::from_u32(room.window / 8))
+        .receive_window(VarInt::from_u32(room.window))
+        .send_window(u64::from(room.window))
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .initial_rtt(options.initial_rtt())

@@ -25,6 +25,24 @@ impl backend::SendStream for SendStream {
         Ok(self.0.write_all_chunks(chunks).await?)
     }
 
+    fn poll_write_chunks(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<(), WriteError>> {
+        let mut left = &mut chunks[..];
+        loop {
+            while left.first().is_some_and(Bytes::is_empty) {
+                left = &mut left[1..];
+            }
+            if left.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            // As in reading: the future holds nothing but borrows, and writes nothing unless it is ready.
+            ready!(pin!(self.0.write_chunks(left)).poll(cx))?;
+        }
+    }
+
     fn finish(&mut self) {
         // Fails only for a stream that has ended otherwise.
         let _ = self.0.finish();

@@ -64,7 +64,7 @@ pub(super) async fn a_closed_endpoint_ends_its_connections(kind: Kind) {
 
     pair.dialler.close(0, "");
     let options = DialOptions::default();
-    let dial = pair.dialler.dial(pair.listener.local_addr(), "127.0.0.1", PROTOCOL, &options, STREAMS);
+    let dial = pair.dialler.dial(pair.listener.local_addr(), "127.0.0.1", PROTOCOL, &options, ROOM);
     within(dial).await.expect_err("a closed endpoint does not dial");
 }
 
@@ -117,14 +117,14 @@ pub(super) async fn a_protocol_that_nobody_speaks(kind: Kind) {
         tokio::spawn(async move { listener.accept().await?.handshake().await.err() })
     };
     let options = DialOptions::default();
-    let dial = dialler.dial(listener.local_addr(), "127.0.0.1", b"other/1", &options, STREAMS);
+    let dial = dialler.dial(listener.local_addr(), "127.0.0.1", b"other/1", &options, ROOM);
     let error = within(dial).await.expect_err("nobody speaks it");
     assert!(error.to_string().contains("does not speak this protocol"), "{error}");
     accepting.abort();
     // It is spoken from now on.
     listener.listen(vec![PROTOCOL.to_vec(), b"other/1".to_vec()], LISTEN).expect("a good configuration");
     let accept = async { listener.accept().await.expect("it is open").handshake().await };
-    let dial = dialler.dial(listener.local_addr(), "127.0.0.1", b"other/1", &options, STREAMS);
+    let dial = dialler.dial(listener.local_addr(), "127.0.0.1", b"other/1", &options, ROOM);
     let (client, server) = within(async { tokio::join!(dial, accept) }).await;
     assert_eq!(client.expect("it is spoken").protocol(), b"other/1");
     assert_eq!(server.expect("it is spoken").protocol(), b"other/1");
@@ -133,7 +133,7 @@ pub(super) async fn a_protocol_that_nobody_speaks(kind: Kind) {
 pub(super) async fn an_address_where_nobody_listens(kind: Kind) {
     let (dialler, deaf) = (kind.endpoint("dialler"), kind.endpoint("deaf"));
     let options = DialOptions::default().with_idle_timeout(300 * MS).with_keep_alive(None);
-    let dial = dialler.dial(deaf.local_addr(), "127.0.0.1", PROTOCOL, &options, STREAMS);
+    let dial = dialler.dial(deaf.local_addr(), "127.0.0.1", PROTOCOL, &options, ROOM);
     within(dial).await.expect_err("nobody listens");
 }
 

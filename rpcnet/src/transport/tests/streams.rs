@@ -274,6 +274,18 @@ pub(super) async fn streams_are_bounded_in_number(kind: Kind) {
     }
 }
 
+pub(super) async fn more_streams_may_be_allowed(kind: Kind) {
+    let pair = kind.pair().await;
+    let mut open = Vec::new();
+    while let Ok(stream) = timeout(200 * MS, pair.client.open_bi()).await {
+        open.push(stream.expect("it stands"));
+    }
+    pair.server.allow_streams(2 * STREAMS);
+    for _ in 0..STREAMS {
+        open.push(within(pair.client.open_bi()).await.expect("it stands"));
+    }
+}
+
 pub(super) async fn what_has_arrived_is_read_after_the_end(kind: Kind) {
     for closed_here in [true, false] {
         let pair = kind.pair().await;

@@ -88,6 +88,16 @@ impl Pair {
         }
     }
 
+    /// Lets the other side have so many streams with two directions open.
+    pub(in super::super) fn allow_streams(&mut self, side: usize, streams: u32, io: &mut Io<'_>) {
+        let end = &mut self.ends[side];
+        if end.ended.is_none()
+            && let Some(news) = end.streams.grant(streams.into())
+        {
+            self.transmit(side, news, io);
+        }
+    }
+
     pub(in super::super) fn send_datagram(
         &mut self,
         side: usize,

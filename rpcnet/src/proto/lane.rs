@@ -1,0 +1,225 @@
+//! Lanes: streams that carry many small calls, as frames one behind the other.
+//!
+//! A lane begins with two bytes, as a call's own stream does, of which the second has the flag [`LANE`]. Then frames
+//! follow, each direction its own. They carry the same headers as a stream of one call, behind the call's id.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::{DecodeError, ReplyHeader, RequestHeader, VERSION, check_version, varint};
+
+/// In the place of a request's flags: what follows is a lane.
+const LANE: u8 = 1 << 7;
+
+/// How a lane begins.
+pub(crate) const PREFACE: [u8; 2] = [VERSION, LANE];
+
+/// Whether a stream that begins so is a lane.
+pub(crate) fn is_lane(beginning: [u8; 2]) -> Result<bool, DecodeError> {
+    check_version(beginning[0])?;
+    Ok(beginning[1] & LANE != 0)
+}
+
+/// A message on a lane has at most so many bytes, header included: what is behind it waits for it.
+pub(crate) const MAX_LANE_MESSAGE: usize = 16 << 10;
+
+const MESSAGE: u8 = 0;
+const CANCEL: u8 = 1;
+const REFUSED: u8 = 2;
+
+/// What stands before each frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LaneFrame {
+    pub(crate) kind: LaneKind,
+    /// The call's id: chosen by the caller, and not used again while the call is at work.
+    pub(crate) id: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LaneKind {
+    /// A request or a reply follows, header and body.
+    Message,
+    /// The caller gives the call up. Nothing follows.
+    Cancel,
+    /// The call was not taken: the server drains. Nothing follows.
+    Refused,
+}
+
+impl LaneFrame {
+    pub(crate) fn encode(self, buffer: &mut BytesMut) {
+        buffer.put_u8(match self.kind {
+            LaneKind::Message => MESSAGE,
+            LaneKind::Cancel => CANCEL,
+            LaneKind::Refused => REFUSED,
+        });
+        varint::put(buffer, self.id);
+    }
+
+    /// The frame's beginning at the start of `input`, and its length; `None` while it has not all arrived.
+    pub(crate) fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, DecodeError> {
+        let Some((&kind, mut rest)) = input.split_first() else { return Ok(None) };
+        let kind = match kind {
+            MESSAGE => LaneKind::Message,
+            CANCEL => LaneKind::Cancel,
+            REFUSED => LaneKind::Refused,
+            other => return Err(DecodeError::LaneFrame(other)),
+        };
+        let Some(id) = varint::take(&mut rest)? else { return Ok(None) };
+        Ok(Some((Self { kind, id }, input.len() - rest.len())))
+    }
+}
+
+/// What the messages of a lane begin with: requests in one direction, replies in the other.
+pub(crate) trait LaneHeader: Sized {
+    /// The header at the start of `input` and its length; `None` while it has not all arrived.
+    fn decode(input: &Bytes) -> Result<Option<(Self, usize)>, DecodeError>;
+    fn body_length(&self) -> u64;
+}
+
+impl LaneHeader for RequestHeader {
+    fn decode(input: &Bytes) -> Result<Option<(Self, usize)>, DecodeError> {
+        Self::decode(input)
+    }
+
+    fn body_length(&self) -> u64 {
+        self.body_length
+    }
+}
+
+impl LaneHeader for ReplyHeader {
+    fn decode(input: &Bytes) -> Result<Option<(Self, usize)>, DecodeError> {
+        Self::decode(input)
+    }
+
+    fn body_length(&self) -> u64 {
+        self.body_length
+    }
+}
+
+/// A whole frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum LaneInput<H> {
+    Message(H, Bytes),
+    Cancel,
+    Refused,
+}
+
+/// What has arrived on a lane and was not yet taken: the beginning of a frame at most, and what the last chunk brought.
+#[derive(Debug, Default)]
+pub(crate) struct LaneBuffer(Bytes);
+
+impl LaneBuffer {
+    /// Adds a chunk. Copied only where a frame goes across it.
+    pub(crate) fn add(&mut self, chunk: Bytes) {
+        if self.0.is_empty() {
+            self.0 = chunk;
+            return;
+        }
+        let mut joined = match std::mem::take(&mut self.0).try_into_mut() {
+            Ok(joined) => joined,
+            Err(shared) => {
+                let mut joined = BytesMut::with_capacity(shared.len() + chunk.len());
+                joined.extend_from_slice(&shared);
+                joined
+            }
+        };
+        joined.extend_from_slice(&chunk);
+        self.0 = joined.freeze();
+    }
+
+    /// The next frame that is here whole, with the id of its call.
+    pub(crate) fn next<H: LaneHeader>(&mut self) -> Result<Option<(u64, LaneInput<H>)>, DecodeError> {
+        let Some((frame, start)) = LaneFrame::decode(&self.0)? else { return Ok(None) };
+        let (input, length) = match frame.kind {
+            LaneKind::Cancel => (LaneInput::Cancel, start),
+            LaneKind::Refused => (LaneInput::Refused, start),
+            LaneKind::Message => {
+                let Some((header, length)) = H::decode(&self.0.slice(start..))? else { return Ok(None) };
+                if header.body_length() > MAX_LANE_MESSAGE as u64 {
+                    return Err(DecodeError::LaneMessage(header.body_length()));
+                }
+                let body = start + length;
+                let end = body + header.body_length() as usize;
+                if self.0.len() < end {
+                    return Ok(None);
+                }
+                (LaneInput::Message(header, self.0.slice(body..end)), end)
+            }
+        };
+        self.0.advance(length);
+        Ok(Some((frame.id, input)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+    use crate::proto::ReplyKind;
+
+    #[test]
+    fn frames_come_back_at_any_cut() {
+        for kind in [LaneKind::Message, LaneKind::Cancel, LaneKind::Refused] {
+            for id in [0, 63, 64, 1 << 20, varint::MAX] {
+                let frame = LaneFrame { kind, id };
+                let mut buffer = BytesMut::new();
+                frame.encode(&mut buffer);
+                assert_eq!(LaneFrame::decode(&buffer), Ok(Some((frame, buffer.len()))));
+                for cut in 0..buffer.len() {
+                    assert_eq!(LaneFrame::decode(&buffer[..cut]), Ok(None));
+                }
+            }
+        }
+    }
+
+    fn reply(body: &[u8]) -> (ReplyHeader, Bytes) {
+        (ReplyHeader::new(ReplyKind::Value, body.len()), Bytes::copy_from_slice(body))
+    }
+
+    proptest! {
+        #[test]
+        fn it_makes_no_difference_in_which_pieces_bytes_arrive(
+            bodies in vec(option::of(vec(any::<u8>(), 0..300)), 0..20),
+            pieces in vec(1usize..200, 1..100),
+        ) {
+            let mut sent = BytesMut::new();
+            let mut frames = Vec::new();
+            for (id, body) in bodies.iter().enumerate() {
+                let id = id as u64 * 40;
+                let Some(body) = body else {
+                    LaneFrame { kind: LaneKind::Cancel, id }.encode(&mut sent);
+                    frames.push((id, LaneInput::Cancel));
+                    continue;
+                };
+                let (header, body) = reply(body);
+                LaneFrame { kind: LaneKind::Message, id }.encode(&mut sent);
+                header.encode(&mut sent);
+                sent.extend_from_slice(&body);
+                frames.push((id, LaneInput::Message(header, body)));
+            }
+            let mut sent = sent.freeze();
+            let mut buffer = LaneBuffer::default();
+            let mut received = Vec::new();
+            let mut pieces = pieces.iter().cycle();
+            while !sent.is_empty() {
+                let piece = (*pieces.next().expect("endless")).min(sent.len());
+                buffer.add(sent.split_to(piece));
+                while let Some(frame) = buffer.next::<ReplyHeader>()? {
+                    received.push(frame);
+                }
+            }
+            prop_assert_eq!(received, frames);
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_known_by_its_header() {
+        let mut sent = BytesMut::new();
+        LaneFrame { kind: LaneKind::Message, id: 1 }.encode(&mut sent);
+        ReplyHeader::new(ReplyKind::Value, MAX_LANE_MESSAGE + 1).encode(&mut sent);
+        let mut buffer = LaneBuffer::default();
+        buffer.add(sent.freeze());
+        let length = MAX_LANE_MESSAGE as u64 + 1;
+        assert_eq!(buffer.next::<ReplyHeader>(), Err(DecodeError::LaneMessage(length)));
+    }
+}

@@ -1,0 +1,162 @@
+//! The calls that wait for an answer on a lane.
+
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::{Method, Status, proto::ReplyHeader};
+
+/// Ids have the place of a call in their low bits, and above them how often the place was taken before.
+const PLACE_BITS: u32 = 16;
+const GENERATIONS: u64 = (1 << 30) - 1;
+
+/// What a call came to.
+pub(super) type Outcome = Result<(ReplyHeader, Bytes), Status>;
+
+/// The calls at work, by id. Sans-io.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    /// No call has a sooner deadline; some may have had, and be gone.
+    earliest: Option<Instant>,
+    /// Why none is taken any more.
+    closed: Option<Status>,
+}
+
+#[derive(Debug)]
+struct Place {
+    generation: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Free,
+    Waiting { method: &'static Method, deadline: Option<Instant>, caller: Option<Waker> },
+    Done(Outcome),
+}
+
+impl Calls {
+    /// A new call's id; `None` when there are as many as ids can tell apart.
+    pub(super) fn start(
+        &mut self,
+        method: &'static Method,
+        deadline: Option<Instant>,
+    ) -> Result<Option<u64>, Status> {
+        if let Some(status) = &self.closed {
+            return Err(status.clone());
+        }
+        let place = match self.free.pop() {
+            Some(place) => place as usize,
+            None if self.places.len() == 1 << PLACE_BITS => return Ok(None),
+            None => {
+                self.places.push(Place { generation: 0, state: State::Free });
+                self.places.len() - 1
+            }
+        };
+        let generation = self.places[place].generation;
+        self.places[place].state = State::Waiting { method, deadline, caller: None };
+        self.earliest = self.earliest.into_iter().chain(deadline).min();
+        Ok(Some(generation << PLACE_BITS | place as u64))
+    }
+
+    fn place(&mut self, id: u64) -> Option<&mut Place> {
+        let place = self.places.get_mut((id & ((1 << PLACE_BITS) - 1)) as usize)?;
+        (place.generation == id >> PLACE_BITS).then_some(place)
+    }
+
+    /// The outcome, once; the id is free then.
+    pub(super) fn poll(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let place = self.place(id).expect("a caller asks until it has its answer");
+        match &mut place.state {
+            State::Waiting { caller, .. } => {
+                if !caller.as_ref().is_some_and(|caller| caller.will_wake(cx.waker())) {
+                    *caller = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+            state => match std::mem::replace(state, State::Free) {
+                State::Done(outcome) => {
+                    self.release(id);
+                    Poll::Ready(outcome)
+                }
+                State::Free | State::Waiting { .. } => unreachable!("a free place has no caller"),
+            },
+        }
+    }
+
+    /// The caller has gone; whether the call was still at work.
+    pub(super) fn abandon(&mut self, id: u64) -> bool {
+        let Some(place) = self.place(id) else { return false };
+        let waiting = matches!(place.state, State::Waiting { .. });
+        place.state = State::Free;
+        self.release(id);
+        waiting
+    }
+
+    fn release(&mut self, id: u64) {
+        if let Some(place) = self.place(id) {
+            place.generation = (place.generation + 1) & GENERATIONS;
+            self.free.push((id & ((1 << PLACE_BITS) - 1)) as u32);
+        }
+    }
+
+    /// Whose answer this would be; `None` for a call that was given up.
+    pub(super) fn method(&mut self, id: u64) -> Option<&'static Method> {
+        match &self.place(id)?.state {
+            State::Waiting { method, .. } => Some(method),
+            State::Free | State::Done(_) => None,
+        }
+    }
+
+    /// An answer has come; who is to be woken. One that nobody waits for is dropped.
+    pub(super) fn finish(&mut self, id: u64, outcome: Outcome) -> Option<Waker> {
+        let place = self.place(id)?;
+        match &mut place.state {
+            State::Waiting { caller, .. } => {
+                let caller = caller.take();
+                place.state = State::Done(outcome);
+                caller
+            }
+            State::Free | State::Done(_) => None,
+        }
+    }
+
+    /// When to look for calls that are too late.
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        self.earliest
+    }
+
+    /// Ends the calls whose deadline has passed; who is to be woken, and which calls they were.
+    pub(super) fn expire(&mut self, now: Instant, expired: &mut Vec<(u64, Option<Waker>)>) {
+        self.earliest = None;
+        for (index, place) in self.places.iter_mut().enumerate() {
+            let State::Waiting { method, deadline: Some(deadline), caller } = &mut place.state else {
+                continue;
+            };
+            if *deadline > now {
+                self.earliest = Some(self.earliest.map_or(*deadline, |earliest| earliest.min(*deadline)));
+                continue;
+            }
+            let caller = caller.take();
+            let status = Status::deadline_exceeded(format!("{method}: no answer came in time"));
+            place.state = State::Done(Err(status));
+            expired.push((place.generation << PLACE_BITS | index as u64, caller));
+        }
+    }
+
+    /// Ends all calls, and takes no more.
+    pub(super) fn close(&mut self, status: &Status) -> Vec<Waker> {
+        self.closed.get_or_insert_with(|| status.clone().not_executed());
+        let mut callers = Vec::new();
+        for place in &mut self.places {
+            if let State::Waiting { caller, .. } = &mut place.state {
+                callers.extend(caller.take());
+                place.state = State::Done(Err(status.clone()));
+            }
+        }
+        callers
+    }
+}

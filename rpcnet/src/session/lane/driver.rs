@@ -1,0 +1,148 @@
+//! Reads answers off a lane and writes calls to it: one task, woken by whichever has something.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::caller::Shared;
+use crate::{
+    Status,
+    proto::{DecodeError, LaneBuffer, LaneFrame, LaneInput, LaneKind},
+    session::{WeakSession, frame::FrameError},
+    transport::{ConnectionError, ReadError, RecvStream, SendStream, WriteError},
+};
+
+/// Chunks that are read before what waits is written.
+const READS: usize = 16;
+
+pub(super) struct Driver {
+    session: WeakSession,
+    shared: Arc<Shared>,
+    send: SendStream,
+    recv: RecvStream,
+    input: LaneBuffer,
+    writing: [Bytes; 1],
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Callers that have their answer, and are to be told.
+    answered: Vec<Waker>,
+}
+
+/// The task was aborted: the session has ended.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.close(&self.gone(ConnectionError::LocallyClosed));
+    }
+}
+
+impl Driver {
+    /// What calls are told that wait when the connection ends.
+    fn gone(&self, error: ConnectionError) -> Status {
+        match self.session.upgrade() {
+            Some(session) => session.lost(error, true),
+            None => Status::unavailable("the connection was closed"),
+        }
+    }
+
+    pub(super) fn new(session: WeakSession, shared: Arc<Shared>, send: SendStream, recv: RecvStream) -> Self {
+        Self {
+            session,
+            shared,
+            send,
+            recv,
+            input: LaneBuffer::default(),
+            writing: [Bytes::new()],
+            timer: None,
+            answered: Vec::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let error = poll_fn(|cx| self.poll(cx)).await;
+        let status = match (error, self.session.upgrade()) {
+            (FrameError::Read(ReadError::Connection(error)), _) => self.gone(error),
+            (error, Some(session)) => session.unread(error),
+            (_, None) => self.gone(ConnectionError::LocallyClosed),
+        };
+        self.shared.close(&status);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FrameError> {
+        for round in 0.. {
+            if round == READS {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            match self.recv.poll_read_chunk(cx, super::CHUNK) {
+                Poll::Ready(Ok(Some(chunk))) => {
+                    self.input.add(chunk);
+                    if let Err(error) = self.answers() {
+                        return Poll::Ready(error.into());
+                    }
+                }
+                Poll::Ready(Ok(None)) => return Poll::Ready(ReadError::TooShort.into()),
+                Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
+                Poll::Pending => break,
+            }
+        }
+        self.answered.drain(..).for_each(Waker::wake);
+        match self.shared.outbox.poll_write(cx, &mut self.send, &mut self.writing) {
+            Poll::Ready(Err(WriteError::Connection(error))) => {
+                return Poll::Ready(ReadError::Connection(error).into());
+            }
+            // Why the peer wants no more, its own direction says.
+            Poll::Ready(_) | Poll::Pending => {}
+        }
+        self.poll_deadlines(cx);
+        Poll::Pending
+    }
+
+    /// Hands out the answers that are here whole.
+    fn answers(&mut self) -> Result<(), DecodeError> {
+        let mut calls = self.shared.calls();
+        while let Some((id, input)) = self.input.next()? {
+            let outcome = match input {
+                LaneInput::Message(header, body) => Ok((header, body)),
+                LaneInput::Refused => match self.session.upgrade() {
+                    Some(session) => Err(session.turned_away()),
+                    None => continue,
+                },
+                LaneInput::Cancel => continue,
+            };
+            self.answered.extend(calls.finish(id, outcome));
+        }
+        Ok(())
+    }
+
+    /// One timer for all calls: it is moved only where a deadline is sooner than all before.
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) {
+        let mut expired = Vec::new();
+        loop {
+            let Some(earliest) = self.shared.calls().earliest() else { break };
+            match &mut self.timer {
+                Some(timer) if timer.deadline() == earliest => {}
+                Some(timer) => timer.as_mut().reset(earliest),
+                none => *none = Some(Box::pin(sleep_until(earliest))),
+            }
+            let timer = self.timer.as_mut().expect("it was just set");
+            if timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            self.shared.calls().expire(Instant::now(), &mut expired);
+        }
+        if expired.is_empty() {
+            return;
+        }
+        self.shared.outbox.put(|buffer| {
+            for (id, _) in &expired {
+                LaneFrame { kind: LaneKind::Cancel, id: *id }.encode(buffer);
+            }
+        });
+        expired.into_iter().filter_map(|(_, caller)| caller).for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,22 @@
+//! Lanes: small unary calls that share a stream.
+//!
+//! A stream a call costs both sides the opening, the closing and the bookkeeping of a stream, and a write of its own.
+//! On a lane a call is a frame; frames of many calls leave in one write, and their answers come back in one read. In
+//! return they wait for each other: a lost packet holds back what is behind it, and so does a large message. So
+//! messages on lanes are small, and paths that lose packets and take long are not used for lanes.
+
+mod caller;
+mod calls;
+mod driver;
+mod late;
+mod outbox;
+mod served;
+
+pub(super) use self::{
+    caller::{Lane, LaneCall},
+    late::accept,
+    outbox::Outbox,
+    served::serve,
+};
+
+const CHUNK: usize = 64 << 10;
