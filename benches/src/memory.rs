@@ -9,7 +9,7 @@ use crate::ProcessError;
 pub struct Memory {
     /// Now, in bytes (`VmRSS`).
     pub resident: u64,
-    /// At most so far, in bytes (`VmHWM`).
+    /// At most so far, or since [`reset_peak`](Self::reset_peak), in bytes (`VmHWM`).
     pub peak: u64,
 }
 
@@ -23,6 +23,16 @@ impl Memory {
         let failed = |source| ProcessError::Memory { pid, source };
         let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(failed)?;
         Self::parse(&status).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
+    }
+
+    /// Has the peak of a process begin anew, with what it has now (proc_pid_clear_refs(5)).
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Memory`], also everywhere but on Linux.
+    pub fn reset_peak(pid: u32) -> Result<(), ProcessError> {
+        let failed = |source| ProcessError::Memory { pid, source };
+        fs::write(format!("/proc/{pid}/clear_refs"), "5").map_err(failed)
     }
 
     /// Fields of proc_pid_status(5).

@@ -1,14 +1,14 @@
 //! Servers in processes of their own: the benchmark's own binary, started again in another role.
 //!
 //! The parent writes one line to the child's stdin (what it is to do, keys included: nothing lies on disk) and reads
-//! one from its stdout (its address). It keeps the child's stdin open: however the parent ends, SIGKILL included, the
-//! child reads the end of it and ends too.
+//! one from its stdout (its address); a child that takes orders goes on so, a line for a line. The parent keeps the
+//! child's stdin open: however it ends, SIGKILL included, the child reads the end of it and ends too.
 
 use std::{
     ffi::OsStr,
     fs,
     io::{self, BufRead, BufReader, Read, Write},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
@@ -32,6 +32,9 @@ pub enum ProcessError {
     /// The process ended before it said anything; why stands on stderr.
     #[error("the process of the role {0} ended before it was ready")]
     Ended(String),
+    /// The process ended, or was not to be talked to, before it had carried out an order.
+    #[error("the process did not answer")]
+    Answer(#[source] io::Error),
     /// `/proc` does not say what processor time a process has had.
     #[error("can't read the processor time of process {pid}")]
     CpuTime {
@@ -54,6 +57,7 @@ pub enum ProcessError {
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
+    output: BufReader<ChildStdout>,
     greeting: String,
 }
 
@@ -68,25 +72,52 @@ impl ServerProcess {
     pub fn start<A: AsRef<OsStr>>(role: &str, arguments: &[A], line: &str) -> Result<Self, ProcessError> {
         let failed = |source| ProcessError::Start { role: role.to_owned(), source };
         let binary = std::env::current_exe().map_err(failed)?;
-        let child = Command::new(binary)
+        let mut child = Command::new(binary)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(failed)?;
+        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
         // From here on its drop kills the child.
-        let mut process = Self { child, greeting: String::new() };
-        let input = process.child.stdin.as_mut().expect("stdin is piped");
+        let mut process = Self { child, output, greeting: String::new() };
         // A child that is dead already makes this fail; that it said nothing is the clearer error.
-        let _ = writeln!(input, "{line}").and_then(|()| input.flush());
-        let output = process.child.stdout.as_mut().expect("stdout is piped");
-        BufReader::new(output).read_line(&mut process.greeting).map_err(failed)?;
+        let _ = process.write(line);
+        process.output.read_line(&mut process.greeting).map_err(failed)?;
         if process.greeting.ends_with('\n') { Ok(process) } else { Err(ProcessError::Ended(role.to_owned())) }
     }
 
     /// The line that the process answered with.
     pub fn greeting(&self) -> &str {
         self.greeting.trim_end()
+    }
+
+    /// Hands it another line and waits for the line that it answers with. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Answer`] where it has ended, or ends before it answers.
+    pub fn ask(&mut self, line: &str) -> Result<String, ProcessError> {
+        self.write(line).map_err(ProcessError::Answer)?;
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).map_err(ProcessError::Answer)?;
+        if answer.ends_with('\n') {
+            answer.truncate(answer.trim_end().len());
+            Ok(answer)
+        } else {
+            Err(ProcessError::Answer(io::ErrorKind::UnexpectedEof.into()))
+        }
+    }
+
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        let input = self.child.stdin.as_mut().expect("stdin is piped");
+        writeln!(input, "{line}")?;
+        input.flush()
+    }
+
+    /// What the operating system calls it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The processor time that it has had, user and system, all threads.

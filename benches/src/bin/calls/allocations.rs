@@ -6,17 +6,16 @@ use std::fmt;
 
 use bytes::Bytes;
 use rpcnet::{Channel, dev::DevCa};
-use rpcnet_benches::{Options, Row};
+use rpcnet_benches::{Credentials, Failure, Options, Row};
 use tokio::task::JoinSet;
 
 use self::counting::{AllocationsClient, Tally, start_counting, tally};
 pub(crate) use self::counting::{AllocationsServer, Here};
 use crate::{
-    Failure,
     blocks::{BlocksClient, Order, Pace},
     ours::{self, EchoClient},
     progress::progress,
-    role::{self, Credentials, Role},
+    role::{self, Role},
 };
 
 /// What all ids begin with.

@@ -7,7 +7,7 @@ use rpcnet::{Code, Status, Streaming, rpc_impl, rpc_trait};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::Failure;
+use rpcnet_benches::Failure;
 
 /// How long a slow reader waits before each block.
 const STEP: Duration = Duration::from_millis(5);

@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rpcnet::dev::DevCa;
-use rpcnet_benches::{Options, Row, ServerProcess};
+use rpcnet_benches::{Credentials, Failure, Options, Row, ServerProcess, bare};
 
 use self::{
     round::{Round, Rounds, round},
     workload::{WORKLOADS, Workload},
 };
 use crate::{
-    Failure, bare,
     ours::{self, EchoClient},
     progress::progress,
-    role::{self, Credentials, Role},
+    role::{self, Role},
 };
 
 /// What all ids begin with.
@@ -27,6 +26,12 @@ pub(crate) const PREFIX: &str = "calls/echo/";
 pub(crate) trait System: Clone + Send + Sync + 'static {
     /// Sends the payload and waits until it has come back.
     fn echo(&self, payload: &Bytes) -> impl Future<Output = Result<Bytes, Failure>> + Send;
+}
+
+impl System for bare::Client {
+    async fn echo(&self, payload: &Bytes) -> Result<Bytes, Failure> {
+        self.echo(payload).await
+    }
 }
 
 /// How long is measured.
@@ -64,7 +69,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     let (bare_process, bare_address) = role::start(Role::Bare, &ca)?;
     let client = EchoClient::new(ours::connect(ours_address, &credentials).await?);
     let mut ours = Side::new(Role::Ours, ours_process, client);
-    let client = bare::Client::connect(bare_address, &credentials).await?;
+    let client = bare::Client::connect(&bare::Dialer::new(&credentials)?, bare_address).await?;
     let mut bare = Side::new(Role::Bare, bare_process, client);
     let plan = Plan::new(options.quick());
     let mut rows = Vec::new();

@@ -3,15 +3,14 @@
 use std::{fmt, time::Duration};
 
 use rpcnet::dev::DevCa;
-use rpcnet_benches::{Options, Row, ServerProcess, cpu_time, median};
+use rpcnet_benches::{Credentials, Failure, Options, Row, ServerProcess, cpu_time, median};
 use tokio::time::Instant;
 
 use crate::{
-    Failure,
     blocks::{BlocksClient, Order, Pace},
     ours,
     progress::progress,
-    role::{self, Credentials, Role},
+    role::{self, Role},
 };
 
 /// What all ids begin with.

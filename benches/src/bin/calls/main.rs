@@ -8,7 +8,6 @@
 //! as many calls as a server can answer.
 
 mod allocations;
-mod bare;
 mod blocks;
 mod echo;
 mod items;
@@ -19,13 +18,12 @@ mod role;
 mod slow_consumer;
 
 use std::{
-    error::Error,
     io::{self, Write},
     process::ExitCode,
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use rpcnet_benches::{Options, Report};
+use rpcnet_benches::{Failure, Options, Report, chain};
 
 use self::role::Role;
 
@@ -40,9 +38,6 @@ struct Flags {
     serve: Option<Role>,
 }
 
-/// Why something could not be measured.
-type Failure = Box<dyn Error + Send + Sync>;
-
 fn main() -> ExitCode {
     let flags = Flags::parse();
     let result = match flags.serve {
@@ -56,19 +51,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error and its causes; a cause that an error has told already is left out.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut chain = error.to_string();
-    for error in std::iter::successors(error.source(), |&error| error.source()) {
-        let cause = error.to_string();
-        if !chain.ends_with(&cause) {
-            chain.push_str(": ");
-            chain.push_str(&cause);
-        }
-    }
-    chain
 }
 
 /// What a group's ids begin with, and whether any of them is asked for.

@@ -7,13 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use rpcnet::{Channel, Server, ServerConfig, rpc_impl, rpc_trait};
+use rpcnet_benches::{Credentials, Failure};
 
 use crate::{
-    Failure,
     allocations::{AllocationsServer, Here},
     blocks::{BlocksServer, Store},
     echo::System,
-    role::Credentials,
 };
 
 /// Answers with what it was sent.

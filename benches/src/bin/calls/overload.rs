@@ -13,7 +13,7 @@ mod service;
 use std::time::Duration;
 
 use rpcnet::dev::DevCa;
-use rpcnet_benches::{Options, Row, median};
+use rpcnet_benches::{Credentials, Failure, Options, Row, median};
 
 pub(crate) use self::service::serve;
 use self::{
@@ -22,9 +22,9 @@ use self::{
     service::WorkClient,
 };
 use crate::{
-    Failure, ours,
+    ours,
     progress::progress,
-    role::{self, Credentials, Role},
+    role::{self, Role},
 };
 
 /// What all ids begin with.

@@ -7,11 +7,10 @@ use std::{
 };
 
 use clap::ValueEnum;
-use rpcnet::dev::{DevCa, DevCert};
-use rpcnet_benches::{ServerProcess, exit_with_parent};
-use serde::{Deserialize, Serialize};
+use rpcnet::dev::DevCa;
+use rpcnet_benches::{Credentials, Failure, ServerProcess, bare, exit_with_parent};
 
-use crate::{Failure, bare, ours, overload, runtime, slow_consumer};
+use crate::{ours, overload, runtime, slow_consumer};
 
 /// What a process of the benchmark's does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,21 +42,6 @@ impl fmt::Display for Role {
     }
 }
 
-/// Who a process is and whom it trusts, as PEM text.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Credentials {
-    pub(crate) ca: String,
-    pub(crate) cert: String,
-    pub(crate) key: String,
-}
-
-impl Credentials {
-    pub(crate) fn issue(ca: &DevCa, name: &str) -> Result<Self, Failure> {
-        let DevCert { cert, key } = ca.issue(name)?;
-        Ok(Self { ca: ca.ca_pem().to_owned(), cert, key })
-    }
-}
-
 /// Starts the process of a role; says where it listens.
 pub(crate) fn start(role: Role, ca: &DevCa) -> Result<(ServerProcess, SocketAddr), Failure> {
     let name = role.to_string();
@@ -80,7 +64,12 @@ pub(crate) fn serve(role: Role) -> Result<(), Failure> {
     runtime.block_on(async {
         match role {
             Role::Ours => ours::serve(&credentials, ready).await,
-            Role::Bare => bare::serve(&credentials, ready).await,
+            Role::Bare => {
+                let endpoint = bare::listen(&credentials)?;
+                ready(endpoint.local_addr()?)?;
+                bare::serve(endpoint).await;
+                Ok(())
+            }
             _ => overload::serve(role, &credentials, ready).await,
         }
     })

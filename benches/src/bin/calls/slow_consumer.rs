@@ -8,15 +8,14 @@ mod upload;
 use std::time::Duration;
 
 use rpcnet::dev::DevCa;
-use rpcnet_benches::{Memory, Options, Row};
+use rpcnet_benches::{Credentials, Failure, Memory, Options, Row};
 
 pub(crate) use self::upload::run as run_upload;
 use crate::{
-    Failure,
     blocks::{BlocksClient, Order, Pace},
     ours,
     progress::progress,
-    role::{self, Credentials, Role},
+    role::{self, Role},
 };
 
 /// What all ids begin with.

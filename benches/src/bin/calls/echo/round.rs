@@ -7,7 +7,7 @@ use rpcnet_benches::{median, percentile};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::System;
-use crate::Failure;
+use rpcnet_benches::Failure;
 
 /// What one round has come to.
 #[derive(Debug, Clone, Copy, PartialEq)]

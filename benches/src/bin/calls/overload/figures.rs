@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rpcnet_benches::{Options, Row, median, percentile};
+use rpcnet_benches::{Failure, Options, Row, median, percentile};
 
 use super::{
     LOADS, MODERATE, PREFIX,
     load::{DEADLINE, Outcome},
 };
-use crate::{Failure, role::Role};
+use crate::role::Role;
 
 /// How a server handles what is too much for it.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::service::WorkClient;
-use crate::Failure;
+use rpcnet_benches::Failure;
 
 /// Nobody waits longer for an answer, from when the call was to be made.
 pub(super) const DEADLINE: Duration = Duration::from_millis(100);

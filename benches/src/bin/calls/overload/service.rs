@@ -7,12 +7,10 @@ use std::{
 };
 
 use rpcnet::{Admission, Limits, Server, ServerConfig, Status, rpc_impl, rpc_trait};
+use rpcnet_benches::{Credentials, Failure};
 use tokio::{sync::Semaphore, time::sleep};
 
-use crate::{
-    Failure,
-    role::{Credentials, Role},
-};
+use crate::role::Role;
 
 /// How many calls are at work at once.
 const PLACES: usize = 8;

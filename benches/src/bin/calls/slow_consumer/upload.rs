@@ -6,15 +6,14 @@ use std::{
 };
 
 use rpcnet::dev::DevCa;
-use rpcnet_benches::{Memory, ServerProcess};
+use rpcnet_benches::{Credentials, Failure, Memory, ServerProcess};
 use serde::{Deserialize, Serialize};
 
 use super::grown;
 use crate::{
-    Failure,
     blocks::{BlocksClient, Order, Pace},
     ours,
-    role::{self, Credentials, Role},
+    role::{self, Role},
 };
 
 /// What the client's process is told.

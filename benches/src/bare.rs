@@ -1,4 +1,4 @@
-//! Echo on quinn with nothing between: a stream a call, a length before each message, a task a stream.
+//! quinn with nothing between, and echo on it: a stream a call, a length before each message, a task a stream.
 //!
 //! It is written as well as we can: small messages leave in one write with their length, the server answers as soon
 //! as the length is there and then reads the end of the stream (a receiver that is dropped before sends a frame that
@@ -21,7 +21,7 @@ use rustls::{RootCertStore, crypto::CryptoProvider, server::WebPkiClientVerifier
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{Failure, echo::System, role::Credentials};
+use crate::{Credentials, Failure};
 
 const ALPN: &[u8] = b"bare-echo/1";
 /// Bytes of the length before a message.
@@ -31,13 +31,29 @@ const MAX_MESSAGE: usize = 4 << 20;
 /// Messages up to this size are copied behind their length, so that both leave in one write.
 const INLINE: usize = 2 << 10;
 
-pub(crate) async fn serve(
-    credentials: &Credentials,
-    ready: impl FnOnce(SocketAddr) -> io::Result<()>,
-) -> Result<(), Failure> {
+/// A socket on loopback that takes connections.
+///
+/// # Errors
+///
+/// Where it can't be opened, or the credentials are not usable.
+pub fn listen(credentials: &Credentials) -> Result<Endpoint, Failure> {
     let endpoint = endpoint(Ipv4Addr::LOCALHOST)?;
     endpoint.set_server_config(Some(server_config(credentials)?));
-    ready(endpoint.local_addr()?)?;
+    Ok(endpoint)
+}
+
+/// Answers each message with itself, until the endpoint is closed. Not cancel-safe: connections go on.
+pub async fn serve(endpoint: Endpoint) {
+    serve_streams(endpoint, answer).await;
+}
+
+/// Has each stream of each connection answered by a task of its own, until the endpoint is closed. Not cancel-safe:
+/// connections go on.
+pub async fn serve_streams<A, F>(endpoint: Endpoint, answer: A)
+where
+    A: Fn(SendStream, RecvStream) -> F + Copy + Send + 'static,
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
     while let Some(incoming) = endpoint.accept().await {
         tokio::spawn(async move {
             let connection = incoming.await?;
@@ -50,7 +66,6 @@ pub(crate) async fn serve(
             Ok::<(), quinn::ConnectionError>(())
         });
     }
-    Ok(())
 }
 
 async fn answer(mut send: SendStream, mut receive: RecvStream) -> Result<(), Failure> {
@@ -61,7 +76,12 @@ async fn answer(mut send: SendStream, mut receive: RecvStream) -> Result<(), Fai
     Ok(())
 }
 
-async fn read_message(receive: &mut RecvStream) -> Result<Bytes, Failure> {
+/// One message, of at most 4 MiB. Not cancel-safe.
+///
+/// # Errors
+///
+/// Where the stream ends before the message does, and where it is too large.
+pub async fn read_message(receive: &mut RecvStream) -> Result<Bytes, Failure> {
     let mut read = next(receive).await?;
     if read.len() < PREFIX {
         let mut joined = BytesMut::from(read);
@@ -90,7 +110,12 @@ async fn next(receive: &mut RecvStream) -> Result<Bytes, Failure> {
     Ok(chunk.bytes)
 }
 
-async fn write_message(send: &mut SendStream, message: &Bytes) -> Result<(), quinn::WriteError> {
+/// Writes a message behind its length. Not cancel-safe.
+///
+/// # Errors
+///
+/// Where the stream takes nothing more.
+pub async fn write_message(send: &mut SendStream, message: &Bytes) -> Result<(), quinn::WriteError> {
     let inline = message.len() <= INLINE;
     let mut head = BytesMut::with_capacity(PREFIX + if inline { message.len() } else { 0 });
     head.put_u32(message.len() as u32);
@@ -102,25 +127,59 @@ async fn write_message(send: &mut SendStream, message: &Bytes) -> Result<(), qui
     }
 }
 
-/// One connection.
-#[derive(Clone)]
-pub(crate) struct Client {
-    connection: Connection,
-    /// Held: its drop would close the connection.
-    _endpoint: Endpoint,
+/// A socket from which connections are made.
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    endpoint: Endpoint,
+    config: quinn::ClientConfig,
 }
 
-impl Client {
-    pub(crate) async fn connect(address: SocketAddr, credentials: &Credentials) -> Result<Self, Failure> {
+impl Dialer {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be opened, or the credentials are not usable.
+    pub fn new(credentials: &Credentials) -> Result<Self, Failure> {
         let endpoint = endpoint(Ipv4Addr::UNSPECIFIED)?;
-        let connecting =
-            endpoint.connect_with(client_config(credentials)?, address, &address.ip().to_string())?;
-        Ok(Self { connection: connecting.await?, _endpoint: endpoint })
+        Ok(Self { endpoint, config: client_config(credentials)? })
+    }
+
+    /// One connection. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// Where the handshake fails.
+    pub async fn dial(&self, address: SocketAddr) -> Result<Connection, Failure> {
+        let name = address.ip().to_string();
+        Ok(self.endpoint.connect_with(self.config.clone(), address, &name)?.await?)
     }
 }
 
-impl System for Client {
-    async fn echo(&self, payload: &Bytes) -> Result<Bytes, Failure> {
+/// Calls on one connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    connection: Connection,
+    /// Held: its drop would close the connection.
+    _dialer: Dialer,
+}
+
+impl Client {
+    /// Dials.
+    ///
+    /// # Errors
+    ///
+    /// Where the handshake fails.
+    pub async fn connect(dialer: &Dialer, address: SocketAddr) -> Result<Self, Failure> {
+        Ok(Self { connection: dialer.dial(address).await?, _dialer: dialer.clone() })
+    }
+
+    /// Sends a message and gives what comes back. Not cancel-safe: the server answers all the same.
+    ///
+    /// # Errors
+    ///
+    /// Where either breaks off.
+    pub async fn echo(&self, payload: &Bytes) -> Result<Bytes, Failure> {
         let (mut send, mut receive) = self.connection.open_bi().await?;
         write_message(&mut send, payload).await?;
         send.finish()?;

@@ -1,0 +1,19 @@
+//! Why something could not be measured.
+
+use std::error::Error;
+
+/// Whatever went wrong: a benchmark tells it and ends.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// An error and its causes; a cause that an error has told already is left out.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut chain = error.to_string();
+    for error in std::iter::successors(error.source(), |&error| error.source()) {
+        let cause = error.to_string();
+        if !chain.ends_with(&cause) {
+            chain.push_str(": ");
+            chain.push_str(&cause);
+        }
+    }
+    chain
+}
