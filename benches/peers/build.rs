@@ -1,0 +1,22 @@
+//! The service that tonic serves, without protoc: its messages are written by hand in `src/peer/tonic.rs`.
+
+use tonic_build::manual::{Builder, Method, Service};
+
+fn main() {
+    let method = |name: &str, route: &str, input: &str| {
+        Method::builder()
+            .name(name)
+            .route_name(route)
+            .input_type(input)
+            .output_type("super::Payload")
+            .codec_path("tonic_prost::ProstCodec")
+    };
+    let service = Service::builder()
+        .name("Echo")
+        .package("bench.v1")
+        .method(method("echo", "Echo", "super::Payload").build())
+        .method(method("items", "Items", "super::Count").server_streaming().build())
+        .build();
+    Builder::new().compile(&[service]);
+    println!("cargo::rerun-if-changed=build.rs");
+}

@@ -1,0 +1,172 @@
+//! What was measured: a round of a system at a workload, and all of them.
+
+use rpcnet_benches::median;
+use serde::Serialize;
+
+use crate::{
+    order::{Latency, Outcome},
+    system::System,
+    workload::{Kind, Workload},
+};
+
+/// What a round cost one process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(crate) struct Usage {
+    /// User and system, all threads.
+    pub(crate) cpu_seconds: f64,
+    /// The most memory that it held within the round.
+    pub(crate) peak_bytes: u64,
+    /// What it grew by for each connection, where that is what is measured.
+    pub(crate) connection_bytes: Option<f64>,
+}
+
+/// One round.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Measurement {
+    pub(crate) workload: Workload,
+    pub(crate) system: System,
+    pub(crate) round: u32,
+    /// Calls, items, connections.
+    pub(crate) done: u64,
+    pub(crate) seconds: f64,
+    pub(crate) latency_us: Option<Latency>,
+    pub(crate) client: Usage,
+    pub(crate) server: Usage,
+}
+
+impl Measurement {
+    pub(crate) fn new(
+        workload: Workload,
+        system: System,
+        round: u32,
+        outcome: Outcome,
+        [client, server]: [Usage; 2],
+    ) -> Self {
+        let Outcome { done, seconds, latency: latency_us } = outcome;
+        Self { workload, system, round, done, seconds, latency_us, client, server }
+    }
+}
+
+/// A number that a round comes to; NaN where it has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// Calls, items, connections a second.
+    Throughput,
+    P50,
+    P95,
+    P99,
+    P999,
+    /// Microseconds for each call, item, connection.
+    ClientCpu,
+    ServerCpu,
+    ClientPeak,
+    ServerPeak,
+    /// Bytes a connection.
+    ClientConnection,
+    ServerConnection,
+}
+
+impl Figure {
+    pub(crate) fn of(self, round: &Measurement) -> f64 {
+        let latency = |of: fn(&Latency) -> f64| round.latency_us.as_ref().map_or(f64::NAN, of);
+        let cpu = |usage: &Usage| usage.cpu_seconds * 1e6 / round.done as f64;
+        match self {
+            Self::Throughput => round.done as f64 / round.seconds,
+            Self::P50 => latency(|latency| latency.p50),
+            Self::P95 => latency(|latency| latency.p95),
+            Self::P99 => latency(|latency| latency.p99),
+            Self::P999 => latency(|latency| latency.p999),
+            Self::ClientCpu => cpu(&round.client),
+            Self::ServerCpu => cpu(&round.server),
+            Self::ClientPeak => round.client.peak_bytes as f64,
+            Self::ServerPeak => round.server.peak_bytes as f64,
+            Self::ClientConnection => round.client.connection_bytes.unwrap_or(f64::NAN),
+            Self::ServerConnection => round.server.connection_bytes.unwrap_or(f64::NAN),
+        }
+    }
+
+    /// The better one.
+    fn best(self, a: f64, b: f64) -> f64 {
+        if self == Self::Throughput { a.max(b) } else { a.min(b) }
+    }
+}
+
+impl Workload {
+    /// What tells how well a system does.
+    pub(crate) fn figure(&self) -> Figure {
+        match self.kind {
+            // With one call in flight, throughput says the same less well.
+            Kind::Calls { connections: 1, in_flight: 1, .. } => Figure::P50,
+            Kind::Idle { .. } => Figure::ServerConnection,
+            _ => Figure::Throughput,
+        }
+    }
+}
+
+/// A ratio, and how far apart its rounds are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+/// All rounds of a workload.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    workload: Workload,
+    rounds: Vec<Measurement>,
+}
+
+impl Samples {
+    pub(crate) fn new(workload: Workload) -> Self {
+        Self { workload, rounds: Vec::new() }
+    }
+
+    pub(crate) fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    pub(crate) fn push(&mut self, measurement: Measurement) {
+        self.rounds.push(measurement);
+    }
+
+    /// Forgets a system that has failed.
+    pub(crate) fn remove(&mut self, system: System) {
+        self.rounds.retain(|round| round.system != system);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Measurement> {
+        self.rounds.iter()
+    }
+
+    fn of(&self, system: System) -> impl Iterator<Item = &Measurement> {
+        self.rounds.iter().filter(move |round| round.system == system)
+    }
+
+    /// The median over the rounds of a system; `None` where there is none.
+    pub(crate) fn median(&self, system: System, figure: Figure) -> Option<f64> {
+        median(self.of(system).map(|round| figure.of(round)).filter(|value| value.is_finite()))
+    }
+
+    /// Ours by the best of these, round by round; `None` where none of them was measured.
+    pub(crate) fn ratio(&self, against: &[System], figure: Figure) -> Option<Ratio> {
+        let ratios: Vec<f64> = self
+            .of(System::Ours)
+            .filter_map(|ours| {
+                let peers = against.iter().flat_map(|&system| self.of(system));
+                let values = peers.filter(|peer| peer.round == ours.round).map(|peer| figure.of(peer));
+                let best = values.reduce(|a, b| figure.best(a, b))?;
+                Some(figure.of(ours) / best).filter(|ratio| ratio.is_finite())
+            })
+            .collect();
+        Some(Ratio {
+            median: median(ratios.iter().copied())?,
+            least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            most: ratios.iter().copied().fold(0.0, f64::max),
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,92 @@
+//! rpcnet as a user would write it: generated client and server, every default.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use rpcnet::{Channel, Connector, Server, ServerConfig, Streaming, rpc_impl, rpc_trait};
+use rpcnet_benches::{Credentials, Failure};
+
+use super::{Client, Peer, check_item, item, ready};
+
+/// What every peer serves.
+#[rpc_trait(name = "bench.v1.Echo")]
+pub(crate) trait Echo {
+    /// Answers with the payload.
+    async fn echo(&self, payload: Bytes) -> rpcnet::Result<Bytes>;
+    /// So many items.
+    async fn items(&self, count: u64) -> rpcnet::Result<Streaming<Bytes>>;
+}
+
+struct Mirror;
+
+#[rpc_impl]
+impl Echo for Mirror {
+    async fn echo(&self, payload: Bytes) -> rpcnet::Result<Bytes> {
+        Ok(payload)
+    }
+
+    async fn items(&self, count: u64) -> rpcnet::Result<Streaming<Bytes>> {
+        Ok(Streaming::iter((0..count).map(|_| item())))
+    }
+}
+
+pub(crate) async fn serve(credentials: &Credentials) -> Result<(), Failure> {
+    let config = ServerConfig::builder()
+        .with_bind_addr((Ipv4Addr::LOCALHOST, 0).into())
+        .with_cert_and_key(&credentials.cert, &credentials.key)?
+        .with_ca_cert(&credentials.ca)?
+        .build()?;
+    let server = Server::new(config)?;
+    server.register(EchoServer::new(Mirror))?;
+    ready(server.local_addr())?;
+    Ok(server.run().await?)
+}
+
+/// Which form calls have on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// What the library chooses.
+    Default,
+    /// A stream a call.
+    Streams,
+}
+
+/// Channels that share a socket.
+pub(crate) struct Ours(Connector);
+
+impl Ours {
+    pub(crate) fn new(credentials: &Credentials, shape: Shape) -> Result<Self, Failure> {
+        let builder = Channel::builder()
+            .with_ca_cert(&credentials.ca)?
+            .with_cert_and_key(&credentials.cert, &credentials.key)?;
+        let builder = match shape {
+            // Both the same, as long as there is but one; the option that forces a stream a call belongs here.
+            Shape::Default | Shape::Streams => builder,
+        };
+        Ok(Self(builder.build()?))
+    }
+}
+
+impl Peer for Ours {
+    type Client = EchoClient;
+
+    async fn connect(&self, address: SocketAddr) -> Result<EchoClient, Failure> {
+        Ok(EchoClient::new(self.0.connect(address.to_string()).await?))
+    }
+}
+
+impl Client for EchoClient {
+    async fn echo(&self, payload: &Bytes) -> Result<Bytes, Failure> {
+        Ok(self.echo(payload.clone()).await?)
+    }
+
+    async fn items(&self, count: u64) -> Result<u64, Failure> {
+        let mut items = self.items(count).await?;
+        let mut arrived = 0;
+        while let Some(item) = items.next().await {
+            check_item(item?.len())?;
+            arrived += 1;
+        }
+        Ok(arrived)
+    }
+}

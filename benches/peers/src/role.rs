@@ -1,0 +1,124 @@
+//! What a process is: it is told so on its command line, and the rest in its first line of input.
+
+use std::{
+    io::{self, BufRead, Write},
+    net::SocketAddr,
+    path::PathBuf,
+};
+
+use clap::ValueEnum;
+use rpcnet_benches::{Credentials, Failure, chain, exit_with_parent};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    order::{Answer, Order},
+    peer::{self, Peer, ours::Shape, tonic::Security},
+    proxy,
+    system::System,
+    work::Work,
+};
+
+/// Of which kind a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    Server,
+    Client,
+    Proxy,
+}
+
+/// What a process is told before anything else.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Start {
+    pub(crate) credentials: Credentials,
+    /// Where they lie as files, for a peer that takes nothing else.
+    pub(crate) files: PathBuf,
+    /// Whom a client calls, and to whom a proxy forwards.
+    pub(crate) address: Option<SocketAddr>,
+    /// For the proxy's dice.
+    pub(crate) seed: u64,
+}
+
+impl Start {
+    fn address(&self) -> Result<SocketAddr, Failure> {
+        Ok(self.address.ok_or("no address was told")?)
+    }
+}
+
+/// Is such a process, until the one that started us ends.
+pub(crate) fn run(role: Role, system: System) -> Result<(), Failure> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    let start: Start = serde_json::from_str(&line)?;
+    match role {
+        Role::Client => client(system, &start),
+        Role::Server => {
+            exit_with_parent();
+            runtime()?.block_on(serve(system, &start))
+        }
+        Role::Proxy => {
+            exit_with_parent();
+            runtime()?.block_on(proxy::run(start.address()?, start.seed))
+        }
+    }
+}
+
+/// What a service would run on: a thread for each core.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+async fn serve(system: System, start: &Start) -> Result<(), Failure> {
+    let credentials = &start.credentials;
+    match system {
+        System::Ours | System::OursStreams => peer::ours::serve(credentials).await,
+        System::BareStream => peer::bare_stream::serve(credentials).await,
+        System::BareLane => peer::bare_lane::serve(credentials).await,
+        System::BareItems => peer::bare_items::serve(credentials).await,
+        System::Tarpc => peer::tarpc::serve().await,
+        System::TonicTls => peer::tonic::serve(credentials, Security::Tls).await,
+        System::TonicTcp => peer::tonic::serve(credentials, Security::Plain).await,
+        #[cfg(feature = "rpcnet-0-1")]
+        System::Rpcnet01 => peer::rpcnet_0_1::serve(&start.files).await,
+        #[cfg(not(feature = "rpcnet-0-1"))]
+        System::Rpcnet01 => Err("built without rpcnet 0.1".into()),
+    }
+}
+
+fn client(system: System, start: &Start) -> Result<(), Failure> {
+    let credentials = &start.credentials;
+    let runtime = runtime()?;
+    // Sockets are opened inside a runtime.
+    let _entered = runtime.enter();
+    match system {
+        System::Ours => obey(&runtime, peer::ours::Ours::new(credentials, Shape::Default)?, start),
+        System::OursStreams => obey(&runtime, peer::ours::Ours::new(credentials, Shape::Streams)?, start),
+        System::BareStream => obey(&runtime, peer::bare_stream::BareStream::new(credentials)?, start),
+        System::BareLane => obey(&runtime, peer::bare_lane::BareLane::new(credentials)?, start),
+        System::BareItems => obey(&runtime, peer::bare_items::BareItems::new(credentials)?, start),
+        System::Tarpc => obey(&runtime, peer::tarpc::Tarpc, start),
+        System::TonicTls => obey(&runtime, peer::tonic::Tonic::new(credentials, Security::Tls), start),
+        System::TonicTcp => obey(&runtime, peer::tonic::Tonic::new(credentials, Security::Plain), start),
+        #[cfg(feature = "rpcnet-0-1")]
+        System::Rpcnet01 => obey(&runtime, peer::rpcnet_0_1::Rpcnet01::new(&start.files), start),
+        #[cfg(not(feature = "rpcnet-0-1"))]
+        System::Rpcnet01 => Err("built without rpcnet 0.1".into()),
+    }
+}
+
+/// Carries out what it is told, a line an order, until the input ends.
+fn obey<P: Peer>(runtime: &tokio::runtime::Runtime, peer: P, start: &Start) -> Result<(), Failure> {
+    let mut work = Work::new(peer, start.address()?);
+    say("ready")?;
+    for line in io::stdin().lock().lines() {
+        let order: Order = serde_json::from_str(&line?)?;
+        let answer: Answer = runtime.block_on(work.carry_out(order)).map_err(|error| chain(&*error));
+        say(&serde_json::to_string(&answer)?)?;
+    }
+    Ok(())
+}
+
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}

@@ -1,0 +1,63 @@
+//! What is measured.
+
+use std::fmt;
+
+use clap::ValueEnum;
+use serde::{Serialize, Serializer};
+
+/// Ours, or one of the peers in one of its configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+pub(crate) enum System {
+    /// rpcnet of this repository, as it is by default.
+    Ours,
+    /// rpcnet of this repository, forced to a stream a call.
+    OursStreams,
+    /// Bare quinn, a stream a call.
+    BareStream,
+    /// Bare quinn, all calls of a connection on one stream.
+    BareLane,
+    /// Bare quinn, a stream of items in batches.
+    BareItems,
+    /// rpcnet 0.1 from the registry.
+    Rpcnet01,
+    /// tarpc over plain TCP.
+    Tarpc,
+    /// tonic over TLS.
+    TonicTls,
+    /// tonic over plain TCP.
+    TonicTcp,
+}
+
+impl System {
+    /// As it stands in tables and on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "rpcnet",
+            Self::OursStreams => "rpcnet, a stream a call",
+            Self::BareStream => "bare quinn, a stream a call",
+            Self::BareLane => "bare quinn, one lane",
+            Self::BareItems => "bare quinn, 16 KiB batches",
+            Self::Rpcnet01 => "rpcnet 0.1",
+            Self::Tarpc => "tarpc, plain TCP",
+            Self::TonicTls => "tonic, TLS",
+            Self::TonicTcp => "tonic, plain TCP",
+        }
+    }
+
+    /// Whether this binary was built with it.
+    pub(crate) fn is_built(self) -> bool {
+        self != Self::Rpcnet01 || cfg!(feature = "rpcnet-0-1")
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for System {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}

@@ -1,0 +1,87 @@
+//! What the systems are asked to do.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// What all ids begin with.
+pub(crate) const PREFIX: &str = "speed/";
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) kind: Kind,
+}
+
+/// What kind it is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Unary echo.
+    Calls {
+        size: usize,
+        connections: usize,
+        /// On each connection.
+        in_flight: usize,
+    },
+    /// The same through a path that loses packets.
+    Lossy { size: usize, connections: usize, in_flight: usize },
+    /// Streams of so many items, one at a time.
+    Items { count: u64 },
+    /// Connections that are open and at rest.
+    Idle { connections: usize },
+    /// Connections that are set up, used once and closed.
+    Connects { at_a_time: usize },
+}
+
+const fn calls(
+    name: &'static str,
+    about: &'static str,
+    size: usize,
+    connections: usize,
+    in_flight: usize,
+) -> Workload {
+    Workload { name, about, kind: Kind::Calls { size, connections, in_flight } }
+}
+
+pub(crate) const WORKLOADS: [Workload; 10] = [
+    calls("32B-1x1", "unary echo, 32 bytes, one call in flight", 32, 1, 1),
+    calls("32B-1x64", "unary echo, 32 bytes, one connection, 64 in flight", 32, 1, 64),
+    calls("32B-8x32", "unary echo, 32 bytes, 8 connections, 32 in flight on each", 32, 8, 32),
+    calls("1KiB", "unary echo, 1 KiB, one connection, 64 in flight", 1 << 10, 1, 64),
+    calls("16KiB", "unary echo, 16 KiB, one connection, 16 in flight", 16 << 10, 1, 16),
+    calls("1MiB", "unary echo, 1 MiB, one connection, 4 in flight", 1 << 20, 1, 4),
+    Workload {
+        name: "items",
+        about: "a server streams items of 64 bytes, 200 000 a call, one call at a time",
+        kind: Kind::Items { count: 200_000 },
+    },
+    Workload {
+        name: "loss",
+        about: "unary echo, 32 bytes, one connection, 64 in flight, 1 % loss and 10 ms each way",
+        kind: Kind::Lossy { size: 32, connections: 1, in_flight: 64 },
+    },
+    Workload {
+        name: "idle",
+        about: "1000 connections, at rest after a call on each",
+        kind: Kind::Idle { connections: 1000 },
+    },
+    Workload {
+        name: "connects",
+        about: "connections set up, one call of 32 bytes on each, closed; 16 at a time",
+        kind: Kind::Connects { at_a_time: 16 },
+    },
+];
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", self.name)
+    }
+}
+
+impl Serialize for Workload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
