@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path};
 
 use clap::ValueEnum;
 use rpcnet::dev::DevCa;
-use rpcnet_benches::{Credentials, Failure, ServerProcess, memory, reset_peak};
+use rpcnet_benches::{Credentials, Failure, Memory, ServerProcess};
 use tempfile::TempDir;
 
 use crate::{
@@ -85,7 +85,7 @@ impl Pair {
     /// The same, and what it cost either process: the client, the server.
     pub(crate) fn measure(&mut self, order: Order) -> Result<(Outcome, [Usage; 2]), Failure> {
         for id in self.ids() {
-            reset_peak(id)?;
+            Memory::reset_peak(id)?;
         }
         let before = self.cpu_seconds()?;
         let outcome = self.ask(order)?;
@@ -94,7 +94,7 @@ impl Pair {
         for (side, id) in self.ids().into_iter().enumerate() {
             usage[side] = Usage {
                 cpu_seconds: after[side] - before[side],
-                peak_bytes: memory(id)?.peak,
+                peak_bytes: Memory::of(id)?.peak,
                 connection_bytes: None,
             };
         }
@@ -104,7 +104,7 @@ impl Pair {
     /// What client and server hold now, in bytes.
     pub(crate) fn resident(&self) -> Result<[u64; 2], Failure> {
         let [client, server] = self.ids();
-        Ok([memory(client)?.resident, memory(server)?.resident])
+        Ok([Memory::of(client)?.resident, Memory::of(server)?.resident])
     }
 
     fn ids(&self) -> [u32; 2] {

@@ -1,25 +1,24 @@
 //! A path that loses packets and takes its time, in user space: UDP datagrams are forwarded, late, or not at all.
+//!
+//! Each direction has two threads: one receives, casts the dice and says when a datagram is due; the other sleeps until
+//! then and sends. All are as late, so they leave in the order in which they came. Threads, as tokio's timers count whole
+//! milliseconds, and a tenth of the delay would be theirs; a thread that sleeps is late by the kernel's slack of 50 µs.
 
 mod path;
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
-use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 use rpcnet_benches::Failure;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{
-    net::UdpSocket,
-    sync::watch,
-    time::{Instant, sleep_until},
-};
 
-use self::path::Path;
+use self::path::{Arrivals, path};
 use crate::peer::ready;
 
 /// Of each datagram, each way.
@@ -32,51 +31,44 @@ const CAPACITY: usize = 16 << 10;
 const DATAGRAM: usize = 64 << 10;
 
 /// Forwards between one client (the last that was heard of) and this server, until the process ends.
-pub(crate) async fn run(server: SocketAddr, seed: u64) -> Result<(), Failure> {
+pub(crate) fn run(server: SocketAddr, seed: u64) -> Result<(), Failure> {
     let near = Arc::new(socket()?);
     let far = Arc::new(socket()?);
-    far.connect(server).await?;
+    far.connect(server)?;
     ready(near.local_addr()?)?;
-    let (told, client) = watch::channel(None);
+    let client = Arc::new(Mutex::new(None));
     let rng = |direction| StdRng::seed_from_u64(seed.wrapping_mul(2).wrapping_add(direction));
-    let there = direction(near.clone(), Some(told), rng(0), |datagram| {
-        // A full or broken socket loses packets, as networks do.
-        let _ = far.try_send(&datagram);
-    });
-    let back = direction(far.clone(), None, rng(1), |datagram| {
-        if let Some(client) = *client.borrow() {
-            let _ = near.try_send_to(&datagram, client);
+
+    let (there, mut departures) = path(LOSS, DELAY, CAPACITY, rng(0));
+    let (from, known) = (near.clone(), client.clone());
+    thread::spawn(move || receive(&from, there, |source| *lock(&known) = Some(source)));
+    let to = far.clone();
+    // A full or broken socket loses packets, as networks do.
+    thread::spawn(move || departures.forward(|datagram| drop(to.send(datagram))));
+
+    let (back, mut departures) = path(LOSS, DELAY, CAPACITY, rng(1));
+    thread::spawn(move || receive(&far, back, |_| ()));
+    departures.forward(|datagram| {
+        if let Some(client) = *lock(&client) {
+            let _ = near.send_to(datagram, client);
         }
     });
-    tokio::try_join!(there, back)?;
     Ok(())
 }
 
-/// Datagrams from this socket, one way.
-async fn direction(
-    from: Arc<UdpSocket>,
-    client: Option<watch::Sender<Option<SocketAddr>>>,
-    rng: StdRng,
-    send: impl Fn(Bytes),
-) -> io::Result<()> {
-    let mut path = Path::new(LOSS, DELAY, CAPACITY, rng);
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes datagrams off a socket until nobody waits for them.
+fn receive(socket: &UdpSocket, mut arrivals: Arrivals, from: impl Fn(SocketAddr)) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        let due = path.due();
-        tokio::select! {
-            received = from.recv_from(&mut buffer) => {
-                // A connected socket tells of a server that has gone.
-                let Ok((length, source)) = received else { continue };
-                if let Some(client) = &client {
-                    client.send_if_modified(|known| known.replace(source) != Some(source));
-                }
-                path.enter(Instant::now().into_std(), Bytes::copy_from_slice(&buffer[..length]));
-            }
-            () = sleep_until(due.map_or_else(Instant::now, Instant::from_std)), if due.is_some() => {}
-        }
-        let now = Instant::now().into_std();
-        while let Some(datagram) = path.leave(now) {
-            send(datagram);
+        // A connected socket fails where the server has gone: a path tells nobody.
+        let Ok((length, source)) = socket.recv_from(&mut buffer) else { continue };
+        from(source);
+        if !arrivals.enter(tokio::time::Instant::now().into_std(), &buffer[..length]) {
+            return;
         }
     }
 }
@@ -86,30 +78,31 @@ fn socket() -> io::Result<UdpSocket> {
     // What is lost is lost by the dice, not by a small buffer.
     socket.set_recv_buffer_size(4 << 20)?;
     socket.set_send_buffer_size(4 << 20)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_server_that_has_gone_is_a_lossy_path() {
+    #[test]
+    fn a_server_that_has_gone_is_a_lossy_path() {
         // Nobody listens there: a socket was bound and is closed again.
         let gone = socket().expect("a socket").local_addr().expect("it is bound");
         let far = Arc::new(socket().expect("a socket"));
-        far.connect(gone).await.expect("an address");
-        let path = direction(far.clone(), None, StdRng::seed_from_u64(1), |_| {});
-        tokio::select! {
-            result = path => panic!("it ended: {result:?}"),
-            () = async {
-                for _ in 0..8 {
-                    let _ = far.send(b"anybody?").await;
-                    tokio::task::yield_now().await;
-                }
-            } => {}
+        far.connect(gone).expect("an address");
+        let (arrivals, departures) = path(0.0, Duration::ZERO, 8, StdRng::seed_from_u64(1));
+        let from = far.clone();
+        let receiver = thread::spawn(move || receive(&from, arrivals, |_| ()));
+        for _ in 0..8 {
+            let _ = far.send(b"anybody?");
         }
+        // It ends for want of a sender alone, once something comes.
+        drop(departures);
+        let other = socket().expect("a socket");
+        far.connect(other.local_addr().expect("it is bound")).expect("an address");
+        other.send_to(b"here", far.local_addr().expect("it is bound")).expect("loopback takes it");
+        receiver.join().expect("it does not panic");
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn run(role: Role, system: System) -> Result<(), Failure> {
         }
         Role::Proxy => {
             exit_with_parent();
-            runtime()?.block_on(proxy::run(start.address()?, start.seed))
+            proxy::run(start.address()?, start.seed)
         }
     }
 }

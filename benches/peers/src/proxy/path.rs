@@ -1,47 +1,60 @@
-//! One direction of a path: some datagrams are lost, the others leave after a fixed time, in order. Sans-io.
+//! One direction of a path: some datagrams are lost, the others leave after a fixed time, in order.
 
 use std::{
-    collections::VecDeque,
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    thread,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use rand::{RngExt, rngs::StdRng};
 
+/// When it is due, and what it is.
+type Departure = (Instant, Box<[u8]>);
+
+/// Where datagrams come in.
 #[derive(Debug)]
-pub(super) struct Path {
+pub(super) struct Arrivals {
     loss: f64,
     delay: Duration,
-    capacity: usize,
     rng: StdRng,
-    /// In the order in which they are due, as all are as late.
-    under_way: VecDeque<(Instant, Bytes)>,
+    under_way: SyncSender<Departure>,
 }
 
-impl Path {
-    /// `loss` is a share, 0 to 1; `capacity` counts datagrams under way.
-    pub(super) fn new(loss: f64, delay: Duration, capacity: usize, rng: StdRng) -> Self {
-        Self { loss, delay, capacity, rng, under_way: VecDeque::new() }
-    }
+/// Where they leave.
+#[derive(Debug)]
+pub(super) struct Departures {
+    under_way: Receiver<Departure>,
+}
 
-    /// A datagram comes in. It is dropped where the dice say so, or too many are under way.
-    pub(super) fn enter(&mut self, now: Instant, datagram: Bytes) {
-        if !self.rng.random_bool(self.loss) && self.under_way.len() < self.capacity {
-            self.under_way.push_back((now + self.delay, datagram));
+/// `loss` is a share, 0 to 1; `capacity` counts datagrams under way.
+pub(super) fn path(loss: f64, delay: Duration, capacity: usize, rng: StdRng) -> (Arrivals, Departures) {
+    let (sender, under_way) = sync_channel(capacity);
+    (Arrivals { loss, delay, rng, under_way: sender }, Departures { under_way })
+}
+
+impl Arrivals {
+    /// A datagram comes in. It is dropped where the dice say so, or too many are under way. `false` where the other end
+    /// has gone.
+    pub(super) fn enter(&mut self, now: Instant, datagram: &[u8]) -> bool {
+        if self.rng.random_bool(self.loss) {
+            return true;
         }
+        let sent = self.under_way.try_send((now + self.delay, datagram.into()));
+        !matches!(sent, Err(TrySendError::Disconnected(_)))
     }
+}
 
-    /// The next datagram that is due by now.
-    pub(super) fn leave(&mut self, now: Instant) -> Option<Bytes> {
-        if self.due()? > now {
-            return None;
+impl Departures {
+    /// Hands on each datagram when it is due, until the other end has gone and nothing is under way.
+    #[expect(clippy::disallowed_methods, reason = "on a thread of its own, which has nothing else to do")]
+    pub(super) fn forward(&mut self, mut send: impl FnMut(&[u8])) {
+        for (due, datagram) in &self.under_way {
+            let left = due.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                thread::sleep(left);
+            }
+            send(&datagram);
         }
-        self.under_way.pop_front().map(|(_, datagram)| datagram)
-    }
-
-    /// When the next one is.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.under_way.front().map(|&(due, _)| due)
     }
 }
 
@@ -51,47 +64,49 @@ mod tests {
 
     use super::*;
 
-    fn path(loss: f64, capacity: usize) -> (Path, Instant) {
-        let path = Path::new(loss, Duration::from_millis(10), capacity, StdRng::seed_from_u64(7));
-        (path, tokio::time::Instant::now().into_std())
+    fn rng() -> StdRng {
+        StdRng::seed_from_u64(7)
+    }
+
+    fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
     }
 
     #[test]
     fn datagrams_leave_in_order_and_no_sooner_than_they_are_due() {
-        let (mut path, start) = path(0.0, 8);
-        let at = |millis| start + Duration::from_millis(millis);
-        path.enter(at(0), Bytes::from_static(b"a"));
-        path.enter(at(4), Bytes::from_static(b"b"));
-        assert_eq!(path.due(), Some(at(10)));
-        assert_eq!(path.leave(at(9)), None);
-        assert_eq!(path.leave(at(10)).as_deref(), Some(&b"a"[..]));
-        assert_eq!(path.leave(at(10)), None);
-        assert_eq!(path.leave(at(20)).as_deref(), Some(&b"b"[..]));
-        assert_eq!(path.due(), None);
+        let delay = Duration::from_millis(10);
+        let (mut arrivals, mut departures) = path(0.0, delay, 8, rng());
+        let start = now();
+        for datagram in [b"a", b"b"] {
+            assert!(arrivals.enter(start, datagram));
+        }
+        drop(arrivals);
+        let mut left = Vec::new();
+        departures.forward(|datagram| left.push((datagram.to_vec(), now())));
+        assert_eq!(left.iter().map(|(datagram, _)| &datagram[..]).collect::<Vec<_>>(), [b"a", b"b"]);
+        assert!(left.iter().all(|(_, at)| *at >= start + delay));
     }
 
     #[test]
     fn about_so_many_are_lost_and_the_same_ones_again() {
-        let lost = || {
-            let (mut path, start) = path(0.01, 1);
-            (0..100_000)
-                .filter(|_| {
-                    path.enter(start, Bytes::new());
-                    path.leave(start + Duration::from_secs(1)).is_none()
-                })
-                .collect::<Vec<u32>>()
+        let passed = || {
+            let (mut arrivals, departures) = path(0.01, Duration::ZERO, 100_000, rng());
+            for number in 0..100_000u32 {
+                arrivals.enter(now(), &number.to_be_bytes());
+            }
+            drop(arrivals);
+            departures.under_way.iter().map(|(_, datagram)| datagram).collect::<Vec<_>>()
         };
-        assert!((900..1100).contains(&lost().len()), "{}", lost().len());
-        assert_eq!(lost(), lost());
+        assert!((98_900..99_100).contains(&passed().len()), "{}", passed().len());
+        assert_eq!(passed(), passed());
     }
 
     #[test]
     fn beyond_the_capacity_datagrams_are_dropped() {
-        let (mut path, start) = path(0.0, 3);
-        for _ in 0..5 {
-            path.enter(start, Bytes::new());
-        }
-        let later = start + Duration::from_secs(1);
-        assert_eq!(std::iter::from_fn(|| path.leave(later)).count(), 3);
+        let (mut arrivals, departures) = path(0.0, Duration::ZERO, 3, rng());
+        assert!((0..5).all(|_| arrivals.enter(now(), b"")));
+        assert_eq!(departures.under_way.try_iter().count(), 3);
+        drop(departures);
+        assert!(!arrivals.enter(now(), b""));
     }
 }
