@@ -17,7 +17,13 @@ use quinn::{
     Connection, Endpoint, EndpointConfig, RecvStream, SendStream, TransportConfig, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
-use rustls::{RootCertStore, crypto::CryptoProvider, server::WebPkiClientVerifier, version::TLS13};
+use rustls::{
+    RootCertStore,
+    client::Resumption,
+    crypto::CryptoProvider,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    version::TLS13,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -202,6 +208,9 @@ fn server_config(credentials: &Credentials) -> Result<quinn::ServerConfig, Failu
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)?;
+    // As rpcnet: each connection has a whole handshake, and the certificates are looked at.
+    tls.session_storage = Arc::new(NoServerSessionStorage {});
+    tls.send_tls13_tickets = 0;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport(None)?));
@@ -214,6 +223,7 @@ fn client_config(credentials: &Credentials) -> Result<quinn::ClientConfig, Failu
         .with_protocol_versions(&[&TLS13])?
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)?;
+    tls.resumption = Resumption::disabled();
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport(Some(Duration::from_secs(10)))?));
@@ -232,7 +242,7 @@ fn parse(credentials: &Credentials) -> Result<Parsed, Failure> {
 fn transport(keep_alive: Option<Duration>) -> Result<TransportConfig, Failure> {
     let mut config = TransportConfig::default();
     config
-        .max_concurrent_bidi_streams(VarInt::from_u32(256))
+        .max_concurrent_bidi_streams(VarInt::from_u32(293))
         .max_concurrent_uni_streams(VarInt::from_u32(16))
         .stream_receive_window(VarInt::from_u32(2 << 20))
         .receive_window(VarInt::from_u32(16 << 20))

@@ -2,7 +2,7 @@
 //!
 //! Each direction has two threads: one receives, casts the dice and says when a datagram is due; the other sleeps until
 //! then and sends. All are as late, so they leave in the order in which they came. Threads, as tokio's timers count whole
-//! milliseconds, and a tenth of the delay would be theirs; a thread that sleeps is late by the kernel's slack of 50 µs.
+//! milliseconds, and the delay would be up to a tenth longer; a thread that sleeps is late by a tenth of a millisecond.
 
 mod path;
 
