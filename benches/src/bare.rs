@@ -14,7 +14,8 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quinn::{
-    Connection, Endpoint, EndpointConfig, RecvStream, SendStream, TransportConfig, VarInt,
+    Connection, Endpoint, EndpointConfig, MtuDiscoveryConfig, RecvStream, SendStream, TransportConfig,
+    VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rustls::{
@@ -34,6 +35,8 @@ const ALPN: &[u8] = b"bare-echo/1";
 const PREFIX: usize = 4;
 /// No message is longer, as rpcnet's limit has it.
 const MAX_MESSAGE: usize = 4 << 20;
+/// The largest packet that is looked for.
+const LARGEST_PACKET: u16 = 6400;
 /// Messages up to this size are copied behind their length, so that both leave in one write.
 const INLINE: usize = 2 << 10;
 
@@ -240,10 +243,14 @@ fn parse(credentials: &Credentials) -> Result<Parsed, Failure> {
 }
 
 fn transport(keep_alive: Option<Duration>) -> Result<TransportConfig, Failure> {
+    let mut probing = MtuDiscoveryConfig::default();
+    probing.upper_bound(LARGEST_PACKET);
     let mut config = TransportConfig::default();
     config
+        // As many as rpcnet comes to allow: it begins with fewer.
         .max_concurrent_bidi_streams(VarInt::from_u32(293))
         .max_concurrent_uni_streams(VarInt::from_u32(16))
+        .mtu_discovery_config(Some(probing))
         .stream_receive_window(VarInt::from_u32(2 << 20))
         .receive_window(VarInt::from_u32(16 << 20))
         .send_window(16 << 20)
@@ -261,5 +268,7 @@ fn endpoint(ip: Ipv4Addr) -> io::Result<Endpoint> {
     socket.set_send_buffer_size(4 << 20)?;
     socket.bind(&SocketAddr::from((ip, 0)).into())?;
     let runtime = quinn::default_runtime().ok_or_else(|| io::Error::other("no tokio runtime"))?;
-    Endpoint::new(EndpointConfig::default(), None, UdpSocket::from(socket), runtime)
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(LARGEST_PACKET).map_err(io::Error::other)?;
+    Endpoint::new(config, None, UdpSocket::from(socket), runtime)
 }

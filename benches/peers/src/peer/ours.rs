@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use rpcnet::{Channel, Connector, Server, ServerConfig, Streaming, rpc_impl, rpc_trait};
+use rpcnet::{Channel, Connector, Limits, Server, ServerConfig, Streaming, rpc_impl, rpc_trait};
 use rpcnet_benches::{Credentials, Failure};
 
 use super::{Client, Peer, check_item, item, ready};
@@ -60,8 +60,8 @@ impl Ours {
             .with_ca_cert(&credentials.ca)?
             .with_cert_and_key(&credentials.cert, &credentials.key)?;
         let builder = match shape {
-            // Both the same, as long as there is but one; the option that forces a stream a call belongs here.
-            Shape::Default | Shape::Streams => builder,
+            Shape::Default => builder,
+            Shape::Streams => builder.with_limits(Limits::default().with_lanes(false)),
         };
         Ok(Self(builder.build()?))
     }
