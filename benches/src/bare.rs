@@ -2,21 +2,22 @@
 //!
 //! It is written as well as we can: small messages leave in one write with their length, the server answers as soon
 //! as the length is there and then reads the end of the stream (a receiver that is dropped before sends a frame that
-//! asks the peer to stop). TLS and transport are those of `rpcnet/src/transport/quic/endpoint.rs`, which has to be
-//! followed here: mutual TLS 1.3 with ring, the same windows and socket buffers.
+//! asks the peer to stop). Sockets and transport are configured by rpcnet; TLS is as in `rpcnet/src/tls.rs`: mutual
+//! TLS 1.3 with ring, and no session is resumed.
 
 use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quinn::{
-    Connection, Endpoint, EndpointConfig, MtuDiscoveryConfig, RecvStream, SendStream, TransportConfig,
-    VarInt,
+    Connection, Endpoint, RecvStream, SendStream,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
+};
+use rpcnet::{
+    __measured::{bare_endpoint, bare_transport},
+    transport::DialOptions,
 };
 use rustls::{
     RootCertStore,
@@ -26,7 +27,6 @@ use rustls::{
     version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{Credentials, Failure};
 
@@ -35,8 +35,6 @@ const ALPN: &[u8] = b"bare-echo/1";
 const PREFIX: usize = 4;
 /// No message is longer, as rpcnet's limit has it.
 const MAX_MESSAGE: usize = 4 << 20;
-/// The largest packet that is looked for.
-const LARGEST_PACKET: u16 = 6400;
 /// Messages up to this size are copied behind their length, so that both leave in one write.
 const INLINE: usize = 2 << 10;
 
@@ -46,7 +44,7 @@ const INLINE: usize = 2 << 10;
 ///
 /// Where it can't be opened, or the credentials are not usable.
 pub fn listen(credentials: &Credentials) -> Result<Endpoint, Failure> {
-    let endpoint = endpoint(Ipv4Addr::LOCALHOST)?;
+    let endpoint = bare_endpoint((Ipv4Addr::LOCALHOST, 0).into())?;
     endpoint.set_server_config(Some(server_config(credentials)?));
     Ok(endpoint)
 }
@@ -150,7 +148,7 @@ impl Dialer {
     ///
     /// Where it can't be opened, or the credentials are not usable.
     pub fn new(credentials: &Credentials) -> Result<Self, Failure> {
-        let endpoint = endpoint(Ipv4Addr::UNSPECIFIED)?;
+        let endpoint = bare_endpoint((Ipv4Addr::UNSPECIFIED, 0).into())?;
         Ok(Self { endpoint, config: client_config(credentials)? })
     }
 
@@ -216,7 +214,7 @@ fn server_config(credentials: &Credentials) -> Result<quinn::ServerConfig, Failu
     tls.send_tls13_tickets = 0;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport(None)?));
+    config.transport_config(Arc::new(bare_transport(&DialOptions::default().with_keep_alive(None))));
     Ok(config)
 }
 
@@ -229,7 +227,7 @@ fn client_config(credentials: &Credentials) -> Result<quinn::ClientConfig, Failu
     tls.resumption = Resumption::disabled();
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(Arc::new(transport(Some(Duration::from_secs(10)))?));
+    config.transport_config(Arc::new(bare_transport(&DialOptions::default())));
     Ok(config)
 }
 
@@ -240,35 +238,4 @@ fn parse(credentials: &Credentials) -> Result<Parsed, Failure> {
     roots.add(CertificateDer::from_pem_slice(credentials.ca.as_bytes())?)?;
     let chain = vec![CertificateDer::from_pem_slice(credentials.cert.as_bytes())?];
     Ok((Arc::new(roots), chain, PrivateKeyDer::from_pem_slice(credentials.key.as_bytes())?))
-}
-
-fn transport(keep_alive: Option<Duration>) -> Result<TransportConfig, Failure> {
-    let mut probing = MtuDiscoveryConfig::default();
-    probing.upper_bound(LARGEST_PACKET);
-    let mut config = TransportConfig::default();
-    config
-        // As many as rpcnet comes to allow: it begins with fewer.
-        .max_concurrent_bidi_streams(VarInt::from_u32(293))
-        .max_concurrent_uni_streams(VarInt::from_u32(16))
-        .mtu_discovery_config(Some(probing))
-        .stream_receive_window(VarInt::from_u32(2 << 20))
-        .receive_window(VarInt::from_u32(16 << 20))
-        .send_window(16 << 20)
-        .datagram_receive_buffer_size(Some(1 << 20))
-        .datagram_send_buffer_size(1 << 20)
-        .initial_rtt(Duration::from_millis(100))
-        .keep_alive_interval(keep_alive)
-        .max_idle_timeout(Some(Duration::from_secs(30).try_into()?));
-    Ok(config)
-}
-
-fn endpoint(ip: Ipv4Addr) -> io::Result<Endpoint> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_recv_buffer_size(4 << 20)?;
-    socket.set_send_buffer_size(4 << 20)?;
-    socket.bind(&SocketAddr::from((ip, 0)).into())?;
-    let runtime = quinn::default_runtime().ok_or_else(|| io::Error::other("no tokio runtime"))?;
-    let mut config = EndpointConfig::default();
-    config.max_udp_payload_size(LARGEST_PACKET).map_err(io::Error::other)?;
-    Endpoint::new(config, None, UdpSocket::from(socket), runtime)
 }

@@ -81,6 +81,8 @@ mod fuzz;
 mod health;
 pub mod interceptor;
 mod limit;
+#[cfg(feature = "measuring")]
+mod measured;
 mod message;
 mod metadata;
 mod method;
@@ -162,6 +164,13 @@ pub mod __fuzz {
         certificate, control, item_frames, lane_frames, metadata, reply_header, request_header, seeds,
         status, typed_decode,
     };
+}
+
+/// What benches need of the inside. Not part of the public API: it may change in any release.
+#[cfg(feature = "measuring")]
+#[doc(hidden)]
+pub mod __measured {
+    pub use crate::measured::{Piece, bare_endpoint, bare_transport, pieces};
 }
 
 /// The programs in the README compile and run.

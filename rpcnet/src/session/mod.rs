@@ -30,6 +30,8 @@ use tokio::{
 
 #[cfg(feature = "reflect")]
 pub(crate) use self::inbound::{Running, call_instead};
+#[cfg(feature = "measuring")]
+pub(crate) use self::lane::lane_call;
 pub(crate) use self::{
     inbound::Dispatch,
     router::{Entry, Router},

@@ -15,6 +15,8 @@ mod stream;
 mod tests;
 
 pub(crate) use self::endpoint::{Endpoint, Incoming, ListenOptions, Room};
+#[cfg(feature = "measuring")]
+pub use self::quic::{bare_endpoint, bare_transport};
 pub use self::{
     connection::{Connection, ConnectionStats, Side},
     endpoint::DialOptions,

@@ -1,5 +1,8 @@
 //! The side of a lane that makes calls.
 
+#[cfg(feature = "measuring")]
+mod measured;
+
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,6 +22,9 @@ use crate::{
     session::Session,
     transport::ConnectionError,
 };
+
+#[cfg(feature = "measuring")]
+pub(crate) use self::measured::lane_call;
 
 /// A stream on which many calls are made. Dropping it ends those that wait.
 #[derive(Debug)]

@@ -12,6 +12,8 @@ mod late;
 mod outbox;
 mod served;
 
+#[cfg(feature = "measuring")]
+pub(crate) use self::caller::lane_call;
 pub(super) use self::{
     caller::{Lane, LaneCall},
     late::accept,

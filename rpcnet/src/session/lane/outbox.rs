@@ -70,6 +70,12 @@ impl Outbox {
         }
     }
 
+    /// Takes what waits, in place of the driver.
+    #[cfg(feature = "measuring")]
+    pub(super) fn take(&self) -> Bytes {
+        self.state().buffer.split().freeze()
+    }
+
     /// So much waits that nothing more should be asked for which leads to answers.
     pub(super) fn is_full(&self) -> bool {
         self.state().buffer.len() >= FULL

@@ -41,11 +41,7 @@ pub(crate) struct Incoming(quinn::Incoming);
 
 impl Endpoint {
     pub(in crate::transport) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
-        let runtime = quinn::default_runtime()
-            .ok_or_else(|| io::Error::other("no tokio runtime: servers and channels are made inside one"))?;
-        let mut config = EndpointConfig::default();
-        config.max_udp_payload_size(LARGEST_PACKET).map_err(io::Error::other)?;
-        let inner = quinn::Endpoint::new(config, None, socket(addr)?, runtime)?;
+        let inner = open(addr)?;
         let local_addr = inner.local_addr()?;
         Ok(Self { inner, local_addr, tls })
     }
@@ -156,7 +152,7 @@ pub(super) fn with_eighth(streams: u32) -> u32 {
     u32::try_from((u64::from(streams) * 8).div_ceil(7)).unwrap_or(u32::MAX)
 }
 
-fn transport(options: &DialOptions, room: Room) -> TransportConfig {
+pub(super) fn transport(options: &DialOptions, room: Room) -> TransportConfig {
     let mut probing = MtuDiscoveryConfig::default();
     probing.upper_bound(LARGEST_PACKET);
     let mut config = TransportConfig::default();
@@ -173,6 +169,14 @@ fn transport(options: &DialOptions, room: Room) -> TransportConfig {
         .keep_alive_interval(options.keep_alive())
         .max_idle_timeout(IdleTimeout::try_from(options.idle_timeout()).ok());
     config
+}
+
+pub(super) fn open(addr: SocketAddr) -> io::Result<quinn::Endpoint> {
+    let runtime = quinn::default_runtime()
+        .ok_or_else(|| io::Error::other("no tokio runtime: servers and channels are made inside one"))?;
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(LARGEST_PACKET).map_err(io::Error::other)?;
+    quinn::Endpoint::new(config, None, socket(addr)?, runtime)
 }
 
 fn socket(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {

@@ -1,0 +1,64 @@
+//! What benches need of the inside: pieces whose instructions they count, and what they give bare quinn so that it
+//! differs from rpcnet in nothing else.
+
+mod codec;
+mod wire;
+
+use std::fmt;
+
+pub use crate::transport::{bare_endpoint, bare_transport};
+
+/// Something small that is done for each call or item, and can be done any number of times.
+pub struct Piece {
+    name: &'static str,
+    run: Box<dyn FnMut()>,
+}
+
+impl Piece {
+    /// What it is called: `request/encode`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Does it once.
+    pub fn run(&mut self) {
+        (self.run)();
+    }
+
+    /// Something that is done by calling this.
+    pub fn new(name: &'static str, run: impl FnMut() + 'static) -> Self {
+        Self { name, run: Box::new(run) }
+    }
+}
+
+impl fmt::Debug for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Piece").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// All pieces, ready to be done.
+pub fn pieces() -> Vec<Piece> {
+    let mut pieces = codec::pieces();
+    pieces.extend(wire::pieces());
+    pieces.push(crate::session::lane_call());
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn pieces_can_be_done_again_and_again() {
+        let mut names = HashSet::new();
+        for mut piece in pieces() {
+            assert!(names.insert(piece.name()), "{piece:?} is there twice");
+            for _ in 0..1000 {
+                piece.run();
+            }
+        }
+    }
+}

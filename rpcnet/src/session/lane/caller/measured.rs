@@ -1,0 +1,44 @@
+//! What a call costs on a lane, but for the runtime and the connection: its frame is written, its answer handed out.
+
+use std::{
+    future::pending,
+    hint::black_box,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use bytes::Bytes;
+
+use super::{Lane, Shared};
+use crate::{
+    Method, Request,
+    measured::Piece,
+    proto::{ReplyHeader, ReplyKind},
+};
+
+static METHOD: Method = Method::new("bench.v1.Echo", "echo", "(Bytes) -> Result<Bytes, Status>");
+/// Frames leave together, so many at a time.
+const TOGETHER: usize = 64;
+
+pub(crate) fn lane_call() -> Piece {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs nothing");
+    // In place of the driver.
+    let task = runtime.spawn(pending::<()>()).abort_handle();
+    let lane = Lane { shared: Arc::<Shared>::default(), task };
+    let request = Request::new(&METHOD, Bytes::from_static(&[7; 32]));
+    let mut calls = 0;
+    Piece::new("lane/call", move || {
+        let mut call =
+            pin!(lane.call(black_box(&request), None, None).expect("it is open").expect("it has room"));
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(cx).is_pending(), "nobody has answered");
+        let answer = (ReplyHeader::new(ReplyKind::Value, 0), Bytes::new());
+        lane.finish(call.id, Ok(answer));
+        assert!(black_box(call.poll(cx)).is_ready(), "it was answered");
+        calls += 1;
+        if calls % TOGETHER == 0 {
+            black_box(lane.shared.outbox.take());
+        }
+    })
+}

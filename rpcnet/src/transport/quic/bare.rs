@@ -1,0 +1,26 @@
+//! quinn as rpcnet configures it, for benches that compare with quinn and nothing on it.
+
+use std::{io, net::SocketAddr};
+
+use super::{
+    super::{DialOptions, Room},
+    endpoint,
+};
+use crate::Limits;
+
+/// A socket that listens and dials.
+///
+/// # Errors
+///
+/// Where it can't be opened, and outside of a tokio runtime.
+pub fn bare_endpoint(addr: SocketAddr) -> io::Result<quinn::Endpoint> {
+    endpoint::open(addr)
+}
+
+/// What a connection is configured with, by default but for the number of streams: here all that [`Limits`] allow may be
+/// open from the start.
+pub fn bare_transport(options: &DialOptions) -> quinn::TransportConfig {
+    let limits = Limits::default();
+    let room = Room { streams: limits.max_calls_per_connection(), ..limits.room() };
+    endpoint::transport(options, room)
+}
