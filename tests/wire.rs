@@ -3,45 +3,22 @@
 use std::time::Duration;
 
 use rpcnet::{
-    Code, Method, Server, Service as _,
+    Code, Server,
     transport::{Connection, DialOptions, ReadError, RecvStream},
 };
-use rpcnet_tests::{Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, over_both, within};
-
-const CALLS: &[u8] = b"rpcnet/1";
-/// The reset code of bytes that are not of this protocol.
-const PROTOCOL: u32 = 4;
+use rpcnet_tests::{
+    Event, Net, ProbeClient, Probed,
+    by_hand::{PROTOCOL, dial, header, method},
+    over_both, within,
+};
 
 /// A server, and a bare connection to it.
 async fn dialled(net: &Net) -> (Server, Probed, Connection) {
     let (server, probed) = net.start_probed_with("server", {
         net.server().with_limits(rpcnet::Limits::default().with_max_message(1000))
     });
-    let address = server.local_addr().to_string();
-    let connector = net.channel().build().expect("complete");
-    let connection = connector.dial(&address, CALLS, &DialOptions::default()).await.expect("it listens");
-    // The socket must outlive its connection.
-    let closed = connection.clone();
-    tokio::spawn(async move {
-        closed.closed().await;
-        drop(connector);
-    });
+    let connection = dial(&server, net.channel()).await;
     (server, probed, connection)
-}
-
-fn method(name: &str) -> Method {
-    let service = ProbeServer::new(ProbeService::new("").0);
-    *service.descriptor().methods.iter().find(|method| method.name() == name).expect("it has this method")
-}
-
-/// A request's header; numbers below 2^30.
-fn header(method: &Method, micros: u32, body: u32) -> Vec<u8> {
-    let mut bytes = vec![0x10, 4];
-    bytes.extend(method.id().to_be_bytes());
-    bytes.extend(method.fingerprint().to_be_bytes());
-    bytes.extend((0x8000_0000 | micros).to_be_bytes());
-    bytes.extend((0x8000_0000 | body).to_be_bytes());
-    bytes
 }
 
 /// The code of a reply that is a status, whether its handler was started, and its text.

@@ -69,7 +69,8 @@ struct Inner {
     session: Session,
     scope: Scope,
     metadata: Metadata,
-    beside: Mutex<Beside>,
+    /// Made when the handler first says something.
+    beside: OnceLock<Mutex<Beside>>,
     cancelled: AtomicBool,
     /// Made when somebody first waits: most handlers never do.
     token: OnceLock<CancellationToken>,
@@ -89,7 +90,7 @@ impl Context {
             session,
             scope,
             metadata,
-            beside: Mutex::default(),
+            beside: OnceLock::new(),
             cancelled: AtomicBool::new(false),
             token: OnceLock::new(),
         };
@@ -231,7 +232,6 @@ impl Context {
     }
 
     /// The connection that the call came on.
-    #[cfg(feature = "reflect")]
     pub(crate) fn session(&self) -> &Session {
         &self.inner.session
     }
@@ -248,11 +248,19 @@ impl Context {
 
     /// What the handler has said so far to go beside its result.
     pub(crate) fn take_metadata(&self) -> Metadata {
-        std::mem::take(&mut self.beside().metadata)
+        self.take(|beside| &mut beside.metadata)
     }
 
     pub(crate) fn take_trailers(&self) -> Metadata {
-        std::mem::take(&mut self.beside().trailers)
+        self.take(|beside| &mut beside.trailers)
+    }
+
+    fn take(&self, part: impl FnOnce(&mut Beside) -> &mut Metadata) -> Metadata {
+        // Most handlers say nothing.
+        if self.inner.beside.get().is_none() {
+            return Metadata::default();
+        }
+        std::mem::take(part(&mut self.beside()))
     }
 
     pub(crate) fn inherits(&self) -> Scope {
@@ -260,7 +268,7 @@ impl Context {
     }
 
     fn beside(&self) -> MutexGuard<'_, Beside> {
-        self.inner.beside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.beside.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn cancel(&self) {

@@ -79,6 +79,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 mod fuzz;
 mod health;
+mod ids;
 pub mod interceptor;
 mod limit;
 #[cfg(feature = "measuring")]
@@ -106,8 +107,8 @@ pub mod transport;
 mod types;
 
 pub use client::{
-    BalancedChannel, BalancedConfig, Call, CallResponse, Caller, Channel, ChannelBuilder, Connector,
-    EndpointStats, PeerCaller, Response,
+    BalancedChannel, BalancedConfig, Call, CallResponse, Caller, Channel, ChannelBuilder, ChannelCall,
+    Connector, EndpointStats, PeerCaller, Response,
 };
 pub use config::Limits;
 pub use context::Context;

@@ -1,8 +1,11 @@
 //! Prometheus metrics of a node's calls, in a registry of their own.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use prometheus::{
@@ -228,6 +231,17 @@ impl MethodMetrics {
         self.0.panics.inc();
     }
 
+    /// A handler has ended, with the code of the error that it ended in, this long after its request came.
+    fn ended(&self, after: Duration, error: Option<Code>) {
+        let PerMethod { metrics, latency, .. } = &*self.0;
+        latency.observe(after.as_secs_f64());
+        match error {
+            None => {}
+            Some(Code::Unknown) => metrics.inner.errors.with_label_values(&["application"]).inc(),
+            Some(code) => metrics.error(code),
+        }
+    }
+
     /// A handler is started, of a request that came then.
     pub(crate) fn start(&self, arrived: Instant) -> Timer {
         self.0.requests.inc();
@@ -244,27 +258,30 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// With the code of the error that it ended in.
-    pub(crate) fn done(mut self, error: Option<Code>) {
-        self.finish(error);
+    pub(crate) fn metrics(&self) -> &MethodMetrics {
+        &self.metrics
     }
 
-    fn finish(&mut self, error: Option<Code>) {
+    /// With the code of the error that it ended in.
+    pub(crate) fn done(self, error: Option<Code>) {
+        self.done_at(Instant::now(), error);
+    }
+
+    /// Likewise, at this time.
+    pub(crate) fn done_at(mut self, now: Instant, error: Option<Code>) {
+        self.finish(now, error);
+    }
+
+    fn finish(&mut self, now: Instant, error: Option<Code>) {
         self.open = false;
-        let PerMethod { metrics, latency, .. } = &*self.metrics.0;
-        latency.observe(self.started.elapsed().as_secs_f64());
-        match error {
-            None => {}
-            Some(Code::Unknown) => metrics.inner.errors.with_label_values(&["application"]).inc(),
-            Some(code) => metrics.error(code),
-        }
+        self.metrics.ended(now.saturating_duration_since(self.started), error);
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
         if self.open {
-            self.finish(Some(Code::Cancelled));
+            self.finish(Instant::now(), Some(Code::Cancelled));
         }
     }
 }

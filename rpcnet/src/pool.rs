@@ -1,6 +1,6 @@
 //! Connections that come back: one address, dialled for as long as somebody holds on to it.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{
@@ -34,6 +34,8 @@ pub(crate) struct Dialer {
     pub(crate) options: DialOptions,
     pub(crate) connect_timeout: Duration,
     pub(crate) backoff: Backoff,
+    /// Of a channel to one server.
+    pub(crate) max_connections: usize,
 }
 
 /// Where to dial; a name is resolved anew each time.
@@ -41,6 +43,12 @@ pub(crate) struct Dialer {
 pub(crate) struct Target {
     address: String,
     host: String,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address)
+    }
 }
 
 impl Target {

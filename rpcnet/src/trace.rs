@@ -4,7 +4,7 @@
 
 use std::{fmt, str::FromStr};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut};
 use rand::{Rng, RngExt};
 
 /// The place of a call in a trace: the trace's id, the span of the caller, and whether it is sampled.
@@ -64,14 +64,14 @@ impl Trace {
         Self { span: rng.random::<u64>().max(1), ..self }
     }
 
-    pub(crate) fn encode(self, buffer: &mut BytesMut) {
+    pub(crate) fn encode(self, buffer: &mut impl BufMut) {
         buffer.put_u128(self.id);
         buffer.put_u64(self.span);
         buffer.put_u8(self.sampled.into());
     }
 
     /// Takes what [`encode`](Self::encode) wrote; `None` while it has not all arrived.
-    pub(crate) fn take(input: &mut Bytes) -> Option<Self> {
+    pub(crate) fn take(input: &mut impl Buf) -> Option<Self> {
         if input.remaining() < Self::LENGTH {
             return None;
         }
@@ -117,6 +117,7 @@ impl FromStr for Trace {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;

@@ -28,7 +28,7 @@ impl Caller for Line {
 
     fn call(&self, request: Request) -> ReplyFuture {
         match self {
-            Self::One(channel) => channel.call(request),
+            Self::One(channel) => Box::pin(channel.call(request)),
             Self::Many(channel) => channel.call(request),
         }
     }

@@ -2,6 +2,7 @@
 
 #[cfg(doctest)]
 mod book;
+pub mod by_hand;
 mod fleet;
 mod probe;
 mod relay;
@@ -33,23 +34,7 @@ pub use self::{
 #[macro_export]
 macro_rules! over_both {
     ($($name:ident),+ $(,)?) => {
-        mod over_quic {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name($crate::Net::quic()).await;
-                }
-            )+
-        }
-
-        mod in_memory {
-            $(
-                #[tokio::test(start_paused = true)]
-                async fn $name() {
-                    super::$name($crate::Net::memory()).await;
-                }
-            )+
-        }
+        $crate::on_lanes!($($name),+);
 
         mod over_quic_without_lanes {
             $(
@@ -65,6 +50,30 @@ macro_rules! over_both {
                 #[tokio::test(start_paused = true)]
                 async fn $name() {
                     super::$name($crate::Net::memory().without_lanes()).await;
+                }
+            )+
+        }
+    };
+}
+
+/// Makes each of these functions, which take a [`Net`], a test over QUIC and one in memory, there with paused time.
+#[macro_export]
+macro_rules! on_lanes {
+    ($($name:ident),+ $(,)?) => {
+        mod over_quic {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name($crate::Net::quic()).await;
+                }
+            )+
+        }
+
+        mod in_memory {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $name() {
+                    super::$name($crate::Net::memory()).await;
                 }
             )+
         }

@@ -293,7 +293,7 @@ impl Shared {
 
     /// As [`pick`](Self::pick), waiting for one.
     async fn pick_or_wait(&self, tried: &[Session], deadline: Instant) -> Option<Picked> {
-        let deadline = deadline.min(after(self.config.ready_timeout));
+        let deadline = deadline.min(after(Instant::now(), self.config.ready_timeout));
         timeout_at(deadline, async {
             loop {
                 let changed = self.changed.notified();

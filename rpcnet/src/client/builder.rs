@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    num::NonZero,
     sync::Arc,
     time::Duration,
 };
@@ -31,6 +32,7 @@ pub struct ChannelBuilder {
     router: Arc<Router>,
     interceptors: Chain,
     network: Option<MemoryNetwork>,
+    max_connections: usize,
 }
 
 impl Default for ChannelBuilder {
@@ -45,8 +47,13 @@ impl Default for ChannelBuilder {
             router: Arc::default(),
             interceptors: Chain::default(),
             network: None,
+            max_connections: default_connections(),
         }
     }
+}
+
+pub(crate) fn default_connections() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(4)
 }
 
 impl ChannelBuilder {
@@ -99,6 +106,16 @@ impl ChannelBuilder {
     #[must_use]
     pub fn with_backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// How many connections a [`Channel`] may open to its server: the further ones only while calls gather faster than
+    /// those before can carry them, which takes hundreds at a time. A connection uses about one processor. By default as
+    /// many as this machine has processors, at most 4. (A [`BalancedChannel`](crate::BalancedChannel) has one to each
+    /// endpoint.)
+    #[must_use]
+    pub fn with_max_connections(mut self, connections: NonZero<usize>) -> Self {
+        self.max_connections = connections.get();
         self
     }
 
@@ -183,6 +200,7 @@ impl ChannelBuilder {
             options: self.options,
             connect_timeout: self.connect_timeout,
             backoff: self.backoff,
+            max_connections: self.max_connections,
         }))
     }
 }

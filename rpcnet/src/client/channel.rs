@@ -1,17 +1,22 @@
 //! A channel to one server.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Caller, ChannelBuilder, Times};
+use super::{Caller, ChannelBuilder, Times, lines::Lines};
 use crate::{
     ConfigError, Reply, Request, Status,
     context::Scope,
     interceptor::{self, Next},
     message::{Answer, ReplyFuture},
-    pool::{Dialer, Remote},
-    session::Session,
+    pool::{Dialer, Remote, Target},
+    session::{LaneCall, Session},
     tls::{CaCertificates, OwnCertificate},
 };
 
@@ -20,6 +25,9 @@ use crate::{
 /// A call waits for an attempt to connect that is under way; between attempts it fails at once with `Unavailable`
 /// and the reason why the last attempt failed. The connection is closed when the last clone and the last call are
 /// dropped.
+///
+/// Where more calls gather than one connection can carry, further ones are opened
+/// ([`ChannelBuilder::with_max_connections`]).
 #[derive(Debug, Clone)]
 pub struct Channel {
     inner: Arc<Inner>,
@@ -36,12 +44,13 @@ struct Inner {
 #[derive(Debug)]
 struct Core {
     dialer: Arc<Dialer>,
-    remote: Remote,
+    lines: Lines,
 }
 
 impl Channel {
-    pub(super) fn new(dialer: Arc<Dialer>, remote: Remote) -> Self {
-        let core = Arc::new(Core { dialer, remote });
+    pub(super) fn new(dialer: Arc<Dialer>, target: Target, remote: Remote) -> Self {
+        let lines = Lines::new(dialer.clone(), target, remote);
+        let core = Arc::new(Core { dialer, lines });
         let chain = core.dialer.interceptors.around(End(core.clone()));
         Self { inner: Arc::new(Inner { core, chain }) }
     }
@@ -75,7 +84,7 @@ impl Channel {
 
     /// Whether a connection stands on which calls can be sent.
     pub fn is_connected(&self) -> bool {
-        self.inner.core.remote.ready().is_some()
+        self.inner.core.lines.ready().is_some()
     }
 }
 
@@ -92,30 +101,48 @@ impl interceptor::Service for End {
 
 impl Core {
     async fn session(&self, by: Instant) -> Result<Session, Status> {
-        if let Some(session) = self.remote.ready() {
+        if let Some(session) = self.lines.ready() {
             return Ok(session);
         }
-        timeout_at(by, self.remote.session())
+        timeout_at(by, self.lines.session())
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no connection came in time").not_executed()))
     }
 
     async fn call(&self, request: Request) -> Result<Reply, Status> {
         let times = Times::of(&request, &self.dialer.limits);
-        let first = self.session(times.open_by()).await?;
-        match first.call(&request, &times).await {
-            // The server went away in the moment in which the call was sent, and never started it: the next
-            // connection may lead to its successor.
-            Err(status)
-                if !status.maybe_executed()
-                    && request.is_repeatable()
-                    && first.condition().borrow().draining =>
-            {
-                let next = self.session(times.open_by()).await.map_err(|_| status)?;
-                next.call(&request, &times).await
+        let session = match self.lines.ready() {
+            Some(session) => session,
+            None => Box::pin(self.session(times.open_by())).await?,
+        };
+        let result = session.call(&request, &times).await;
+        self.once_more(request, times, session, result).await
+    }
+
+    /// Whether a server went away in the moment in which the call was sent, and never started it: the next connection
+    /// may lead to its successor.
+    fn was_left(request: &Request, session: &Session, status: &Status) -> bool {
+        !status.maybe_executed() && request.is_repeatable() && session.condition().borrow().draining
+    }
+
+    /// Gives the result, of this call or of one that is made in its place. So many times as there can be connections to
+    /// a server that goes away, and one more: it may tell each of them later than the one before.
+    async fn once_more(
+        &self,
+        request: Request,
+        times: Times,
+        mut session: Session,
+        mut result: Result<Reply, Status>,
+    ) -> Result<Reply, Status> {
+        for _ in 0..=self.dialer.max_connections {
+            let Err(status) = result else { break };
+            if !Self::was_left(&request, &session, &status) {
+                return Err(status);
             }
-            result => result,
+            session = Box::pin(self.session(times.open_by())).await.map_err(|_| status)?;
+            result = Box::pin(session.call(&request, &times.having_waited())).await;
         }
+        result
     }
 }
 
@@ -126,13 +153,44 @@ pub(super) fn inherit_trace(request: &mut Request) {
     }
 }
 
-impl Caller for Channel {
-    type Future = ReplyFuture;
+/// A call at work on a [`Channel`].
+#[must_use = "a call is not made until it is awaited"]
+pub struct ChannelCall {
+    /// Channel and request stay where they are while the call is on a lane: moving them costs more than the lane does.
+    made: Option<(Channel, Request)>,
+    state: State,
+}
 
-    fn call(&self, mut request: Request) -> ReplyFuture {
-        let channel = self.clone();
-        Box::pin(async move {
-            inherit_trace(&mut request);
+enum State {
+    New,
+    /// On a lane, as most calls are: nothing but its place there has to be looked at.
+    Small {
+        times: Times,
+        call: LaneCall,
+    },
+    Other(ReplyFuture),
+    Done,
+}
+
+impl ChannelCall {
+    /// Makes the call.
+    fn start(&mut self, cx: &Context<'_>) -> Result<State, Status> {
+        let (channel, request) = self.made.as_mut().expect("it is new");
+        inherit_trace(request);
+        let core = &channel.inner.core;
+        if channel.inner.chain.is_none()
+            && let Some(session) = core.lines.ready()
+        {
+            let times = Times::of(request, &core.dialer.limits);
+            match session.start_small(request, &times, cx.waker()) {
+                Ok(Some(call)) => return Ok(State::Small { times, call }),
+                Ok(None) => {}
+                Err(status) if Core::was_left(request, &session, &status) => {}
+                Err(status) => return Err(status),
+            }
+        }
+        let (channel, request) = self.made.take().expect("it is new");
+        Ok(State::Other(Box::pin(async move {
             let mut reply = match &channel.inner.chain {
                 None => channel.inner.core.call(request).await?,
                 Some(chain) => chain.run(request).await?,
@@ -142,7 +200,69 @@ impl Caller for Channel {
                 items.keep(channel);
             }
             Ok(reply)
-        })
+        })))
+    }
+}
+
+impl Future for ChannelCall {
+    type Output = Result<Reply, Status>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.state {
+                State::New => {
+                    self.state = State::Done;
+                    self.state = self.start(cx)?;
+                    if matches!(self.state, State::Small { .. }) {
+                        // It has been told whom to wake.
+                        return Poll::Pending;
+                    }
+                }
+                State::Small { call, .. } => {
+                    let outcome = ready!(Pin::new(call).poll(cx));
+                    let State::Small { times, call } = std::mem::replace(&mut self.state, State::Done) else {
+                        unreachable!("it was just looked at")
+                    };
+                    let (channel, request) = self.made.as_ref().expect("it is at work");
+                    let result = call.session().lane_answer(outcome, request.method);
+                    match result {
+                        Err(status) if Core::was_left(request, call.session(), &status) => {
+                            let session = call.session().clone();
+                            let (channel, request) = (channel.clone(), request.clone());
+                            self.state = State::Other(Box::pin(async move {
+                                channel.inner.core.once_more(request, times, session, Err(status)).await
+                            }));
+                        }
+                        result => return Poll::Ready(result),
+                    }
+                }
+                State::Other(call) => {
+                    let result = ready!(call.as_mut().poll(cx));
+                    self.state = State::Done;
+                    return Poll::Ready(result);
+                }
+                State::Done => panic!("a call was polled after it was ready"),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ChannelCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::New => "not made yet",
+            State::Small { .. } | State::Other(_) => "at work",
+            State::Done => "done",
+        };
+        f.debug_struct("ChannelCall").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+impl Caller for Channel {
+    type Future = ChannelCall;
+
+    fn call(&self, request: Request) -> ChannelCall {
+        ChannelCall { made: Some((self.clone(), request)), state: State::New }
     }
 }
 

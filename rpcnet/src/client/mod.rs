@@ -5,14 +5,15 @@ mod builder;
 mod call;
 mod channel;
 mod connector;
+mod lines;
 mod member;
 mod times;
 
-pub(crate) use self::times::Times;
 pub use self::{
     balanced::{BalancedChannel, BalancedConfig, EndpointStats},
     builder::ChannelBuilder,
     call::{Call, CallResponse, Caller, Response, start_call, start_items},
-    channel::{Channel, PeerCaller},
+    channel::{Channel, ChannelCall, PeerCaller},
     connector::Connector,
 };
+pub(crate) use self::{builder::default_connections, times::Times};

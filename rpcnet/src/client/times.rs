@@ -6,15 +6,17 @@ use tokio::time::Instant;
 
 use crate::{Limits, Request, context::Scope};
 
-/// So long from now; a time that no clock can tell is a very long one.
-pub(crate) fn after(timeout: Duration) -> Instant {
+/// So long from then; a time that no clock can tell is a very long one.
+pub(crate) fn after(then: Instant, timeout: Duration) -> Instant {
     const LONG: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-    Instant::now() + timeout.min(LONG)
+    then + timeout.min(LONG)
 }
 
 /// The times that bound a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Times {
+    /// When the call was made.
+    made: Instant,
     /// All of it must be over by then. A stream has no such time, unless it was given one.
     pub(crate) call: Option<Instant>,
     /// The answer must begin within this time, from when all of the request was sent.
@@ -32,17 +34,29 @@ impl Times {
         let method = request.method;
         let explicit = request.timeout.or_else(|| method.timeout());
         let default = limits.default_timeout();
+        let made = Instant::now();
         let own = match explicit {
             None if method.streams() => None,
-            timeout => Some(after(timeout.unwrap_or(default))),
+            timeout => Some(after(made, timeout.unwrap_or(default))),
         };
         let call = own.into_iter().chain(Scope::inherited().deadline).min();
         Self {
+            made,
             call,
             start: method.streams().then_some(default),
             gap: request.item_timeout.or_else(|| method.item_timeout()),
-            connect_by: call.unwrap_or_else(|| after(default)),
+            connect_by: call.unwrap_or_else(|| after(made, default)),
         }
+    }
+
+    /// The time that was left when it was made: what a call is sent with that has not waited since.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        self.call.map(|deadline| deadline.saturating_duration_since(self.made))
+    }
+
+    /// The same for a call that is made now, having waited for a connection.
+    pub(crate) fn having_waited(&self) -> Self {
+        Self { made: Instant::now(), ..self.clone() }
     }
 
     /// When the call must have been sent.

@@ -22,6 +22,9 @@ pub(crate) fn is_lane(beginning: [u8; 2]) -> Result<bool, DecodeError> {
 /// A message on a lane has at most so many bytes, header included: what is behind it waits for it.
 pub(crate) const MAX_LANE_MESSAGE: usize = 16 << 10;
 
+/// No frame with a header of numbers only is longer.
+const SHORT: usize = 96;
+
 const MESSAGE: u8 = 0;
 const CANCEL: u8 = 1;
 const REFUSED: u8 = 2;
@@ -45,7 +48,7 @@ pub(crate) enum LaneKind {
 }
 
 impl LaneFrame {
-    pub(crate) fn encode(self, buffer: &mut BytesMut) {
+    pub(crate) fn encode(self, buffer: &mut impl BufMut) {
         buffer.put_u8(match self.kind {
             LaneKind::Message => MESSAGE,
             LaneKind::Cancel => CANCEL,
@@ -70,29 +73,66 @@ impl LaneFrame {
 
 /// What the messages of a lane begin with: requests in one direction, replies in the other.
 pub(crate) trait LaneHeader: Sized {
-    /// The header at the start of `input` and its length; `None` while it has not all arrived.
-    fn decode(input: &Bytes) -> Result<Option<(Self, usize)>, DecodeError>;
+    /// The header that begins at `start`, and its length; `None` while it has not all arrived.
+    fn decode_at(input: &Bytes, start: usize) -> Result<Option<(Self, usize)>, DecodeError>;
+    fn encode(&self, buffer: &mut impl BufMut);
     fn body_length(&self) -> u64;
+    /// Whether it is of a few numbers only.
+    fn is_short(&self) -> bool;
 }
 
 impl LaneHeader for RequestHeader {
-    fn decode(input: &Bytes) -> Result<Option<(Self, usize)>, DecodeError> {
-        Self::decode(input)
+    fn decode_at(input: &Bytes, start: usize) -> Result<Option<(Self, usize)>, DecodeError> {
+        Self::decode_at(input, start)
+    }
+
+    fn encode(&self, buffer: &mut impl BufMut) {
+        self.encode(buffer);
     }
 
     fn body_length(&self) -> u64 {
         self.body_length
+    }
+
+    fn is_short(&self) -> bool {
+        self.metadata.is_empty()
     }
 }
 
 impl LaneHeader for ReplyHeader {
-    fn decode(input: &Bytes) -> Result<Option<(Self, usize)>, DecodeError> {
-        Self::decode(input)
+    fn decode_at(input: &Bytes, start: usize) -> Result<Option<(Self, usize)>, DecodeError> {
+        Self::decode_at(input, start)
+    }
+
+    fn encode(&self, buffer: &mut impl BufMut) {
+        self.encode(buffer);
     }
 
     fn body_length(&self) -> u64 {
         self.body_length
     }
+
+    fn is_short(&self) -> bool {
+        self.metadata.is_empty() && self.trailers.is_empty()
+    }
+}
+
+/// Writes a message: its frame, header and body.
+pub(crate) fn put_message<H: LaneHeader>(buffer: &mut BytesMut, id: u64, header: &H, body: &[Bytes]) {
+    let frame = LaneFrame { kind: LaneKind::Message, id };
+    if header.is_short() {
+        // At once, not number by number, each of which would ask whether there is room.
+        let mut beginning = [0; SHORT];
+        let mut rest = &mut beginning[..];
+        frame.encode(&mut rest);
+        header.encode(&mut rest);
+        let length = SHORT - rest.len();
+        buffer.extend_from_slice(&beginning[..length]);
+    } else {
+        frame.encode(buffer);
+        header.encode(buffer);
+    }
+    body.iter().for_each(|chunk| buffer.extend_from_slice(chunk));
 }
 
 /// A whole frame.
@@ -105,16 +145,20 @@ pub(crate) enum LaneInput<H> {
 
 /// What has arrived on a lane and was not yet taken: the beginning of a frame at most, and what the last chunk brought.
 #[derive(Debug, Default)]
-pub(crate) struct LaneBuffer(Bytes);
+pub(crate) struct LaneBuffer {
+    arrived: Bytes,
+    /// How long the first frame is, once its header says so. Headers are read once, however their bodies arrive.
+    needed: usize,
+}
 
 impl LaneBuffer {
     /// Adds a chunk. Copied only where a frame goes across it.
     pub(crate) fn add(&mut self, chunk: Bytes) {
-        if self.0.is_empty() {
-            self.0 = chunk;
+        if self.arrived.is_empty() {
+            self.arrived = chunk;
             return;
         }
-        let mut joined = match std::mem::take(&mut self.0).try_into_mut() {
+        let mut joined = match std::mem::take(&mut self.arrived).try_into_mut() {
             Ok(joined) => joined,
             Err(shared) => {
                 let mut joined = BytesMut::with_capacity(shared.len() + chunk.len());
@@ -123,29 +167,34 @@ impl LaneBuffer {
             }
         };
         joined.extend_from_slice(&chunk);
-        self.0 = joined.freeze();
+        self.arrived = joined.freeze();
     }
 
     /// The next frame that is here whole, with the id of its call.
     pub(crate) fn next<H: LaneHeader>(&mut self) -> Result<Option<(u64, LaneInput<H>)>, DecodeError> {
-        let Some((frame, start)) = LaneFrame::decode(&self.0)? else { return Ok(None) };
+        if self.arrived.len() < self.needed {
+            return Ok(None);
+        }
+        let Some((frame, start)) = LaneFrame::decode(&self.arrived)? else { return Ok(None) };
         let (input, length) = match frame.kind {
             LaneKind::Cancel => (LaneInput::Cancel, start),
             LaneKind::Refused => (LaneInput::Refused, start),
             LaneKind::Message => {
-                let Some((header, length)) = H::decode(&self.0.slice(start..))? else { return Ok(None) };
+                let Some((header, length)) = H::decode_at(&self.arrived, start)? else { return Ok(None) };
                 if header.body_length() > MAX_LANE_MESSAGE as u64 {
                     return Err(DecodeError::LaneMessage(header.body_length()));
                 }
                 let body = start + length;
                 let end = body + header.body_length() as usize;
-                if self.0.len() < end {
+                if self.arrived.len() < end {
+                    self.needed = end;
                     return Ok(None);
                 }
-                (LaneInput::Message(header, self.0.slice(body..end)), end)
+                (LaneInput::Message(header, self.arrived.slice(body..end)), end)
             }
         };
-        self.0.advance(length);
+        self.arrived.advance(length);
+        self.needed = 0;
         Ok(Some((frame.id, input)))
     }
 }

@@ -16,7 +16,9 @@ pub(crate) use hash::{fingerprint, method_id};
 pub(crate) use item::{Ending, EndingKind, ItemBuffer, ItemFrame, append, finish_item, start_item};
 #[cfg(feature = "fuzzing")]
 pub(crate) use lane::LaneHeader;
-pub(crate) use lane::{LaneBuffer, LaneFrame, LaneInput, LaneKind, MAX_LANE_MESSAGE, PREFACE, is_lane};
+pub(crate) use lane::{
+    LaneBuffer, LaneFrame, LaneInput, LaneKind, MAX_LANE_MESSAGE, PREFACE, is_lane, put_message,
+};
 #[cfg(feature = "fuzzing")]
 pub(crate) use reply::MAX_STATUS_MESSAGE;
 pub(crate) use reply::{ReplyHeader, ReplyKind, decode_status, encode_status};
@@ -99,22 +101,42 @@ fn check_version(byte: u8) -> Result<(), DecodeError> {
 }
 
 /// Writes pairs as a block with its length before it.
-fn put_block(buffer: &mut BytesMut, pairs: &Metadata) {
+fn put_block(buffer: &mut impl BufMut, pairs: &Metadata) {
     let mut block = BytesMut::new();
     pairs.encode(&mut block);
     varint::put(buffer, block.len() as u64);
     buffer.put_slice(&block);
 }
 
-/// Takes a block with its length before it; `None` while it has not all arrived.
-fn take_block(input: &mut Bytes) -> Result<Option<Bytes>, DecodeError> {
-    let Some(length) = varint::take(input)? else { return Ok(None) };
-    if length > MAX_HEADER as u64 {
-        return Err(DecodeError::HeaderTooLong);
+/// What has arrived and is read from its beginning. Only what is kept shares the memory: reading numbers counts no
+/// references.
+struct Cursor<'a> {
+    input: &'a Bytes,
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    fn new(input: &'a Bytes, start: usize) -> Self {
+        Self { input, rest: &input[start..] }
     }
-    let length = length as usize;
-    if input.remaining() < length {
-        return Ok(None);
+
+    /// How far it has come.
+    fn position(&self) -> usize {
+        self.input.len() - self.rest.len()
     }
-    Ok(Some(input.split_to(length)))
+
+    /// Takes a block with its length before it; `None` while it has not all arrived.
+    fn take_block(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        let Some(length) = varint::take(&mut self.rest)? else { return Ok(None) };
+        if length > MAX_HEADER as u64 {
+            return Err(DecodeError::HeaderTooLong);
+        }
+        let length = length as usize;
+        if self.rest.len() < length {
+            return Ok(None);
+        }
+        let block = self.input.slice(self.position()..self.position() + length);
+        self.rest.advance(length);
+        Ok(Some(block))
+    }
 }

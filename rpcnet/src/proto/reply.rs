@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{
-    DecodeError, MAX_HEADER, VERSION, check_version, put_block, request::wire_micros, take_block, varint,
+    Cursor, DecodeError, MAX_HEADER, VERSION, check_version, put_block, request::wire_micros, varint,
 };
 use crate::{Code, Status, metadata::Metadata};
 
@@ -60,7 +60,7 @@ impl ReplyHeader {
         3 + 4 * 8 + self.metadata.size() + self.trailers.size() + 8 * pairs
     }
 
-    pub(crate) fn encode(&self, buffer: &mut BytesMut) {
+    pub(crate) fn encode(&self, buffer: &mut impl BufMut) {
         let (mut flags, code) = match self.kind {
             ReplyKind::Value => (0, Code::Ok),
             ReplyKind::Items => (HAS_ITEMS, Code::Ok),
@@ -92,18 +92,24 @@ impl ReplyHeader {
 
     /// The header at the start of `input`, and its length.
     pub(crate) fn decode(input: &Bytes) -> Result<Option<(Self, usize)>, DecodeError> {
-        let mut rest = input.clone();
-        let header = Self::take(&mut rest)?;
-        let length = input.len() - rest.len();
+        Self::decode_at(input, 0)
+    }
+
+    /// The header that begins at `start`, and its length.
+    pub(crate) fn decode_at(input: &Bytes, start: usize) -> Result<Option<(Self, usize)>, DecodeError> {
+        let mut cursor = Cursor::new(input, start);
+        let header = Self::take(&mut cursor)?;
+        let length = cursor.position() - start;
         match header {
             Some(_) if length > MAX_HEADER => Err(DecodeError::HeaderTooLong),
             Some(header) => Ok(Some((header, length))),
-            None if input.len() > MAX_HEADER => Err(DecodeError::HeaderTooLong),
+            None if input.len() - start > MAX_HEADER => Err(DecodeError::HeaderTooLong),
             None => Ok(None),
         }
     }
 
-    fn take(rest: &mut Bytes) -> Result<Option<Self>, DecodeError> {
+    fn take(cursor: &mut Cursor<'_>) -> Result<Option<Self>, DecodeError> {
+        let rest = &mut cursor.rest;
         let Some(&version) = rest.first() else { return Ok(None) };
         check_version(version)?;
         if rest.remaining() < 3 {
@@ -121,15 +127,15 @@ impl ReplyHeader {
         let mut pairs = [Metadata::default(), Metadata::default()];
         for (pairs, flag) in pairs.iter_mut().zip([HAS_METADATA, HAS_TRAILERS]) {
             if flags & flag != 0 {
-                let Some(block) = take_block(rest)? else { return Ok(None) };
+                let Some(block) = cursor.take_block()? else { return Ok(None) };
                 *pairs = Metadata::decode(block)?;
             }
         }
         let [metadata, trailers] = pairs;
-        if flags & HAS_EXTENSION != 0 && take_block(rest)?.is_none() {
+        if flags & HAS_EXTENSION != 0 && cursor.take_block()?.is_none() {
             return Ok(None);
         }
-        let Some(body_length) = varint::take(rest)? else { return Ok(None) };
+        let Some(body_length) = varint::take(&mut cursor.rest)? else { return Ok(None) };
         let kind = match code {
             _ if flags & APPLICATION != 0 => ReplyKind::Application,
             Code::Ok if flags & HAS_ITEMS != 0 => ReplyKind::Items,

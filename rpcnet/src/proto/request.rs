@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
-use super::{DecodeError, MAX_HEADER, VERSION, check_version, put_block, take_block, varint};
+use super::{Cursor, DecodeError, MAX_HEADER, VERSION, check_version, put_block, varint};
 use crate::{metadata::Metadata, trace::Trace};
 
 const HAS_METADATA: u8 = 1;
@@ -31,7 +31,7 @@ pub(crate) struct RequestHeader {
 }
 
 impl RequestHeader {
-    pub(crate) fn encode(&self, buffer: &mut BytesMut) {
+    pub(crate) fn encode(&self, buffer: &mut impl BufMut) {
         buffer.put_u8(VERSION);
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         buffer.put_u8(
@@ -56,18 +56,24 @@ impl RequestHeader {
 
     /// The header at the start of `input`, and its length.
     pub(crate) fn decode(input: &Bytes) -> Result<Option<(Self, usize)>, DecodeError> {
-        let mut rest = input.clone();
-        let header = Self::take(&mut rest)?;
-        let length = input.len() - rest.len();
+        Self::decode_at(input, 0)
+    }
+
+    /// The header that begins at `start`, and its length.
+    pub(crate) fn decode_at(input: &Bytes, start: usize) -> Result<Option<(Self, usize)>, DecodeError> {
+        let mut cursor = Cursor::new(input, start);
+        let header = Self::take(&mut cursor)?;
+        let length = cursor.position() - start;
         match header {
             Some(_) if length > MAX_HEADER => Err(DecodeError::HeaderTooLong),
             Some(header) => Ok(Some((header, length))),
-            None if input.len() > MAX_HEADER => Err(DecodeError::HeaderTooLong),
+            None if input.len() - start > MAX_HEADER => Err(DecodeError::HeaderTooLong),
             None => Ok(None),
         }
     }
 
-    fn take(rest: &mut Bytes) -> Result<Option<Self>, DecodeError> {
+    fn take(cursor: &mut Cursor<'_>) -> Result<Option<Self>, DecodeError> {
+        let rest = &mut cursor.rest;
         let Some(&version) = rest.first() else { return Ok(None) };
         check_version(version)?;
         let Some(&flags) = rest.get(1) else { return Ok(None) };
@@ -86,15 +92,15 @@ impl RequestHeader {
             None
         };
         let metadata = if has(HAS_METADATA) {
-            let Some(block) = take_block(rest)? else { return Ok(None) };
+            let Some(block) = cursor.take_block()? else { return Ok(None) };
             Metadata::decode(block)?
         } else {
             Metadata::default()
         };
-        if has(HAS_EXTENSION) && take_block(rest)?.is_none() {
+        if has(HAS_EXTENSION) && cursor.take_block()?.is_none() {
             return Ok(None);
         }
-        let Some(body_length) = varint::take(rest)? else { return Ok(None) };
+        let Some(body_length) = varint::take(&mut cursor.rest)? else { return Ok(None) };
         let remaining = (micros > 0).then(|| Duration::from_micros(micros));
         Ok(Some(Self { method, fingerprint, items: has(HAS_ITEMS), trace, remaining, metadata, body_length }))
     }
@@ -107,6 +113,8 @@ pub(super) fn wire_micros(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
 
     fn header() -> RequestHeader {

@@ -22,6 +22,7 @@ pub use self::{
 use crate::{
     Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,
     ServerError, Service,
+    client::default_connections,
     health::ServerHealth,
     interceptor::Chain,
     limit::{Connections, Gate},
@@ -156,6 +157,7 @@ impl Server {
             options: DialOptions::default(),
             connect_timeout: Duration::from_secs(5),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+            max_connections: default_connections(),
         };
         let inner = Arc::new(Inner {
             dialer: Arc::new(dialer),

@@ -14,7 +14,7 @@ mod silence;
 
 use std::{
     any::Any,
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -34,10 +34,12 @@ pub(crate) use self::inbound::{Running, call_instead};
 pub(crate) use self::lane::lane_call;
 pub(crate) use self::{
     inbound::Dispatch,
+    lane::LaneCall,
     router::{Entry, Router},
 };
 use crate::{
     Limits, Method, Status, codec,
+    ids::IdMap,
     limit::TokenBucket,
     proto::{self, ControlFrame, Hello},
     transport::{Connection, ConnectionError},
@@ -82,23 +84,32 @@ impl WeakSession {
     }
 }
 
+/// What is known of a method that was called here.
+#[derive(Debug, Clone, Copy, Default)]
+struct Called {
+    /// The peer serves it in the form that we know.
+    agreed: bool,
+    /// A reply of it was too large for the lane.
+    large: bool,
+}
+
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
     limits: Limits,
     router: Arc<Router>,
     condition: watch::Sender<Condition>,
+    /// What it says of calls: each call asks.
+    takes_calls: AtomicBool,
     peer: OnceLock<Hello>,
     /// What the peer serves: fingerprints by method id.
     schema: ArcSwap<HashMap<u64, u64>>,
-    /// Our methods that the peer serves in the form that we know, by where they stand.
-    agreed: ArcSwap<HashSet<usize>>,
+    /// What is known of methods that were called here, by where they stand.
+    called: ArcSwap<IdMap<Called>>,
     /// The stream that our small calls share, once there is one.
     lane: OnceCell<lane::Lane>,
     /// The peer has a lane of its own, on which it calls.
     served: AtomicBool,
-    /// Methods whose replies were too large for it.
-    large: ArcSwap<HashSet<usize>>,
     /// Calls made, to look at the path now and then.
     made: AtomicUsize,
     /// The path is fit for lanes.
@@ -132,12 +143,12 @@ impl Session {
                 limits,
                 router,
                 condition: watch::Sender::default(),
+                takes_calls: AtomicBool::new(false),
                 peer: OnceLock::new(),
                 schema: ArcSwap::default(),
-                agreed: ArcSwap::default(),
+                called: ArcSwap::default(),
                 lane: OnceCell::new(),
                 served: AtomicBool::new(false),
-                large: ArcSwap::default(),
                 made: AtomicUsize::new(0),
                 smooth: AtomicBool::new(true),
                 control: sender,
@@ -151,9 +162,23 @@ impl Session {
         (session.clone(), Driver { session, control })
     }
 
-    /// Lets the peer have a lane; `None` while it has one.
+    /// Lets the peer have a lane; `None` while it has one, and where there are none.
     fn begin_lane(&self) -> Option<Served> {
-        (!self.inner.served.swap(true, Ordering::Relaxed)).then(|| Served(self.clone()))
+        let begun = self.inner.limits.lanes() && !self.inner.served.swap(true, Ordering::Relaxed);
+        begun.then(|| Served(self.clone()))
+    }
+
+    fn called(&self, method: &'static Method) -> Called {
+        self.inner.called.load().get(&(method.address() as u64)).copied().unwrap_or_default()
+    }
+
+    /// Remembers what was found out about a method.
+    fn found(&self, method: &'static Method, change: impl Fn(&mut Called)) {
+        self.inner.called.rcu(|called| {
+            let mut called = IdMap::clone(called);
+            change(called.entry(method.address() as u64).or_default());
+            called
+        });
     }
 
     fn downgrade(&self) -> WeakSession {
@@ -188,7 +213,7 @@ impl Session {
     }
 
     pub(crate) fn takes_calls(&self) -> bool {
-        self.inner.condition.borrow().takes_calls()
+        self.inner.takes_calls.load(Ordering::Relaxed)
     }
 
     /// Waits for the peer's hello, by which it lets us in. (With TLS 1.3 a client is done with the handshake before
@@ -231,16 +256,25 @@ impl Session {
         self.inner.condition.send_if_modified(|condition| {
             let before = condition.clone();
             change(condition);
+            self.inner.takes_calls.store(condition.takes_calls(), Ordering::Relaxed);
             *condition != before
         });
     }
 
     /// Counts a call that waits for an answer.
     fn waiting(&self) -> Waiting<'_> {
+        self.count_waiting();
+        Waiting(self)
+    }
+
+    fn count_waiting(&self) {
         if self.inner.outstanding.fetch_add(1, Ordering::Relaxed) == 0 {
             self.inner.busy.notify_one();
         }
-        Waiting(self)
+    }
+
+    fn count_answered(&self) {
+        self.left(&self.inner.outstanding);
     }
 
     /// Waits until no call of ours waits for an answer and no stream of ours is read; for a peer that drains.
@@ -255,8 +289,14 @@ impl Session {
         self.inner.streams.load(Ordering::Relaxed)
     }
 
-    fn outstanding(&self) -> usize {
+    /// Our own calls that wait for an answer.
+    pub(crate) fn outstanding(&self) -> usize {
         self.inner.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Whether calls gather on its lane faster than they leave.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.inner.lane.get().is_some_and(lane::Lane::is_crowded)
     }
 }
 
@@ -266,7 +306,7 @@ struct Waiting<'a>(&'a Session);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.left(&self.0.inner.outstanding);
+        self.0.count_answered();
     }
 }
 

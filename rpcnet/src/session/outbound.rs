@@ -1,8 +1,8 @@
 //! Calls that this side makes.
 
 use std::{
-    collections::HashSet,
     sync::atomic::{AtomicBool, Ordering},
+    task::Waker,
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Session,
+    Called, Session,
     frame::{FrameError, FrameReader},
     items::{ItemReader, Pump, Role, Sending},
     lane::{Lane, LaneCall},
@@ -39,20 +39,59 @@ impl Session {
     /// Makes a call and waits for its answer, or for the start of a stream of answers. Dropping the future cancels
     /// it, at the peer too.
     pub(crate) async fn call(&self, request: &Request, times: &Times) -> Result<Reply, Status> {
+        let called = self.called(request.method);
+        if self.fits_lane(request, called) {
+            let waited;
+            let (lane, times) = match self.inner.lane.get() {
+                Some(lane) => (lane, times),
+                None => {
+                    let lane = Box::pin(self.open_lane(times)).await?;
+                    waited = times.having_waited();
+                    (lane, &waited)
+                }
+            };
+            if let Some(call) = self.start_on(lane, request, called, times, None)? {
+                return self.lane_answer(call.await, request.method);
+            }
+        }
+        // In memory of its own, so that the future of a call on the lane, of which there are many, stays small.
+        Box::pin(self.call_on_stream(request, times)).await
+    }
+
+    /// Starts a call, where it is small and there is a lane for it; `None` where it has to be [made](Self::call)
+    /// otherwise. The caller is woken when there is an answer.
+    pub(crate) fn start_small(
+        &self,
+        request: &Request,
+        times: &Times,
+        caller: &Waker,
+    ) -> Result<Option<LaneCall>, Status> {
+        let called = self.called(request.method);
+        match self.inner.lane.get() {
+            Some(lane) if self.fits_lane(request, called) => {
+                self.start_on(lane, request, called, times, Some(caller.clone()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What a call on the lane came to.
+    pub(crate) fn lane_answer(
+        &self,
+        outcome: Result<(ReplyHeader, Bytes), Status>,
+        method: &'static Method,
+    ) -> Result<Reply, Status> {
+        let (header, body) = outcome?;
+        self.check_reply(header.body_length, method)?;
+        answer(header, body, method)
+    }
+
+    /// Makes a call on a stream of its own.
+    async fn call_on_stream(&self, request: &Request, times: &Times) -> Result<Reply, Status> {
         let sent = AtomicBool::new(false);
         let _waiting = self.waiting();
         if request.method.streams() {
             return self.stream(request, times, &sent).await;
-        }
-        if self.fits_lane(request) {
-            let started = match self.inner.lane.get() {
-                Some(lane) => self.start_on(lane, request, times)?,
-                None => self.start_on(self.open_lane(times).await?, request, times)?,
-            };
-            if let Some(call) = started {
-                let (header, body) = call.await?;
-                return answer(header, body, request.method);
-            }
         }
         let exchange = async {
             let (_send, mut reader) = self.open(request, times.call, &sent).await?;
@@ -65,15 +104,16 @@ impl Session {
     }
 
     /// Whether a call is small enough, and the path smooth enough, to share a stream with others.
-    fn fits_lane(&self, request: &Request) -> bool {
+    fn fits_lane(&self, request: &Request, called: Called) -> bool {
         let method = request.method;
-        request.body.len() + request.metadata.size() + LANE_HEADER <= proto::MAX_LANE_MESSAGE
+        !method.streams()
+            && request.body.len() + request.metadata.size() + LANE_HEADER <= proto::MAX_LANE_MESSAGE
             // A priority can be kept on a stream of its own alone.
             && method.priority() == 0
             && self.limits().lanes()
             && self.inner.peer.get().is_some_and(|hello| hello.lanes)
             && !request.items.is_some()
-            && !self.inner.large.load().contains(&method.address())
+            && !called.large
             && self.is_smooth()
     }
 
@@ -82,18 +122,30 @@ impl Session {
     fn is_smooth(&self) -> bool {
         const LOOK_EVERY: usize = 64;
         const SHORT: Duration = Duration::from_millis(3);
+        const KNOWN: u64 = 2000;
         if self.inner.made.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
             let stats = self.connection().stats();
-            let lossless = stats.lost_packets * 1000 <= stats.sent_packets;
+            // A path that takes long has to prove itself first.
+            let known = stats.sent_packets >= KNOWN;
+            let lossless = known && stats.lost_packets * 1000 <= stats.sent_packets;
             self.inner.smooth.store(stats.rtt < SHORT || lossless, Ordering::Relaxed);
         }
         self.inner.smooth.load(Ordering::Relaxed)
     }
 
     async fn open_lane(&self, times: &Times) -> Result<&Lane, Status> {
-        let opening = self.inner.lane.get_or_try_init(|| Lane::open(self));
+        let opening = async {
+            tokio::select! {
+                biased;
+                lane = self.inner.lane.get_or_try_init(|| Lane::open(self)) => {
+                    lane.map_err(|error| self.lost(error, false))
+                }
+                // Whoever waits for a stream need not wait in order to be refused.
+                () = self.draining() => Err(refused("the server is going away")),
+            }
+        };
         match timeout_at(times.open_by(), opening).await {
-            Ok(lane) => lane.map_err(|error| self.lost(error, false)),
+            Ok(lane) => lane,
             Err(_) => {
                 let message = "the call could not be sent in time";
                 Err(Status::deadline_exceeded(message).not_executed())
@@ -101,11 +153,18 @@ impl Session {
         }
     }
 
-    fn start_on(&self, lane: &Lane, request: &Request, times: &Times) -> Result<Option<LaneCall>, Status> {
+    fn start_on(
+        &self,
+        lane: &Lane,
+        request: &Request,
+        called: Called,
+        times: &Times,
+        caller: Option<Waker>,
+    ) -> Result<Option<LaneCall>, Status> {
         self.may_send()?;
         self.check_size(request)?;
-        let fingerprint = self.fingerprint(request.method)?;
-        lane.call(request, fingerprint, times.call)
+        let fingerprint = if called.agreed { None } else { self.fingerprint(request.method)? };
+        Ok(lane.call(self, request, fingerprint, times, caller))
     }
 
     /// Likewise, where items go with the request, with the reply, or with both.
@@ -202,6 +261,9 @@ impl Session {
     }
 
     fn may_send(&self) -> Result<(), Status> {
+        if self.takes_calls() {
+            return Ok(());
+        }
         let condition = self.inner.condition.borrow();
         if let Some(error) = &condition.closed {
             return Err(lost(error, false));
@@ -232,18 +294,13 @@ impl Session {
 
     /// What is to be sent for the peer to compare: nothing, where it has told its own and they are the same.
     fn fingerprint(&self, method: &'static Method) -> Result<Option<u64>, Status> {
-        let address = method.address();
-        if self.inner.agreed.load().contains(&address) {
+        if self.called(method).agreed {
             return Ok(None);
         }
         let ours = self.inner.router.fingerprint(method);
         match self.inner.schema.load().get(&method.id()) {
             Some(&theirs) if theirs == ours => {
-                self.inner.agreed.rcu(|agreed| {
-                    let mut agreed = HashSet::clone(agreed);
-                    agreed.insert(address);
-                    agreed
-                });
+                self.found(method, |called| called.agreed = true);
                 Ok(None)
             }
             Some(&theirs) => Err(super::other_schema(method, ours, theirs).not_executed()),
@@ -262,16 +319,22 @@ impl Session {
             Ok(None) => return Err(Status::internal(format!("{method} was not answered"))),
             Err(error) => return Err(self.unread(error)),
         };
-        let limit = self.max_message(method);
-        if header.body_length > limit as u64 {
+        if let Err(status) = self.check_reply(header.body_length, method) {
             reader.stop(reset::TOO_LARGE);
-            return Err(Status::resource_exhausted(format!(
-                "the reply of {method} has {} bytes, this side's limit is {limit}: ask for less, or raise max_message",
-                header.body_length
-            )));
+            return Err(status);
         }
         let body = reader.body(header.body_length as usize).await.map_err(|error| self.unread(error))?;
         Ok((header, body))
+    }
+
+    fn check_reply(&self, length: u64, method: &'static Method) -> Result<(), Status> {
+        let limit = self.max_message(method);
+        if length <= limit as u64 {
+            return Ok(());
+        }
+        Err(Status::resource_exhausted(format!(
+            "the reply of {method} has {length} bytes, this side's limit is {limit}: ask for less, or raise max_message"
+        )))
     }
 
     pub(super) fn unread(&self, error: FrameError) -> Status {

@@ -1,11 +1,8 @@
 //! What a node serves: methods by id, and how many calls are at work.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -17,6 +14,7 @@ use super::Dispatch;
 use crate::ServiceDescriptor;
 use crate::{
     Method, RegisterError, Service,
+    ids::IdMap,
     interceptor::{Chain, Next},
     limit::Gate,
     metrics::{MethodMetrics, Metrics},
@@ -28,9 +26,9 @@ const INTERNAL: &str = "rpcnet.";
 /// The services of a node. Shared by all its sessions; services may be added while they run.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
-    methods: ArcSwap<HashMap<u64, Entry>>,
+    methods: ArcSwap<IdMap<Entry>>,
     /// Fingerprints of methods that were called from here, by where they stand.
-    called: ArcSwap<HashMap<usize, u64>>,
+    called: ArcSwap<IdMap<u64>>,
     metrics: Metrics,
     /// Interceptors around each handler.
     interceptors: Option<Next>,
@@ -41,9 +39,19 @@ pub(crate) struct Router {
     gate: Option<Gate>,
 }
 
-/// A method that is served here.
+/// A method that is served here. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Entry {
+pub(crate) struct Entry(Arc<Served>);
+
+impl std::ops::Deref for Entry {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.0
+    }
+}
+
+pub(crate) struct Served {
     pub(crate) service: Arc<dyn Service>,
     pub(crate) index: usize,
     pub(crate) method: &'static Method,
@@ -71,13 +79,13 @@ impl Router {
 
     /// The fingerprint of a method that is called from here. Computed once, as that takes long.
     pub(crate) fn fingerprint(&self, method: &'static Method) -> u64 {
-        if let Some(&known) = self.called.load().get(&method.address()) {
+        if let Some(&known) = self.called.load().get(&(method.address() as u64)) {
             return known;
         }
         let fingerprint = method.fingerprint();
         self.called.rcu(|called| {
-            let mut called = HashMap::clone(called);
-            called.insert(method.address(), fingerprint);
+            let mut called = IdMap::clone(called);
+            called.insert(method.address() as u64, fingerprint);
             called
         });
         fingerprint
@@ -107,7 +115,7 @@ impl Router {
         let descriptor = service.descriptor();
         let mut result = Ok(());
         self.methods.rcu(|methods| {
-            let mut methods = HashMap::clone(methods);
+            let mut methods = IdMap::clone(methods);
             result = add(&mut methods, &service, &self.metrics);
             methods
         });
@@ -184,7 +192,7 @@ impl Router {
 }
 
 fn add(
-    methods: &mut HashMap<u64, Entry>,
+    methods: &mut IdMap<Entry>,
     service: &Arc<dyn Service>,
     metrics: &Metrics,
 ) -> Result<(), RegisterError> {
@@ -194,14 +202,14 @@ fn add(
     }
     let before = methods.clone();
     for (index, method) in descriptor.methods.iter().enumerate() {
-        let entry = Entry {
+        let entry = Entry(Arc::new(Served {
             service: service.clone(),
             index,
             method,
             metrics: metrics.method(method),
             fingerprint: method.fingerprint(),
             internal: method.service().starts_with(INTERNAL),
-        };
+        }));
         if let Some(other) = methods.insert(method.id(), entry) {
             *methods = before;
             return Err(RegisterError::Collision(other.method.to_string(), method.to_string()));

@@ -18,7 +18,7 @@ use tracing::{error, warn};
 pub(crate) use self::handler::Dispatch;
 #[cfg(feature = "reflect")]
 pub(crate) use self::instead::{Running, call_instead};
-pub(super) use self::on_lane::{LaneCall, Started};
+pub(super) use self::on_lane::{LaneCall, Started, panicked};
 use self::receive::{Arrival, Refusal};
 use super::{Session, frame::FrameReader, lane, router::InFlight};
 use crate::{
@@ -77,6 +77,11 @@ async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
     let refusal = match within(received + TRANSIT, receive::is_lane(&session, &mut reader)).await {
         Ok(true) => match session.begin_lane() {
             Some(turn) => {
+                let most = session.limits().max_calls_per_connection();
+                if session.limits().room().streams == most {
+                    // The lane is never done: without one more, where one call is allowed it would be the last.
+                    session.connection().allow_streams(most + 1);
+                }
                 let (recv, first) = reader.into_parts();
                 return lane::serve(turn, send, recv, first).await;
             }

@@ -1,22 +1,23 @@
 //! A call that came on a lane: run in place as far as it goes, then as a task.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context as Task, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::Instant;
-use tracing::debug;
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, error};
 
-use super::{CancelOnDrop, answer, full, handler, receive, until};
+use super::{CancelOnDrop, TRANSIT, answer, full, handler, receive, until};
 use crate::{
     Context, Reply, Status,
     context::Scope,
     limit::{Outcome, Permit},
     metrics::Timer,
-    proto::{self, LaneFrame, LaneKind, MAX_LANE_MESSAGE, RequestHeader, varint},
+    proto::{self, LaneFrame, LaneKind, MAX_LANE_MESSAGE, RequestHeader, put_message, reset, varint},
     session::{Entry, Session, lane::Outbox, router::InFlight},
 };
 
@@ -42,21 +43,37 @@ pub(in crate::session) enum Started {
 /// A call that runs.
 struct Running {
     id: u64,
-    session: Session,
-    outbox: Arc<Outbox>,
     context: Context,
     handler: handler::Running,
     timer: Timer,
     permit: Option<Permit>,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 impl LaneCall {
-    /// Checks it, and runs it as far as it goes without waiting.
+    /// Checks it, and runs it as far as it goes without waiting. `now` is moved on to when that was done.
     pub(in crate::session) fn start(
         self,
         session: &Session,
         outbox: &Arc<Outbox>,
+        now: &mut Instant,
+        task: &mut Task<'_>,
+    ) -> Started {
+        let id = self.id;
+        // A handler's own panics are caught where it is polled. This is for those of what it leaves behind when it is
+        // dropped, which would end the lane with all calls on it.
+        let started = catch_unwind(AssertUnwindSafe(|| self.begin(session, outbox, now, task)));
+        started.unwrap_or_else(|panic| {
+            error!(message = crate::session::panic_message(&*panic), "a call panicked outside its handler");
+            panicked(id, outbox)
+        })
+    }
+
+    fn begin(
+        self,
+        session: &Session,
+        outbox: &Arc<Outbox>,
+        now: &mut Instant,
         task: &mut Task<'_>,
     ) -> Started {
         let router = session.router();
@@ -71,19 +88,20 @@ impl LaneCall {
             return Started::AtWork(Box::pin(self.wait_for_turn(session.clone(), outbox.clone(), entry)));
         }
         let in_place = !entry.metrics.takes_long();
-        let metrics = entry.metrics.clone();
         let Some(mut running) = self.run(session, outbox, entry, None) else { return Started::Answered };
         if in_place {
-            let begun = Instant::now();
+            let begun = *now;
             let polled = running.context.inherits().enter(|| Pin::new(&mut running.handler).poll(task));
-            if begun.elapsed() > LONG {
-                metrics.took_long();
+            // The clock is looked at once a call: it costs as much as a tenth of all the rest.
+            *now = Instant::now();
+            if *now > begun + LONG {
+                running.timer.metrics().took_long();
             }
             if let Poll::Ready(result) = polled {
-                return running.answer(Some(result));
+                return running.answer(outbox, Some(result), *now);
             }
         }
-        Started::AtWork(Box::pin(running.finish()))
+        Started::AtWork(Box::pin(running.finish(outbox.clone())))
     }
 
     /// Waits until the server has room for it.
@@ -105,7 +123,7 @@ impl LaneCall {
             }
             Ok(permit) => {
                 if let Some(running) = self.run(&session, &outbox, entry, Some(permit)) {
-                    running.finish().await;
+                    running.finish(outbox).await;
                 }
             }
         }
@@ -132,21 +150,23 @@ impl LaneCall {
         let timer = entry.metrics.start(self.received);
         let context = Context::new(entry.method, session.clone(), scope, self.header.metadata);
         let handler = handler::start(session, entry, context.clone(), self.body, None);
-        Some(Running {
-            id: self.id,
-            session: session.clone(),
-            outbox: outbox.clone(),
-            context,
-            handler,
-            timer,
-            permit,
-            _in_flight: in_flight,
-        })
+        Some(Running { id: self.id, context, handler, timer, permit, in_flight })
     }
 
     /// It is not taken: it may be sent elsewhere.
     pub(in crate::session) fn refuse(self, outbox: &Outbox) {
         refuse(self.id, outbox);
+    }
+
+    /// Its caller does not wait for it any more.
+    pub(in crate::session) fn is_late(&self) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Answers that it was too late when its turn came.
+    pub(in crate::session) fn give_up(self, session: &Session, outbox: &Outbox) {
+        let status = Status::deadline_exceeded("no time was left when the call's turn came");
+        self.turn_down(session, outbox, status.not_executed());
     }
 
     fn turn_down(self, session: &Session, outbox: &Outbox, status: Status) -> Started {
@@ -159,47 +179,62 @@ impl LaneCall {
 
 impl Running {
     /// Runs it to its end, as a task.
-    async fn finish(mut self) {
+    fn finish(mut self, outbox: Arc<Outbox>) -> impl Future<Output = ()> + Send {
+        // Not in the future: a task may be aborted before it was ever polled, and this handler has run already.
         let mut cancel = CancelOnDrop(Some(self.context.clone()));
-        let scope = self.context.inherits();
-        let result = until(scope.deadline, scope.around(&mut self.handler)).await;
-        if result.is_some() {
-            cancel.0 = None;
-        }
-        drop(cancel);
-        if let Started::AtWork(rest) = self.answer(result) {
-            rest.await;
+        async move {
+            let scope = self.context.inherits();
+            let result = until(scope.deadline, scope.around(&mut self.handler)).await;
+            if result.is_some() {
+                cancel.0 = None;
+            }
+            drop(cancel);
+            if let Started::AtWork(rest) = self.answer(&outbox, result, Instant::now()) {
+                rest.await;
+            }
         }
     }
 
     /// Puts the answer into the outbox; one that is too large for the lane goes on a stream of its own.
-    fn answer(self, result: Option<Result<Reply, Status>>) -> Started {
-        if let Some(permit) = self.permit
+    fn answer(self, outbox: &Outbox, result: Option<Result<Reply, Status>>, now: Instant) -> Started {
+        let Self { id, context, handler, timer, permit, in_flight } = self;
+        // Nothing of it is left when its caller has the answer.
+        drop(handler);
+        if let Some(permit) = permit
             && result.is_some()
         {
             permit.done(Outcome::Completed);
         }
-        let method = self.context.method();
+        let method = context.method();
         let result = result
             .unwrap_or_else(|| Err(Status::deadline_exceeded(format!("{method} ran out of time"))))
             .and_then(|reply| match reply.is_stream() {
                 false => Ok(reply),
                 true => Err(Status::internal(format!("{method} answered with a stream, and declares none"))),
             });
-        let result = answer::gather(&self.context, result);
-        let (header, body, code) = answer::frame(&self.session, method, result);
-        self.timer.done(code);
+        let result = answer::gather(&context, result);
+        let (header, body, code) = answer::frame(context.session(), method, result);
+        timer.done_at(now, code);
         if header.size_hint() + body.len() <= MAX_LANE_MESSAGE {
-            put(&self.outbox, self.id, &header, &body);
+            put(outbox, id, &header, &body);
             return Started::Answered;
         }
-        let (session, id) = (self.session, self.id);
+        let session = context.session().clone();
         Started::AtWork(Box::pin(async move {
+            // Who drains waits for this reply as for others.
+            let _in_flight = in_flight;
             if let Err(error) = elsewhere(&session, id, header, body).await {
                 debug!(%method, %error, "reply not delivered");
             }
         }))
     }
+}
+
+/// Answers a call that panicked where that is nobody's to answer.
+pub(in crate::session) fn panicked(id: u64, outbox: &Outbox) -> Started {
+    let (header, body) = answer::status_frame(&Status::internal("the call panicked"));
+    put(outbox, id, &header, &body);
+    Started::Answered
 }
 
 fn refuse(id: u64, outbox: &Outbox) -> Started {
@@ -208,27 +243,34 @@ fn refuse(id: u64, outbox: &Outbox) -> Started {
 }
 
 fn put(outbox: &Outbox, id: u64, header: &proto::ReplyHeader, body: &crate::codec::Body) {
-    outbox.put(|buffer| {
-        LaneFrame { kind: LaneKind::Message, id }.encode(buffer);
-        header.encode(buffer);
-        body.chunks().iter().for_each(|chunk| buffer.extend_from_slice(chunk));
-    });
+    outbox.put(|buffer| put_message(buffer, id, header, body.chunks()));
 }
 
-/// Sends a large reply on a stream of its own.
+/// Sends a large reply on a stream of its own. A peer that does not read it, or lets none be opened, keeps nobody for
+/// longer than other replies.
 async fn elsewhere(
     session: &Session,
     id: u64,
     header: proto::ReplyHeader,
     mut body: crate::codec::Body,
 ) -> Result<(), crate::transport::WriteError> {
-    let mut send = session.connection().open_uni().await?;
+    let by = Instant::now() + TRANSIT;
+    let Ok(opened) = timeout_at(by, session.connection().open_uni()).await else { return Ok(()) };
+    let mut send = opened?;
     let mut buffer = BytesMut::with_capacity(64);
     buffer.extend_from_slice(&proto::PREFACE);
     varint::put(&mut buffer, id);
     header.encode(&mut buffer);
-    send.write(buffer.freeze()).await?;
-    send.write_chunks(body.chunks_mut()).await?;
-    send.finish();
+    let written = async {
+        send.write(buffer.freeze()).await?;
+        send.write_chunks(body.chunks_mut()).await
+    };
+    match timeout_at(by, written).await {
+        Ok(written) => {
+            written?;
+            send.finish();
+        }
+        Err(_) => send.reset(reset::DEADLINE),
+    }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::task::AbortHandle;
 
 use super::{
     calls::{Calls, Outcome},
@@ -18,13 +18,18 @@ use super::{
 };
 use crate::{
     Request, Status,
-    proto::{self, LaneFrame, LaneKind, RequestHeader},
+    client::Times,
+    proto::{self, LaneFrame, LaneKind, RequestHeader, put_message},
     session::Session,
     transport::ConnectionError,
 };
 
 #[cfg(feature = "measuring")]
 pub(crate) use self::measured::lane_call;
+
+/// Bytes that may wait to be written before further calls have streams of their own. Calls that are given up leave their
+/// messages here, so their number alone would bound nothing while the peer does not read.
+const FULL: usize = 4 << 20;
 
 /// A stream on which many calls are made. Dropping it ends those that wait.
 #[derive(Debug)]
@@ -67,32 +72,53 @@ impl Lane {
         Ok(Self { shared, task })
     }
 
-    /// Makes a call, and waits for its answer; `None` where there is no room for it. Dropping the future cancels it.
+    /// Makes a call; `None` where there is no room for it, or the lane has ended. The caller is woken when there is an
+    /// answer.
     pub(in crate::session) fn call(
+        &self,
+        session: &Session,
+        request: &Request,
+        fingerprint: Option<u64>,
+        times: &Times,
+        caller: Option<Waker>,
+    ) -> Option<LaneCall> {
+        let id = self.send(request, fingerprint, times, caller)?;
+        session.count_waiting();
+        Some(LaneCall { session: session.clone(), id, done: false })
+    }
+
+    fn send(
         &self,
         request: &Request,
         fingerprint: Option<u64>,
-        deadline: Option<Instant>,
-    ) -> Result<Option<LaneCall>, Status> {
-        let id = match self.shared.calls().start(request.method, deadline)? {
-            Some(id) => id,
-            None => return Ok(None),
-        };
+        times: &Times,
+        caller: Option<Waker>,
+    ) -> Option<u64> {
+        if self.shared.outbox.len() >= FULL {
+            return None;
+        }
+        let started = self.shared.calls().start(request.method, times.call, caller);
+        let (id, driver) = started?;
         let header = RequestHeader {
             method: request.method.id(),
             fingerprint,
             items: false,
             trace: request.trace,
-            remaining: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            remaining: times.remaining(),
             metadata: request.metadata.clone(),
             body_length: request.body.len() as u64,
         };
-        self.shared.outbox.put(|buffer| {
-            LaneFrame { kind: LaneKind::Message, id }.encode(buffer);
-            header.encode(buffer);
-            request.body.chunks().iter().for_each(|chunk| buffer.extend_from_slice(chunk));
-        });
-        Ok(Some(LaneCall { shared: self.shared.clone(), id, done: false }))
+        self.shared.outbox.put(|buffer| put_message(buffer, id, &header, request.body.chunks()));
+        // While the peer does not read, what is put into the outbox wakes nobody.
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Some(id)
+    }
+
+    /// Whether calls gather here faster than they leave.
+    pub(in crate::session) fn is_crowded(&self) -> bool {
+        self.shared.outbox.is_crowded()
     }
 
     /// Ends it, and the calls that wait.
@@ -114,19 +140,30 @@ impl Lane {
     }
 }
 
-/// A call at work on a lane.
+/// A call at work on its session's lane. Ready with the answer; dropping it cancels the call.
 #[derive(Debug)]
-pub(in crate::session) struct LaneCall {
-    shared: Arc<Shared>,
+pub(crate) struct LaneCall {
+    session: Session,
     id: u64,
     done: bool,
+}
+
+impl LaneCall {
+    /// The session that it was made on.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.session.inner.lane.get().expect("it was made on it").shared
+    }
 }
 
 impl Future for LaneCall {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let outcome = ready!(self.shared.calls().poll(self.id, cx));
+        let outcome = ready!(self.shared().calls().poll(self.id, cx));
         self.done = true;
         Poll::Ready(outcome)
     }
@@ -134,8 +171,16 @@ impl Future for LaneCall {
 
 impl Drop for LaneCall {
     fn drop(&mut self) {
-        if !self.done && self.shared.calls().abandon(self.id) {
-            self.shared.outbox.put(|buffer| LaneFrame { kind: LaneKind::Cancel, id: self.id }.encode(buffer));
+        self.session.count_answered();
+        if self.done {
+            return;
+        }
+        // The waker is dropped when the lock is not held any more: with it may go a task that has calls here.
+        let abandoned = self.shared().calls().abandon(self.id);
+        if abandoned.is_some() {
+            self.shared()
+                .outbox
+                .put(|buffer| LaneFrame { kind: LaneKind::Cancel, id: self.id }.encode(buffer));
         }
     }
 }

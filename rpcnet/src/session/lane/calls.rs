@@ -21,8 +21,10 @@ pub(super) struct Calls {
     free: Vec<u32>,
     /// No call has a sooner deadline; some may have had, and be gone.
     earliest: Option<Instant>,
-    /// Why none is taken any more.
-    closed: Option<Status>,
+    /// None is taken any more.
+    closed: bool,
+    /// Of the lane's driver, which waits until `earliest`.
+    driver: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -39,27 +41,31 @@ enum State {
 }
 
 impl Calls {
-    /// A new call's id; `None` when there are as many as ids can tell apart.
+    /// A new call's id, and who is to be woken because its deadline is sooner than all before; `None` when there are as
+    /// many calls as ids can tell apart, and when the lane has ended.
     pub(super) fn start(
         &mut self,
         method: &'static Method,
         deadline: Option<Instant>,
-    ) -> Result<Option<u64>, Status> {
-        if let Some(status) = &self.closed {
-            return Err(status.clone());
+        caller: Option<Waker>,
+    ) -> Option<(u64, Option<Waker>)> {
+        if self.closed {
+            return None;
         }
         let place = match self.free.pop() {
             Some(place) => place as usize,
-            None if self.places.len() == 1 << PLACE_BITS => return Ok(None),
+            None if self.places.len() == 1 << PLACE_BITS => return None,
             None => {
                 self.places.push(Place { generation: 0, state: State::Free });
                 self.places.len() - 1
             }
         };
         let generation = self.places[place].generation;
-        self.places[place].state = State::Waiting { method, deadline, caller: None };
-        self.earliest = self.earliest.into_iter().chain(deadline).min();
-        Ok(Some(generation << PLACE_BITS | place as u64))
+        self.places[place].state = State::Waiting { method, deadline, caller };
+        let earliest = self.earliest.into_iter().chain(deadline).min();
+        let driver = if earliest == self.earliest { None } else { self.driver.take() };
+        self.earliest = earliest;
+        Some((generation << PLACE_BITS | place as u64, driver))
     }
 
     fn place(&mut self, id: u64) -> Option<&mut Place> {
@@ -87,13 +93,15 @@ impl Calls {
         }
     }
 
-    /// The caller has gone; whether the call was still at work.
-    pub(super) fn abandon(&mut self, id: u64) -> bool {
-        let Some(place) = self.place(id) else { return false };
-        let waiting = matches!(place.state, State::Waiting { .. });
-        place.state = State::Free;
+    /// The caller has gone. Gives what it was woken by, where the call was still at work.
+    pub(super) fn abandon(&mut self, id: u64) -> Option<Option<Waker>> {
+        let place = self.place(id)?;
+        let state = std::mem::replace(&mut place.state, State::Free);
         self.release(id);
-        waiting
+        match state {
+            State::Waiting { caller, .. } => Some(caller),
+            State::Free | State::Done(_) => None,
+        }
     }
 
     fn release(&mut self, id: u64) {
@@ -124,8 +132,11 @@ impl Calls {
         }
     }
 
-    /// When to look for calls that are too late.
-    pub(super) fn earliest(&self) -> Option<Instant> {
+    /// When to look for calls that are too late. Who asks is woken when it is to be sooner.
+    pub(super) fn earliest(&mut self, cx: &Context<'_>) -> Option<Instant> {
+        if !self.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
+            self.driver = Some(cx.waker().clone());
+        }
         self.earliest
     }
 
@@ -149,7 +160,7 @@ impl Calls {
 
     /// Ends all calls, and takes no more.
     pub(super) fn close(&mut self, status: &Status) -> Vec<Waker> {
-        self.closed.get_or_insert_with(|| status.clone().not_executed());
+        self.closed = true;
         let mut callers = Vec::new();
         for place in &mut self.places {
             if let State::Waiting { caller, .. } = &mut place.state {

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::debug;
 
 use super::caller::Shared;
 use crate::{
@@ -64,6 +65,7 @@ impl Driver {
 
     pub(super) async fn run(mut self) {
         let error = poll_fn(|cx| self.poll(cx)).await;
+        debug!(%error, "lane ended");
         let status = match (error, self.session.upgrade()) {
             (FrameError::Read(ReadError::Connection(error)), _) => self.gone(error),
             (error, Some(session)) => session.unread(error),
@@ -95,8 +97,10 @@ impl Driver {
             Poll::Ready(Err(WriteError::Connection(error))) => {
                 return Poll::Ready(ReadError::Connection(error).into());
             }
-            // Why the peer wants no more, its own direction says.
-            Poll::Ready(_) | Poll::Pending => {}
+            // A peer that hears no calls, and says nothing, would keep them waiting.
+            Poll::Ready(Err(WriteError::Stopped(code))) => return Poll::Ready(ReadError::Reset(code).into()),
+            Poll::Ready(Err(WriteError::Closed)) => return Poll::Ready(ReadError::Closed.into()),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         self.poll_deadlines(cx);
         Poll::Pending
@@ -123,7 +127,7 @@ impl Driver {
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) {
         let mut expired = Vec::new();
         loop {
-            let Some(earliest) = self.shared.calls().earliest() else { break };
+            let Some(earliest) = self.shared.calls().earliest(cx) else { break };
             match &mut self.timer {
                 Some(timer) if timer.deadline() == earliest => {}
                 Some(timer) => timer.as_mut().reset(earliest),

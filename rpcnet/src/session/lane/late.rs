@@ -1,7 +1,5 @@
 //! Replies that were too large for a lane, each on a stream of its own.
 
-use std::collections::HashSet;
-
 use tokio::task::JoinSet;
 use tracing::debug;
 
@@ -38,11 +36,9 @@ async fn read(session: Session, stream: RecvStream) {
     let Some(lane) = session.inner.lane.get() else { return };
     // The caller may have given up in the meantime: the stream is stopped when it is dropped.
     let Some(method) = lane.method(id) else { return };
-    session.inner.large.rcu(|large| {
-        let mut large = HashSet::clone(large);
-        large.insert(method.address());
-        large
-    });
+    if !session.called(method).large {
+        session.found(method, |called| called.large = true);
+    }
     let outcome = session.read_frame(&mut reader, method).await;
     lane.finish(id, outcome);
 }

@@ -1,7 +1,10 @@
 //! Frames that wait to be written: put in by many, written by the one task that drives the lane.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -11,19 +14,26 @@ use crate::transport::{SendStream, WriteError};
 
 /// What one allocation of the buffer holds.
 const CHUNK: usize = 16 << 10;
-/// Answers that may wait while their peer does not read, before it is not heard any more.
-const FULL: usize = 256 << 10;
+/// Calls that gather between two writes and are a crowd.
+const CROWD: usize = 128;
+/// Writes with a crowd, one after the other, that make a lane crowded.
+const CROWDED: u32 = 16;
 
-/// Frames that wait. A caller's is bounded by its calls: each has one message here at most, and each message is bounded.
-/// A server's is bounded in the same way by the calls at work, and by [`is_full`](Self::is_full) otherwise.
+/// Frames that wait. Whoever puts them in looks at how much there is before, and that bounds it.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Outbox {
     state: Mutex<State>,
+    /// Bytes that wait.
+    length: AtomicUsize,
+    /// How many writes of late, up to [`CROWDED`] twice, had a crowd to take along; fewer by one for each that had none.
+    crowded: AtomicU32,
 }
 
 #[derive(Debug, Default)]
 struct State {
     buffer: BytesMut,
+    /// How many times something was put in since the last write.
+    frames: usize,
     /// Of the lane's driver, while it waits.
     driver: Option<Waker>,
 }
@@ -37,6 +47,8 @@ impl Outbox {
                 state.buffer.reserve(CHUNK);
             }
             write(&mut state.buffer);
+            state.frames += 1;
+            self.length.store(state.buffer.len(), Ordering::Relaxed);
             state.driver.take()
         };
         if let Some(driver) = driver {
@@ -67,18 +79,32 @@ impl Outbox {
                 return Poll::Ready(Ok(()));
             }
             writing[0] = state.buffer.split().freeze();
+            self.length.store(0, Ordering::Relaxed);
+            let crowd = std::mem::take(&mut state.frames) >= CROWD;
+            drop(state);
+            let crowded = self.crowded.load(Ordering::Relaxed);
+            let now = if crowd { (crowded + 1).min(2 * CROWDED) } else { crowded.saturating_sub(1) };
+            // Only the lane's own task writes.
+            if now != crowded {
+                self.crowded.store(now, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// Whether writes had a crowd to take along again and again.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed) >= CROWDED
+    }
+
+    /// Bytes that wait, beside those that are being written.
+    pub(super) fn len(&self) -> usize {
+        self.length.load(Ordering::Relaxed)
     }
 
     /// Takes what waits, in place of the driver.
     #[cfg(feature = "measuring")]
     pub(super) fn take(&self) -> Bytes {
         self.state().buffer.split().freeze()
-    }
-
-    /// So much waits that nothing more should be asked for which leads to answers.
-    pub(super) fn is_full(&self) -> bool {
-        self.state().buffer.len() >= FULL
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,7 +1,7 @@
 //! The side of a lane that answers calls.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     future::poll_fn,
     pin::Pin,
     sync::Arc,
@@ -10,17 +10,17 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    task::{AbortHandle, JoinSet},
+    task::{AbortHandle, JoinError, JoinSet},
     time::Instant,
 };
 use tracing::{debug, error};
 
-use super::{CHUNK, outbox::Outbox};
+use super::{CHUNK, outbox::Outbox, waiting::Waiting};
 use crate::{
     proto::{DecodeError, LaneBuffer, LaneInput},
     session::{
         self, Session,
-        inbound::{LaneCall, Started, count_reset},
+        inbound::{LaneCall, Started, count_reset, panicked},
     },
     transport::{RecvStream, SendStream},
 };
@@ -29,6 +29,8 @@ use crate::{
 const READS: usize = 8;
 /// Calls that wait because as many are at work as the peer may have.
 const WAITING: usize = 1024;
+/// Bytes of answers that may wait while their peer does not read, before it is not heard any more.
+const FULL: usize = 256 << 10;
 
 /// Answers the calls of a lane until it ends. Its handlers end with the future.
 pub(in crate::session) async fn serve(
@@ -44,12 +46,13 @@ pub(in crate::session) async fn serve(
     let mut lane = Lane {
         drained: Box::pin(async move { router.drained().await }),
         session,
+        now: Instant::now(),
         recv,
         input,
         outbox: Arc::default(),
         writing: [Bytes::new()],
         at_work: HashMap::new(),
-        waiting: VecDeque::new(),
+        waiting: Waiting::default(),
         tasks: JoinSet::new(),
     };
     if let Err(error) = poll_fn(|task| lane.poll(task, &mut send)).await {
@@ -71,10 +74,12 @@ struct Lane {
     writing: [Bytes; 1],
     /// Handlers that were not ready at once, and that the peer has not given up.
     at_work: HashMap<u64, AtWork>,
+    /// Some moments ago: the clock is looked at once a call.
+    now: Instant,
     /// Resolves when nothing is taken any more.
     drained: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Calls that wait for one of them to end.
-    waiting: VecDeque<LaneCall>,
+    waiting: Waiting<LaneCall>,
     /// Handlers as tasks, each with its call's id.
     tasks: JoinSet<u64>,
 }
@@ -82,50 +87,87 @@ struct Lane {
 impl Lane {
     /// Ready when the lane has ended.
     fn poll(&mut self, task: &mut Task<'_>, send: &mut SendStream) -> Poll<Result<(), DecodeError>> {
-        while let Poll::Ready(Some(ended)) = self.tasks.poll_join_next(task) {
-            match ended {
-                Ok(id) => {
-                    self.at_work.remove(&id);
-                }
-                Err(error) if error.is_panic() => {
-                    error!(%error, "a call's task panicked outside its handler")
-                }
-                Err(_) => {}
-            }
-        }
-        while !self.is_full()
-            && let Some(call) = self.waiting.pop_front()
-        {
-            self.start(call, task);
-        }
-        for round in 0.. {
-            if round == READS {
-                task.waker().wake_by_ref();
-                break;
-            }
-            if self.outbox.is_full() && self.write(task, send).is_ready() {
+        let mut heard_all = false;
+        for _ in 0..READS {
+            self.proceed(task);
+            if self.is_unread() && self.write(task, send).is_ready() {
                 return Poll::Ready(Ok(()));
             }
+            self.requests(task)?;
             if !self.may_read() {
                 break;
             }
-            self.requests(task)?;
             match self.recv.poll_read_chunk(task, CHUNK) {
                 Poll::Ready(Ok(Some(chunk))) => self.input.add(chunk),
                 Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Ok(())),
-                Poll::Pending => break,
+                Poll::Pending => {
+                    heard_all = true;
+                    break;
+                }
             }
         }
-        if !self.waiting.is_empty() && self.drained.as_mut().poll(task).is_ready() {
-            self.waiting.drain(..).for_each(|call| call.refuse(&self.outbox));
+        // Once more, after the last that was started: only who looks for the end of a task is woken by it.
+        self.proceed(task);
+        if self.write(task, send).is_ready() {
+            return Poll::Ready(Ok(()));
         }
-        self.write(task, send).map(|()| Ok(()))
+        // While nothing may be read, the end of a handler or the peer's reading wakes this task.
+        if !heard_all && self.may_read() {
+            task.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Takes note of the handlers that have ended, and starts calls that waited for it.
+    fn proceed(&mut self, task: &mut Task<'_>) {
+        loop {
+            while let Poll::Ready(Some(ended)) = self.tasks.poll_join_next(task) {
+                self.ended(ended);
+            }
+            if self.is_full() {
+                break;
+            }
+            match self.waiting.pop() {
+                Some(call) if call.is_late() => call.give_up(&self.session, &self.outbox),
+                Some(call) => self.start(call, task),
+                None => break,
+            }
+        }
+        // Nothing is made to wait after that, so this is not asked for again.
+        if !self.waiting.is_empty() && self.drained.as_mut().poll(task).is_ready() {
+            while let Some(call) = self.waiting.pop() {
+                call.refuse(&self.outbox);
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Result<u64, JoinError>) {
+        match ended {
+            Ok(id) => {
+                self.at_work.remove(&id);
+            }
+            Err(error) if error.is_panic() => {
+                error!(%error, "a call's task panicked outside its handler");
+                // On a lane no stream breaks off that would tell the caller.
+                let mut at_work = self.at_work.iter();
+                let id = at_work.find_map(|(&id, call)| (call.handler.id() == error.id()).then_some(id));
+                if let Some(id) = id {
+                    self.at_work.remove(&id);
+                    panicked(id, &self.outbox);
+                }
+            }
+            Err(_) => {}
+        }
     }
 
     /// Whether to hear more of the peer. Where not, cancellations are not heard either: so many calls that wait are no
     /// honest caller's, and one that does not read answers need not be sent any.
     fn may_read(&self) -> bool {
-        self.waiting.len() < WAITING && !self.outbox.is_full()
+        self.waiting.len() < WAITING && !self.is_unread()
+    }
+
+    fn is_unread(&self) -> bool {
+        self.outbox.len() >= FULL
     }
 
     /// Writes the answers; ready when the peer wants none any more.
@@ -141,39 +183,47 @@ impl Lane {
         self.tasks.len() >= self.session.limits().max_calls_per_connection() as usize
     }
 
-    /// Starts the calls that are here whole.
+    /// Starts the calls that are here whole, or lets them wait.
     fn requests(&mut self, task: &mut Task<'_>) -> Result<(), DecodeError> {
         let received = Instant::now();
-        while let Some((id, input)) = self.input.next()? {
+        self.now = received;
+        while self.may_read()
+            && let Some((id, input)) = self.input.next()?
+        {
             match input {
                 LaneInput::Message(header, body) => {
-                    if self.at_work.contains_key(&id) {
+                    if self.at_work.contains_key(&id) || self.waiting.contains(id) {
                         return Err(DecodeError::LaneCall(id));
                     }
                     let call = LaneCall { id, header, body, received };
-                    if self.is_full() {
-                        self.waiting.push_back(call);
+                    if self.is_full() && !self.session.router().is_draining() {
+                        self.waiting.push(id, call);
                     } else {
                         self.start(call, task);
                     }
                 }
-                LaneInput::Cancel => {
-                    if let Some(AtWork { handler, deadline }) = self.at_work.remove(&id) {
-                        handler.abort();
-                        count_reset(&self.session, deadline);
-                    } else {
-                        self.waiting.retain(|call| call.id != id);
-                    }
-                }
+                LaneInput::Cancel => self.cancel(id),
                 LaneInput::Refused => {}
             }
         }
         Ok(())
     }
 
+    fn cancel(&mut self, id: u64) {
+        let deadline = match (self.at_work.remove(&id), self.waiting.remove(id)) {
+            (Some(AtWork { handler, deadline }), _) => {
+                handler.abort();
+                deadline
+            }
+            (None, Some(call)) => call.deadline(),
+            (None, None) => return,
+        };
+        count_reset(&self.session, deadline);
+    }
+
     fn start(&mut self, call: LaneCall, task: &mut Task<'_>) {
         let (id, deadline) = (call.id, call.deadline());
-        match call.start(&self.session, &self.outbox, task) {
+        match call.start(&self.session, &self.outbox, &mut self.now, task) {
             Started::Answered => {}
             Started::AtWork(rest) => {
                 let handler = self.tasks.spawn(async move {

@@ -3,7 +3,6 @@
 use std::{
     future::pending,
     hint::black_box,
-    pin::pin,
     sync::Arc,
     task::{Context, Waker},
 };
@@ -12,7 +11,8 @@ use bytes::Bytes;
 
 use super::{Lane, Shared};
 use crate::{
-    Method, Request,
+    Limits, Method, Request,
+    client::Times,
     measured::Piece,
     proto::{ReplyHeader, ReplyKind},
 };
@@ -27,15 +27,15 @@ pub(crate) fn lane_call() -> Piece {
     let task = runtime.spawn(pending::<()>()).abort_handle();
     let lane = Lane { shared: Arc::<Shared>::default(), task };
     let request = Request::new(&METHOD, Bytes::from_static(&[7; 32]));
+    let times = Times::of(&request, &Limits::default());
     let mut calls = 0;
     Piece::new("lane/call", move || {
-        let mut call =
-            pin!(lane.call(black_box(&request), None, None).expect("it is open").expect("it has room"));
-        let cx = &mut Context::from_waker(Waker::noop());
-        assert!(call.as_mut().poll(cx).is_pending(), "nobody has answered");
+        let waker = Waker::noop();
+        let id = lane.send(black_box(&request), None, &times, Some(waker.clone())).expect("it has room");
         let answer = (ReplyHeader::new(ReplyKind::Value, 0), Bytes::new());
-        lane.finish(call.id, Ok(answer));
-        assert!(black_box(call.poll(cx)).is_ready(), "it was answered");
+        lane.finish(id, Ok(answer));
+        let cx = &mut Context::from_waker(waker);
+        assert!(black_box(lane.shared.calls().poll(id, cx)).is_ready(), "it was answered");
         calls += 1;
         if calls % TOGETHER == 0 {
             black_box(lane.shared.outbox.take());
