@@ -33,6 +33,7 @@ mod metrics;
 mod registry;
 mod routes;
 pub mod swim;
+pub mod testing;
 
 pub use channel::{ClusterChannel, ClusterChannelBuilder};
 pub use config::ClusterConfig;

@@ -1,6 +1,6 @@
 //! The cluster's part of a server's metrics.
 
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::swim::{Member, MemberState};
 
@@ -8,11 +8,13 @@ use crate::swim::{Member, MemberState};
 /// |---|---|---|
 /// | `cluster_healthy_workers` | | nodes with `role=worker` that are alive |
 /// | `cluster_nodes` | `state` | known nodes, this one among them |
+/// | `gossip_dials_total` | | gossip connections that this node has dialled |
 /// | `gossip_dropped_total` | `reason` | gossip packets that were not sent or not taken in |
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterMetrics {
     healthy_workers: IntGauge,
     nodes: IntGaugeVec,
+    dials: IntCounter,
     dropped: IntCounterVec,
 }
 
@@ -31,21 +33,28 @@ impl ClusterMetrics {
                 &["state"],
             )
             .expect("a valid name"),
+            dials: IntCounter::new("gossip_dials_total", "Gossip connections that this node has dialled.")
+                .expect("a valid name"),
             dropped: IntCounterVec::new(
                 Opts::new("gossip_dropped_total", "Gossip packets that were not sent or not taken in."),
                 &["reason"],
             )
             .expect("a valid name"),
         };
-        let collectors: [Box<dyn prometheus::core::Collector>; 3] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 4] = [
             Box::new(metrics.healthy_workers.clone()),
             Box::new(metrics.nodes.clone()),
+            Box::new(metrics.dials.clone()),
             Box::new(metrics.dropped.clone()),
         ];
         for collector in collectors {
             let _ = registry.register(collector);
         }
         metrics
+    }
+
+    pub(crate) fn dialled(&self) {
+        self.dials.inc();
     }
 
     pub(crate) fn dropped(&self, reason: &str) {

@@ -225,6 +225,7 @@ impl Gossip {
             .with_initial_rtt(Duration::from_millis(50))
             .with_keep_alive(None)
             .with_idle_timeout(IDLE);
+        self.metrics.dialled();
         let linked = async {
             let connection = self.connector.dial(address, super::ALPN, &options).await?;
             let identity = self.greet(&connection).await?;

@@ -163,6 +163,23 @@ impl Config {
         self.sync_interval * (doublings + 1)
     }
 
+    /// How long after the last fault `nodes` nodes may take to agree: SWIM's 2n − 1 probe periods and a suspicion, until
+    /// what is down is held down; n rounds of announcing to members that are down, and 30 s in which seeds are asked
+    /// again; three rounds of anti-entropy. With the spread of all intervals.
+    pub(crate) fn converges_within(&self, nodes: usize) -> Duration {
+        let count = nodes.max(1) as u32;
+        let suspicion = self.probe_period.mul_f64(self.suspicion(nodes));
+        let detected = self.probe_period * (2 * count) + suspicion + self.leave_grace;
+        let announced = (self.reconnect_interval * count).mul_f64(1.2) + Duration::from_secs(30);
+        let compared = (self.sync_interval(nodes) * 3).mul_f64(1.2);
+        detected + announced + compared
+    }
+
+    /// In probe periods.
+    fn suspicion(&self, nodes: usize) -> f64 {
+        f64::from(self.suspicion_multiplier) * (nodes as f64).log10().max(1.0)
+    }
+
     /// How often a piece of news is sent on in a cluster of `nodes`. foca rounds 4·log₁₀(n + 1) down, which at 10 nodes
     /// is 4 and leaves some without the news; this rounds up and adds two for lost packets.
     pub(super) fn max_transmissions(nodes: usize) -> NonZeroU8 {
@@ -173,13 +190,12 @@ impl Config {
     /// foca's settings for a cluster of `nodes`, this one included.
     pub(super) fn for_foca(&self, nodes: usize) -> foca::Config {
         let non_zero = |value: usize| NonZeroUsize::new(value).unwrap_or(NonZeroUsize::MIN);
-        let suspicion = f64::from(self.suspicion_multiplier) * (nodes as f64).log10().max(1.0);
         foca::Config {
             probe_period: self.probe_period,
             probe_rtt: self.probe_timeout.min(self.probe_period * 2 / 3),
             num_indirect_probes: non_zero(self.indirect_probes),
             max_transmissions: Self::max_transmissions(nodes),
-            suspect_to_down_after: self.probe_period.mul_f64(suspicion),
+            suspect_to_down_after: self.probe_period.mul_f64(self.suspicion(nodes)),
             remove_down_after: Some(self.forget_after),
             max_packet_size: non_zero(self.max_packet_size - 1),
             notify_down_members: true,

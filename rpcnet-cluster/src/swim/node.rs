@@ -18,7 +18,8 @@ use super::{
     member::Member,
     record::Record,
     shared::SharedHandle,
-    timers::Task,
+    sync::MAX_ASKED,
+    timers::{Task, Timers},
     view::{Grace, View},
     wire::{Kind, MAX_FRAME, MAX_MEMBERS, Reader},
 };
@@ -341,6 +342,32 @@ impl Node {
     /// Whether the node has left and waits for no further acknowledgement.
     pub fn is_leave_complete(&self) -> bool {
         self.leaving.as_ref().is_some_and(Leaving::is_complete)
+    }
+
+    /// How many nodes are active, this one included: as many as [`members`](Self::members) shows alive or suspect. Not
+    /// counted anew at each call.
+    pub fn active_count(&self) -> usize {
+        self.foca.num_members() + 1
+    }
+
+    /// Generation and version of the record that is held of `id`.
+    pub(crate) fn record_version(&self, id: NodeId) -> Option<(u64, u64)> {
+        self.shared.lock().version(id).map(|version| (version.generation, version.version))
+    }
+
+    /// Which queue exceeds its bound, if one does.
+    pub(crate) fn overfull(&self) -> Option<String> {
+        let members = self.member_count() + 1;
+        let records = self.shared.lock().records.len();
+        let queues = [
+            ("timers", self.out.timers.len(), 3 * members + Timers::FIXED),
+            ("updates", self.foca.updates_backlog(), members),
+            ("broadcasts", self.foca.custom_broadcast_backlog(), records),
+            ("records asked for", self.asked.len(), MAX_ASKED + MAX_MEMBERS),
+            ("records", records, MAX_MEMBERS + 1),
+        ];
+        let over = queues.into_iter().find(|(_, length, bound)| length > bound);
+        over.map(|(name, length, bound)| format!("{length} {name}, at most {bound}"))
     }
 
     /// Whether no other node is active. The driver then announces to seeds again.

@@ -28,7 +28,7 @@ const NEWS: usize = 32;
 /// A record that was asked for is not asked for again so soon, from whomever.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);
 
-const MAX_ASKED: usize = 4096;
+pub(super) const MAX_ASKED: usize = 4096;
 
 impl Node {
     /// `from` is an active member, the first one: this node has just joined, or come back.

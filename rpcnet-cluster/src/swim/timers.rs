@@ -70,6 +70,13 @@ pub(super) struct Timers {
 }
 
 impl Timers {
+    /// The slots that concern no member.
+    pub(super) const FIXED: usize = 9;
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn set(&mut self, at: Instant, task: Task) {
         let slot = task.slot();
         match self.slots.entry(slot) {

@@ -200,7 +200,9 @@ impl View {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        entry.member.incarnation = seen.incarnation;
+        if std::mem::replace(&mut entry.member.incarnation, seen.incarnation) != seen.incarnation {
+            self.revision += 1;
+        }
         let (old, new) = (entry.member.state, state_of(seen.state));
         if old == new || left {
             return;
