@@ -1,6 +1,6 @@
 //! How a node enters a cluster.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::swim::{self, NodeId};
 
@@ -19,6 +19,7 @@ pub struct ClusterConfig {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) swim: swim::Config,
     pub(crate) leave_timeout: Option<Duration>,
+    pub(crate) snapshot_dir: Option<PathBuf>,
 }
 
 impl ClusterConfig {
@@ -38,7 +39,7 @@ impl ClusterConfig {
         self
     }
 
-    /// The node's id, for nodes that keep one across restarts. A random one by default.
+    /// The node's id, for nodes that keep one across restarts. By default the one in the snapshot, and else a random one.
     #[must_use]
     pub fn with_node_id(mut self, id: NodeId) -> Self {
         self.node_id = Some(id);
@@ -77,6 +78,20 @@ impl ClusterConfig {
     #[must_use]
     pub fn with_leave_timeout(mut self, timeout: Duration) -> Self {
         self.leave_timeout = Some(timeout);
+        self
+    }
+
+    /// Keeps what the node knows in this directory, which is made if it is not there: its id and generation, the tags
+    /// that were set while it ran, and the members. Restarted with it, the node is a later life of the same one, and asks
+    /// those it knew, so that a whole cluster comes up again without its seeds. None by default: nothing is written.
+    ///
+    /// A directory belongs to one node. The file in it is written at the start, on change but at most once a second, and
+    /// at the end, and is replaced as a whole. One that can't be read (damaged, of a later version, or of another
+    /// cluster) is set aside as `cluster.snapshot.unreadable`, with a warning and a count in the metrics, and the node
+    /// starts without it. An id that is configured goes before the one in the file, and so does a configured tag.
+    #[must_use]
+    pub fn with_snapshot_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.snapshot_dir = Some(directory.into());
         self
     }
 }

@@ -1,6 +1,6 @@
 //! The errors of a cluster's handles.
 
-use std::time::Duration;
+use std::{io, path::PathBuf, time::Duration};
 
 use crate::{FilterError, swim::TagError};
 
@@ -21,6 +21,14 @@ pub enum ClusterError {
         key: String,
         /// What is wrong with it.
         source: TagError,
+    },
+    /// The snapshot directory can't be read or written. (A file in it that is no snapshot is not an error.)
+    #[error("the snapshot {} can't be read or written", path.display())]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
     },
     /// No peer acknowledged the leave in time; it will be taken for a failure by those who did not hear of it.
     #[error("only {acknowledged} peers acknowledged the leave within {after:?}")]

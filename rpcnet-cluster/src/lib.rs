@@ -32,6 +32,7 @@ mod membership;
 mod metrics;
 mod registry;
 mod routes;
+mod snapshot;
 pub mod swim;
 pub mod testing;
 
@@ -41,9 +42,10 @@ pub use director::Director;
 pub use error::{ClusterError, SelectError};
 pub use events::{ClusterEvent, Events};
 pub use filter::{FilterError, TagFilter};
-pub use membership::{Cluster, ClusterExt, ClusterSnapshot};
+pub use membership::{Cluster, ClusterExt};
 pub use registry::{WorkerRegistry, WorkerStatus};
 pub use rpcnet::balance::Policy;
+pub use snapshot::ClusterSnapshot;
 pub use swim::{Identity, Member, MemberState, NodeId, TagError};
 
 /// What fuzz targets call. Not part of the public API: it may change in any release.

@@ -3,11 +3,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use rpcnet::Server;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
-    ClusterConfig, ClusterError, Events,
+    ClusterConfig, ClusterError, ClusterSnapshot, Events,
     gossip::{self, Gossip},
     swim::{Identity, Member, MemberState, NodeId, TagError},
 };
@@ -17,11 +16,13 @@ pub trait ClusterExt {
     /// Starts to gossip on the server's own port, and to join through the seeds. Gossip is answered from here on,
     /// before the server runs; it ends with the server, which leaves the cluster in its shutdown.
     ///
-    /// Does not wait until the node has joined: see [`Cluster::joined`].
+    /// Does not wait until the node has joined: see [`Cluster::joined`]. Not cancel-safe: a dropped future leaves the
+    /// server with or without a cluster.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] for a seed or tag that is not allowed, and for a server that is in a cluster already.
+    /// [`ClusterError`] for a seed or tag that is not allowed, for a snapshot directory that can't be used, and for a
+    /// server that is in a cluster already.
     fn enable_cluster(
         &self,
         config: ClusterConfig,
@@ -30,7 +31,7 @@ pub trait ClusterExt {
 
 impl ClusterExt for Server {
     async fn enable_cluster(&self, config: ClusterConfig) -> Result<Cluster, ClusterError> {
-        Ok(Cluster { gossip: gossip::start(self, config)? })
+        Ok(Cluster { gossip: gossip::start(self, config).await? })
     }
 }
 
@@ -38,22 +39,6 @@ impl ClusterExt for Server {
 #[derive(Debug, Clone)]
 pub struct Cluster {
     gossip: Arc<Gossip>,
-}
-
-/// The members at a moment, as they may be written to a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClusterSnapshot {
-    /// The node that saw it so.
-    pub seen_by: NodeId,
-    /// The members that were known, those that are down or have left among them.
-    pub members: Vec<Member>,
-}
-
-impl ClusterSnapshot {
-    /// The members that belong to the cluster: alive or suspect.
-    pub fn active(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(|member| member.state().is_active())
-    }
 }
 
 impl Cluster {
@@ -112,6 +97,21 @@ impl Cluster {
     /// All nodes that are known, those that are down or have left among them.
     pub async fn nodes(&self) -> ClusterSnapshot {
         ClusterSnapshot { seen_by: self.local_node_id(), members: self.gossip.members() }
+    }
+
+    /// Takes up what [`nodes`](Self::nodes) once gave, on this node or another: those who belonged to the cluster then
+    /// (and then the others) are asked like seeds, and this node gets the tags that it had then and does not have now.
+    /// Says how many nodes will be asked; it does not wait for them.
+    ///
+    /// ```
+    /// # fn example(cluster: &rpcnet_cluster::Cluster, saved: &[u8]) -> Result<(), serde_json::Error> {
+    /// let backup: rpcnet_cluster::ClusterSnapshot = serde_json::from_slice(saved)?;
+    /// cluster.restore(&backup);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn restore(&self, snapshot: &ClusterSnapshot) -> usize {
+        self.gossip.restore(snapshot)
     }
 
     /// What is known of one node.

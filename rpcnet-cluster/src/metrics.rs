@@ -8,12 +8,14 @@ use crate::swim::{Member, MemberState};
 /// |---|---|---|
 /// | `cluster_healthy_workers` | | nodes with `role=worker` that are alive |
 /// | `cluster_nodes` | `state` | known nodes, this one among them |
+/// | `cluster_snapshot_failures_total` | `operation` | snapshots that could not be read or written |
 /// | `gossip_dials_total` | | gossip connections that this node has dialled |
 /// | `gossip_dropped_total` | `reason` | gossip packets that were not sent or not taken in |
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterMetrics {
     healthy_workers: IntGauge,
     nodes: IntGaugeVec,
+    snapshot_failures: IntCounterVec,
     dials: IntCounter,
     dropped: IntCounterVec,
 }
@@ -33,6 +35,14 @@ impl ClusterMetrics {
                 &["state"],
             )
             .expect("a valid name"),
+            snapshot_failures: IntCounterVec::new(
+                Opts::new(
+                    "cluster_snapshot_failures_total",
+                    "Snapshots that could not be read (and were set aside) or written.",
+                ),
+                &["operation"],
+            )
+            .expect("a valid name"),
             dials: IntCounter::new("gossip_dials_total", "Gossip connections that this node has dialled.")
                 .expect("a valid name"),
             dropped: IntCounterVec::new(
@@ -41,9 +51,10 @@ impl ClusterMetrics {
             )
             .expect("a valid name"),
         };
-        let collectors: [Box<dyn prometheus::core::Collector>; 4] = [
+        let collectors: [Box<dyn prometheus::core::Collector>; 5] = [
             Box::new(metrics.healthy_workers.clone()),
             Box::new(metrics.nodes.clone()),
+            Box::new(metrics.snapshot_failures.clone()),
             Box::new(metrics.dials.clone()),
             Box::new(metrics.dropped.clone()),
         ];
@@ -55,6 +66,10 @@ impl ClusterMetrics {
 
     pub(crate) fn dialled(&self) {
         self.dials.inc();
+    }
+
+    pub(crate) fn snapshot_failed(&self, operation: &str) {
+        self.snapshot_failures.with_label_values(&[operation]).inc();
     }
 
     pub(crate) fn dropped(&self, reason: &str) {

@@ -1,28 +1,26 @@
 //! The node's task: timers, and what comes of them.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::SystemTime,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
-use rpcnet::{Connector, ProtocolFuture, ProtocolHandler, Server, transport::Connection};
+use rpcnet::Connector;
 use tokio::{
     sync::{Notify, broadcast, mpsc, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info};
+use tracing::{debug, info};
 
-use super::{address::Advertise, links::Links, seeds};
+use super::{address::Advertise, links::Links, remembered::Remembered};
 use crate::{
-    ClusterConfig, ClusterError, ClusterEvent, config, events,
+    ClusterError, ClusterEvent, events,
     metrics::ClusterMetrics,
-    swim::{self, Event, Identity, Member, Node, NodeId, PacketError, TagError},
+    swim::{self, Identity, Member, Node, PacketError, TagError},
 };
 
-/// Packets that wait to be handled; beyond, new ones are dropped, as a network would.
-const PACKETS: usize = 4096;
 /// Packets handled before the node's timers and handles get a turn.
 const BATCH: usize = 256;
 
@@ -35,124 +33,41 @@ pub(crate) type View = Arc<[Member]>;
 /// A node's gossip: what handles, links and the driver share.
 #[derive(Debug)]
 pub(crate) struct Gossip {
-    node: Mutex<Node>,
+    pub(super) node: Mutex<Node>,
     /// Set once: until then the node has a placeholder for an address.
-    addressed: watch::Sender<bool>,
-    advertise: Advertise,
+    pub(super) addressed: watch::Sender<bool>,
+    pub(super) advertise: Advertise,
     pub(super) cluster: String,
+    pub(super) configured_tags: BTreeMap<String, String>,
     pub(super) seeds: Vec<String>,
+    pub(super) remembered: Mutex<Remembered>,
+    /// There is more to remember.
+    pub(super) restored: Notify,
     pub(super) connector: Connector,
     pub(super) metrics: ClusterMetrics,
-    view: watch::Sender<View>,
-    events: broadcast::Sender<ClusterEvent>,
-    packets: mpsc::Sender<(Identity, Bytes)>,
+    pub(super) view: watch::Sender<View>,
+    pub(super) events: broadcast::Sender<ClusterEvent>,
+    pub(super) packets: mpsc::Sender<(Identity, Bytes)>,
     /// Told when the node has something to do that its timers do not know of.
-    wake: Notify,
+    pub(super) wake: Notify,
     pub(super) links: Links,
     pub(super) closed: CancellationToken,
-    swim: swim::Config,
-    leave_timeout: std::time::Duration,
+    /// The last snapshot is on disk, or there is none.
+    pub(super) kept: CancellationToken,
+    pub(super) swim: swim::Config,
+    pub(super) leave_timeout: std::time::Duration,
 }
 
 /// What the node published last: it has more to say when its revision is another, or when it is another node, made
 /// anew under the address that was learnt, whose revisions count from the start.
 type Published = Option<(Identity, u64)>;
 
-fn now() -> std::time::Instant {
+pub(super) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
-/// A generation that is later than any before on this host, while its clock does not run backwards.
-fn generation() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as u64
-}
-
-/// Starts a server's gossip: its links are answered from here on.
-pub(crate) fn start(server: &Server, config: ClusterConfig) -> Result<Arc<Gossip>, ClusterError> {
-    if let Some(wrong) = config.seeds.iter().find(|seed| !config::is_address(seed)) {
-        return Err(ClusterError::Seed(wrong.clone()));
-    }
-    let advertise = Advertise::new(config.advertise, server.local_addr());
-    let id = config.node_id.unwrap_or_else(|| NodeId::random(&mut rand::rng()));
-    let known = matches!(advertise, Advertise::Known(_));
-    let identity = Identity::new(advertise.resolve(server.local_addr()), id, generation());
-    let mut node = Node::new(identity, config.swim.clone(), rand::random(), now());
-    for (key, value) in &config.tags {
-        node.set_tag(now(), key, value).map_err(|source| ClusterError::Tag { key: key.clone(), source })?;
-    }
-    let cluster = config.name.unwrap_or_else(|| {
-        let own = server.identity();
-        let named = own.as_ref().and_then(|own| own.spiffe_id()).map(|id| id.cluster().to_owned());
-        named.unwrap_or_else(|| "default".into())
-    });
-    let (packets, incoming) = mpsc::channel(PACKETS);
-    let view: View = node.members().cloned().collect();
-    let gossip = Arc::new(Gossip {
-        node: Mutex::new(node),
-        addressed: watch::Sender::new(known),
-        advertise,
-        cluster,
-        seeds: config.seeds,
-        connector: server.connector(),
-        metrics: ClusterMetrics::new(server.metrics().registry()),
-        view: watch::Sender::new(view),
-        events: broadcast::Sender::new(events::QUEUE),
-        packets,
-        wake: Notify::new(),
-        links: Links::new(),
-        closed: CancellationToken::new(),
-        swim: config.swim,
-        leave_timeout: config.leave_timeout.unwrap_or(std::time::Duration::from_secs(3)),
-    });
-    let handler = Arc::new(Handler(Arc::downgrade(&gossip)));
-    server.handle_protocol(super::ALPN, handler).map_err(ClusterError::Enabled)?;
-    // The tasks hold the node as long as the server lives, whoever drops the handles.
-    let server_closed = server.closed();
-    let driven = gossip.clone();
-    tokio::spawn(async move {
-        let closed = driven.closed.clone();
-        tokio::select! {
-            () = drive(&driven, incoming) => {}
-            () = server_closed => {}
-            () = closed.cancelled() => {}
-        }
-        driven.closed.cancel();
-        driven.links.close();
-    });
-    tokio::spawn(seeds::join(gossip.clone()));
-    debug!(%identity, known, "gossip started");
-    Ok(gossip)
-}
-
-/// The server's side: connections that peers open.
-struct Handler(Weak<Gossip>);
-
-impl ProtocolHandler for Handler {
-    fn accept(&self, connection: Connection) -> ProtocolFuture<'static> {
-        let gossip = self.0.upgrade();
-        Box::pin(async move {
-            if let Some(gossip) = gossip {
-                gossip.accept(connection).await;
-            }
-        })
-    }
-
-    fn shutdown(&self) -> ProtocolFuture<'_> {
-        let gossip = self.0.upgrade();
-        Box::pin(async move {
-            if let Some(gossip) = gossip {
-                if let Err(error) = gossip.leave().await {
-                    info!(%error, "left without goodbye");
-                }
-                gossip.closed.cancel();
-            }
-        })
-    }
-}
-
 /// Runs the node until the server is closed.
-async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<(Identity, Bytes)>) {
+pub(super) async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<(Identity, Bytes)>) {
     let mut published = None;
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -185,8 +100,17 @@ async fn until(timer: Option<std::time::Instant>) {
 }
 
 impl Gossip {
-    fn node(&self) -> MutexGuard<'_, Node> {
+    pub(super) fn node(&self) -> MutexGuard<'_, Node> {
         self.node.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cancelled when the node is over.
+    pub(crate) fn closed(&self) -> &CancellationToken {
+        &self.closed
     }
 
     /// Lets the node act, and sees to what comes of it.
@@ -245,38 +169,6 @@ impl Gossip {
         for event in happened {
             self.tell(event);
         }
-    }
-
-    fn tell(&self, event: Event) {
-        let event = match event {
-            Event::NodeJoined(member) => {
-                info!(node = %member.identity(), "joined");
-                ClusterEvent::NodeJoined(member)
-            }
-            Event::NodeSuspect(member) => ClusterEvent::NodeSuspect(member),
-            Event::NodeRecovered(member) => ClusterEvent::NodeRecovered(member),
-            Event::NodeFailed(member) => {
-                info!(node = %member.identity(), "failed");
-                self.links.forget(&member.identity());
-                ClusterEvent::NodeFailed(member)
-            }
-            Event::NodeLeft(member) => {
-                info!(node = %member.identity(), "left");
-                self.links.forget(&member.identity());
-                ClusterEvent::NodeLeft(member)
-            }
-            Event::TagsChanged(member) => ClusterEvent::TagsChanged(member),
-            Event::Renewed(identity) => {
-                info!(%identity, "others took this node for dead; it goes on under a new generation");
-                return;
-            }
-            Event::IdentityConflict { ours, theirs } => {
-                error!(%ours, %theirs, "another node uses this one's address or id: stop one of the two");
-                ClusterEvent::IdentityConflict { ours, theirs }
-            }
-        };
-        // Nobody may listen.
-        let _ = self.events.send(event);
     }
 
     /// A peer sees us at this address: where we do not know ours, now we do. Gives the node's identity.

@@ -9,13 +9,16 @@ mod address;
 mod driver;
 mod hello;
 mod links;
+mod publish;
+mod remembered;
 mod seeds;
+mod start;
 
-pub(crate) use self::driver::{Gossip, start};
 #[cfg(feature = "fuzzing")]
 pub use self::hello::fuzz::gossip_hello;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::hello::fuzz::hello_seeds;
+pub(crate) use self::{driver::Gossip, start::start};
 
 /// The ALPN protocol id of gossip.
 pub(crate) const ALPN: &[u8] = b"rpcnet-gossip/1";

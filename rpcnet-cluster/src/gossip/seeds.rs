@@ -1,4 +1,5 @@
-//! Joining: seeds are asked until the node is in the cluster, and again whenever it is alone.
+//! Joining: seeds, and nodes that were known once, are asked until the node is in the cluster, and again whenever it is
+//! alone.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -30,7 +31,10 @@ async fn ask_for_ever(gossip: &Arc<Gossip>) {
     let mut seeds = gossip.seeds.clone();
     // Links that were made for joining; they end with this future, or with their connection.
     let mut links = JoinSet::new();
-    while !seeds.is_empty() {
+    loop {
+        if seeds.is_empty() && gossip.remembered().is_empty() {
+            gossip.restored.notified().await;
+        }
         let mut asking = JoinSet::new();
         let mut missing = false;
         for seed in &seeds {
@@ -39,6 +43,16 @@ async fn ask_for_ever(gossip: &Arc<Gossip>) {
                 let dialled =
                     if is_member(&gossip, &seed).await { None } else { Some(gossip.dial(&seed).await) };
                 (seed, dialled)
+            });
+        }
+        let view = gossip.view().borrow().clone();
+        let remembered = gossip.remembered().next(&view[1..], gossip.is_isolated());
+        for addr in remembered {
+            let gossip = gossip.clone();
+            asking.spawn(async move {
+                let address = addr.to_string();
+                let dialled = gossip.dial(&address).await;
+                (address, Some(dialled))
             });
         }
         while let Some(asked) = asking.join_next().await {
@@ -58,7 +72,10 @@ async fn ask_for_ever(gossip: &Arc<Gossip>) {
         if !missing {
             check.reset();
         }
-        wait(gossip, &mut backoff, &mut check, &mut rng).await;
+        tokio::select! {
+            () = wait(gossip, &mut backoff, &mut check, &mut rng) => {}
+            () = gossip.restored.notified() => {}
+        }
     }
 }
 
