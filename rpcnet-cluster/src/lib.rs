@@ -30,6 +30,7 @@ mod following;
 mod gossip;
 mod membership;
 mod metrics;
+mod partition;
 mod registry;
 mod routes;
 mod snapshot;

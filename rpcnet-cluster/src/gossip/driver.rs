@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::{address::Advertise, links::Links, remembered::Remembered};
+use super::{address::Advertise, links::Links, publish::Publisher, remembered::Remembered};
 use crate::{
     ClusterError, ClusterEvent, events,
     metrics::ClusterMetrics,
@@ -58,20 +58,16 @@ pub(crate) struct Gossip {
     pub(super) leave_timeout: std::time::Duration,
 }
 
-/// What the node published last: it has more to say when its revision is another, or when it is another node, made
-/// anew under the address that was learnt, whose revisions count from the start.
-type Published = Option<(Identity, u64)>;
-
 pub(super) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
 /// Runs the node until the server is closed.
 pub(super) async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<(Identity, Bytes)>) {
-    let mut published = None;
+    let mut publisher = Publisher::new(&gossip.swim);
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        gossip.flush(&mut published);
+        gossip.flush(&mut publisher);
         let timer = gossip.node().poll_timeout();
         // Packets come first: an answer that has arrived must not count as missing.
         tokio::select! {
@@ -137,37 +133,6 @@ impl Gossip {
                 self.metrics.dropped(reason);
                 debug!(%from, %error, "gossip packet refused");
             }
-        }
-    }
-
-    /// Sends what the node wants sent, and tells what has happened to it.
-    fn flush(self: &Arc<Self>, published: &mut Published) {
-        let mut transmits = Vec::new();
-        let mut happened = Vec::new();
-        let view = {
-            let mut node = self.node();
-            // Until others can reach us there is nobody to send to.
-            while let Some(transmit) = node.poll_transmit() {
-                transmits.push(transmit);
-            }
-            while let Some(event) = node.poll_event() {
-                happened.push(event);
-            }
-            let now = Some((node.identity(), node.revision()));
-            (now != *published).then(|| {
-                *published = now;
-                node.members().cloned().collect::<View>()
-            })
-        };
-        for transmit in transmits {
-            super::links::send(self, transmit);
-        }
-        if let Some(view) = view {
-            self.metrics.view(view.iter());
-            self.view.send_replace(view);
-        }
-        for event in happened {
-            self.tell(event);
         }
     }
 

@@ -1,13 +1,89 @@
 //! What users see of a node: its events, its view, and what of it goes into a snapshot.
 
+use std::sync::Arc;
+
 use rand::{SeedableRng, rngs::StdRng};
 use tracing::{error, info, warn};
 
-use super::driver::Gossip;
-use crate::{ClusterEvent, ClusterSnapshot, snapshot::Saved, swim::Event};
+use super::driver::{Gossip, View, now};
+use crate::{
+    ClusterEvent, ClusterSnapshot,
+    partition::{Detector, Finding},
+    snapshot::Saved,
+    swim::{self, Event, Identity},
+};
+
+/// What has been published, and what has been made of it.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    /// The node has more to say when its revision is another, or when it is another node, made anew under the address
+    /// that was learnt, whose revisions count from the start.
+    published: Option<(Identity, u64)>,
+    detector: Detector,
+}
+
+impl Publisher {
+    pub(super) fn new(config: &swim::Config) -> Self {
+        Self { published: None, detector: Detector::new(config.partition_window()) }
+    }
+}
 
 impl Gossip {
-    pub(super) fn tell(&self, event: Event) {
+    /// Sends what the node wants sent, and tells what has happened to it.
+    pub(super) fn flush(self: &Arc<Self>, publisher: &mut Publisher) {
+        let mut transmits = Vec::new();
+        let mut happened = Vec::new();
+        let (view, active) = {
+            let mut node = self.node();
+            // Until others can reach us there is nobody to send to.
+            while let Some(transmit) = node.poll_transmit() {
+                transmits.push(transmit);
+            }
+            while let Some(event) = node.poll_event() {
+                happened.push(event);
+            }
+            let now = Some((node.identity(), node.revision()));
+            let view = (now != publisher.published).then(|| {
+                publisher.published = now;
+                node.members().cloned().collect::<View>()
+            });
+            (view, node.active_count())
+        };
+        for transmit in transmits {
+            super::links::send(self, transmit);
+        }
+        if let Some(view) = view {
+            self.metrics.view(view.iter());
+            self.view.send_replace(view);
+        }
+        let now = now();
+        for event in happened {
+            publisher.detector.handle(now, &event);
+            self.tell(event);
+        }
+        if let Some(found) = publisher.detector.look(now, active) {
+            self.tell_finding(found);
+        }
+    }
+
+    fn tell_finding(&self, found: Finding) {
+        let event = match found {
+            Finding::Detected { lost, remaining } => {
+                warn!(
+                    lost = lost.len(),
+                    remaining, "many nodes were lost at once: the cluster is probably split"
+                );
+                ClusterEvent::PartitionDetected { lost, remaining }
+            }
+            Finding::Healed { returned, missing } => {
+                info!(returned, missing = missing.len(), "the cluster is together again");
+                ClusterEvent::PartitionHealed { returned, missing }
+            }
+        };
+        let _ = self.events.send(event);
+    }
+
+    fn tell(&self, event: Event) {
         let event = match event {
             Event::NodeJoined(member) => {
                 info!(node = %member.identity(), "joined");

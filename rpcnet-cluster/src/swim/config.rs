@@ -149,6 +149,12 @@ impl Config {
         self.reconnect_interval
     }
 
+    /// Losses within this time are counted together: of a part of the cluster that can't be reached any more the first
+    /// node is called down long before the last.
+    pub(crate) fn partition_window(&self) -> Duration {
+        self.probe_period * 20
+    }
+
     pub(super) const fn leave_grace(&self) -> Duration {
         self.leave_grace
     }
