@@ -47,7 +47,7 @@ pub use membership::{Cluster, ClusterExt};
 pub use registry::{WorkerRegistry, WorkerStatus};
 pub use rpcnet::balance::Policy;
 pub use snapshot::ClusterSnapshot;
-pub use swim::{Identity, Member, MemberState, NodeId, TagError};
+pub use swim::{Broadcast, BroadcastError, Identity, Member, MemberState, NodeId, TagError};
 
 /// What fuzz targets call. Not part of the public API: it may change in any release.
 #[cfg(feature = "fuzzing")]

@@ -1,12 +1,13 @@
 //! A server's place in the cluster.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
+use bytes::Bytes;
 use rpcnet::Server;
 use tokio::sync::watch;
 
 use crate::{
-    ClusterConfig, ClusterError, ClusterSnapshot, Events,
+    Broadcast, BroadcastError, ClusterConfig, ClusterError, ClusterSnapshot, Events,
     gossip::{self, Gossip},
     swim::{Identity, Member, MemberState, NodeId, TagError},
 };
@@ -94,9 +95,9 @@ impl Cluster {
         self.gossip.members().iter().filter(|member| member.state().is_active()).count()
     }
 
-    /// All nodes that are known, those that are down or have left among them.
+    /// All nodes that are known, those that are down or have left among them, and the broadcasts.
     pub async fn nodes(&self) -> ClusterSnapshot {
-        ClusterSnapshot { seen_by: self.local_node_id(), members: self.gossip.members() }
+        self.gossip.snapshot()
     }
 
     /// Takes up what [`nodes`](Self::nodes) once gave, on this node or another: those who belonged to the cluster then
@@ -117,6 +118,43 @@ impl Cluster {
     /// What is known of one node.
     pub async fn node(&self, id: NodeId) -> Option<Member> {
         self.gossip.members().into_iter().find(|member| member.id() == id)
+    }
+
+    /// Gives the whole cluster a value under a key, in place of the one that it had: rules, configuration, a switch. Says
+    /// its version. All nodes see it within seconds, later joiners when they join; of two that were made at once, all
+    /// nodes keep the same one. A value that the key has already is not made anew.
+    ///
+    /// It lasts for as long as one node runs that has it, and, where nodes have a
+    /// [snapshot directory](ClusterConfig::with_snapshot_dir), longer. Every node of the cluster may replace it.
+    ///
+    /// ```
+    /// # fn example(cluster: &rpcnet_cluster::Cluster) -> Result<(), rpcnet_cluster::BroadcastError> {
+    /// cluster.broadcast("limits/uploads", "20 a second")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError`] for a key that is empty or longer than 64 bytes, a value of more than 4096 bytes, a 65th key,
+    /// and after the node has left. Nothing is changed.
+    pub fn broadcast(&self, key: impl AsRef<str>, value: impl Into<Bytes>) -> Result<u64, BroadcastError> {
+        self.gossip.broadcast(key.as_ref(), value.into())
+    }
+
+    /// Takes the value away from a key, at all nodes. A node that was away for longer than members are remembered (a day
+    /// by default) may bring it back.
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError::Left`] after the node has left.
+    pub fn withdraw(&self, key: impl AsRef<str>) -> Result<(), BroadcastError> {
+        self.gossip.withdraw(key.as_ref())
+    }
+
+    /// The broadcasts by key, now and whenever one changes. It may skip versions, never the newest.
+    pub fn broadcasts(&self) -> watch::Receiver<Arc<BTreeMap<String, Broadcast>>> {
+        self.gossip.broadcast_values()
     }
 
     /// What happens from now on.

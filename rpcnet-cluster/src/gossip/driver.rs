@@ -14,11 +14,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::{address::Advertise, links::Links, publish::Publisher, remembered::Remembered};
+use super::{
+    address::Advertise, links::Links, publish::Publisher, remembered::Remembered, start::unix_millis,
+};
 use crate::{
     ClusterError, ClusterEvent, events,
     metrics::ClusterMetrics,
-    swim::{self, Identity, Member, Node, PacketError, TagError},
+    swim::{self, Broadcast, BroadcastError, Identity, Member, Node, PacketError, TagError},
 };
 
 /// Packets handled before the node's timers and handles get a turn.
@@ -29,6 +31,8 @@ const SETTLE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The members at a moment: this node first, then the others by id.
 pub(crate) type View = Arc<[Member]>;
+/// The broadcasts at a moment, by key.
+pub(crate) type Broadcasts = Arc<BTreeMap<String, Broadcast>>;
 
 /// A node's gossip: what handles, links and the driver share.
 #[derive(Debug)]
@@ -46,6 +50,7 @@ pub(crate) struct Gossip {
     pub(super) connector: Connector,
     pub(super) metrics: ClusterMetrics,
     pub(super) view: watch::Sender<View>,
+    pub(super) broadcasts: watch::Sender<Broadcasts>,
     pub(super) events: broadcast::Sender<ClusterEvent>,
     pub(super) packets: mpsc::Sender<(Identity, Bytes)>,
     /// Told when the node has something to do that its timers do not know of.
@@ -151,6 +156,8 @@ impl Gossip {
                 // They were allowed once.
                 let _ = addressed_node.set_tag(now(), key, value);
             }
+            let all = node.broadcasts().map(|(key, broadcast)| (key.to_owned(), broadcast.clone()));
+            addressed_node.restore_broadcasts(now(), all);
             if node.has_left() {
                 addressed_node.leave(now());
             }
@@ -203,6 +210,14 @@ impl Gossip {
 
     pub(crate) fn remove_tag(&self, key: &str) -> Result<(), TagError> {
         self.act(|node, now| node.remove_tag(now, key))
+    }
+
+    pub(crate) fn broadcast(&self, key: &str, value: Bytes) -> Result<u64, BroadcastError> {
+        self.act(|node, now| node.broadcast(now, unix_millis(), key, value))
+    }
+
+    pub(crate) fn withdraw(&self, key: &str) -> Result<(), BroadcastError> {
+        self.act(|node, now| node.withdraw_broadcast(now, unix_millis(), key))
     }
 
     /// Waits, while nobody is known but somebody is linked to, for what may be on its way: a seed that has just been

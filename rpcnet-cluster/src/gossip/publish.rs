@@ -1,16 +1,17 @@
 //! What users see of a node: its events, its view, and what of it goes into a snapshot.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rand::{SeedableRng, rngs::StdRng};
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::driver::{Gossip, View, now};
+use super::driver::{Broadcasts, Gossip, View, now};
 use crate::{
     ClusterEvent, ClusterSnapshot,
     partition::{Detector, Finding},
     snapshot::Saved,
-    swim::{self, Event, Identity},
+    swim::{self, Broadcast, Event, Identity, Node},
 };
 
 /// What has been published, and what has been made of it.
@@ -19,12 +20,13 @@ pub(super) struct Publisher {
     /// The node has more to say when its revision is another, or when it is another node, made anew under the address
     /// that was learnt, whose revisions count from the start.
     published: Option<(Identity, u64)>,
+    broadcasts: u64,
     detector: Detector,
 }
 
 impl Publisher {
     pub(super) fn new(config: &swim::Config) -> Self {
-        Self { published: None, detector: Detector::new(config.partition_window()) }
+        Self { published: None, broadcasts: 0, detector: Detector::new(config.partition_window()) }
     }
 }
 
@@ -33,7 +35,7 @@ impl Gossip {
     pub(super) fn flush(self: &Arc<Self>, publisher: &mut Publisher) {
         let mut transmits = Vec::new();
         let mut happened = Vec::new();
-        let (view, active) = {
+        let (view, broadcasts, active) = {
             let mut node = self.node();
             // Until others can reach us there is nobody to send to.
             while let Some(transmit) = node.poll_transmit() {
@@ -47,7 +49,10 @@ impl Gossip {
                 publisher.published = now;
                 node.members().cloned().collect::<View>()
             });
-            (view, node.active_count())
+            let revision = node.broadcasts_revision();
+            let broadcasts = (std::mem::replace(&mut publisher.broadcasts, revision) != revision)
+                .then(|| Arc::new(broadcasts_of(&node)));
+            (view, broadcasts, node.active_count())
         };
         for transmit in transmits {
             super::links::send(self, transmit);
@@ -55,6 +60,9 @@ impl Gossip {
         if let Some(view) = view {
             self.metrics.view(view.iter());
             self.view.send_replace(view);
+        }
+        if let Some(broadcasts) = broadcasts {
+            self.broadcasts.send_replace(broadcasts);
         }
         let now = now();
         for event in happened {
@@ -124,9 +132,31 @@ impl Gossip {
         let mut members: Vec<_> =
             others.map(|member| (member.identity(), member.state().is_active())).collect();
         let tags = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let broadcasts = broadcasts_of(&node);
         drop(node);
         members.extend(self.remembered().nodes());
-        Saved { cluster: self.cluster.clone(), id: own.id(), generation: own.generation(), tags, members }
+        Saved {
+            cluster: self.cluster.clone(),
+            id: own.id(),
+            generation: own.generation(),
+            tags,
+            members,
+            broadcasts,
+        }
+    }
+
+    /// What [`restore`](Self::restore) takes.
+    pub(crate) fn snapshot(&self) -> ClusterSnapshot {
+        let node = self.node();
+        ClusterSnapshot {
+            seen_by: node.identity().id(),
+            members: node.members().cloned().collect(),
+            broadcasts: broadcasts_of(&node),
+        }
+    }
+
+    pub(crate) fn broadcast_values(&self) -> watch::Receiver<Broadcasts> {
+        self.broadcasts.subscribe()
     }
 
     pub(crate) fn snapshot_failed(&self, operation: &str) {
@@ -144,6 +174,8 @@ impl Gossip {
                 }
             }
         }
+        let broadcasts = snapshot.broadcasts.clone();
+        self.act(|node, now| node.restore_broadcasts(now, broadcasts));
         let others = snapshot
             .members
             .iter()
@@ -153,4 +185,8 @@ impl Gossip {
         self.restored.notify_one();
         added
     }
+}
+
+fn broadcasts_of(node: &Node) -> BTreeMap<String, Broadcast> {
+    node.broadcasts().map(|(key, broadcast)| (key.to_owned(), broadcast.clone())).collect()
 }

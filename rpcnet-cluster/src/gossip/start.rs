@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     address::Advertise,
-    driver::{Gossip, View, drive, now},
+    driver::{Broadcasts, Gossip, View, drive, now},
     links::Links,
     remembered::Remembered,
     seeds,
@@ -81,7 +81,10 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
             }
         }
         remembered.add(saved.members, &mut rand::rng());
+        node.restore_broadcasts(now(), saved.broadcasts);
     }
+    let broadcasts = node.broadcasts().map(|(key, broadcast)| (key.to_owned(), broadcast.clone()));
+    let broadcasts: Broadcasts = Arc::new(broadcasts.collect());
     let (packets, incoming) = mpsc::channel(PACKETS);
     let view: View = node.members().cloned().collect();
     let gossip = Arc::new(Gossip {
@@ -96,6 +99,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         connector: server.connector(),
         metrics,
         view: watch::Sender::new(view),
+        broadcasts: watch::Sender::new(broadcasts),
         events: broadcast::Sender::new(events::QUEUE),
         packets,
         wake: Notify::new(),

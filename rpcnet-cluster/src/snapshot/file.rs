@@ -14,7 +14,7 @@ use std::{
 use rpcnet::__private::{CodecError, decode, encode};
 use serde::{Deserialize, Serialize};
 
-use crate::swim::{Identity, MAX_MEMBERS, NodeId};
+use crate::swim::{Broadcast, Identity, MAX_MEMBERS, NodeId};
 
 const NAME: &str = "cluster.snapshot";
 const NEW: &str = "cluster.snapshot.new";
@@ -37,6 +37,8 @@ pub(crate) struct Saved {
     pub(crate) tags: BTreeMap<String, String>,
     /// The others, and whether they belonged to the cluster then.
     pub(crate) members: Vec<(Identity, bool)>,
+    /// By key; where all nodes went down, they come from here.
+    pub(crate) broadcasts: BTreeMap<String, Broadcast>,
 }
 
 /// Why a file is not a snapshot.
@@ -170,6 +172,7 @@ mod tests {
             generation: 1_800_000_000_000,
             tags: [("zone".to_owned(), "a".to_owned())].into(),
             members: (0..members).map(|index| (identity(index), index % 2 == 0)).collect(),
+            broadcasts: BTreeMap::new(),
         }
     }
 

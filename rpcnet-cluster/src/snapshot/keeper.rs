@@ -13,10 +13,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Writes what has changed, for as long as the node lives, and what is known at its end.
 pub(crate) async fn keep(gossip: Arc<Gossip>, file: SnapshotFile, mut written: Saved) {
-    let mut view = gossip.view();
+    let (mut view, mut broadcasts) = (gossip.view(), gossip.broadcast_values());
     loop {
         let over = tokio::select! {
             changed = view.changed() => changed.is_err(),
+            changed = broadcasts.changed() => changed.is_err(),
             () = gossip.closed().cancelled() => true,
         };
         let saved = gossip.saved();

@@ -7,15 +7,17 @@
 mod file;
 mod keeper;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     file::{Saved, SnapshotFile},
     keeper::keep,
 };
-use crate::swim::{Member, NodeId};
+use crate::swim::{Broadcast, Member, NodeId};
 
-/// The members at a moment, as they may be written to a file of the user's.
+/// The members and broadcasts at a moment, as they may be written to a file of the user's.
 ///
 /// [`Cluster::restore`](crate::Cluster::restore) reads it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,9 @@ pub struct ClusterSnapshot {
     pub seen_by: NodeId,
     /// The members that were known, those that are down or have left among them.
     pub members: Vec<Member>,
+    /// The values that the cluster shared, by key.
+    #[serde(default)]
+    pub broadcasts: BTreeMap<String, Broadcast>,
 }
 
 impl ClusterSnapshot {

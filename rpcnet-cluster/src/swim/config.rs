@@ -141,6 +141,10 @@ impl Config {
         self.gossip_interval
     }
 
+    pub(super) const fn gossip_fanout(&self) -> usize {
+        self.gossip_fanout
+    }
+
     pub(super) const fn probe_period(&self) -> Duration {
         self.probe_period
     }

@@ -15,6 +15,7 @@
 //!   acknowledge it, and a member reported down is called failed only after a peer was asked whether it had left.
 //! - **Healing.** Members that are down are announced to for as long as they are remembered, also by a node that has no
 //!   active member left, and a node renewed after a false accusation starts probing again by itself.
+//! - **Broadcasts.** Small values of users, each under a key, which all nodes share: the newest version of each wins.
 //!
 //! # Driving a node
 //!
@@ -22,6 +23,7 @@
 //! [`Node::poll_timeout`]. When it fires, hand in all packets that have already arrived *before* calling
 //! [`Node::handle_timeout`]: an answer that waits in a socket must not count as missing.
 
+mod broadcast;
 mod codec;
 mod config;
 mod digest;
@@ -46,6 +48,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use broadcast::{Broadcast, BroadcastError, MAX_BROADCAST_KEY, MAX_BROADCAST_VALUE, MAX_BROADCASTS};
 pub use config::Config;
 pub use error::{PacketError, TagError};
 pub use event::Event;

@@ -7,6 +7,7 @@ use foca::Foca;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
+    broadcast::{Broadcasts, MAX_ENTRIES},
     codec::{Codec, read_header, read_member},
     config::Config,
     digest::{Delta, Digest},
@@ -59,6 +60,7 @@ pub struct Node {
     pub(super) asked: BTreeMap<NodeId, Instant>,
     pub(super) reported_conflict: Option<Identity>,
     pub(super) leaving: Option<Leaving>,
+    pub(super) broadcasts: Broadcasts,
 }
 
 impl Node {
@@ -87,6 +89,7 @@ impl Node {
             asked: BTreeMap::new(),
             reported_conflict: None,
             leaving: None,
+            broadcasts: Broadcasts::default(),
             config,
         };
         node.start_timers(now);
@@ -152,6 +155,7 @@ impl Node {
                 self.handle_delta(now, from, delta)
             }
             Kind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
+            Kind::Broadcasts => self.handle_broadcasts(now, from, &mut reader),
             Kind::LeaveAck => Ok(()),
         }
     }
@@ -229,6 +233,7 @@ impl Node {
             Task::Sync => self.fire_sync(now),
             Task::Reconnect => self.fire_reconnect(now),
             Task::Sweep => self.fire_sweep(now),
+            Task::Spread => self.fire_spread(now),
             Task::ResendLeave => {}
         }
     }
@@ -365,6 +370,7 @@ impl Node {
             ("broadcasts", self.foca.custom_broadcast_backlog(), records),
             ("records asked for", self.asked.len(), MAX_ASKED + MAX_MEMBERS),
             ("records", records, MAX_MEMBERS + 1),
+            ("broadcasts of users", self.broadcasts.len(), MAX_ENTRIES),
         ];
         let over = queues.into_iter().find(|(_, length, bound)| length > bound);
         over.map(|(name, length, bound)| format!("{length} {name}, at most {bound}"))

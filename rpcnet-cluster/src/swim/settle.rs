@@ -206,6 +206,7 @@ impl Node {
     pub(super) fn fire_sweep(&mut self, now: Instant) {
         let after = self.config.forget_after();
         self.view.forget(now, after);
+        self.broadcasts.forget(now, after);
         let me = self.identity().id();
         let view = &self.view;
         self.shared.lock().records.retain(|id, (_, since)| {

@@ -67,6 +67,7 @@ impl Node {
         };
         let digest = Digest { whole: true, summaries };
         self.out.send(to, Channel::Stream, digest.encode());
+        self.offer_broadcasts(to);
     }
 
     /// Asks `to` for whatever it has newer of `ids`.
@@ -157,6 +158,9 @@ impl Node {
         }
         if !lacking.is_empty() {
             self.send_summary(from, &lacking);
+        }
+        if digest.whole {
+            self.offer_broadcasts(from);
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Task {
     Reconnect,
     ResendLeave,
     Sweep,
+    /// Broadcasts of users are sent on.
+    Spread,
 }
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -39,6 +41,7 @@ enum Slot {
     Reconnect,
     ResendLeave,
     Sweep,
+    Spread,
 }
 
 impl Task {
@@ -58,6 +61,7 @@ impl Task {
             Self::Reconnect => Slot::Reconnect,
             Self::ResendLeave => Slot::ResendLeave,
             Self::Sweep => Slot::Sweep,
+            Self::Spread => Slot::Spread,
         }
     }
 }
@@ -71,7 +75,7 @@ pub(super) struct Timers {
 
 impl Timers {
     /// The slots that concern no member.
-    pub(super) const FIXED: usize = 9;
+    pub(super) const FIXED: usize = 10;
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()

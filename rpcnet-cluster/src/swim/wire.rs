@@ -23,6 +23,7 @@ pub(super) enum Kind {
     Delta = 2,
     LeaveNotice = 3,
     LeaveAck = 4,
+    Broadcasts = 5,
 }
 
 impl Kind {
@@ -33,6 +34,7 @@ impl Kind {
             2 => Some(Self::Delta),
             3 => Some(Self::LeaveNotice),
             4 => Some(Self::LeaveAck),
+            5 => Some(Self::Broadcasts),
             _ => None,
         }
     }

@@ -1,3 +1,4 @@
+mod broadcasts;
 mod gossip;
 mod healing;
 mod leaving;
