@@ -1,8 +1,11 @@
 //! How a node enters a cluster.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use crate::swim::{self, NodeId};
+use crate::{
+    gossip,
+    swim::{self, NodeId},
+};
 
 /// Whether it is `host:port`; the host may be a name.
 pub(crate) fn is_address(text: &str) -> bool {
@@ -10,7 +13,7 @@ pub(crate) fn is_address(text: &str) -> bool {
 }
 
 /// How a node enters a cluster.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ClusterConfig {
     pub(crate) seeds: Vec<String>,
     pub(crate) name: Option<String>,
@@ -20,9 +23,46 @@ pub struct ClusterConfig {
     pub(crate) swim: swim::Config,
     pub(crate) leave_timeout: Option<Duration>,
     pub(crate) snapshot_dir: Option<PathBuf>,
+    pub(crate) gossip_versions: RangeInclusive<u8>,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self::new_lan()
+    }
 }
 
 impl ClusterConfig {
+    /// For nodes within one data centre ([`swim::Config::new_lan`]); also the default. A crash is known to all within
+    /// some seconds.
+    pub fn new_lan() -> Self {
+        Self::with(swim::Config::new_lan())
+    }
+
+    /// For nodes in several data centres ([`swim::Config::new_wan`]): a peer may be slow for longer before it is accused.
+    pub fn new_wan() -> Self {
+        Self::with(swim::Config::new_wan())
+    }
+
+    /// For tests and demonstrations on one host ([`swim::Config::new_local`]).
+    pub fn new_local() -> Self {
+        Self::with(swim::Config::new_local())
+    }
+
+    fn with(swim: swim::Config) -> Self {
+        Self {
+            seeds: Vec::new(),
+            name: None,
+            node_id: None,
+            advertise: None,
+            tags: BTreeMap::new(),
+            swim,
+            leave_timeout: None,
+            snapshot_dir: None,
+            gossip_versions: gossip::SPOKEN,
+        }
+    }
+
     /// Nodes to join through, as `host:port`. One that is this node itself is skipped; names are resolved again and
     /// again, and seeds that do not answer are tried for ever. Without seeds the node waits for others to join it.
     #[must_use]
@@ -39,7 +79,12 @@ impl ClusterConfig {
         self
     }
 
-    /// The node's id, for nodes that keep one across restarts. By default the one in the snapshot, and else a random one.
+    /// The node's id, for nodes that keep one across restarts. By default the one that the certificate is made out to
+    /// (where the node's name in its URI SAN is a UUID: then peers refuse every other), else the one in the
+    /// [snapshot](Self::with_snapshot_dir), else a random one.
+    ///
+    /// Two nodes with one id are a mistake: the one that was started later stops
+    /// ([`Cluster::stopped`](crate::Cluster::stopped)).
     #[must_use]
     pub fn with_node_id(mut self, id: NodeId) -> Self {
         self.node_id = Some(id);
@@ -92,6 +137,15 @@ impl ClusterConfig {
     #[must_use]
     pub fn with_snapshot_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.snapshot_dir = Some(directory.into());
+        self
+    }
+
+    /// The lowest and the highest version of the gossip protocol that the node speaks; nodes that have none in common
+    /// refuse each other. `1..=2` by default, which is all that this release speaks: the newest that two nodes have in
+    /// common is spoken between them, so the nodes of a cluster may be upgraded one after the other.
+    #[must_use]
+    pub fn with_gossip_versions(mut self, versions: RangeInclusive<u8>) -> Self {
+        self.gossip_versions = versions;
         self
     }
 }

@@ -27,7 +27,8 @@ pub enum ClusterEvent {
     NodeLeft(Member),
     /// The node's tags have changed.
     TagsChanged(Member),
-    /// Another node uses this one's address or id: one of the two has to stop.
+    /// Another node uses this one's address or id. The one that was started later stops, and this is its last event
+    /// ([`Cluster::stopped`](crate::Cluster::stopped)).
     IdentityConflict {
         /// This node.
         ours: Identity,

@@ -177,12 +177,32 @@ impl Cluster {
         }
     }
 
+    /// Waits until this node has stopped because another one with its address or id was there first. Cancel-safe; never
+    /// resolves otherwise.
+    ///
+    /// A node that has stopped gossips no more, knows nobody, and is seen to fail, not to leave. Its server goes on: shut
+    /// it down, for what it tells of the cluster is nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(server: rpcnet::Server, cluster: rpcnet_cluster::Cluster) -> Result<(), Box<dyn std::error::Error>> {
+    /// tokio::select! {
+    ///     done = server.run_until(rpcnet::shutdown_signal()) => done?,
+    ///     error = cluster.stopped() => return Err(error.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn stopped(&self) -> ClusterError {
+        let (ours, theirs) = self.gossip.until_stopped().await;
+        ClusterError::Conflict { ours, theirs }
+    }
+
     /// Leaves the cluster: others see it as a leave, not as a failure. Returns once enough of them have
     /// acknowledged it. The server's shutdown does it too; a second call does nothing.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::LeaveUnacknowledged`] where too few peers acknowledged it in time.
+    /// [`ClusterError::Conflict`] where the node has stopped, and [`ClusterError::LeaveUnacknowledged`] where too few peers acknowledged it in time.
     pub async fn leave(&self) -> Result<(), ClusterError> {
         self.gossip.leave().await
     }

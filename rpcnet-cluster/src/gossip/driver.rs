@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,7 +16,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::{
-    address::Advertise, links::Links, publish::Publisher, remembered::Remembered, start::unix_millis,
+    address::Advertise,
+    greet::Readings,
+    links::Links,
+    publish::Publisher,
+    remembered::Remembered,
+    rivals::{Life, Rivals},
+    source::{Received, Source},
+    start::unix_millis,
+    versions::Versions,
 };
 use crate::{
     ClusterError, ClusterEvent, events,
@@ -52,10 +61,18 @@ pub(crate) struct Gossip {
     pub(super) view: watch::Sender<View>,
     pub(super) broadcasts: watch::Sender<Broadcasts>,
     pub(super) events: broadcast::Sender<ClusterEvent>,
-    pub(super) packets: mpsc::Sender<(Identity, Bytes)>,
+    pub(super) packets: mpsc::Sender<Received>,
     /// Told when the node has something to do that its timers do not know of.
     pub(super) wake: Notify,
     pub(super) links: Links,
+    pub(super) readings: Readings,
+    pub(super) versions: Versions,
+    pub(super) life: Life,
+    pub(super) rivals: Mutex<Rivals>,
+    /// Why this node has stopped, if it has: another one that was there first.
+    pub(super) stopped: watch::Sender<Option<(Identity, Identity)>>,
+    /// The address that this node itself is bound to.
+    pub(super) bound: SocketAddr,
     pub(super) closed: CancellationToken,
     /// The last snapshot is on disk, or there is none.
     pub(super) kept: CancellationToken,
@@ -68,7 +85,7 @@ pub(super) fn now() -> std::time::Instant {
 }
 
 /// Runs the node until the server is closed.
-pub(super) async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<(Identity, Bytes)>) {
+pub(super) async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<Received>) {
     let mut publisher = Publisher::new(&gossip.swim);
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -81,8 +98,8 @@ pub(super) async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<(Ide
                 if received == 0 {
                     return;
                 }
-                for (from, packet) in batch.drain(..) {
-                    gossip.handle_packet(from, &packet);
+                for received in batch.drain(..) {
+                    gossip.handle_packet(&received);
                 }
                 // A peer that floods us must not stop our clock.
                 gossip.handle_due();
@@ -109,6 +126,10 @@ impl Gossip {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn rivals(&self) -> MutexGuard<'_, Rivals> {
+        self.rivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Cancelled when the node is over.
     pub(crate) fn closed(&self) -> &CancellationToken {
         &self.closed
@@ -125,16 +146,21 @@ impl Gossip {
         self.node().handle_timeout(now());
     }
 
-    fn handle_packet(&self, from: Identity, packet: &[u8]) {
-        let handled = self.node().handle_packet(now(), from, packet);
+    fn handle_packet(&self, received: &Received) {
+        let from = received.from;
+        let handled = self.node().handle_packet(now(), from, &received.packet);
         match handled {
             Ok(()) => {}
             Err(error) => {
                 let reason = match error {
                     PacketError::ForeignSender { .. } => "foreign_sender",
                     PacketError::TooManyMembers => "too_many_members",
+                    PacketError::FromOurselves { .. } => "from_ourselves",
                     _ => "malformed",
                 };
+                if matches!(reason, "foreign_sender" | "malformed") {
+                    received.refuse();
+                }
                 self.metrics.dropped(reason);
                 debug!(%from, %error, "gossip packet refused");
             }
@@ -142,7 +168,7 @@ impl Gossip {
     }
 
     /// A peer sees us at this address: where we do not know ours, now we do. Gives the node's identity.
-    pub(super) fn observed_at(&self, observed: std::net::SocketAddr) -> Identity {
+    pub(super) fn observed_at(&self, observed: SocketAddr) -> Identity {
         let identity = self.addressed.send_if_modified(|addressed| {
             if *addressed {
                 return false;
@@ -163,6 +189,9 @@ impl Gossip {
             }
             *node = addressed_node;
             info!(%addr, "address learnt");
+            if addr != self.bound {
+                self.look_for_rival(addr);
+            }
             *addressed = true;
             true
         });
@@ -181,8 +210,11 @@ impl Gossip {
     }
 
     /// A packet from a peer.
-    pub(super) fn received(&self, from: Identity, packet: Bytes) {
-        if self.packets.try_send((from, packet)).is_err() {
+    pub(super) fn received(&self, source: &Arc<Source>, from: Identity, packet: Bytes) {
+        let Some(received) = source.admit(from, packet) else {
+            return self.metrics.dropped("share_full");
+        };
+        if self.packets.try_send(received).is_err() {
             self.metrics.dropped("queue_full");
         }
     }
@@ -233,6 +265,9 @@ impl Gossip {
 
     /// Leaves, and waits until enough peers have heard of it.
     pub(crate) async fn leave(&self) -> Result<(), ClusterError> {
+        if let Some((ours, theirs)) = *self.stopped.borrow() {
+            return Err(ClusterError::Conflict { ours, theirs });
+        }
         if self.closed.is_cancelled() {
             return Ok(());
         }

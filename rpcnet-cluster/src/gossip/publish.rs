@@ -1,6 +1,6 @@
 //! What users see of a node: its events, its view, and what of it goes into a snapshot.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::watch;
@@ -59,7 +59,14 @@ impl Gossip {
         }
         if let Some(view) = view {
             self.metrics.view(view.iter());
-            self.view.send_replace(view);
+            // A node that has stopped knows nobody.
+            self.view.send_if_modified(|known| {
+                let goes_on = !self.closed.is_cancelled();
+                if goes_on {
+                    *known = view;
+                }
+                goes_on
+            });
         }
         if let Some(broadcasts) = broadcasts {
             self.broadcasts.send_replace(broadcasts);
@@ -115,12 +122,58 @@ impl Gossip {
                 return;
             }
             Event::IdentityConflict { ours, theirs } => {
-                error!(%ours, %theirs, "another node uses this one's address or id: stop one of the two");
-                ClusterEvent::IdentityConflict { ours, theirs }
+                // It is later, and may be the same node started anew somewhere else, if it weren't for us.
+                let there = if theirs.id() == ours.id() { theirs.addr() } else { ours.addr() };
+                self.look_for_rival(there);
+                return self.tell_conflict(ours, theirs);
             }
         };
         // Nobody may listen.
         let _ = self.events.send(event);
+    }
+
+    fn tell_conflict(&self, ours: Identity, theirs: Identity) {
+        if self.rivals().tell(theirs) {
+            error!(%ours, %theirs, "another node uses this one's address or id");
+            let _ = self.events.send(ClusterEvent::IdentityConflict { ours, theirs });
+        }
+    }
+
+    /// Looks, in the next round, whether another node with our address or id is there.
+    pub(super) fn look_for_rival(&self, addr: SocketAddr) {
+        self.rivals().look_at(addr);
+        self.restored.notify_one();
+    }
+
+    /// Another node with our address or id was there before us: this one stops, without a word that could be taken for
+    /// the other's.
+    pub(super) fn stop(&self, theirs: Identity) {
+        let ours = self.identity();
+        if !self.rivals().stop() {
+            return;
+        }
+        error!(%ours, %theirs, "another node with this one's address or id was there first: this one stops");
+        let _ = self.events.send(ClusterEvent::IdentityConflict { ours, theirs });
+        self.closed.cancel();
+        // What it knew of others is nobody's business any more, and grows old. Nothing is published after this.
+        self.view.send_modify(|view| *view = view.iter().take(1).cloned().collect());
+        self.stopped.send_replace(Some((ours, theirs)));
+    }
+
+    pub(crate) async fn until_stopped(&self) -> (Identity, Identity) {
+        let mut stopped = self.stopped.subscribe();
+        let conflict = stopped.wait_for(Option::is_some).await.ok().and_then(|stopped| *stopped);
+        match conflict {
+            Some(conflict) => conflict,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Another node with our address or id was started after us, and stops now that it knows. Others have taken us for
+    /// its past.
+    pub(super) fn hold_against(&self, theirs: Identity) {
+        self.tell_conflict(self.identity(), theirs);
+        self.act(|node, now| node.reassert(now, theirs));
     }
 
     /// What is to be on disk.

@@ -17,9 +17,12 @@ use tracing::{debug, info, warn};
 use super::{
     address::Advertise,
     driver::{Broadcasts, Gossip, View, drive, now},
+    greet::Readings,
     links::Links,
     remembered::Remembered,
+    rivals::Life,
     seeds,
+    versions::{SPOKEN, Versions},
 };
 use crate::{
     ClusterConfig, ClusterError, config, events,
@@ -50,6 +53,8 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     if let Some(wrong) = config.seeds.iter().find(|seed| !config::is_address(seed)) {
         return Err(ClusterError::Seed(wrong.clone()));
     }
+    let versions = Versions::new(&config.gossip_versions)
+        .ok_or_else(|| ClusterError::Versions { asked: config.gossip_versions.clone(), spoken: SPOKEN })?;
     let metrics = ClusterMetrics::new(server.metrics().registry());
     let cluster = config.name.unwrap_or_else(|| {
         let own = server.identity();
@@ -62,7 +67,13 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         None => None,
     };
     let advertise = Advertise::new(config.advertise, server.local_addr());
-    let id = config.node_id.or(saved.as_ref().map(|saved| saved.id));
+    let certified = server.identity().and_then(|own| own.spiffe_id()?.node().parse::<NodeId>().ok());
+    if let (Some(configured), Some(certified)) = (config.node_id, certified)
+        && configured != certified
+    {
+        return Err(ClusterError::NodeId { configured, certified });
+    }
+    let id = config.node_id.or(certified).or(saved.as_ref().map(|saved| saved.id));
     let id = id.unwrap_or_else(|| NodeId::random(&mut rand::rng()));
     let known = matches!(advertise, Advertise::Known(_));
     let generation = generation(saved.as_ref().map(|saved| saved.generation), unix_millis());
@@ -104,6 +115,12 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         packets,
         wake: Notify::new(),
         links: Links::new(),
+        readings: Readings::default(),
+        versions,
+        life: Life { started: generation, nonce: rand::random() },
+        rivals: Mutex::default(),
+        stopped: watch::Sender::new(None),
+        bound: server.local_addr(),
         closed: CancellationToken::new(),
         kept: CancellationToken::new(),
         swim: config.swim,
@@ -129,6 +146,10 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         driven.closed.cancel();
         driven.links.close();
     });
+    if known && identity.addr() != gossip.bound {
+        // Behind address translation, or a mistake.
+        gossip.look_for_rival(identity.addr());
+    }
     tokio::spawn(seeds::join(gossip.clone()));
     let kept = gossip.kept.clone().drop_guard();
     if let Some(file) = file {

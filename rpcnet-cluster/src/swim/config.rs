@@ -49,6 +49,21 @@ impl Config {
         }
     }
 
+    /// For nodes in several data centres, with the intervals of memberlist's WAN defaults where they are longer: probes have
+    /// 3 s for an answer, and a suspect has half as long again as in a LAN for each probe period of 5 s.
+    pub const fn new_wan() -> Self {
+        Self {
+            probe_period: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(3),
+            suspicion_multiplier: 6,
+            gossip_interval: Duration::from_millis(500),
+            gossip_fanout: 4,
+            sync_interval: Duration::from_secs(60),
+            leave_grace: Duration::from_secs(3),
+            ..Self::new_lan()
+        }
+    }
+
     /// For tests and demonstrations on one host: five times as fast as [`Config::new_lan`], and so five times as quick to
     /// accuse a process that the host does not schedule.
     pub const fn new_local() -> Self {

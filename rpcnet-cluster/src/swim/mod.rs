@@ -37,6 +37,7 @@ mod identity;
 mod leave;
 mod member;
 mod node;
+mod reassert;
 mod record;
 mod settle;
 mod shared;

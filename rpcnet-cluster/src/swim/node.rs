@@ -45,6 +45,16 @@ pub struct Transmit {
     pub payload: Bytes,
 }
 
+impl Transmit {
+    /// The version of the protocol that the receiver has to speak; one that does not would refuse the packet.
+    pub fn version(&self) -> u8 {
+        match self.payload.first() {
+            Some(&kind) if kind == Kind::Broadcasts as u8 => 2,
+            _ => 1,
+        }
+    }
+}
+
 /// One node of the cluster, without input or output. The [module](super) tells how to drive it.
 pub struct Node {
     pub(super) config: Config,
