@@ -8,11 +8,11 @@ use std::{
 
 use rpcnet::{
     __private::encode,
-    Channel, Connector, ServerConfig, ServerConfigBuilder,
+    Channel, Connector, Server, ServerConfig, ServerConfigBuilder,
     dev::{DevCa, DevCert, DevCertOptions},
     transport::{Connection, ConnectionError, DialOptions, SendStream, WriteError},
 };
-use rpcnet_cluster::{ClusterEvent, Identity, MemberState, NodeId, swim};
+use rpcnet_cluster::{ClusterError, ClusterEvent, ClusterExt, Identity, MemberState, NodeId, swim};
 use rpcnet_tests::{Host, Net, any_port, local, until, within};
 use tokio::time::{Instant, timeout};
 
@@ -340,4 +340,50 @@ async fn reloaded_certificates_reach_gossip() {
         .with_cert_and_key(old.cert, old.key)
         .and_then(|builder| builder.with_ca_cert(&both));
     refuses(&old.expect("just issued").build().expect("complete"), pair.first.addr()).await;
+}
+
+/// An id that certificates are made out to.
+const NAMED: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+#[tokio::test]
+async fn a_peer_that_claims_another_id_than_its_certificates_is_refused_and_counted() {
+    let pair = Pair::start().await;
+    let cert = pair.ca().issue(NAMED).expect("a certificate");
+    let channel = Channel::builder()
+        .with_cert_and_key(cert.cert, cert.key)
+        .and_then(|builder| builder.with_ca_cert(pair.ca().ca_pem()));
+    let connector = channel.expect("just issued").build().expect("complete");
+    let dial = || async {
+        let addr = pair.first.addr().to_string();
+        connector.dial(&addr, ALPN, &DialOptions::default()).await.expect("its certificate is good")
+    };
+    let addr = SocketAddr::from(([127, 0, 0, 1], 9));
+    // That of another node, too: it could not be spoken for.
+    for id in [NodeId::from_u128(7), pair.second.id()] {
+        let connection = dial().await;
+        greet(&connection, "dev", Identity::new(addr, id, u64::MAX)).await;
+        is_refused(&connection).await;
+    }
+    until(|| pair.dropped("certificate")).await;
+    pair.is_well().await;
+    let connection = dial().await;
+    greet(&connection, "dev", Identity::new(addr, NAMED.parse().expect("an id"), 1)).await;
+    assert_eq!(connection.close_reason(), None, "its own");
+}
+
+#[tokio::test]
+async fn a_node_has_the_id_of_its_certificate() {
+    let pair = Pair::start().await;
+    let cert = pair.ca().issue(NAMED).expect("a certificate");
+    let seeds = [pair.first.addr()];
+    let configured = || server(&cert, pair.ca().ca_pem());
+    let third = Host::start_with(configured(), local(&seeds), |_| {}).await;
+    assert_eq!(third.id(), NAMED.parse().expect("an id"));
+    for host in [&pair.first, &pair.second, &third] {
+        sees(host, 3).await;
+    }
+    let wrong = local(&seeds).with_node_id(NodeId::from_u128(7));
+    let wrong =
+        Server::new(configured().build().expect("complete")).expect("a port").enable_cluster(wrong).await;
+    assert!(matches!(wrong, Err(ClusterError::NodeId { .. })), "{wrong:?}");
 }
