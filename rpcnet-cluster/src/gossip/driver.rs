@@ -211,6 +211,7 @@ impl Gossip {
 
     /// A packet from a peer.
     pub(super) fn received(&self, source: &Arc<Source>, from: Identity, packet: Bytes) {
+        self.metrics.received(&packet);
         let Some(received) = source.admit(from, packet) else {
             return self.metrics.dropped("share_full");
         };
@@ -225,6 +226,10 @@ impl Gossip {
 
     pub(crate) fn view(&self) -> watch::Receiver<View> {
         self.view.subscribe()
+    }
+
+    pub(crate) fn broadcast_values(&self) -> watch::Receiver<Broadcasts> {
+        self.broadcasts.subscribe()
     }
 
     /// The members as they are now, not as they were last published.

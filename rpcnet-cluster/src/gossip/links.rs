@@ -8,6 +8,7 @@ use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -129,7 +130,7 @@ pub(super) fn transmit_on(gossip: &Arc<Gossip>, link: &Link, transmit: Transmit)
     }
     if transmit.channel == Channel::Datagram {
         match connection.send_datagram(transmit.payload.clone()) {
-            Ok(()) => return,
+            Ok(()) => return gossip.metrics.sent(&transmit.payload),
             // A path that takes only smaller packets still takes streams.
             Err(DatagramError::TooLarge) => {}
             Err(error) => {
@@ -141,6 +142,7 @@ pub(super) fn transmit_on(gossip: &Arc<Gossip>, link: &Link, transmit: Transmit)
     let Ok(permit) = gossip.links.streams.clone().try_acquire_owned() else {
         return gossip.metrics.dropped("streams");
     };
+    gossip.metrics.sent(&transmit.payload);
     let connection = connection.clone();
     tokio::spawn(async move {
         let sent = timeout(HELLO, write_stream(&connection, transmit.payload)).await;
@@ -221,6 +223,22 @@ impl Links {
         }
         table.slots.insert(addr, Slot::Open { link: link.clone(), used: Instant::now() });
         Some(waiting)
+    }
+
+    /// The peers that there are links to, and their round trips.
+    pub(super) fn round_trips(&self) -> Vec<(String, Duration)> {
+        let open = |slot: &Slot| match slot {
+            Slot::Open { link, .. } if link.connection.close_reason().is_none() => {
+                Some((link.identity.addr().to_string(), link.connection.stats().rtt))
+            }
+            _ => None,
+        };
+        self.table().slots.values().filter_map(open).collect()
+    }
+
+    /// How many packets are being written on streams.
+    pub(super) fn streams_in_use(&self) -> usize {
+        STREAMS - self.streams.available_permits()
     }
 
     /// Whether there is one.

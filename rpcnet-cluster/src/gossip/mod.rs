@@ -7,6 +7,7 @@
 
 mod address;
 mod budget;
+mod conflict;
 mod driver;
 mod greet;
 mod hello;
@@ -14,6 +15,7 @@ mod links;
 mod publish;
 mod remembered;
 mod rivals;
+mod saving;
 mod seeds;
 mod source;
 mod start;

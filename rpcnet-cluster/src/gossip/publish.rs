@@ -1,18 +1,25 @@
-//! What users see of a node: its events, its view, and what of it goes into a snapshot.
+//! What users see of a node: its events, its view, its broadcasts, its metrics.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use rand::{SeedableRng, rngs::StdRng};
-use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::driver::{Broadcasts, Gossip, View, now};
+use super::{
+    driver::{Broadcasts, Gossip, View, now},
+    start::unix_millis,
+};
 use crate::{
-    ClusterEvent, ClusterSnapshot,
+    ClusterEvent,
     partition::{Detector, Finding},
-    snapshot::Saved,
     swim::{self, Broadcast, Event, Identity, Node},
 };
+
+/// How old what is measured may become.
+const MEASURED: Duration = Duration::from_secs(2);
 
 /// What has been published, and what has been made of it.
 #[derive(Debug)]
@@ -20,13 +27,22 @@ pub(super) struct Publisher {
     /// The node has more to say when its revision is another, or when it is another node, made anew under the address
     /// that was learnt, whose revisions count from the start.
     published: Option<(Identity, u64)>,
-    broadcasts: u64,
+    broadcasts: Option<(Identity, u64)>,
     detector: Detector,
+    measured: Option<Instant>,
+    /// The peers whose round trips are shown.
+    peers: BTreeSet<String>,
 }
 
 impl Publisher {
     pub(super) fn new(config: &swim::Config) -> Self {
-        Self { published: None, broadcasts: 0, detector: Detector::new(config.partition_window()) }
+        Self {
+            published: None,
+            broadcasts: None,
+            detector: Detector::new(config.partition_window()),
+            measured: None,
+            peers: BTreeSet::new(),
+        }
     }
 }
 
@@ -49,8 +65,8 @@ impl Gossip {
                 publisher.published = now;
                 node.members().cloned().collect::<View>()
             });
-            let revision = node.broadcasts_revision();
-            let broadcasts = (std::mem::replace(&mut publisher.broadcasts, revision) != revision)
+            let now = Some((node.identity(), node.broadcasts_revision()));
+            let broadcasts = (std::mem::replace(&mut publisher.broadcasts, now) != now)
                 .then(|| Arc::new(broadcasts_of(&node)));
             (view, broadcasts, node.active_count())
         };
@@ -69,7 +85,8 @@ impl Gossip {
             });
         }
         if let Some(broadcasts) = broadcasts {
-            self.broadcasts.send_replace(broadcasts);
+            let before = self.broadcasts.send_replace(broadcasts.clone());
+            self.measure_lag(&before, &broadcasts);
         }
         let now = now();
         for event in happened {
@@ -79,6 +96,36 @@ impl Gossip {
         if let Some(found) = publisher.detector.look(now, active) {
             self.tell_finding(found);
         }
+        if publisher.measured.is_none_or(|at| now.saturating_duration_since(at) >= MEASURED) {
+            publisher.measured = Some(now);
+            self.measure(now, &mut publisher.peers);
+        }
+    }
+
+    /// What costs too much to be counted at each change.
+    fn measure(&self, now: Instant, shown: &mut BTreeSet<String>) {
+        let statistics = self.node().statistics();
+        self.metrics.statistics(&statistics, now);
+        self.metrics.waiting("packets", self.packets.max_capacity() - self.packets.capacity());
+        self.metrics.waiting("streams", self.links.streams_in_use());
+        self.metrics.links(&self.links.round_trips(), shown);
+    }
+
+    /// How long the broadcasts that are new took to get here. Those that are older than this node say nothing of that.
+    fn measure_lag(&self, before: &Broadcasts, after: &Broadcasts) {
+        let (own, now) = (self.identity().id(), unix_millis());
+        for (key, broadcast) in after.iter().filter(|(_, broadcast)| broadcast.origin() != own) {
+            if broadcast.version() >= self.life.started && before.get(key) != Some(broadcast) {
+                let lag = Duration::from_millis(now.saturating_sub(broadcast.version()));
+                self.metrics.broadcast_arrived(lag);
+            }
+        }
+    }
+
+    /// To whoever listens.
+    pub(super) fn send(&self, event: ClusterEvent) {
+        self.metrics.happened(name(&event));
+        let _ = self.events.send(event);
     }
 
     fn tell_finding(&self, found: Finding) {
@@ -95,7 +142,7 @@ impl Gossip {
                 ClusterEvent::PartitionHealed { returned, missing }
             }
         };
-        let _ = self.events.send(event);
+        self.send(event);
     }
 
     fn tell(&self, event: Event) {
@@ -118,6 +165,7 @@ impl Gossip {
             }
             Event::TagsChanged(member) => ClusterEvent::TagsChanged(member),
             Event::Renewed(identity) => {
+                self.metrics.happened("renewed");
                 info!(%identity, "others took this node for dead; it goes on under a new generation");
                 return;
             }
@@ -128,118 +176,27 @@ impl Gossip {
                 return self.tell_conflict(ours, theirs);
             }
         };
-        // Nobody may listen.
-        let _ = self.events.send(event);
-    }
-
-    fn tell_conflict(&self, ours: Identity, theirs: Identity) {
-        if self.rivals().tell(theirs) {
-            error!(%ours, %theirs, "another node uses this one's address or id");
-            let _ = self.events.send(ClusterEvent::IdentityConflict { ours, theirs });
-        }
-    }
-
-    /// Looks, in the next round, whether another node with our address or id is there.
-    pub(super) fn look_for_rival(&self, addr: SocketAddr) {
-        self.rivals().look_at(addr);
-        self.restored.notify_one();
-    }
-
-    /// Another node with our address or id was there before us: this one stops, without a word that could be taken for
-    /// the other's.
-    pub(super) fn stop(&self, theirs: Identity) {
-        let ours = self.identity();
-        if !self.rivals().stop() {
-            return;
-        }
-        error!(%ours, %theirs, "another node with this one's address or id was there first: this one stops");
-        let _ = self.events.send(ClusterEvent::IdentityConflict { ours, theirs });
-        self.closed.cancel();
-        // What it knew of others is nobody's business any more, and grows old. Nothing is published after this.
-        self.view.send_modify(|view| *view = view.iter().take(1).cloned().collect());
-        self.stopped.send_replace(Some((ours, theirs)));
-    }
-
-    pub(crate) async fn until_stopped(&self) -> (Identity, Identity) {
-        let mut stopped = self.stopped.subscribe();
-        let conflict = stopped.wait_for(Option::is_some).await.ok().and_then(|stopped| *stopped);
-        match conflict {
-            Some(conflict) => conflict,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Another node with our address or id was started after us, and stops now that it knows. Others have taken us for
-    /// its past.
-    pub(super) fn hold_against(&self, theirs: Identity) {
-        self.tell_conflict(self.identity(), theirs);
-        self.act(|node, now| node.reassert(now, theirs));
-    }
-
-    /// What is to be on disk.
-    pub(crate) fn saved(&self) -> Saved {
-        let node = self.node();
-        let own = node.identity();
-        let tags = node.tags().iter().filter(|(key, value)| self.configured_tags.get(*key) != Some(value));
-        let others = node.members().skip(1);
-        let mut members: Vec<_> =
-            others.map(|member| (member.identity(), member.state().is_active())).collect();
-        let tags = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let broadcasts = broadcasts_of(&node);
-        drop(node);
-        members.extend(self.remembered().nodes());
-        Saved {
-            cluster: self.cluster.clone(),
-            id: own.id(),
-            generation: own.generation(),
-            tags,
-            members,
-            broadcasts,
-        }
-    }
-
-    /// What [`restore`](Self::restore) takes.
-    pub(crate) fn snapshot(&self) -> ClusterSnapshot {
-        let node = self.node();
-        ClusterSnapshot {
-            seen_by: node.identity().id(),
-            members: node.members().cloned().collect(),
-            broadcasts: broadcasts_of(&node),
-        }
-    }
-
-    pub(crate) fn broadcast_values(&self) -> watch::Receiver<Broadcasts> {
-        self.broadcasts.subscribe()
-    }
-
-    pub(crate) fn snapshot_failed(&self, operation: &str) {
-        self.metrics.snapshot_failed(operation);
-    }
-
-    /// Takes up a snapshot; says how many nodes are to be asked.
-    pub(crate) fn restore(&self, snapshot: &ClusterSnapshot) -> usize {
-        let own = self.identity();
-        if let Some(was) = snapshot.members.iter().find(|member| member.id() == own.id()) {
-            let has = |key: &str| self.node().tags().contains_key(key);
-            for (key, value) in was.tags().iter().filter(|(key, _)| !has(key)) {
-                if let Err(error) = self.set_tag(key, value) {
-                    warn!(key, %error, "tag of the snapshot not set");
-                }
-            }
-        }
-        let broadcasts = snapshot.broadcasts.clone();
-        self.act(|node, now| node.restore_broadcasts(now, broadcasts));
-        let others = snapshot
-            .members
-            .iter()
-            .filter(|member| member.id() != own.id() && member.identity().addr() != own.addr());
-        let others = others.map(|member| (member.identity(), member.state().is_active()));
-        let added = self.remembered().add(others, &mut StdRng::from_rng(&mut rand::rng()));
-        self.restored.notify_one();
-        added
+        self.send(event);
     }
 }
 
-fn broadcasts_of(node: &Node) -> BTreeMap<String, Broadcast> {
+/// What an event is called in metrics.
+fn name(event: &ClusterEvent) -> &'static str {
+    match event {
+        ClusterEvent::NodeJoined(_) => "joined",
+        ClusterEvent::NodeSuspect(_) => "suspect",
+        ClusterEvent::NodeRecovered(_) => "recovered",
+        ClusterEvent::NodeFailed(_) => "failed",
+        ClusterEvent::NodeLeft(_) => "left",
+        ClusterEvent::TagsChanged(_) => "tags",
+        ClusterEvent::IdentityConflict { .. } => "conflict",
+        ClusterEvent::PartitionDetected { .. } => "partition",
+        ClusterEvent::PartitionHealed { .. } => "healed",
+        // A reader's own.
+        ClusterEvent::Missed(_) => "missed",
+    }
+}
+
+pub(super) fn broadcasts_of(node: &Node) -> BTreeMap<String, Broadcast> {
     node.broadcasts().map(|(key, broadcast)| (key.to_owned(), broadcast.clone())).collect()
 }

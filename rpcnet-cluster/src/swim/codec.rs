@@ -21,7 +21,7 @@ impl foca::Codec<Peer> for Codec {
     type Error = WireError;
 
     fn encode_header(&mut self, header: &Header<Peer>, mut buf: impl BufMut) -> Result<(), WireError> {
-        let (tag, named) = match &header.message {
+        let (tag, named): (u8, _) = match &header.message {
             Message::Ping(number) => (0, Named::Number(*number)),
             Message::Ack(number) => (1, Named::Number(*number)),
             Message::PingReq { target, probe_number } => (2, Named::Both(*target, *probe_number)),
@@ -38,6 +38,7 @@ impl foca::Codec<Peer> for Codec {
         if buf.remaining_mut() < HEADER_MAX {
             return Err(WireError::NoRoom);
         }
+        self.0.lock().messages[usize::from(tag)] += 1;
         put_identity(&mut buf, &header.src.0);
         buf.put_u16(header.src_incarnation);
         put_identity(&mut buf, &header.dst.0);

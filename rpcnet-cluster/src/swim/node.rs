@@ -19,6 +19,7 @@ use super::{
     member::Member,
     record::Record,
     shared::SharedHandle,
+    statistics::Counted,
     sync::MAX_ASKED,
     timers::{Task, Timers},
     view::{Grace, View},
@@ -71,6 +72,7 @@ pub struct Node {
     pub(super) reported_conflict: Option<Identity>,
     pub(super) leaving: Option<Leaving>,
     pub(super) broadcasts: Broadcasts,
+    pub(super) counted: Counted,
 }
 
 impl Node {
@@ -100,6 +102,7 @@ impl Node {
             reported_conflict: None,
             leaving: None,
             broadcasts: Broadcasts::default(),
+            counted: Counted::default(),
             config,
         };
         node.start_timers(now);
@@ -157,7 +160,7 @@ impl Node {
             Kind::Gossip => self.handle_gossip(now, from, body),
             Kind::Digest => {
                 let digest = Digest::decode(&mut reader)?;
-                self.handle_digest(from, &digest);
+                self.handle_digest(now, from, &digest);
                 Ok(())
             }
             Kind::Delta => {

@@ -12,6 +12,7 @@ use std::{
 use super::{
     identity::{Identity, NodeId},
     record::{Item, Record, Version},
+    statistics::Messages,
     wire::{MAX_MEMBERS, WireError},
 };
 
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     /// Whom the packet calls active although they have left: its sender has missed that.
     pub(super) stale: Vec<NodeId>,
     pub(super) conflict: Option<Identity>,
+    pub(super) messages: Messages,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +58,7 @@ impl SharedHandle {
             wanted: Vec::new(),
             stale: Vec::new(),
             conflict: None,
+            messages: Messages::default(),
         })))
     }
 

@@ -61,6 +61,7 @@ impl Node {
     }
 
     fn send_digest(&mut self, to: Identity) {
+        self.counted.syncs += 1;
         let summaries = {
             let shared = self.shared.lock();
             self.view.members().map(|member| summarize(&self.view, &shared, member.id())).collect()
@@ -121,7 +122,7 @@ impl Node {
         }
     }
 
-    pub(super) fn handle_digest(&mut self, from: Identity, digest: &Digest) {
+    pub(super) fn handle_digest(&mut self, now: Instant, from: Identity, digest: &Digest) {
         let mut delta = DeltaWriter::default();
         let mut lacking = Vec::new();
         {
@@ -149,7 +150,11 @@ impl Node {
                 }
             }
         }
-        for frame in delta.finish() {
+        let frames = delta.finish();
+        if digest.whole && frames.is_empty() && lacking.is_empty() {
+            self.counted.agreed = Some(now);
+        }
+        for frame in frames {
             if digest.whole {
                 self.out.send(from, Channel::Stream, frame);
             } else {
@@ -176,6 +181,8 @@ impl Node {
         if self.member_count() + added > MAX_MEMBERS {
             return Err(PacketError::TooManyMembers);
         }
+        self.counted.members_fetched += members.len() as u64;
+        self.counted.records_fetched += records.len() as u64;
         let spread = records.len() <= NEWS;
         for (id, record) in records {
             let merged = self.shared.lock().merge(id, record);

@@ -40,6 +40,19 @@ impl Kind {
     }
 }
 
+/// What a packet is called in metrics.
+pub(crate) fn packet_kind(packet: &[u8]) -> &'static str {
+    match packet.first().and_then(|first| Kind::from_byte(*first)) {
+        Some(Kind::Gossip) => "gossip",
+        Some(Kind::Digest) => "digest",
+        Some(Kind::Delta) => "delta",
+        Some(Kind::LeaveNotice) => "leave_notice",
+        Some(Kind::LeaveAck) => "leave_ack",
+        Some(Kind::Broadcasts) => "broadcasts",
+        None => "unknown",
+    }
+}
+
 /// Bytes that do not follow the layout of what they are meant to be.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
 pub(super) enum WireError {

@@ -30,10 +30,9 @@ impl Broadcasts {
         self.entries.len()
     }
 
-    /// Whether there is no news to send on.
-    #[cfg(test)]
-    pub(in crate::swim) fn is_calm(&self) -> bool {
-        self.hot.is_empty()
+    /// How much news there is to send on.
+    pub(in crate::swim) fn waiting(&self) -> usize {
+        self.hot.len()
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Broadcast> {

@@ -82,6 +82,6 @@ fn news_ends() {
     set(&mut sim, 0, 1, "rules", b"v");
     sim.run(secs(20));
     for node in sim.nodes.values() {
-        assert!(node.broadcasts.is_calm());
+        assert!(node.broadcasts.waiting() == 0);
     }
 }
