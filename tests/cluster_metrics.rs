@@ -9,20 +9,8 @@ async fn start(net: &Net, seeds: &[SocketAddr]) -> Host {
     Host::start(net, any_port(), local(seeds), |_| {}).await
 }
 
-/// The sum of the values of a metric whose labels include this text; `None` where there is no such line.
-fn value(host: &Host, name: &str, labels: &str) -> Option<f64> {
-    let rendered = host.server.metrics().render();
-    let lines = rendered.lines().filter_map(|line| {
-        let rest = line.strip_prefix(name)?;
-        let (shown, value) = rest.rsplit_once(' ')?;
-        let of_it = (shown.is_empty() || shown.starts_with('{')) && shown.contains(labels);
-        of_it.then(|| value.parse::<f64>().expect("a number"))
-    });
-    lines.reduce(|sum, value| sum + value)
-}
-
 async fn is(host: &Host, name: &str, labels: &str, holds: impl Fn(f64) -> bool) {
-    within(until(|| value(host, name, labels).is_some_and(&holds))).await;
+    within(until(|| host.metric(name, labels).is_some_and(&holds))).await;
 }
 
 #[tokio::test]
@@ -62,7 +50,7 @@ async fn a_node_shows_what_it_sees_and_does() {
     is(&first, "cluster_events_total", "event=\"suspect\"", |raised| raised == 1.0).await;
     is(&first, "cluster_events_total", "event=\"failed\"", |failed| failed == 1.0).await;
     is(&first, "gossip_messages_sent_total", "message=\"ping\"", |probes| probes > 2.0).await;
-    let gone = || value(&first, "gossip_rtt_seconds", &peer).is_none();
+    let gone = || first.metric("gossip_rtt_seconds", &peer).is_none();
     within(until(gone)).await;
     let view = first.cluster.view();
     assert_eq!(view.borrow().iter().filter(|member| member.state() == MemberState::Alive).count(), 1);

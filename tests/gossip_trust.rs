@@ -19,6 +19,8 @@ use tokio::time::{Instant, timeout};
 const ALPN: &[u8] = b"rpcnet-gossip/1";
 /// What a gossip connection is closed with when the peer is refused.
 const REFUSED: u32 = 1;
+/// What it is closed with when the peer has opened too many others.
+const REPLACED: u32 = 2;
 /// What a stream is stopped with when it holds too much.
 const TOO_LARGE: u32 = 3;
 
@@ -386,4 +388,22 @@ async fn a_node_has_the_id_of_its_certificate() {
     let wrong =
         Server::new(configured().build().expect("complete")).expect("a port").enable_cluster(wrong).await;
     assert!(matches!(wrong, Err(ClusterError::NodeId { .. })), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn one_peer_has_few_connections() {
+    let pair = Pair::start().await;
+    let mut connections = Vec::new();
+    for _ in 0..6 {
+        connections.push(pair.greeted().await.0);
+    }
+    // The oldest go; a peer that has been restarted is not kept out by its past.
+    for connection in &connections[..2] {
+        let end = within(connection.closed()).await;
+        assert!(matches!(end, ConnectionError::Closed { code: REPLACED, .. }), "{end}");
+    }
+    pair.is_well().await;
+    for connection in &connections[2..] {
+        assert_eq!(connection.close_reason(), None);
+    }
 }

@@ -24,6 +24,7 @@ pub struct ClusterConfig {
     pub(crate) leave_timeout: Option<Duration>,
     pub(crate) snapshot_dir: Option<PathBuf>,
     pub(crate) gossip_versions: RangeInclusive<u8>,
+    pub(crate) max_links: usize,
 }
 
 impl Default for ClusterConfig {
@@ -60,6 +61,7 @@ impl ClusterConfig {
             leave_timeout: None,
             snapshot_dir: None,
             gossip_versions: gossip::SPOKEN,
+            max_links: 256,
         }
     }
 
@@ -137,6 +139,14 @@ impl ClusterConfig {
     #[must_use]
     pub fn with_snapshot_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.snapshot_dir = Some(directory.into());
+        self
+    }
+
+    /// How many connections to peers are kept for gossip. At least 1, 256 by default. Beyond, the one that was unused the
+    /// longest is closed, and probing that peer takes a new handshake.
+    #[must_use]
+    pub fn with_max_links(mut self, links: usize) -> Self {
+        self.max_links = links.max(1);
         self
     }
 

@@ -17,6 +17,7 @@ use crate::swim::{Member, MemberState, Statistics, packet_kind};
 /// | `cluster_snapshot_failures_total` | `operation` | snapshots that could not be read or written |
 /// | `gossip_dials_total` | | gossip connections that this node has dialled |
 /// | `gossip_dropped_total` | `reason` | gossip packets and connections that were not sent or not taken in |
+/// | `gossip_oversize_total` | | packets that went on streams because the path takes only smaller datagrams |
 /// | `gossip_packets_total`, `gossip_bytes_total` | `direction`, `kind` | packets sent and received, and their payload |
 /// | `gossip_messages_sent_total` | `message` | packets of kind `gossip` by what they are; `ping` is a probe, `ping_request` asks others after one that failed |
 /// | `gossip_syncs_total` | | comparisons of all that is known (anti-entropy), begun by this node |
@@ -34,6 +35,7 @@ pub(crate) struct ClusterMetrics {
     snapshot_failures: IntCounterVec,
     dials: IntCounter,
     dropped: IntCounterVec,
+    oversize: IntCounter,
     packets: IntCounterVec,
     bytes: IntCounterVec,
     messages: IntCounterVec,
@@ -92,6 +94,10 @@ impl ClusterMetrics {
                 "Gossip packets and connections that were not sent or not taken in.",
                 &["reason"],
             ),
+            oversize: counter(
+                "gossip_oversize_total",
+                "Gossip packets that went on streams because the path takes only smaller datagrams.",
+            ),
             packets: counters(
                 "gossip_packets_total",
                 "Gossip packets sent and received.",
@@ -137,6 +143,7 @@ impl ClusterMetrics {
             Box::new(self.snapshot_failures.clone()),
             Box::new(self.dials.clone()),
             Box::new(self.dropped.clone()),
+            Box::new(self.oversize.clone()),
             Box::new(self.packets.clone()),
             Box::new(self.bytes.clone()),
             Box::new(self.messages.clone()),
@@ -160,6 +167,10 @@ impl ClusterMetrics {
 
     pub(crate) fn dropped(&self, reason: &str) {
         self.dropped.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn oversize(&self) {
+        self.oversize.inc();
     }
 
     pub(crate) fn happened(&self, event: &str) {

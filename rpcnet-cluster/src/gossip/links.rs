@@ -28,8 +28,6 @@ use super::{
 };
 use crate::swim::{Channel, Identity, Transmit};
 
-/// Links kept; beyond, the one that was unused the longest is closed.
-const LINKS: usize = 256;
 /// Packets that wait for one dial.
 const WAITING: usize = 16;
 /// New handshakes a second, and at once.
@@ -48,6 +46,7 @@ struct Table {
     slots: HashMap<SocketAddr, Slot>,
     budget: Budget,
     closed: bool,
+    most: usize,
 }
 
 #[derive(Debug)]
@@ -57,10 +56,11 @@ enum Slot {
 }
 
 impl Links {
-    pub(super) fn new() -> Self {
+    /// Of more than `most` links the one that was unused the longest is closed.
+    pub(super) fn new(most: usize) -> Self {
         let budget = Budget::new(HANDSHAKES, HANDSHAKES, Instant::now());
         Self {
-            table: Mutex::new(Table { slots: HashMap::new(), budget, closed: false }),
+            table: Mutex::new(Table { slots: HashMap::new(), budget, closed: false, most }),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }
     }
@@ -132,7 +132,7 @@ pub(super) fn transmit_on(gossip: &Arc<Gossip>, link: &Link, transmit: Transmit)
         match connection.send_datagram(transmit.payload.clone()) {
             Ok(()) => return gossip.metrics.sent(&transmit.payload),
             // A path that takes only smaller packets still takes streams.
-            Err(DatagramError::TooLarge) => {}
+            Err(DatagramError::TooLarge) => gossip.metrics.oversize(),
             Err(error) => {
                 debug!(to = %transmit.to, %error, "datagram not sent");
                 return gossip.metrics.dropped("unsent");
@@ -218,7 +218,7 @@ impl Links {
             Some(Slot::Dialling(packets)) => waiting = std::mem::take(packets),
             _ => {}
         }
-        if table.slots.len() >= LINKS {
+        if table.slots.len() >= table.most {
             table.evict();
         }
         table.slots.insert(addr, Slot::Open { link: link.clone(), used: Instant::now() });

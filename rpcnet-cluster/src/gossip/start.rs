@@ -114,7 +114,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         events: broadcast::Sender::new(events::QUEUE),
         packets,
         wake: Notify::new(),
-        links: Links::new(),
+        links: Links::new(config.max_links),
         readings: Readings::default(),
         versions,
         life: Life { started: generation, nonce: rand::random() },

@@ -9,6 +9,8 @@
 //! id of the node that made it breaks a tie. So it is the newest by the clock where clocks agree, and later than
 //! whatever its author had seen in any case.
 
+#[cfg(feature = "fuzzing")]
+pub(in crate::swim) mod fuzz;
 mod packet;
 mod spread;
 mod store;

@@ -6,6 +6,7 @@ use foca::{Codec as _, Header, Member};
 
 use super::{epoch, identity};
 use crate::swim::{
+    broadcast,
     codec::{Codec, put_member, read_header, read_member},
     digest::{Delta, DeltaWriter, Digest},
     identity::Peer,
@@ -17,7 +18,7 @@ use crate::swim::{
 /// A part of a packet; the first byte says which.
 pub fn gossip_parts(input: &[u8]) {
     let Some((&choice, input)) = input.split_first() else { return };
-    match choice % 8 {
+    match choice % 9 {
         0 => part(input, |reader| reader.identity(), |identity| written(|buf| put_identity(buf, identity))),
         1 => part(input, read_header, header_bytes),
         2 => part(
@@ -41,6 +42,7 @@ pub fn gossip_parts(input: &[u8]) {
         ),
         5 => delta(input),
         6 => item(input),
+        8 => broadcast::fuzz::broadcasts(input),
         _ => part(input, |reader| reader.varint(), |value| written(|buf| put_varint(buf, *value))),
     }
 }
