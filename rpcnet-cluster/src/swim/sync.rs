@@ -36,6 +36,7 @@ impl Node {
         self.broadcast_record(self.identity().id());
         if let Some(peer) = from.or_else(|| self.random_peer()) {
             self.send_digest(peer);
+            self.offer_broadcasts(peer);
         }
         self.sync_backoff = self.config.probe_period();
         self.schedule_sync(now);
@@ -53,6 +54,7 @@ impl Node {
     pub(super) fn fire_sync(&mut self, now: Instant) {
         if let Some(peer) = self.random_peer() {
             self.send_digest(peer);
+            self.offer_broadcasts(peer);
         }
         // Nodes that join together know little of each other after their first comparison: the next ones follow soon.
         let interval = self.config.sync_interval(self.foca.num_members() + 1);
@@ -68,7 +70,6 @@ impl Node {
         };
         let digest = Digest { whole: true, summaries };
         self.out.send(to, Channel::Stream, digest.encode());
-        self.offer_broadcasts(to);
     }
 
     /// Asks `to` for whatever it has newer of `ids`.
@@ -163,9 +164,6 @@ impl Node {
         }
         if !lacking.is_empty() {
             self.send_summary(from, &lacking);
-        }
-        if digest.whole {
-            self.offer_broadcasts(from);
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) enum Kind {
     Delta = 2,
     LeaveNotice = 3,
     LeaveAck = 4,
-    Broadcasts = 5,
+    Broadcasts = 6,
 }
 
 impl Kind {
@@ -34,7 +34,7 @@ impl Kind {
             2 => Some(Self::Delta),
             3 => Some(Self::LeaveNotice),
             4 => Some(Self::LeaveAck),
-            5 => Some(Self::Broadcasts),
+            6 => Some(Self::Broadcasts),
             _ => None,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! They spread as rumours do (Demers et al., *Epidemic algorithms for replicated database maintenance*, 1987): whoever
 //! hears news sends it on to some random members in some rounds, a large value as its version alone, which those who lack
-//! it ask for. What rumours miss, and what joiners have missed, is found by anti-entropy: along with each whole digest
-//! goes a list of the versions that its sender has.
+//! it ask for. What rumours miss, and what joiners have missed, is found by anti-entropy: a node that has become a member,
+//! and each from time to time, tells a peer which versions it has, and both get what they lack.
 //!
 //! A version is Unix milliseconds where it was made, or one more than the version that it replaces, whichever is more; the
 //! id of the node that made it breaks a tie. So it is the newest by the clock where clocks agree, and later than

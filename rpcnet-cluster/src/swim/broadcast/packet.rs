@@ -106,17 +106,20 @@ pub(super) fn put_entry(buf: &mut impl BufMut, entry: &Entry) {
 pub(super) fn packets(whole: bool, entries: &[Entry], cut: usize) -> Vec<Bytes> {
     let mut packets = Vec::new();
     let mut open = BytesMut::new();
+    // A whole list says something even if it is empty, and is one packet: it is bounded by the entries that there can be.
+    if whole {
+        open.put_slice(&[Kind::Broadcasts as u8, 1]);
+    }
     let mut entry_bytes = Vec::new();
     for entry in entries {
         entry_bytes.clear();
         put_entry(&mut entry_bytes, entry);
-        // A whole list is one packet: it is bounded by the entries that there can be.
         if !whole && !open.is_empty() && open.len() + entry_bytes.len() > cut.min(CUT) {
             packets.push(open.split().freeze());
         }
         if open.is_empty() {
             open.put_u8(Kind::Broadcasts as u8);
-            open.put_u8(u8::from(whole));
+            open.put_u8(0);
         }
         open.put_slice(&entry_bytes);
     }

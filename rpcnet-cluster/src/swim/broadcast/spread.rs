@@ -5,14 +5,7 @@ use std::{collections::BTreeSet, time::Instant};
 use bytes::Bytes;
 
 use super::{
-    super::{
-        config::Config,
-        error::PacketError,
-        identity::Identity,
-        node::{Channel, Node},
-        timers::Task,
-        wire::Reader,
-    },
+    super::{config::Config, error::PacketError, identity::Identity, node::Node, timers::Task, wire::Reader},
     Broadcast, BroadcastError,
     packet::{Entry, Packet, packets},
 };
@@ -131,13 +124,13 @@ impl Node {
         }
     }
 
-    /// Tells `to` which versions there are here, if there are any.
+    /// Tells `to` which versions there are here, so that each gets what it lacks. There may be none.
     pub(in crate::swim) fn offer_broadcasts(&mut self, to: Identity) {
         let all = self.broadcasts.all();
         let entries: Vec<_> =
             all.map(|(key, known)| Entry::Has(key.to_owned(), (known.version, known.origin))).collect();
         for packet in packets(true, &entries, usize::MAX) {
-            self.out.send(to, Channel::Stream, packet);
+            self.send_by_size(to, packet);
         }
     }
 

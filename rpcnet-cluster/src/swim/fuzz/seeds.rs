@@ -19,7 +19,7 @@ const MESSAGES: [&str; 11] = [
     "broadcast",
     "turn_undead",
 ];
-const KINDS: [&str; 6] = ["gossip", "digest", "delta", "leave_notice", "leave_ack", "broadcasts"];
+const KINDS: [&str; 7] = ["gossip", "digest", "delta", "leave_notice", "leave_ack", "unknown", "broadcasts"];
 
 /// Target, name and bytes of each. The same in each run.
 pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
