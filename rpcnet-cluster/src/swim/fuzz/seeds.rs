@@ -42,6 +42,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             1 => 4,
             2 => 5,
             3 => 3,
+            6 => 8,
             _ => 7,
         };
         seeds.push(("gossip_parts", name, [&[choice], &bytes[1..]].concat()));
@@ -57,12 +58,12 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         .map(|(name, choice, bytes)| ("gossip_parts", name, [&[choice], bytes].concat()))
         .collect();
     let broadcasts = broadcast::fuzz::seed();
-    more.push(("gossip_parts", "broadcasts", [&[8], &broadcasts[..]].concat()));
+    more.push(("gossip_parts", "broadcasts_of_all_kinds", [&[8], &broadcasts[..]].concat()));
     let mut input = Vec::new();
     let packet = [&[Kind::Broadcasts as u8], &broadcasts[..]].concat();
     Operation::Packet { from: 1, bytes: &packet }.put(&mut input);
     Operation::Passed { steps: 20 }.put(&mut input);
-    more.push(("gossip_packets", "broadcasts", input));
+    more.push(("gossip_packets", "broadcasts_of_all_kinds", input));
     more.push(("gossip_parts", "varint_too_long", [&[7], &[0xff; 11][..]].concat()));
     seeds.append(&mut more);
     seeds

@@ -4,6 +4,7 @@ mod healing;
 mod leaving;
 mod membership;
 mod packets;
+mod reassert;
 mod records;
 mod sim;
 
