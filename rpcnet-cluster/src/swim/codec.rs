@@ -38,6 +38,7 @@ impl foca::Codec<Peer> for Codec {
         if buf.remaining_mut() < HEADER_MAX {
             return Err(WireError::NoRoom);
         }
+        self.0.lock().incarnation = header.src_incarnation;
         put_identity(&mut buf, &header.src.0);
         buf.put_u16(header.src_incarnation);
         put_identity(&mut buf, &header.dst.0);
@@ -73,7 +74,12 @@ impl foca::Codec<Peer> for Codec {
 
     fn decode_member(&mut self, buf: impl Buf) -> Result<Member<Peer>, WireError> {
         let member = read_from(buf, read_member)?;
-        self.0.lock().heard(&member.id().0, member.state() != State::Down);
+        let mut shared = self.0.lock();
+        shared.heard(&member.id().0, member.state() != State::Down);
+        // What is left of a claim that is in doubt: in this incarnation the member has lived.
+        if member.state() == State::Down && shared.disbelieved.contains(&member.id().0) {
+            return Ok(Member::new(*member.id(), member.incarnation(), State::Alive));
+        }
         Ok(member)
     }
 }

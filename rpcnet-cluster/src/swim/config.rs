@@ -8,6 +8,9 @@ use std::{
 /// The room that the largest header and one broadcast item need, with reserve.
 const MIN_PACKET_SIZE: usize = 800;
 
+/// By how much longer a suspicion lasts that nobody confirms.
+const UNCONFIRMED: u32 = 5;
+
 /// Settings of a [`Node`](super::Node). All nodes of a cluster should have the same.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -37,7 +40,7 @@ impl Config {
         Self {
             probe_period: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
-            suspicion_multiplier: 4,
+            suspicion_multiplier: 3,
             indirect_probes: 3,
             gossip_interval: Duration::from_millis(200),
             gossip_fanout: 3,
@@ -77,7 +80,8 @@ impl Config {
         self
     }
 
-    /// A suspect that does not refute is down after `multiplier` × max(1, log₁₀ n) probe periods. At least 1. Default 4.
+    /// A suspect that does not refute is down after `multiplier` × max(1, log₁₀ n) probe periods, where three others could
+    /// not reach it either; with fewer of them up to five times later. At least 1. Default 3.
     pub fn with_suspicion_multiplier(mut self, multiplier: u32) -> Self {
         self.suspicion_multiplier = multiplier.clamp(1, 1000);
         self
@@ -168,7 +172,8 @@ impl Config {
     /// again; three rounds of anti-entropy. With the spread of all intervals.
     pub(crate) fn converges_within(&self, nodes: usize) -> Duration {
         let count = nodes.max(1) as u32;
-        let suspicion = self.probe_period.mul_f64(self.suspicion(nodes));
+        // Twice, and the silence before it: whoever was not well itself begins anew.
+        let suspicion = self.longest_suspicion(nodes) * 2 + self.probe_period * 10;
         let detected = self.probe_period * (2 * count) + suspicion + self.leave_grace;
         let announced = (self.reconnect_interval * count).mul_f64(1.2) + Duration::from_secs(30);
         let compared = (self.sync_interval(nodes) * 3).mul_f64(1.2);
@@ -178,6 +183,16 @@ impl Config {
     /// In probe periods.
     fn suspicion(&self, nodes: usize) -> f64 {
         f64::from(self.suspicion_multiplier) * (nodes as f64).log10().max(1.0)
+    }
+
+    /// How long a suspect has to answer when others confirm that it can't be reached, in a cluster of `nodes`.
+    pub(super) fn shortest_suspicion(&self, nodes: usize) -> Duration {
+        self.probe_period.mul_f64(self.suspicion(nodes))
+    }
+
+    /// How long it has when nobody confirms it.
+    pub(super) fn longest_suspicion(&self, nodes: usize) -> Duration {
+        self.shortest_suspicion(nodes) * UNCONFIRMED
     }
 
     /// How often a piece of news is sent on in a cluster of `nodes`. foca rounds 4·log₁₀(n + 1) down, which at 10 nodes

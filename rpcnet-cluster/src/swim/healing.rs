@@ -47,6 +47,7 @@ impl Node {
         self.view.me.identity = identity;
         self.view.revision += 1;
         self.view.me.incarnation = 0;
+        self.shared.lock().incarnation = 0;
         let own = identity.id();
         {
             let mut shared = self.shared.lock();

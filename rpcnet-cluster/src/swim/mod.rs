@@ -22,6 +22,8 @@
 //! [`Node::poll_timeout`]. When it fires, hand in all packets that have already arrived *before* calling
 //! [`Node::handle_timeout`]: an answer that waits in a socket must not count as missing.
 
+mod accuse;
+mod claims;
 mod codec;
 mod config;
 mod digest;
@@ -31,6 +33,7 @@ mod event;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod healing;
+mod health;
 mod identity;
 mod leave;
 mod member;
@@ -38,6 +41,7 @@ mod node;
 mod record;
 mod settle;
 mod shared;
+mod suspicion;
 mod sync;
 mod timers;
 mod view;

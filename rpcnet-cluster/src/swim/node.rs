@@ -3,21 +3,25 @@
 use std::{collections::BTreeMap, fmt, time::Instant};
 
 use bytes::Bytes;
-use foca::Foca;
+use foca::{Foca, Header, Message};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
+    accuse::MAX_RELAYED,
+    claims::Claims,
     codec::{Codec, read_header, read_member},
     config::Config,
     digest::{Delta, Digest},
     effects::Output,
     error::{PacketError, TagError},
     event::Event,
+    health::Health,
     identity::{Identity, NodeId, Peer},
     leave::Leaving,
     member::Member,
     record::Record,
     shared::SharedHandle,
+    suspicion::MAX_SUSPECTS,
     sync::MAX_ASKED,
     timers::{Task, Timers},
     view::{Grace, View},
@@ -59,6 +63,12 @@ pub struct Node {
     pub(super) asked: BTreeMap<NodeId, Instant>,
     pub(super) reported_conflict: Option<Identity>,
     pub(super) leaving: Option<Leaving>,
+    pub(super) health: Health,
+    pub(super) claims: Claims,
+    /// Whom this node was asked to probe, and when. At most `MAX_RELAYED`.
+    pub(super) relayed: BTreeMap<NodeId, Instant>,
+    /// Whether news was waiting to be gossiped after the last input.
+    pub(super) has_news: bool,
 }
 
 impl Node {
@@ -87,6 +97,10 @@ impl Node {
             asked: BTreeMap::new(),
             reported_conflict: None,
             leaving: None,
+            health: Health::new(now),
+            claims: Claims::default(),
+            relayed: BTreeMap::new(),
+            has_news: false,
             config,
         };
         node.start_timers(now);
@@ -129,6 +143,8 @@ impl Node {
             return Err(PacketError::FromOurselves { from });
         }
         self.shared.lock().now = now;
+        self.health.received(now);
+        self.claims.heard(from.id());
         let mut reader = Reader::new(body);
         if kind == Kind::LeaveAck {
             let generation = reader.u64()?;
@@ -158,13 +174,23 @@ impl Node {
 
     fn handle_gossip(&mut self, now: Instant, from: Identity, body: &[u8]) -> Result<(), PacketError> {
         let mut reader = Reader::new(body);
-        let src = read_header(&mut reader)?.src.0;
+        let Header { src: Peer(src), message, .. } = read_header(&mut reader)?;
         if !src.same_node(&from) {
             return Err(PacketError::ForeignSender { from });
         }
-        self.check_room(src, reader)?;
-        self.shared.lock().heard(&src, true);
+        let claimed = match message {
+            Message::Broadcast => Vec::new(),
+            _ => self.review(now, src, reader)?,
+        };
+        self.relay(now, src, &message);
+        {
+            let mut shared = self.shared.lock();
+            shared.heard(&src, true);
+            shared.disbelieved = claimed.iter().map(|member| member.id().0).collect();
+        }
         let result = self.foca.handle_data(body, self.out.runtime(now));
+        self.shared.lock().disbelieved.clear();
+        self.hold(now, src, &claimed);
         self.settle(now, Some(from), false);
         match result {
             Ok(()) => Ok(()),
@@ -183,24 +209,40 @@ impl Node {
         }
     }
 
-    /// Refuses a packet that names new members when there are as many as can be. Only then are its members read twice.
-    fn check_room(&self, src: Identity, mut reader: Reader<'_>) -> Result<(), PacketError> {
-        if self.member_count() < MAX_MEMBERS {
-            return Ok(());
-        }
-        let known = |identity: &Identity| self.view.knows_addr(identity.addr());
-        if !known(&src) {
-            return Err(PacketError::TooManyMembers);
-        }
+    /// Reads what a packet says of members before foca does. Returns what is not to be believed yet.
+    ///
+    /// A packet that names new members is refused when there are as many as can be.
+    fn review(
+        &self,
+        now: Instant,
+        src: Identity,
+        mut reader: Reader<'_>,
+    ) -> Result<Vec<foca::Member<Peer>>, PacketError> {
+        let full = self.member_count() >= MAX_MEMBERS;
+        let room = |identity: &Identity| {
+            if full && !self.view.knows_addr(identity.addr()) {
+                Err(PacketError::TooManyMembers)
+            } else {
+                Ok(())
+            }
+        };
+        room(&src)?;
+        let mut claimed = Vec::new();
         if reader.remaining() < 2 {
-            return Ok(());
+            return Ok(claimed);
         }
+        let is_down = |member: &Member| member.identity() == src && !member.state().is_active();
+        // foca takes nothing from whom it holds down.
+        let believed = !self.view.member(src.id()).is_some_and(is_down);
         for _ in 0..reader.u16()? {
-            if !known(&read_member(&mut reader)?.id().0) {
-                return Err(PacketError::TooManyMembers);
+            let member = read_member(&mut reader)?;
+            room(&member.id().0)?;
+            // Of itself a member may say what it likes.
+            if believed && member.id().0.id() != src.id() && self.doubts(now, &member) {
+                claimed.push(member);
             }
         }
-        Ok(())
+        Ok(claimed)
     }
 
     pub(super) fn member_count(&self) -> usize {
@@ -210,6 +252,10 @@ impl Node {
     /// Fires all timers due at `now`, in order.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.shared.lock().now = now;
+        let late = self.out.timers.next().map(|at| now.saturating_duration_since(at));
+        if late.is_some_and(|late| late >= self.config.probe_period() / 2) {
+            self.health.overslept(now);
+        }
         // Ends: no timer is set for an instant that has come, but that of a verdict without grace, which is not set twice.
         while let Some(task) = self.out.timers.pop_due(now) {
             self.fire(now, task);
@@ -225,6 +271,7 @@ impl Node {
         }
         match task {
             Task::Foca(timer) => self.fire_foca(now, timer),
+            Task::Claim(id) => self.fire_claim(now, id),
             Task::Verdict(id) => self.fire_verdict(now, id),
             Task::Sync => self.fire_sync(now),
             Task::Reconnect => self.fire_reconnect(now),
@@ -360,9 +407,11 @@ impl Node {
         let members = self.member_count() + 1;
         let records = self.shared.lock().records.len();
         let queues = [
-            ("timers", self.out.timers.len(), 3 * members + Timers::FIXED),
+            ("timers", self.out.timers.len(), 4 * members + Timers::FIXED),
             ("updates", self.foca.updates_backlog(), members),
-            ("broadcasts", self.foca.custom_broadcast_backlog(), records),
+            ("broadcasts", self.foca.custom_broadcast_backlog(), records + 4 * MAX_SUSPECTS),
+            ("suspicions", self.shared.lock().suspicions.len(), MAX_SUSPECTS),
+            ("relayed probes", self.relayed.len(), MAX_RELAYED),
             ("records asked for", self.asked.len(), MAX_ASKED + MAX_MEMBERS),
             ("records", records, MAX_MEMBERS + 1),
         ];

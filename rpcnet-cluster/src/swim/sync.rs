@@ -166,7 +166,7 @@ impl Node {
         from: Identity,
         delta: Delta,
     ) -> Result<(), PacketError> {
-        let Delta { members, records } = delta;
+        let Delta { mut members, records } = delta;
         let known = |member: &Member<Peer>| self.view.knows_addr(member.id().0.addr());
         let added = members.iter().filter(|member| !known(member)).count();
         if self.member_count() + added > MAX_MEMBERS {
@@ -182,6 +182,15 @@ impl Node {
                 }
             }
         }
+        let me = self.identity();
+        let accused = members.iter().any(|member| {
+            let claimed = member.id().0;
+            claimed.id() == me.id() && (member.state() != foca::State::Alive || claimed != me)
+        });
+        // Records first: a member that has left is down.
+        let claimed: Vec<_> = members
+            .extract_if(.., |member| member.id().0.id() != from.id() && self.doubts(now, member))
+            .collect();
         if !members.is_empty() {
             let news = members.len() <= NEWS;
             {
@@ -197,7 +206,11 @@ impl Node {
                 self.observe_all();
             }
         }
+        self.hold(now, from, &claimed);
         self.settle(now, Some(from), false);
+        if accused {
+            self.protest(from);
+        }
         Ok(())
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Entry {
     joined: bool,
     /// Until when the news that it is down waits for the news that it had left.
     pub(super) verdict_at: Option<Instant>,
+    /// Since when it is suspect, in whatever incarnation.
+    pub(super) suspected_at: Option<Instant>,
     changed: Instant,
 }
 
@@ -183,7 +185,8 @@ impl View {
                 verdicts.events.push(Event::NodeSuspect(member.clone()));
             }
         }
-        let entry = Entry { member, joined, verdict_at: None, changed: now };
+        let suspected_at = (member.state == MemberState::Suspect).then_some(now);
+        let entry = Entry { member, joined, verdict_at: None, suspected_at, changed: now };
         self.entries.insert(id, entry);
     }
 
@@ -211,10 +214,12 @@ impl View {
         match (old, new) {
             (MemberState::Alive, MemberState::Suspect) => {
                 entry.member.state = new;
+                entry.suspected_at = Some(now);
                 verdicts.events.push(Event::NodeSuspect(entry.member.clone()));
             }
             (MemberState::Suspect, MemberState::Alive) => {
                 entry.member.state = new;
+                entry.suspected_at = None;
                 verdicts.events.push(Event::NodeRecovered(entry.member.clone()));
             }
             (MemberState::Alive | MemberState::Suspect, MemberState::Down) => {

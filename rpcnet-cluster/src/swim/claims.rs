@@ -1,0 +1,87 @@
+//! News that a member is down, held back while this node knows better.
+//!
+//! foca lets Down win over whatever is known, for good: one wrong word spreads to all, and the other half of a cluster that
+//! was split has a wrong word about each member of this one. So a node believes others that a member is down only where it
+//! holds it suspect itself, and has for a while: then the suspicion has had time to be refuted. Otherwise it keeps the
+//! claim to itself, tells the accused, who takes a new generation that beats the claim everywhere, and believes it when no
+//! sign of life has come.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use foca::{Member, State};
+
+use super::{
+    identity::{Identity, NodeId, Peer},
+    member::MemberState,
+    node::Node,
+    timers::Task,
+};
+
+/// Claims that may wait. Further ones are believed.
+const MAX_CLAIMS: usize = 4096;
+
+/// What others say and this node does not believe yet.
+#[derive(Debug, Default)]
+pub(super) struct Claims(BTreeMap<NodeId, (Identity, u16)>);
+
+impl Claims {
+    /// A packet of this node has come.
+    pub(super) fn heard(&mut self, id: NodeId) {
+        self.0.remove(&id);
+    }
+}
+
+impl Node {
+    /// How long the accused has to make itself heard.
+    fn claim_patience(&self) -> Duration {
+        self.config.probe_period() * 2
+    }
+
+    /// Whether this news is to be held back.
+    pub(super) fn doubts(&self, now: Instant, member: &Member<Peer>) -> bool {
+        let identity = member.id().0;
+        if member.state() != State::Down || self.claims.0.len() >= MAX_CLAIMS {
+            return false;
+        }
+        self.view.entry(identity.id()).is_some_and(|entry| {
+            let suspected_for = entry.suspected_at.map(|at| now.saturating_duration_since(at));
+            entry.member.identity() == identity
+                && entry.member.state().is_active()
+                && suspected_for.is_none_or(|time| time < self.config.probe_period())
+        })
+    }
+
+    /// Holds back this news from `from`.
+    pub(super) fn hold(&mut self, now: Instant, from: Identity, claimed: &[Member<Peer>]) {
+        for member in claimed {
+            let (identity, incarnation) = (member.id().0, member.incarnation());
+            if self.claims.0.insert(identity.id(), (identity, incarnation)).is_some() {
+                continue;
+            }
+            let at = now + self.claim_patience();
+            self.out.timers.set(at, Task::Claim(identity.id()));
+            self.warn(identity, incarnation, State::Down);
+            // It may have left.
+            self.ask_about(Some(from), identity.id());
+        }
+    }
+
+    /// The accused has had its time.
+    pub(super) fn fire_claim(&mut self, now: Instant, id: NodeId) {
+        let Some((identity, incarnation)) = self.claims.0.remove(&id) else { return };
+        let stands = self.view.member(id).is_some_and(|member| {
+            member.identity() == identity
+                && (member.incarnation() <= incarnation || member.state() == MemberState::Suspect)
+        });
+        if stands {
+            let down = std::iter::once(Member::new(Peer(identity), incarnation, State::Down));
+            if let Err(error) = self.foca.apply_many(down, true, self.out.runtime(now)) {
+                tracing::warn!(%error, "member could not be declared down");
+            }
+            self.settle(now, None, false);
+        }
+    }
+}
