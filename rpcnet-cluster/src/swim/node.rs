@@ -152,9 +152,15 @@ impl Node {
             return Ok(());
         }
         if self.has_left() {
-            // Whoever still talks to us has not heard of it.
-            self.notify_leave(from);
-            return Ok(());
+            // Whoever still talks to us has not heard of it. One who leaves as well need not: two leavers would go on
+            // telling each other.
+            return match kind {
+                Kind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
+                _ => {
+                    self.notify_leave(from);
+                    Ok(())
+                }
+            };
         }
         match kind {
             Kind::Gossip => self.handle_gossip(now, from, body),

@@ -20,6 +20,7 @@ pub(super) enum Broken {
     Resurrected(String),
     Disagreed(String),
     Unbounded(String),
+    Storm(u64),
     OutOfOrder(String),
     Refused(u64),
     Apart(String),
@@ -52,6 +53,7 @@ impl fmt::Display for Violation {
             Broken::Resurrected(what) => write!(f, ": who had left is back: {what}"),
             Broken::Disagreed(what) => write!(f, ": two views of one version: {what}"),
             Broken::Unbounded(what) => write!(f, ": a queue exceeds its bound: {what}"),
+            Broken::Storm(packets) => write!(f, ": {packets} packets sent within a second"),
             Broken::OutOfOrder(what) => write!(f, ": an event out of order: {what}"),
             Broken::Refused(count) => write!(f, ": {count} packets of well-behaved peers were refused"),
             Broken::Apart(what) => write!(f, ": the views are apart: {what}"),
@@ -60,6 +62,10 @@ impl fmt::Display for Violation {
 }
 
 impl std::error::Error for Violation {}
+
+/// Packets that a node may send within a second: as many as a blocked one holds back, and some more. Answers that make
+/// answers exceed any number.
+const STORM: u64 = 8192;
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 enum Phase {
@@ -82,6 +88,8 @@ struct Observer {
     revision: Option<u64>,
     own: u64,
     known: BTreeMap<NodeId, Known>,
+    /// A second, and how much had been sent when it began.
+    second: (u64, u64),
 }
 
 /// What is compared is remembered for the whole simulation.
@@ -97,9 +105,23 @@ impl Checker {
         self.observers.insert(node, Observer::default());
     }
 
-    pub(super) fn check(&mut self, by: usize, process: &Process, seen: &[Seen]) -> Result<(), Broken> {
+    /// Looks at a node that had an input at `at`. `sent` is how many packets it has sent so far, in all its lives.
+    pub(super) fn check(
+        &mut self,
+        by: usize,
+        process: &Process,
+        seen: &[Seen],
+        (at, sent): (Duration, u64),
+    ) -> Result<(), Broken> {
         let node = process.node();
         let observer = self.observers.entry(by).or_default();
+        if observer.second.0 != at.as_secs() {
+            observer.second = (at.as_secs(), sent);
+        }
+        let within_second = sent - observer.second.1.min(sent);
+        if within_second > STORM {
+            return Err(Broken::Storm(within_second));
+        }
         for seen in seen {
             observer.event(&seen.event)?;
         }

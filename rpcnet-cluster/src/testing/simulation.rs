@@ -304,7 +304,8 @@ impl Simulation {
         });
         let Some(process) = self.world.host(by) else { return };
         if self.violation.is_none()
-            && let Err(broken) = self.checker.check(by, process, &self.events[seen..])
+            && let Err(broken) =
+                self.checker.check(by, process, &self.events[seen..], (at, self.world.sent(by).packets))
         {
             self.violation = Some(Violation::new(at, by, broken));
         }
