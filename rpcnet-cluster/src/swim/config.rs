@@ -107,9 +107,9 @@ impl Config {
         self
     }
 
-    /// How often members and records are compared with those of a random member. At least 100 ms. Default 30 s, in
-    /// clusters of more than 32 nodes longer; after joining the first comparisons follow each other faster. One costs
-    /// about 40 bytes a node.
+    /// How often members and records are compared with those of a random member. At least 100 ms. Default 30 s; after
+    /// joining the first comparisons follow each other faster, and nodes whose probes show that they know different things
+    /// compare at once. Where nothing differs one costs a byte for four members.
     pub fn with_sync_interval(mut self, interval: Duration) -> Self {
         self.sync_interval = interval.max(Duration::from_millis(100));
         self
@@ -161,10 +161,8 @@ impl Config {
         self.forget_after
     }
 
-    /// memberlist's scaling: each doubling beyond 32 nodes adds one interval, so that the traffic stays bounded.
-    pub(super) fn sync_interval(&self, nodes: usize) -> Duration {
-        let doublings = nodes.max(1).div_ceil(32).next_power_of_two().trailing_zeros();
-        self.sync_interval * (doublings + 1)
+    pub(super) const fn sync_interval(&self) -> Duration {
+        self.sync_interval
     }
 
     /// How long after the last fault `nodes` nodes may take to agree: SWIM's 2n − 1 probe periods and a suspicion, until
@@ -176,7 +174,7 @@ impl Config {
         let suspicion = self.longest_suspicion(nodes) * 2 + self.probe_period * 10;
         let detected = self.probe_period * (2 * count) + suspicion + self.leave_grace;
         let announced = (self.reconnect_interval * count).mul_f64(1.2) + Duration::from_secs(30);
-        let compared = (self.sync_interval(nodes) * 3).mul_f64(1.2);
+        let compared = (self.sync_interval * 3).mul_f64(1.2);
         detected + announced + compared
     }
 
@@ -233,13 +231,5 @@ mod tests {
     fn transmissions_round_up() {
         let rounds = [1, 10, 100, 1000].map(|nodes| Config::max_transmissions(nodes).get());
         assert_eq!(rounds, [4, 7, 11, 15]);
-    }
-
-    #[test]
-    fn large_clusters_sync_less_often() {
-        let config = Config::new_lan();
-        assert_eq!(config.sync_interval(32), Duration::from_secs(30));
-        assert_eq!(config.sync_interval(64), Duration::from_secs(60));
-        assert_eq!(config.sync_interval(1000), Duration::from_secs(180));
     }
 }

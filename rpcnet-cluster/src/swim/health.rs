@@ -69,6 +69,9 @@ impl Health {
         if heard {
             self.excuses = 0;
             self.score /= 2;
+        } else if self.excuses == EXCUSES {
+            // Nobody is left to be blamed for it.
+            self.score = 0;
         }
         self.began = now;
         false
@@ -94,13 +97,13 @@ mod tests {
         let mut health = Health::new(start);
         let excused = (1..20).filter(|second| health.excuses_probe(start + PERIOD * *second, 10)).count();
         assert_eq!(excused, EXCUSES as usize);
-        assert_eq!(health.slowness(), 9);
+        assert_eq!(health.slowness(), 1, "it is alone");
         assert!(health.doubts(start, start + PERIOD * 20, 10, PERIOD));
         assert!(!health.doubts(start + PERIOD * 10, start + PERIOD * 20, 10, PERIOD), "it is alone");
         health.received(start + PERIOD * 20);
         assert!(!health.excuses_probe(start + PERIOD * 20, 10));
-        assert_eq!(health.slowness(), 5);
         assert!(health.excuses_probe(start + PERIOD * 21, 10), "silent once more");
+        assert_eq!(health.slowness(), 2);
     }
 
     #[test]

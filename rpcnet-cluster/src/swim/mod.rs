@@ -30,6 +30,7 @@ mod digest;
 mod effects;
 mod error;
 mod event;
+mod fingerprint;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod healing;

@@ -9,12 +9,13 @@ use rand::{SeedableRng, rngs::StdRng};
 use super::{
     accuse::MAX_RELAYED,
     claims::Claims,
-    codec::{Codec, read_header, read_member},
+    codec::{Codec, read_header_and_view, read_member},
     config::Config,
     digest::{Delta, Digest},
     effects::Output,
     error::{PacketError, TagError},
     event::Event,
+    fingerprint::{Fingerprint, Groups},
     health::Health,
     identity::{Identity, NodeId, Peer},
     leave::Leaving,
@@ -65,6 +66,7 @@ pub struct Node {
     pub(super) leaving: Option<Leaving>,
     pub(super) health: Health,
     pub(super) claims: Claims,
+    pub(super) fingerprint: Fingerprint,
     /// Whom this node was asked to probe, and when. At most `MAX_RELAYED`.
     pub(super) relayed: BTreeMap<NodeId, Instant>,
     /// Whether news was waiting to be gossiped after the last input.
@@ -99,6 +101,7 @@ impl Node {
             leaving: None,
             health: Health::new(now),
             claims: Claims::default(),
+            fingerprint: Fingerprint::new(now),
             relayed: BTreeMap::new(),
             has_news: false,
             config,
@@ -169,6 +172,11 @@ impl Node {
                 self.handle_digest(from, &digest);
                 Ok(())
             }
+            Kind::Groups => {
+                let groups = Groups::decode(&mut reader)?;
+                self.handle_groups(from, &groups);
+                Ok(())
+            }
             Kind::Delta => {
                 let delta = Delta::decode(&mut reader)?;
                 self.handle_delta(now, from, delta)
@@ -180,7 +188,7 @@ impl Node {
 
     fn handle_gossip(&mut self, now: Instant, from: Identity, body: &[u8]) -> Result<(), PacketError> {
         let mut reader = Reader::new(body);
-        let Header { src: Peer(src), message, .. } = read_header(&mut reader)?;
+        let (Header { src: Peer(src), message, .. }, theirs) = read_header_and_view(&mut reader)?;
         if !src.same_node(&from) {
             return Err(PacketError::ForeignSender { from });
         }
@@ -193,6 +201,9 @@ impl Node {
             let mut shared = self.shared.lock();
             shared.heard(&src, true);
             shared.disbelieved = claimed.iter().map(|member| member.id().0).collect();
+        }
+        if let Some(theirs) = theirs {
+            self.compare(now, src, theirs);
         }
         let result = self.foca.handle_data(body, self.out.runtime(now));
         self.shared.lock().disbelieved.clear();

@@ -176,6 +176,9 @@ impl Node {
             return;
         }
         self.out.slower = self.health.slowness() - 1;
+        if matches!(timer, Timer::ProbeRandomMember(_)) {
+            self.refresh_fingerprint(now);
+        }
         let probe = matches!(timer, Timer::ProbeRandomMember(_)).then(|| Task::Foca(timer.clone()));
         let gossip = matches!(timer, Timer::PeriodicGossip(_));
         if let Err(error) = self.foca.handle_timer(timer, self.out.runtime(now)) {

@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) confirmed: Vec<NodeId>,
     /// This node's incarnation, as foca last sent it.
     pub(super) incarnation: u16,
+    /// Of what this node knows: sent with probes.
+    pub(super) fingerprint: u64,
     /// Members that the packet calls down, which is not believed yet.
     pub(super) disbelieved: Vec<Identity>,
 }
@@ -67,6 +69,7 @@ impl SharedHandle {
             suspicions: Suspicions::default(),
             confirmed: Vec::new(),
             incarnation: 0,
+            fingerprint: 0,
             disbelieved: Vec::new(),
         })))
     }

@@ -10,8 +10,9 @@ use foca::Member;
 use rand::RngExt;
 
 use super::{
-    digest::{Delta, DeltaWriter, Digest, Standing, Summary},
+    digest::{Delta, DeltaWriter, Digest, Scope, Standing, Summary},
     error::PacketError,
+    fingerprint::{self, Groups},
     identity::{Identity, NodeId, Peer},
     member,
     node::{Channel, Node},
@@ -27,6 +28,9 @@ const NEWS: usize = 32;
 
 /// A record that was asked for is not asked for again so soon, from whomever.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);
+
+/// Views that did not change for so many gossip intervals are compared: news has gone round by then.
+const QUIET: u32 = 5;
 
 pub(super) const MAX_ASKED: usize = 4096;
 
@@ -52,10 +56,10 @@ impl Node {
 
     pub(super) fn fire_sync(&mut self, now: Instant) {
         if let Some(peer) = self.random_peer() {
-            self.send_digest(peer);
+            self.send_groups(peer);
         }
         // Nodes that join together know little of each other after their first comparison: the next ones follow soon.
-        let interval = self.config.sync_interval(self.foca.num_members() + 1);
+        let interval = self.config.sync_interval();
         self.sync_backoff = (self.sync_backoff * 2).min(interval);
         self.schedule_sync(now);
     }
@@ -65,8 +69,54 @@ impl Node {
             let shared = self.shared.lock();
             self.view.members().map(|member| summarize(&self.view, &shared, member.id())).collect()
         };
-        let digest = Digest { whole: true, summaries };
+        let digest = Digest { scope: Scope::Whole, summaries };
         self.out.send(to, Channel::Stream, digest.encode());
+    }
+
+    /// Makes the fingerprint that goes with probes, where it may be of an earlier view.
+    pub(super) fn refresh_fingerprint(&mut self, now: Instant) {
+        let mut shared = self.shared.lock();
+        if self.fingerprint.is_stale(self.view.revision) {
+            let summaries = self.view.members().map(|member| summarize(&self.view, &shared, member.id()));
+            let hash = summaries.fold(0, |all, summary| all ^ fingerprint::hash(&summary));
+            self.fingerprint.renew(now, self.view.revision, hash);
+        }
+        shared.fingerprint = self.fingerprint.encoded(now, self.config.gossip_interval() * QUIET);
+    }
+
+    /// A probe, or the answer to one, has told what `from` knows.
+    pub(super) fn compare(&mut self, now: Instant, from: Identity, theirs: u64) {
+        self.refresh_fingerprint(now);
+        let ours = self.shared.lock().fingerprint;
+        if now >= self.fingerprint.rests_until && fingerprint::differ(ours, theirs) {
+            self.fingerprint.rests_until = now + self.config.probe_period() / 2;
+            self.send_groups(from);
+        }
+    }
+
+    fn send_groups(&mut self, to: Identity) {
+        let groups = {
+            let shared = self.shared.lock();
+            let summaries = self.view.members().map(|member| summarize(&self.view, &shared, member.id()));
+            Groups::new(self.others() + 1, summaries)
+        };
+        self.out.send(to, Channel::Stream, groups.encode());
+    }
+
+    /// Names what is in the groups that are not alike.
+    pub(super) fn handle_groups(&mut self, from: Identity, theirs: &Groups) {
+        let (scope, summaries) = {
+            let shared = self.shared.lock();
+            let all = || self.view.members().map(|member| summarize(&self.view, &shared, member.id()));
+            let difference = Groups::like(theirs, all()).difference(theirs);
+            if difference.is_empty() {
+                return;
+            }
+            let summaries = all().filter(|summary| difference.contains(summary.id)).collect();
+            (Scope::Groups(difference), summaries)
+        };
+        let digest = Digest { scope, summaries };
+        self.out.send(from, Channel::Stream, digest.encode());
     }
 
     /// Asks `to` for whatever it has newer of `ids`.
@@ -75,7 +125,7 @@ impl Node {
             let shared = self.shared.lock();
             ids.iter().map(|id| summarize(&self.view, &shared, *id)).collect()
         };
-        let digest = Digest { whole: false, summaries };
+        let digest = Digest { scope: Scope::Named, summaries };
         self.send_by_size(to, digest.encode());
     }
 
@@ -133,13 +183,13 @@ impl Node {
                 }
                 let ours = summarize(&self.view, &shared, theirs.id);
                 add_newer(&self.view, &shared, &ours, theirs, &mut delta);
-                if digest.whole && has_newer(theirs, &ours) {
+                if digest.scope != Scope::Named && has_newer(theirs, &ours) {
                     lacking.push(theirs.id);
                 }
             }
-            if digest.whole {
+            if digest.scope != Scope::Named {
                 let unlisted = self.view.members().map(member::Member::id);
-                for id in unlisted.filter(|id| !listed.contains(id)) {
+                for id in unlisted.filter(|id| digest.scope.contains(*id) && !listed.contains(id)) {
                     if id == self.identity().id() || !self.view.is_gone(id) {
                         let ours = summarize(&self.view, &shared, id);
                         let nothing = Summary { id, member: None, record: None };
@@ -149,7 +199,7 @@ impl Node {
             }
         }
         for frame in delta.finish() {
-            if digest.whole {
+            if digest.scope != Scope::Named {
                 self.out.send(from, Channel::Stream, frame);
             } else {
                 self.send_by_size(from, frame);

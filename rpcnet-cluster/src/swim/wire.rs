@@ -23,6 +23,7 @@ pub(super) enum Kind {
     Delta = 2,
     LeaveNotice = 3,
     LeaveAck = 4,
+    Groups = 5,
 }
 
 impl Kind {
@@ -33,6 +34,7 @@ impl Kind {
             2 => Some(Self::Delta),
             3 => Some(Self::LeaveNotice),
             4 => Some(Self::LeaveAck),
+            5 => Some(Self::Groups),
             _ => None,
         }
     }
@@ -84,6 +86,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn u16(&mut self) -> Result<u16, WireError> {
         Ok(u16::from_be_bytes(self.array()?))
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, WireError> {
+        Ok(u32::from_be_bytes(self.array()?))
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, WireError> {
