@@ -78,14 +78,21 @@ fn mix_id(id: NodeId) -> u64 {
     mix((bits as u64).wrapping_add(mix((bits >> 64) as u64 ^ 0x9e37_79b9_7f4a_7c15)))
 }
 
-/// What one member adds to the fingerprint.
+/// What one member adds to the fingerprint: what changes rarely. Suspicions and their refutations come and go, under loss
+/// all the time, and a view that follows them is never quiet.
 pub(super) fn hash(summary: &Summary) -> u64 {
     let Some(member) = summary.member.filter(|member| member.state != State::Down) else { return 0 };
     let (generation, version) =
-        summary.record.map_or((0, 0), |version| (version.generation, version.version + 1));
-    let suspect = u64::from(member.state == State::Suspect);
-    let parts = [member.generation, u64::from(member.incarnation) << 1 | suspect, generation, version];
+        summary.record.map_or((0, 0), |version| (version.generation, version.version));
+    let parts = [member.generation, u64::from(summary.record.is_some()), generation, version];
     parts.iter().fold(mix_id(summary.id), |hash, part| mix(hash.wrapping_mul(3).wrapping_add(*part)))
+}
+
+/// What one member adds to its group.
+fn full_hash(summary: &Summary) -> u64 {
+    let Some(member) = summary.member.filter(|member| member.state != State::Down) else { return 0 };
+    let suspect = u64::from(member.state == State::Suspect);
+    mix(hash(summary).wrapping_add(u64::from(member.incarnation) << 1 | suspect))
 }
 
 /// As many levels as a cluster of so many nodes is split into.
@@ -119,7 +126,7 @@ impl Groups {
     fn with_levels(levels: u8, summaries: impl Iterator<Item = Summary>) -> Self {
         let mut hashes = vec![0; 1 << levels];
         for summary in summaries {
-            hashes[group(summary.id, levels)] ^= hash(&summary) as u32;
+            hashes[group(summary.id, levels)] ^= full_hash(&summary) as u32;
         }
         Self { levels, hashes }
     }
