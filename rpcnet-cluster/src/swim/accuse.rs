@@ -76,19 +76,19 @@ impl Node {
 
     /// Tells a member what is believed of it, so that it can say otherwise.
     pub(super) fn warn(&mut self, member: Identity, incarnation: u16, state: State) {
-        let mut delta = DeltaWriter::default();
-        delta.member(&Member::new(Peer(member), incarnation, state));
-        for frame in delta.finish() {
-            self.out.send(member, Channel::Stream, frame);
-        }
+        self.tell_of(member, member, incarnation, state);
     }
 
     /// Says that this node lives, to whoever has been told otherwise.
     pub(super) fn protest(&mut self, to: Identity) {
-        let me = self.identity();
         let incarnation = self.shared.lock().incarnation;
+        self.tell_of(to, self.identity(), incarnation, State::Alive);
+    }
+
+    /// Tells `to` of one member, on a stream.
+    pub(super) fn tell_of(&mut self, to: Identity, member: Identity, incarnation: u16, state: State) {
         let mut delta = DeltaWriter::default();
-        delta.member(&Member::new(Peer(me), incarnation, State::Alive));
+        delta.member(&Member::new(Peer(member), incarnation, state));
         for frame in delta.finish() {
             self.out.send(to, Channel::Stream, frame);
         }

@@ -7,7 +7,7 @@
 //! sign of life has come.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -25,7 +25,17 @@ const MAX_CLAIMS: usize = 4096;
 
 /// What others say and this node does not believe yet.
 #[derive(Debug, Default)]
-pub(super) struct Claims(BTreeMap<NodeId, (Identity, u16)>);
+pub(super) struct Claims(BTreeMap<NodeId, Claim>);
+
+#[derive(Debug)]
+struct Claim {
+    identity: Identity,
+    incarnation: u16,
+    until: Instant,
+}
+
+/// How often peers are asked meanwhile whether it had left.
+const QUESTIONS: u32 = 4;
 
 impl Claims {
     /// A packet of this node has come.
@@ -58,30 +68,39 @@ impl Node {
     pub(super) fn hold(&mut self, now: Instant, from: Identity, claimed: &[Member<Peer>]) {
         for member in claimed {
             let (identity, incarnation) = (member.id().0, member.incarnation());
-            if self.claims.0.insert(identity.id(), (identity, incarnation)).is_some() {
-                continue;
+            let id = identity.id();
+            let until = now + self.claim_patience();
+            if let Entry::Vacant(vacant) = self.claims.0.entry(id) {
+                vacant.insert(Claim { identity, incarnation, until });
+                self.warn(identity, incarnation, State::Down);
+                self.ask_about(Some(from), id);
+                self.out.timers.set(now + self.claim_patience() / QUESTIONS, Task::Claim(id));
             }
-            let at = now + self.claim_patience();
-            self.out.timers.set(at, Task::Claim(identity.id()));
-            self.warn(identity, incarnation, State::Down);
-            // It may have left.
-            self.ask_about(Some(from), identity.id());
         }
     }
 
-    /// The accused has had its time.
+    /// The accused has had some time.
     pub(super) fn fire_claim(&mut self, now: Instant, id: NodeId) {
-        let Some((identity, incarnation)) = self.claims.0.remove(&id) else { return };
+        let Some(Claim { identity, incarnation, until }) = self.claims.0.remove(&id) else { return };
         let stands = self.view.member(id).is_some_and(|member| {
             member.identity() == identity
+                && member.state().is_active()
                 && (member.incarnation() <= incarnation || member.state() == MemberState::Suspect)
         });
-        if stands {
-            let down = std::iter::once(Member::new(Peer(identity), incarnation, State::Down));
-            if let Err(error) = self.foca.apply_many(down, true, self.out.runtime(now)) {
-                tracing::warn!(%error, "member could not be declared down");
-            }
-            self.settle(now, None, false);
+        if !stands {
+            return;
         }
+        if now < until {
+            self.claims.0.insert(id, Claim { identity, incarnation, until });
+            self.ask_about(None, id);
+            self.out.timers.set((now + self.claim_patience() / QUESTIONS).min(until), Task::Claim(id));
+            return;
+        }
+        let down = std::iter::once(Member::new(Peer(identity), incarnation, State::Down));
+        if let Err(error) = self.foca.apply_many(down, true, self.out.runtime(now)) {
+            tracing::warn!(%error, "member could not be declared down");
+        }
+        // Whether it had left has been asked already.
+        self.settle(now, None, true);
     }
 }

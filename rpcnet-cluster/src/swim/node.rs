@@ -63,6 +63,8 @@ pub struct Node {
     /// When a peer was last asked for a record. Emptied when it exceeds a fixed size.
     pub(super) asked: BTreeMap<NodeId, Instant>,
     pub(super) reported_conflict: Option<Identity>,
+    /// How often this node took a generation later than that of another id at its address. At most `MAX_OUTDONE` ids.
+    pub(super) outdone: BTreeMap<NodeId, u8>,
     pub(super) leaving: Option<Leaving>,
     pub(super) health: Health,
     pub(super) claims: Claims,
@@ -98,6 +100,7 @@ impl Node {
             sync_backoff: config.probe_period(),
             asked: BTreeMap::new(),
             reported_conflict: None,
+            outdone: BTreeMap::new(),
             leaving: None,
             health: Health::new(now),
             claims: Claims::default(),
@@ -208,6 +211,7 @@ impl Node {
         let result = self.foca.handle_data(body, self.out.runtime(now));
         self.shared.lock().disbelieved.clear();
         self.hold(now, src, &claimed);
+        self.tell_of_successor(src);
         self.settle(now, Some(from), false);
         match result {
             Ok(()) => Ok(()),

@@ -89,7 +89,9 @@ impl Node {
                 self.fetch(now, from, &wanted);
                 self.correct(from, &stale);
             }
-            if let Some(theirs) = conflict {
+            if let Some(theirs) = conflict
+                && !self.outdo(now, theirs, from)
+            {
                 self.report_conflict(theirs);
             }
             if reclaim {

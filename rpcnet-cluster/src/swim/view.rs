@@ -90,6 +90,11 @@ impl View {
         self.entries.len()
     }
 
+    /// The member at this address.
+    pub(super) fn holder(&self, addr: SocketAddr) -> Option<&Member> {
+        self.by_addr.get(&addr).and_then(|id| self.entries.get(id)).map(|entry| &entry.member)
+    }
+
     pub(super) fn knows_addr(&self, addr: SocketAddr) -> bool {
         self.by_addr.contains_key(&addr)
     }
