@@ -14,10 +14,13 @@ use std::{
 use foca::{Member, State};
 
 use super::{
+    codec::read_member,
+    error::PacketError,
     identity::{Identity, NodeId, Peer},
-    member::MemberState,
+    member::{self, MemberState},
     node::Node,
     timers::Task,
+    wire::{MAX_MEMBERS, Reader},
 };
 
 /// Claims that may wait. Further ones are believed.
@@ -62,6 +65,42 @@ impl Node {
                 && entry.member.state().is_active()
                 && suspected_for.is_none_or(|time| time < self.config.probe_period())
         })
+    }
+
+    /// Reads what a packet says of members before foca does. Returns what is not to be believed yet.
+    ///
+    /// A packet that names new members is refused when there are as many as can be.
+    pub(super) fn review(
+        &self,
+        now: Instant,
+        src: Identity,
+        mut reader: Reader<'_>,
+    ) -> Result<Vec<Member<Peer>>, PacketError> {
+        let full = self.member_count() >= MAX_MEMBERS;
+        let room = |identity: &Identity| {
+            if full && !self.view.knows_addr(identity.addr()) {
+                Err(PacketError::TooManyMembers)
+            } else {
+                Ok(())
+            }
+        };
+        room(&src)?;
+        let mut claimed = Vec::new();
+        if reader.remaining() < 2 {
+            return Ok(claimed);
+        }
+        let is_down = |member: &member::Member| member.identity() == src && !member.state().is_active();
+        // foca takes nothing from whom it holds down.
+        let believed = !self.view.member(src.id()).is_some_and(is_down);
+        for _ in 0..reader.u16()? {
+            let member = read_member(&mut reader)?;
+            room(&member.id().0)?;
+            // Of itself a member may say what it likes.
+            if believed && member.id().0.id() != src.id() && self.doubts(now, &member) {
+                claimed.push(member);
+            }
+        }
+        Ok(claimed)
     }
 
     /// Holds back this news from `from`.

@@ -9,7 +9,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use super::{
     accuse::MAX_RELAYED,
     claims::Claims,
-    codec::{Codec, read_header_and_view, read_member},
+    codec::{Codec, read_header_and_view},
     config::Config,
     digest::{Delta, Digest},
     effects::Output,
@@ -228,42 +228,6 @@ impl Node {
                 Ok(())
             }
         }
-    }
-
-    /// Reads what a packet says of members before foca does. Returns what is not to be believed yet.
-    ///
-    /// A packet that names new members is refused when there are as many as can be.
-    fn review(
-        &self,
-        now: Instant,
-        src: Identity,
-        mut reader: Reader<'_>,
-    ) -> Result<Vec<foca::Member<Peer>>, PacketError> {
-        let full = self.member_count() >= MAX_MEMBERS;
-        let room = |identity: &Identity| {
-            if full && !self.view.knows_addr(identity.addr()) {
-                Err(PacketError::TooManyMembers)
-            } else {
-                Ok(())
-            }
-        };
-        room(&src)?;
-        let mut claimed = Vec::new();
-        if reader.remaining() < 2 {
-            return Ok(claimed);
-        }
-        let is_down = |member: &Member| member.identity() == src && !member.state().is_active();
-        // foca takes nothing from whom it holds down.
-        let believed = !self.view.member(src.id()).is_some_and(is_down);
-        for _ in 0..reader.u16()? {
-            let member = read_member(&mut reader)?;
-            room(&member.id().0)?;
-            // Of itself a member may say what it likes.
-            if believed && member.id().0.id() != src.id() && self.doubts(now, &member) {
-                claimed.push(member);
-            }
-        }
-        Ok(claimed)
     }
 
     pub(super) fn member_count(&self) -> usize {

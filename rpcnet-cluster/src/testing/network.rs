@@ -125,7 +125,8 @@ impl Network {
                 Fault::Loss(share) => kept *= 1.0 - share.clamp(0.0, 1.0),
                 Fault::Duplication(share) => duplicated = duplicated.max(share.clamp(0.0, 1.0)),
                 Fault::Reordering { share, by } => {
-                    if rng.random_bool(share.clamp(0.0, 1.0)) {
+                    let overtaken = rng.random_bool(share.clamp(0.0, 1.0));
+                    if overtaken {
                         held += between(rng, (Duration::ZERO, *by));
                     }
                 }

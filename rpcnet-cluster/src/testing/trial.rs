@@ -228,11 +228,8 @@ mod tests {
                 (1..=threads).map(|first| scope.spawn(move || run(first).collect::<Vec<_>>())).collect();
             workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
         });
-        for failure in &failures {
-            // Captured by the test's harness, and shown as it fails.
-            eprintln!("{failure}");
-        }
-        assert!(failures.is_empty(), "{} of {SEEDS} seeds fail", failures.len());
+        let text: Vec<_> = failures.iter().map(ToString::to_string).collect();
+        assert!(failures.is_empty(), "{} of {SEEDS} seeds fail:\n{}", failures.len(), text.join("\n"));
     }
 
     #[test]
