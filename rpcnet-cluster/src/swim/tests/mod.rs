@@ -1,6 +1,7 @@
 mod gossip;
 mod healing;
 mod leaving;
+mod lifeguard;
 mod membership;
 mod packets;
 mod records;
