@@ -9,8 +9,13 @@
 //!
 //! - **Records.** Each node owns one versioned record with its tags. The newest `(generation, version)` wins. Small
 //!   records ride on gossip packets, of large ones only the version does, and whoever lacks it asks for it.
-//! - **Anti-entropy.** On joining and then periodically two nodes compare digests of members and records and send each
-//!   other what the other lacks, so that joining takes a round trip and nothing depends on gossip that was lost.
+//! - **Anti-entropy.** Probes carry a fingerprint of the view, and two nodes that find theirs to differ compare groups of
+//!   members, then digests, then send each other what the other lacks. On joining they compare all at once. So joining takes
+//!   a round trip, nothing depends on gossip that was lost, and a comparison costs the same in clusters of any size.
+//! - **Lifeguard** (Dadgar, Phillips, Currey, 2018). A suspect has the more time the fewer others confirm that it does not
+//!   answer, and is told; a node that is not well itself accuses nobody.
+//! - **Doubt.** That a member is down is not taken from a peer while this node has no reason to suspect it: the member is
+//!   told instead.
 //! - **Leaving.** A leave is a record too, the last one of its generation. It is sent directly to some peers until they
 //!   acknowledge it, and a member reported down is called failed only after a peer was asked whether it had left.
 //! - **Healing.** Members that are down are announced to for as long as they are remembered, also by a node that has no
