@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use rpcnet_cluster::{ClusterError, ClusterEvent, MemberState};
+use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterEvent, MemberState, swim};
 use rpcnet_tests::{Host, Net, any_port, free_addr, local, until, within};
 use tokio::time::timeout;
 
@@ -182,5 +182,70 @@ async fn links_to_an_earlier_life_are_given_up() {
     within(told).await.expect("the node lives");
     while let Ok(Some(event)) = timeout(Duration::ZERO, events.next()).await {
         assert!(!matches!(&event, ClusterEvent::NodeFailed(member) if member.id() == id), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn packets_that_are_too_large_for_the_path_go_on_streams() {
+    let net = Net::quic();
+    // More than a datagram carries: some 1200 bytes on a path of which nothing is known, 6400 later.
+    let swim = swim::Config::new_local().with_max_packet_size(20_000);
+    let config = |seeds: &[SocketAddr]| local(seeds).with_swim(swim.clone());
+    let first = Host::start(&net, any_port(), config(&[]), |_| {}).await;
+    let mut hosts = Vec::new();
+    for _ in 0..3 {
+        hosts.push(Host::start(&net, any_port(), config(&[first.addr()]), |_| {}).await);
+    }
+    hosts.push(first);
+    for host in &hosts {
+        sees(host, 4).await;
+        for key in 0..60 {
+            host.cluster.set_tag(format!("key-{key}"), "v".repeat(250));
+        }
+    }
+    for host in &hosts {
+        let mut view = host.cluster.view();
+        let told = view.wait_for(|view| view.iter().all(|member| member.tags().len() == 60));
+        within(told).await.expect("the node lives");
+    }
+    let oversize: f64 = hosts.iter().filter_map(|host| host.metric("gossip_oversize_total", "")).sum();
+    assert!(oversize > 0.0);
+}
+
+#[tokio::test]
+async fn cold_probes_are_answered_in_time() {
+    /// Beyond the own ones there are this many.
+    const LINKS: usize = 2;
+    const NODES: usize = 8;
+    let net = Net::quic();
+    let config = |seeds: &[SocketAddr]| {
+        ClusterConfig::new_lan().with_seeds(seeds.iter().map(SocketAddr::to_string)).with_max_links(LINKS)
+    };
+    let mut hosts = vec![Host::start(&net, any_port(), config(&[]), |_| {}).await];
+    let seed = hosts[0].addr();
+    for _ in 1..NODES {
+        hosts.push(Host::start(&net, any_port(), config(&[seed]), |_| {}).await);
+    }
+    for host in &hosts {
+        sees(host, NODES).await;
+    }
+    let probes = |host: &Host| host.metric("gossip_messages_sent_total", "\"ping\"").unwrap_or(0.0);
+    let before: Vec<_> =
+        hosts.iter().map(|host| (probes(host), host.metric("gossip_dials_total", ""))).collect();
+    // Most of those whom a node probes it has no link to.
+    for (host, (before, _)) in hosts.iter().zip(&before) {
+        within(until(|| probes(host) >= before + 6.0)).await;
+        assert!(host.metric("gossip_links", "").is_some_and(|links| links <= LINKS as f64));
+    }
+    let dials = |host: &Host| host.metric("gossip_dials_total", "").unwrap_or(0.0);
+    let dialled: f64 = hosts.iter().map(dials).sum();
+    let dialled_before: f64 = before.iter().filter_map(|(_, dials)| *dials).sum();
+    assert!(dialled > dialled_before, "links were closed and dialled anew");
+    for host in &hosts {
+        assert_eq!(host.metric("cluster_events_total", "event=\"failed\""), None);
+        // One may be, on a machine that has much else to do.
+        let suspicions = host.metric("cluster_events_total", "event=\"suspect\"").unwrap_or(0.0);
+        assert!(suspicions * 10.0 <= probes(host), "{suspicions} suspicions of {} probes", probes(host));
+        sees(host, NODES).await;
     }
 }

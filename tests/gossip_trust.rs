@@ -8,17 +8,19 @@ use std::{
 
 use rpcnet::{
     __private::encode,
-    Channel, Connector, ServerConfig, ServerConfigBuilder,
+    Channel, Connector, Server, ServerConfig, ServerConfigBuilder,
     dev::{DevCa, DevCert, DevCertOptions},
     transport::{Connection, ConnectionError, DialOptions, SendStream, WriteError},
 };
-use rpcnet_cluster::{ClusterEvent, Identity, MemberState, NodeId, swim};
+use rpcnet_cluster::{ClusterError, ClusterEvent, ClusterExt, Identity, MemberState, NodeId, swim};
 use rpcnet_tests::{Host, Net, any_port, local, until, within};
 use tokio::time::{Instant, timeout};
 
 const ALPN: &[u8] = b"rpcnet-gossip/1";
 /// What a gossip connection is closed with when the peer is refused.
 const REFUSED: u32 = 1;
+/// What it is closed with when the peer has opened too many others.
+const REPLACED: u32 = 2;
 /// What a stream is stopped with when it holds too much.
 const TOO_LARGE: u32 = 3;
 
@@ -100,7 +102,8 @@ async fn sees(host: &Host, count: usize) {
 async fn greet(connection: &Connection, cluster: &str, identity: Identity) {
     let mut stream = connection.open_uni().await.expect("it stands");
     write_frame(&mut stream, &encode(&connection.remote_addr()).expect("plain data")).await;
-    let hello = ((1u8, 1u8), cluster, identity);
+    // Versions, cluster, identity, one life of a process, and what later versions may add.
+    let hello = ((1u8, 1u8), cluster, identity, (identity.generation(), 0u64), &b"unknown"[..]);
     write_frame(&mut stream, &encode(&hello).expect("plain data")).await;
     stream.finish();
     // It says hello too, unless it has refused ours by then.
@@ -222,17 +225,24 @@ async fn a_peer_that_says_nothing_is_not_waited_for() {
 async fn packets_of_garbage_are_dropped_and_counted() {
     let pair = Pair::start().await;
     let (connection, _) = pair.greeted().await;
-    for round in 0..20_000u32 {
+    let mut sent = 0;
+    // It is cut off before it has sent as many.
+    for round in 0..100_000u32 {
         let packet: Vec<u8> =
             (0..64).map(|byte| (round.wrapping_mul(2_654_435_761) >> (byte % 24)) as u8).collect();
-        connection.send_datagram(packet.into()).expect("it stands");
+        if connection.send_datagram(packet.into()).is_err() {
+            break;
+        }
+        sent += 1;
         if round % 64 == 0 {
             tokio::task::yield_now().await;
         }
     }
     pair.is_well().await;
     until(|| pair.dropped("malformed")).await;
-    assert_eq!(connection.close_reason(), None);
+    is_refused(&connection).await;
+    assert!((100..100_000).contains(&sent), "cut off after {sent}");
+    until(|| pair.dropped("cut_off")).await;
     assert_eq!(pair.first.cluster.nodes().await.members.len(), 2);
 }
 
@@ -332,4 +342,68 @@ async fn reloaded_certificates_reach_gossip() {
         .with_cert_and_key(old.cert, old.key)
         .and_then(|builder| builder.with_ca_cert(&both));
     refuses(&old.expect("just issued").build().expect("complete"), pair.first.addr()).await;
+}
+
+/// An id that certificates are made out to.
+const NAMED: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+#[tokio::test]
+async fn a_peer_that_claims_another_id_than_its_certificates_is_refused_and_counted() {
+    let pair = Pair::start().await;
+    let cert = pair.ca().issue(NAMED).expect("a certificate");
+    let channel = Channel::builder()
+        .with_cert_and_key(cert.cert, cert.key)
+        .and_then(|builder| builder.with_ca_cert(pair.ca().ca_pem()));
+    let connector = channel.expect("just issued").build().expect("complete");
+    let dial = || async {
+        let addr = pair.first.addr().to_string();
+        connector.dial(&addr, ALPN, &DialOptions::default()).await.expect("its certificate is good")
+    };
+    let addr = SocketAddr::from(([127, 0, 0, 1], 9));
+    // That of another node, too: it could not be spoken for.
+    for id in [NodeId::from_u128(7), pair.second.id()] {
+        let connection = dial().await;
+        greet(&connection, "dev", Identity::new(addr, id, u64::MAX)).await;
+        is_refused(&connection).await;
+    }
+    until(|| pair.dropped("certificate")).await;
+    pair.is_well().await;
+    let connection = dial().await;
+    greet(&connection, "dev", Identity::new(addr, NAMED.parse().expect("an id"), 1)).await;
+    assert_eq!(connection.close_reason(), None, "its own");
+}
+
+#[tokio::test]
+async fn a_node_has_the_id_of_its_certificate() {
+    let pair = Pair::start().await;
+    let cert = pair.ca().issue(NAMED).expect("a certificate");
+    let seeds = [pair.first.addr()];
+    let configured = || server(&cert, pair.ca().ca_pem());
+    let third = Host::start_with(configured(), local(&seeds), |_| {}).await;
+    assert_eq!(third.id(), NAMED.parse().expect("an id"));
+    for host in [&pair.first, &pair.second, &third] {
+        sees(host, 3).await;
+    }
+    let wrong = local(&seeds).with_node_id(NodeId::from_u128(7));
+    let wrong =
+        Server::new(configured().build().expect("complete")).expect("a port").enable_cluster(wrong).await;
+    assert!(matches!(wrong, Err(ClusterError::NodeId { .. })), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn one_peer_has_few_connections() {
+    let pair = Pair::start().await;
+    let mut connections = Vec::new();
+    for _ in 0..6 {
+        connections.push(pair.greeted().await.0);
+    }
+    // The oldest go; a peer that has been restarted is not kept out by its past.
+    for connection in &connections[..2] {
+        let end = within(connection.closed()).await;
+        assert!(matches!(end, ConnectionError::Closed { code: REPLACED, .. }), "{end}");
+    }
+    pair.is_well().await;
+    for connection in &connections[2..] {
+        assert_eq!(connection.close_reason(), None);
+    }
 }

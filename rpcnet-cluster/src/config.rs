@@ -1,8 +1,11 @@
 //! How a node enters a cluster.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use crate::swim::{self, NodeId};
+use crate::{
+    gossip,
+    swim::{self, NodeId},
+};
 
 /// Whether it is `host:port`; the host may be a name.
 pub(crate) fn is_address(text: &str) -> bool {
@@ -10,7 +13,7 @@ pub(crate) fn is_address(text: &str) -> bool {
 }
 
 /// How a node enters a cluster.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ClusterConfig {
     pub(crate) seeds: Vec<String>,
     pub(crate) name: Option<String>,
@@ -19,9 +22,49 @@ pub struct ClusterConfig {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) swim: swim::Config,
     pub(crate) leave_timeout: Option<Duration>,
+    pub(crate) snapshot_dir: Option<PathBuf>,
+    pub(crate) gossip_versions: RangeInclusive<u8>,
+    pub(crate) max_links: usize,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self::new_lan()
+    }
 }
 
 impl ClusterConfig {
+    /// For nodes within one data centre ([`swim::Config::new_lan`]); also the default. A crash is known to all within
+    /// some seconds.
+    pub fn new_lan() -> Self {
+        Self::with(swim::Config::new_lan())
+    }
+
+    /// For nodes in several data centres ([`swim::Config::new_wan`]): a peer may be slow for longer before it is accused.
+    pub fn new_wan() -> Self {
+        Self::with(swim::Config::new_wan())
+    }
+
+    /// For tests and demonstrations on one host ([`swim::Config::new_local`]).
+    pub fn new_local() -> Self {
+        Self::with(swim::Config::new_local())
+    }
+
+    fn with(swim: swim::Config) -> Self {
+        Self {
+            seeds: Vec::new(),
+            name: None,
+            node_id: None,
+            advertise: None,
+            tags: BTreeMap::new(),
+            swim,
+            leave_timeout: None,
+            snapshot_dir: None,
+            gossip_versions: gossip::SPOKEN,
+            max_links: 256,
+        }
+    }
+
     /// Nodes to join through, as `host:port`. One that is this node itself is skipped; names are resolved again and
     /// again, and seeds that do not answer are tried for ever. Without seeds the node waits for others to join it.
     #[must_use]
@@ -38,7 +81,12 @@ impl ClusterConfig {
         self
     }
 
-    /// The node's id, for nodes that keep one across restarts. A random one by default.
+    /// The node's id, for nodes that keep one across restarts. By default the one that the certificate is made out to
+    /// (where the node's name in its URI SAN is a UUID: then peers refuse every other), else the one in the
+    /// [snapshot](Self::with_snapshot_dir), else a random one.
+    ///
+    /// Two nodes with one id are a mistake: the one that was started later stops
+    /// ([`Cluster::stopped`](crate::Cluster::stopped)).
     #[must_use]
     pub fn with_node_id(mut self, id: NodeId) -> Self {
         self.node_id = Some(id);
@@ -77,6 +125,37 @@ impl ClusterConfig {
     #[must_use]
     pub fn with_leave_timeout(mut self, timeout: Duration) -> Self {
         self.leave_timeout = Some(timeout);
+        self
+    }
+
+    /// Keeps what the node knows in this directory, which is made if it is not there: its id and generation, the tags
+    /// that were set while it ran, and the members. Restarted with it, the node is a later life of the same one, and asks
+    /// those it knew, so that a whole cluster comes up again without its seeds. None by default: nothing is written.
+    ///
+    /// A directory belongs to one node. The file in it is written at the start, on change but at most once a second, and
+    /// at the end, and is replaced as a whole. One that can't be read (damaged, of a later version, or of another
+    /// cluster) is set aside as `cluster.snapshot.unreadable`, with a warning and a count in the metrics, and the node
+    /// starts without it. An id that is configured goes before the one in the file, and so does a configured tag.
+    #[must_use]
+    pub fn with_snapshot_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.snapshot_dir = Some(directory.into());
+        self
+    }
+
+    /// How many connections to peers are kept for gossip. At least 1, 256 by default. Beyond, the one that was unused the
+    /// longest is closed, and probing that peer takes a new handshake.
+    #[must_use]
+    pub fn with_max_links(mut self, links: usize) -> Self {
+        self.max_links = links.max(1);
+        self
+    }
+
+    /// The lowest and the highest version of the gossip protocol that the node speaks; nodes that have none in common
+    /// refuse each other. `1..=2` by default, which is all that this release speaks: the newest that two nodes have in
+    /// common is spoken between them, so the nodes of a cluster may be upgraded one after the other.
+    #[must_use]
+    pub fn with_gossip_versions(mut self, versions: RangeInclusive<u8>) -> Self {
+        self.gossip_versions = versions;
         self
     }
 }

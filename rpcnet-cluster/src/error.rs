@@ -1,8 +1,11 @@
 //! The errors of a cluster's handles.
 
-use std::time::Duration;
+use std::{io, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use crate::{FilterError, swim::TagError};
+use crate::{
+    FilterError,
+    swim::{Identity, NodeId, TagError},
+};
 
 /// Why a cluster could not be entered or left.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +24,38 @@ pub enum ClusterError {
         key: String,
         /// What is wrong with it.
         source: TagError,
+    },
+    /// The snapshot directory can't be read or written. (A file in it that is no snapshot is not an error.)
+    #[error("the snapshot {} can't be read or written", path.display())]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// Another node with this one's address or id was there first, and this one has stopped.
+    #[error("{theirs} has the address or id of {ours}, and was there first: this node has stopped")]
+    Conflict {
+        /// This node.
+        ours: Identity,
+        /// The other one.
+        theirs: Identity,
+    },
+    /// The configured id is not the one in the server's certificate: no peer would believe it.
+    #[error("node id {configured} is configured, but the certificate is made out to {certified}")]
+    NodeId {
+        /// The one that was configured.
+        configured: NodeId,
+        /// The one in the certificate.
+        certified: NodeId,
+    },
+    /// Versions of gossip are configured that this release does not speak.
+    #[error("gossip {}..={} is configured, this release speaks {}..={}", asked.start(), asked.end(), spoken.start(), spoken.end())]
+    Versions {
+        /// What was configured.
+        asked: RangeInclusive<u8>,
+        /// What may be.
+        spoken: RangeInclusive<u8>,
     },
     /// No peer acknowledged the leave in time; it will be taken for a failure by those who did not hear of it.
     #[error("only {acknowledged} peers acknowledged the leave within {after:?}")]

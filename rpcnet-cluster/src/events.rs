@@ -10,7 +10,8 @@ pub(crate) const QUEUE: usize = 1024;
 /// A change of the membership, as this node sees it.
 ///
 /// For one life of a node: `NodeJoined`, then any number of `NodeSuspect`, `NodeRecovered` and `TagsChanged`, then
-/// either `NodeFailed` or `NodeLeft`.
+/// either `NodeFailed` or `NodeLeft`. Each comes once, in the order in which this node saw them happen, and when it comes
+/// the [view](crate::Cluster::view) shows it already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClusterEvent {
@@ -26,12 +27,30 @@ pub enum ClusterEvent {
     NodeLeft(Member),
     /// The node's tags have changed.
     TagsChanged(Member),
-    /// Another node uses this one's address or id: one of the two has to stop.
+    /// Another node uses this one's address or id. The one that was started later stops, and this is its last event
+    /// ([`Cluster::stopped`](crate::Cluster::stopped)).
     IdentityConflict {
         /// This node.
         ours: Identity,
         /// The other one.
         theirs: Identity,
+    },
+    /// At least two nodes, and at least a quarter of the cluster, failed within 20 probe periods (20 s with
+    /// [`swim::Config::new_lan`](crate::swim::Config::new_lan)) and did not come back: this node is probably cut off from
+    /// them, or they died together. Each of them was a `NodeFailed` too, and more may follow that belong to it.
+    PartitionDetected {
+        /// Who failed until now.
+        lost: Vec<Member>,
+        /// How many nodes belong to this side, this one among them.
+        remaining: usize,
+    },
+    /// All nodes lost in the partition are back or have left; or less than a quarter of the cluster is still missing,
+    /// and none of them has come back in the last 20 probe periods.
+    PartitionHealed {
+        /// How many came back.
+        returned: usize,
+        /// Who did not.
+        missing: Vec<Member>,
     },
     /// This reader was too slow: so many events before the next one were dropped. The view is complete
     /// nevertheless ([`Cluster::nodes`](crate::Cluster::nodes)).
@@ -56,5 +75,34 @@ impl Events {
             Err(RecvError::Lagged(missed)) => Some(ClusterEvent::Missed(missed)),
             Err(RecvError::Closed) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast;
+
+    use super::*;
+    use crate::swim::NodeId;
+
+    fn conflict(number: u64) -> ClusterEvent {
+        let identity = Identity::new(([10, 0, 0, 1], 1).into(), NodeId::from_u128(1), number);
+        ClusterEvent::IdentityConflict { ours: identity, theirs: identity }
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_holds_nobody_up_and_is_told_how_much_it_missed() {
+        let sender = broadcast::Sender::new(QUEUE);
+        let (mut slow, mut quick) = (Events::new(sender.subscribe()), Events::new(sender.subscribe()));
+        for number in 0..QUEUE as u64 + 300 {
+            sender.send(conflict(number)).unwrap();
+            assert_eq!(quick.next().await, Some(conflict(number)));
+        }
+        drop(sender);
+        assert_eq!(slow.next().await, Some(ClusterEvent::Missed(300)));
+        for number in 300..QUEUE as u64 + 300 {
+            assert_eq!(slow.next().await, Some(conflict(number)));
+        }
+        assert_eq!(slow.next().await, None);
     }
 }

@@ -30,9 +30,12 @@ mod following;
 mod gossip;
 mod membership;
 mod metrics;
+mod partition;
 mod registry;
 mod routes;
+mod snapshot;
 pub mod swim;
+pub mod testing;
 
 pub use channel::{ClusterChannel, ClusterChannelBuilder};
 pub use config::ClusterConfig;
@@ -40,10 +43,11 @@ pub use director::Director;
 pub use error::{ClusterError, SelectError};
 pub use events::{ClusterEvent, Events};
 pub use filter::{FilterError, TagFilter};
-pub use membership::{Cluster, ClusterExt, ClusterSnapshot};
+pub use membership::{Cluster, ClusterExt};
 pub use registry::{WorkerRegistry, WorkerStatus};
 pub use rpcnet::balance::Policy;
-pub use swim::{Identity, Member, MemberState, NodeId, TagError};
+pub use snapshot::ClusterSnapshot;
+pub use swim::{Broadcast, BroadcastError, Identity, Member, MemberState, NodeId, TagError};
 
 /// What fuzz targets call. Not part of the public API: it may change in any release.
 #[cfg(feature = "fuzzing")]

@@ -1,13 +1,13 @@
 //! A server's place in the cluster.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
+use bytes::Bytes;
 use rpcnet::Server;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{
-    ClusterConfig, ClusterError, Events,
+    Broadcast, BroadcastError, ClusterConfig, ClusterError, ClusterSnapshot, Events,
     gossip::{self, Gossip},
     swim::{Identity, Member, MemberState, NodeId, TagError},
 };
@@ -17,11 +17,13 @@ pub trait ClusterExt {
     /// Starts to gossip on the server's own port, and to join through the seeds. Gossip is answered from here on,
     /// before the server runs; it ends with the server, which leaves the cluster in its shutdown.
     ///
-    /// Does not wait until the node has joined: see [`Cluster::joined`].
+    /// Does not wait until the node has joined: see [`Cluster::joined`]. Not cancel-safe: a dropped future leaves the
+    /// server with or without a cluster.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] for a seed or tag that is not allowed, and for a server that is in a cluster already.
+    /// [`ClusterError`] for a seed or tag that is not allowed, for a snapshot directory that can't be used, and for a
+    /// server that is in a cluster already.
     fn enable_cluster(
         &self,
         config: ClusterConfig,
@@ -30,7 +32,7 @@ pub trait ClusterExt {
 
 impl ClusterExt for Server {
     async fn enable_cluster(&self, config: ClusterConfig) -> Result<Cluster, ClusterError> {
-        Ok(Cluster { gossip: gossip::start(self, config)? })
+        Ok(Cluster { gossip: gossip::start(self, config).await? })
     }
 }
 
@@ -38,22 +40,6 @@ impl ClusterExt for Server {
 #[derive(Debug, Clone)]
 pub struct Cluster {
     gossip: Arc<Gossip>,
-}
-
-/// The members at a moment, as they may be written to a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClusterSnapshot {
-    /// The node that saw it so.
-    pub seen_by: NodeId,
-    /// The members that were known, those that are down or have left among them.
-    pub members: Vec<Member>,
-}
-
-impl ClusterSnapshot {
-    /// The members that belong to the cluster: alive or suspect.
-    pub fn active(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(|member| member.state().is_active())
-    }
 }
 
 impl Cluster {
@@ -109,14 +95,66 @@ impl Cluster {
         self.gossip.members().iter().filter(|member| member.state().is_active()).count()
     }
 
-    /// All nodes that are known, those that are down or have left among them.
+    /// All nodes that are known, those that are down or have left among them, and the broadcasts.
     pub async fn nodes(&self) -> ClusterSnapshot {
-        ClusterSnapshot { seen_by: self.local_node_id(), members: self.gossip.members() }
+        self.gossip.snapshot()
+    }
+
+    /// Takes up what [`nodes`](Self::nodes) once gave, on this node or another: those who belonged to the cluster then
+    /// (and then the others) are asked like seeds, and this node gets the tags that it had then and does not have now.
+    /// Says how many nodes will be asked; it does not wait for them.
+    ///
+    /// ```
+    /// # fn example(cluster: &rpcnet_cluster::Cluster, saved: &[u8]) -> Result<(), serde_json::Error> {
+    /// let backup: rpcnet_cluster::ClusterSnapshot = serde_json::from_slice(saved)?;
+    /// cluster.restore(&backup);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn restore(&self, snapshot: &ClusterSnapshot) -> usize {
+        self.gossip.restore(snapshot)
     }
 
     /// What is known of one node.
     pub async fn node(&self, id: NodeId) -> Option<Member> {
         self.gossip.members().into_iter().find(|member| member.id() == id)
+    }
+
+    /// Gives the whole cluster a value under a key, in place of the one that it had: rules, configuration, a switch. Says
+    /// its version. All nodes see it within seconds, later joiners when they join; of two that were made at once, all
+    /// nodes keep the same one. A value that the key has already is not made anew.
+    ///
+    /// It lasts for as long as one node runs that has it, and, where nodes have a
+    /// [snapshot directory](ClusterConfig::with_snapshot_dir), longer. Every node of the cluster may replace it.
+    ///
+    /// ```
+    /// # fn example(cluster: &rpcnet_cluster::Cluster) -> Result<(), rpcnet_cluster::BroadcastError> {
+    /// cluster.broadcast("limits/uploads", "20 a second")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError`] for a key that is empty or longer than 64 bytes, a value of more than 4096 bytes, a 65th key,
+    /// and after the node has left. Nothing is changed.
+    pub fn broadcast(&self, key: impl AsRef<str>, value: impl Into<Bytes>) -> Result<u64, BroadcastError> {
+        self.gossip.broadcast(key.as_ref(), value.into())
+    }
+
+    /// Takes the value away from a key, at all nodes. A node that was away for longer than members are remembered (a day
+    /// by default) may bring it back.
+    ///
+    /// # Errors
+    ///
+    /// [`BroadcastError::Left`] after the node has left.
+    pub fn withdraw(&self, key: impl AsRef<str>) -> Result<(), BroadcastError> {
+        self.gossip.withdraw(key.as_ref())
+    }
+
+    /// The broadcasts by key, now and whenever one changes. It may skip versions, never the newest.
+    pub fn broadcasts(&self) -> watch::Receiver<Arc<BTreeMap<String, Broadcast>>> {
+        self.gossip.broadcast_values()
     }
 
     /// What happens from now on.
@@ -139,12 +177,32 @@ impl Cluster {
         }
     }
 
+    /// Waits until this node has stopped because another one with its address or id was there first. Cancel-safe; never
+    /// resolves otherwise.
+    ///
+    /// A node that has stopped gossips no more, knows nobody, and is seen to fail, not to leave. Its server goes on: shut
+    /// it down, for what it tells of the cluster is nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(server: rpcnet::Server, cluster: rpcnet_cluster::Cluster) -> Result<(), Box<dyn std::error::Error>> {
+    /// tokio::select! {
+    ///     done = server.run_until(rpcnet::shutdown_signal()) => done?,
+    ///     error = cluster.stopped() => return Err(error.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn stopped(&self) -> ClusterError {
+        let (ours, theirs) = self.gossip.until_stopped().await;
+        ClusterError::Conflict { ours, theirs }
+    }
+
     /// Leaves the cluster: others see it as a leave, not as a failure. Returns once enough of them have
     /// acknowledged it. The server's shutdown does it too; a second call does nothing.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::LeaveUnacknowledged`] where too few peers acknowledged it in time.
+    /// [`ClusterError::Conflict`] where the node has stopped, and [`ClusterError::LeaveUnacknowledged`] where too few peers acknowledged it in time.
     pub async fn leave(&self) -> Result<(), ClusterError> {
         self.gossip.leave().await
     }

@@ -29,6 +29,9 @@ struct ServersAndChannels;
 #[doc = include_str!("../../book/src/clusters.md")]
 struct Clusters;
 
+#[doc = include_str!("../../book/src/cluster-memory.md")]
+struct ClusterMemory;
+
 #[doc = include_str!("../../book/src/certificates.md")]
 struct Certificates;
 

@@ -63,6 +63,17 @@ impl Host {
         self.cluster.local_node_id()
     }
 
+    /// The sum of the values of a metric whose labels include this text; `None` where there is no such line.
+    pub fn metric(&self, name: &str, labels: &str) -> Option<f64> {
+        let rendered = self.server.metrics().render();
+        let lines = rendered.lines().filter_map(|line| {
+            let (shown, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            let of_it = (shown.is_empty() || shown.starts_with('{')) && shown.contains(labels);
+            of_it.then(|| value.parse::<f64>().ok()).flatten()
+        });
+        lines.reduce(|sum, value| sum + value)
+    }
+
     /// Kills it. When this returns it is dead, and its port is free.
     pub async fn kill(mut self) {
         // The handles go last: a server that is dropped while its runtime still works says goodbye.

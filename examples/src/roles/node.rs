@@ -73,7 +73,11 @@ impl Node {
 
     /// Answers calls until SIGTERM or ctrl-c, then goes down in good order.
     pub(super) async fn run(self) -> Result<(), RoleError> {
-        self.server.run_until(rpcnet::shutdown_signal()).await.context("the server failed")?;
+        tokio::select! {
+            done = self.server.run_until(rpcnet::shutdown_signal()) => done.context("the server failed")?,
+            // Nothing that it tells of the cluster would be true any more.
+            conflict = self.cluster.stopped() => return Err(RoleError::Failed(conflict.into())),
+        }
         Ok(())
     }
 }

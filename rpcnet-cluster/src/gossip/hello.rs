@@ -13,6 +13,7 @@ use rpcnet::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::{rivals::Life, versions::Versions};
 use crate::swim::Identity;
 
 #[cfg(feature = "fuzzing")]
@@ -20,8 +21,6 @@ pub(super) mod fuzz;
 
 /// A frame may take this many bytes.
 const MAX_FRAME: usize = 1024;
-/// The versions of the gossip protocol that this node speaks.
-const PROTOCOLS: (u8, u8) = (1, 1);
 
 /// The first frame.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,10 +31,18 @@ struct Observed {
 /// The second frame.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Hello {
-    /// The lowest and the highest version spoken.
-    protocols: (u8, u8),
+    versions: Versions,
     cluster: String,
-    identity: Identity,
+    pub(super) identity: Identity,
+    pub(super) life: Life,
+    /// What a later version adds; skipped by those who don't know it.
+    extension: Bytes,
+}
+
+impl Hello {
+    pub(super) fn new(versions: Versions, cluster: &str, identity: Identity, life: Life) -> Self {
+        Self { versions, cluster: cluster.to_owned(), identity, life, extension: Bytes::new() }
+    }
 }
 
 /// Why two nodes do not gossip.
@@ -53,8 +60,8 @@ pub(super) enum HelloError {
     TooLong(usize),
     #[error("the peer is of cluster {theirs:?}, we are of {ours:?}")]
     Cluster { theirs: String, ours: String },
-    #[error("the peer speaks gossip {}..={}, we speak {}..={}", theirs.0, theirs.1, PROTOCOLS.0, PROTOCOLS.1)]
-    Protocol { theirs: (u8, u8) },
+    #[error("the peer speaks gossip {}..={}, we speak {}..={}", theirs.0, theirs.1, ours.0, ours.1)]
+    Protocol { theirs: Versions, ours: Versions },
     #[error("this node is going away")]
     Closing,
 }
@@ -76,19 +83,18 @@ impl Exchange {
         Ok((Self { send, recv }, observed.you))
     }
 
-    /// Tells the peer who we are, and learns who it is.
-    pub(super) async fn finish(mut self, cluster: &str, own: Identity) -> Result<Identity, HelloError> {
-        let hello = Hello { protocols: PROTOCOLS, cluster: cluster.to_owned(), identity: own };
-        write(&mut self.send, &hello).await?;
+    /// Tells the peer who we are, and learns who it is, and in which version to speak to it.
+    pub(super) async fn finish(mut self, ours: &Hello) -> Result<(Hello, u8), HelloError> {
+        write(&mut self.send, ours).await?;
         self.send.finish();
         let theirs: Hello = read(&mut self.recv).await?;
-        if theirs.cluster != cluster {
-            return Err(HelloError::Cluster { theirs: theirs.cluster, ours: cluster.to_owned() });
+        if theirs.cluster != ours.cluster {
+            return Err(HelloError::Cluster { theirs: theirs.cluster, ours: ours.cluster.clone() });
         }
-        if theirs.protocols.0 > PROTOCOLS.1 || theirs.protocols.1 < PROTOCOLS.0 {
-            return Err(HelloError::Protocol { theirs: theirs.protocols });
+        match ours.versions.agree(theirs.versions) {
+            Some(version) => Ok((theirs, version)),
+            None => Err(HelloError::Protocol { theirs: theirs.versions, ours: ours.versions }),
         }
-        Ok(theirs.identity)
     }
 }
 

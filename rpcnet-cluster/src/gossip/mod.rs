@@ -6,16 +6,26 @@
 //! [`seeds`]' task.
 
 mod address;
+mod budget;
+mod conflict;
 mod driver;
+mod greet;
 mod hello;
 mod links;
+mod publish;
+mod remembered;
+mod rivals;
+mod saving;
 mod seeds;
+mod source;
+mod start;
+mod versions;
 
-pub(crate) use self::driver::{Gossip, start};
 #[cfg(feature = "fuzzing")]
 pub use self::hello::fuzz::gossip_hello;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::hello::fuzz::hello_seeds;
+pub(crate) use self::{driver::Gossip, start::start, versions::SPOKEN};
 
 /// The ALPN protocol id of gossip.
 pub(crate) const ALPN: &[u8] = b"rpcnet-gossip/1";
@@ -26,6 +36,6 @@ mod close {
     pub(super) const DONE: u32 = 0;
     /// The hello was not understood, or refused.
     pub(super) const REFUSED: u32 = 1;
-    /// A later life of the peer has connected.
+    /// A later life of the peer has connected, or a further connection of it.
     pub(super) const REPLACED: u32 = 2;
 }

@@ -1,4 +1,5 @@
-//! Joining: seeds are asked until the node is in the cluster, and again whenever it is alone.
+//! Joining: seeds, and nodes that were known once, are asked until the node is in the cluster, and again whenever it is
+//! alone.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,7 +8,7 @@ use rpcnet::Backoff;
 use tokio::task::JoinSet;
 use tracing::{debug, info};
 
-use super::{driver::Gossip, links::LinkError};
+use super::{driver::Gossip, greet::LinkError};
 
 /// Pauses between rounds while the node is alone.
 const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -30,7 +31,10 @@ async fn ask_for_ever(gossip: &Arc<Gossip>) {
     let mut seeds = gossip.seeds.clone();
     // Links that were made for joining; they end with this future, or with their connection.
     let mut links = JoinSet::new();
-    while !seeds.is_empty() {
+    loop {
+        if seeds.is_empty() && gossip.remembered().is_empty() && gossip.rivals().is_empty() {
+            gossip.restored.notified().await;
+        }
         let mut asking = JoinSet::new();
         let mut missing = false;
         for seed in &seeds {
@@ -41,15 +45,31 @@ async fn ask_for_ever(gossip: &Arc<Gossip>) {
                 (seed, dialled)
             });
         }
+        let view = gossip.view().borrow().clone();
+        let remembered = gossip.remembered().next(&view[1..], gossip.is_isolated());
+        let rivals = gossip.rivals().next();
+        for addr in remembered.into_iter().chain(rivals) {
+            let gossip = gossip.clone();
+            asking.spawn(async move {
+                let address = addr.to_string();
+                let dialled = gossip.dial(&address).await;
+                (address, Some(dialled))
+            });
+        }
         while let Some(asked) = asking.join_next().await {
             missing |= !matches!(asked, Ok((_, None)));
             match asked {
-                Ok((_, Some(Ok((identity, connection))))) => {
-                    let linked = gossip.clone();
-                    links.spawn(async move { linked.run(identity, connection).await });
+                Ok((_, Some(Ok(link)))) => {
+                    let (linked, identity) = (gossip.clone(), link.identity);
+                    links.spawn(async move { linked.run(link).await });
                     gossip.act(|node, now| node.announce(now, identity));
                 }
-                Ok((seed, Some(Err(LinkError::Ourselves)))) => seeds.retain(|other| *other != seed),
+                Ok((address, Some(Err(LinkError::Ourselves | LinkError::Rival(_))))) => {
+                    if let Ok(addr) = address.parse() {
+                        gossip.rivals().seen(addr);
+                    }
+                    seeds.retain(|other| *other != address);
+                }
                 Ok((seed, Some(Err(error)))) => debug!(%seed, %error, "seed does not answer"),
                 Ok((_, None)) | Err(_) => {}
             }
@@ -58,7 +78,10 @@ async fn ask_for_ever(gossip: &Arc<Gossip>) {
         if !missing {
             check.reset();
         }
-        wait(gossip, &mut backoff, &mut check, &mut rng).await;
+        tokio::select! {
+            () = wait(gossip, &mut backoff, &mut check, &mut rng) => {}
+            () = gossip.restored.notified() => {}
+        }
     }
 }
 

@@ -21,9 +21,9 @@ impl foca::Codec<Peer> for Codec {
     type Error = WireError;
 
     fn encode_header(&mut self, header: &Header<Peer>, mut buf: impl BufMut) -> Result<(), WireError> {
-        let (tag, named) = match &header.message {
-            Message::Ping(number) => (0, Named::Number(*number)),
-            Message::Ack(number) => (1, Named::Number(*number)),
+        let (tag, named): (u8, _) = match &header.message {
+            Message::Ping(number) => (0, Named::View(*number)),
+            Message::Ack(number) => (1, Named::View(*number)),
             Message::PingReq { target, probe_number } => (2, Named::Both(*target, *probe_number)),
             Message::IndirectPing { origin, probe_number } => (3, Named::Both(*origin, *probe_number)),
             Message::IndirectAck { target, probe_number } => (4, Named::Both(*target, *probe_number)),
@@ -38,13 +38,22 @@ impl foca::Codec<Peer> for Codec {
         if buf.remaining_mut() < HEADER_MAX {
             return Err(WireError::NoRoom);
         }
+        let fingerprint = {
+            let mut shared = self.0.lock();
+            shared.messages[usize::from(tag)] += 1;
+            shared.incarnation = header.src_incarnation;
+            shared.fingerprint
+        };
         put_identity(&mut buf, &header.src.0);
         buf.put_u16(header.src_incarnation);
         put_identity(&mut buf, &header.dst.0);
         buf.put_u8(tag);
         match named {
             Named::Nothing => {}
-            Named::Number(number) => buf.put_u8(number),
+            Named::View(number) => {
+                buf.put_u8(number);
+                buf.put_u64(fingerprint);
+            }
             Named::Both(peer, number) => {
                 put_identity(&mut buf, &peer.0);
                 buf.put_u8(number);
@@ -73,14 +82,20 @@ impl foca::Codec<Peer> for Codec {
 
     fn decode_member(&mut self, buf: impl Buf) -> Result<Member<Peer>, WireError> {
         let member = read_from(buf, read_member)?;
-        self.0.lock().heard(&member.id().0, member.state() != State::Down);
+        let mut shared = self.0.lock();
+        shared.heard(&member.id().0, member.state() != State::Down);
+        // What is left of a claim that is in doubt: in this incarnation the member has lived.
+        if member.state() == State::Down && shared.disbelieved.contains(&member.id().0) {
+            return Ok(Member::new(*member.id(), member.incarnation(), State::Alive));
+        }
         Ok(member)
     }
 }
 
 enum Named {
     Nothing,
-    Number(u8),
+    /// What the sender knows, in short.
+    View(u8),
     Both(Peer, u8),
 }
 
@@ -97,16 +112,30 @@ fn read_from<T>(
 }
 
 pub(super) fn read_header(reader: &mut Reader<'_>) -> Result<Header<Peer>, WireError> {
+    read_header_and_view(reader).map(|(header, _)| header)
+}
+
+/// A header, and the fingerprint of what its sender knows, where it has one.
+pub(super) fn read_header_and_view(
+    reader: &mut Reader<'_>,
+) -> Result<(Header<Peer>, Option<u64>), WireError> {
     fn both(reader: &mut Reader<'_>) -> Result<(Peer, u8), WireError> {
         Ok((Peer(reader.identity()?), reader.u8()?))
+    }
+
+    fn numbered(reader: &mut Reader<'_>, view: &mut Option<u64>) -> Result<u8, WireError> {
+        let number = reader.u8()?;
+        *view = Some(reader.u64()?);
+        Ok(number)
     }
 
     let src = Peer(reader.identity()?);
     let src_incarnation = reader.u16()?;
     let dst = Peer(reader.identity()?);
+    let mut view = None;
     let message = match reader.u8()? {
-        0 => Message::Ping(reader.u8()?),
-        1 => Message::Ack(reader.u8()?),
+        0 => Message::Ping(numbered(reader, &mut view)?),
+        1 => Message::Ack(numbered(reader, &mut view)?),
         2 => {
             let (target, probe_number) = both(reader)?;
             Message::PingReq { target, probe_number }
@@ -130,7 +159,7 @@ pub(super) fn read_header(reader: &mut Reader<'_>) -> Result<Header<Peer>, WireE
         10 => Message::TurnUndead,
         _ => return Err(WireError::Invalid),
     };
-    Ok(Header { src, src_incarnation, dst, message })
+    Ok((Header { src, src_incarnation, dst, message }, view))
 }
 
 pub(super) fn member_len(member: &Member<Peer>) -> usize {

@@ -8,6 +8,9 @@ use std::{
 /// The room that the largest header and one broadcast item need, with reserve.
 const MIN_PACKET_SIZE: usize = 800;
 
+/// By how much longer a suspicion lasts that nobody confirms.
+const UNCONFIRMED: u32 = 5;
+
 /// Settings of a [`Node`](super::Node). All nodes of a cluster should have the same.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -37,7 +40,7 @@ impl Config {
         Self {
             probe_period: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
-            suspicion_multiplier: 4,
+            suspicion_multiplier: 3,
             indirect_probes: 3,
             gossip_interval: Duration::from_millis(200),
             gossip_fanout: 3,
@@ -46,6 +49,21 @@ impl Config {
             reconnect_interval: Duration::from_secs(10),
             leave_grace: Duration::from_secs(1),
             forget_after: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+
+    /// For nodes in several data centres, with the intervals of memberlist's WAN defaults where they are longer: probes have
+    /// 3 s for an answer, and a suspect has half as long again as in a LAN for each probe period of 5 s.
+    pub const fn new_wan() -> Self {
+        Self {
+            probe_period: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(3),
+            suspicion_multiplier: 6,
+            gossip_interval: Duration::from_millis(500),
+            gossip_fanout: 4,
+            sync_interval: Duration::from_secs(60),
+            leave_grace: Duration::from_secs(3),
+            ..Self::new_lan()
         }
     }
 
@@ -77,7 +95,8 @@ impl Config {
         self
     }
 
-    /// A suspect that does not refute is down after `multiplier` × max(1, log₁₀ n) probe periods. At least 1. Default 4.
+    /// A suspect that does not refute is down after `multiplier` × max(1, log₁₀ n) probe periods, where three others could
+    /// not reach it either; with fewer of them up to five times later. At least 1. Default 3.
     pub fn with_suspicion_multiplier(mut self, multiplier: u32) -> Self {
         self.suspicion_multiplier = multiplier.clamp(1, 1000);
         self
@@ -103,9 +122,9 @@ impl Config {
         self
     }
 
-    /// How often members and records are compared with those of a random member. At least 100 ms. Default 30 s, in
-    /// clusters of more than 32 nodes longer; after joining the first comparisons follow each other faster. One costs
-    /// about 40 bytes a node.
+    /// How often members and records are compared with those of a random member. At least 100 ms. Default 30 s; after
+    /// joining the first comparisons follow each other faster, and nodes whose probes show that they know different things
+    /// compare at once. Where nothing differs one costs a byte for four members.
     pub fn with_sync_interval(mut self, interval: Duration) -> Self {
         self.sync_interval = interval.max(Duration::from_millis(100));
         self
@@ -141,12 +160,22 @@ impl Config {
         self.gossip_interval
     }
 
+    pub(super) const fn gossip_fanout(&self) -> usize {
+        self.gossip_fanout
+    }
+
     pub(super) const fn probe_period(&self) -> Duration {
         self.probe_period
     }
 
     pub(super) const fn reconnect_interval(&self) -> Duration {
         self.reconnect_interval
+    }
+
+    /// Losses within this time are counted together: of a part of the cluster that can't be reached any more the first
+    /// node is called down long before the last.
+    pub(crate) fn partition_window(&self) -> Duration {
+        self.probe_period * 20
     }
 
     pub(super) const fn leave_grace(&self) -> Duration {
@@ -157,10 +186,36 @@ impl Config {
         self.forget_after
     }
 
-    /// memberlist's scaling: each doubling beyond 32 nodes adds one interval, so that the traffic stays bounded.
-    pub(super) fn sync_interval(&self, nodes: usize) -> Duration {
-        let doublings = nodes.max(1).div_ceil(32).next_power_of_two().trailing_zeros();
-        self.sync_interval * (doublings + 1)
+    pub(super) const fn sync_interval(&self) -> Duration {
+        self.sync_interval
+    }
+
+    /// How long after the last fault `nodes` nodes may take to agree: SWIM's 2n − 1 probe periods and a suspicion, until
+    /// what is down is held down; n rounds of announcing to members that are down, and 30 s in which seeds are asked
+    /// again; three rounds of anti-entropy. With the spread of all intervals.
+    pub(crate) fn converges_within(&self, nodes: usize) -> Duration {
+        let count = nodes.max(1) as u32;
+        // Twice, and the silence before it: whoever was not well itself begins anew.
+        let suspicion = self.longest_suspicion(nodes) * 2 + self.probe_period * 10;
+        let detected = self.probe_period * (2 * count) + suspicion + self.leave_grace;
+        let announced = (self.reconnect_interval * count).mul_f64(1.2) + Duration::from_secs(30);
+        let compared = (self.sync_interval * 3).mul_f64(1.2);
+        detected + announced + compared
+    }
+
+    /// In probe periods.
+    fn suspicion(&self, nodes: usize) -> f64 {
+        f64::from(self.suspicion_multiplier) * (nodes as f64).log10().max(1.0)
+    }
+
+    /// How long a suspect has to answer when others confirm that it can't be reached, in a cluster of `nodes`.
+    pub(super) fn shortest_suspicion(&self, nodes: usize) -> Duration {
+        self.probe_period.mul_f64(self.suspicion(nodes))
+    }
+
+    /// How long it has when nobody confirms it.
+    pub(super) fn longest_suspicion(&self, nodes: usize) -> Duration {
+        self.shortest_suspicion(nodes) * UNCONFIRMED
     }
 
     /// How often a piece of news is sent on in a cluster of `nodes`. foca rounds 4·log₁₀(n + 1) down, which at 10 nodes
@@ -173,13 +228,12 @@ impl Config {
     /// foca's settings for a cluster of `nodes`, this one included.
     pub(super) fn for_foca(&self, nodes: usize) -> foca::Config {
         let non_zero = |value: usize| NonZeroUsize::new(value).unwrap_or(NonZeroUsize::MIN);
-        let suspicion = f64::from(self.suspicion_multiplier) * (nodes as f64).log10().max(1.0);
         foca::Config {
             probe_period: self.probe_period,
             probe_rtt: self.probe_timeout.min(self.probe_period * 2 / 3),
             num_indirect_probes: non_zero(self.indirect_probes),
             max_transmissions: Self::max_transmissions(nodes),
-            suspect_to_down_after: self.probe_period.mul_f64(suspicion),
+            suspect_to_down_after: self.probe_period.mul_f64(self.suspicion(nodes)),
             remove_down_after: Some(self.forget_after),
             max_packet_size: non_zero(self.max_packet_size - 1),
             notify_down_members: true,
@@ -202,13 +256,5 @@ mod tests {
     fn transmissions_round_up() {
         let rounds = [1, 10, 100, 1000].map(|nodes| Config::max_transmissions(nodes).get());
         assert_eq!(rounds, [4, 7, 11, 15]);
-    }
-
-    #[test]
-    fn large_clusters_sync_less_often() {
-        let config = Config::new_lan();
-        assert_eq!(config.sync_interval(32), Duration::from_secs(30));
-        assert_eq!(config.sync_interval(64), Duration::from_secs(60));
-        assert_eq!(config.sync_interval(1000), Duration::from_secs(180));
     }
 }

@@ -8,6 +8,7 @@ use foca::{Member, State};
 
 use super::{
     codec::{put_member, read_member},
+    fingerprint::Selection,
     identity::{NodeId, Peer},
     record::{Record, Version},
     wire::{Kind, Reader, WireError},
@@ -52,10 +53,31 @@ const SAME_GENERATION: u8 = 0b1000;
 /// Bytes of the shortest summary.
 const SUMMARY_MIN: usize = 17;
 
+/// What a digest speaks of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Scope {
+    /// Those it names: it asks for what is newer.
+    Named,
+    /// All that its sender knows: what it doesn't name is unknown there. What is newer goes either way.
+    Whole,
+    /// All in these groups.
+    Groups(Selection),
+}
+
+impl Scope {
+    /// Whether the sender would have named this member if it knew it.
+    pub(super) fn contains(&self, id: NodeId) -> bool {
+        match self {
+            Self::Named => false,
+            Self::Whole => true,
+            Self::Groups(selection) => selection.contains(id),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Digest {
-    /// Whether it names all that its sender knows, so that what it doesn't name is unknown there.
-    pub(super) whole: bool,
+    pub(super) scope: Scope,
     pub(super) summaries: Vec<Summary>,
 }
 
@@ -63,7 +85,14 @@ impl Digest {
     pub(super) fn encode(&self) -> Bytes {
         let mut buf = BytesMut::with_capacity(2 + self.summaries.len() * 40);
         buf.put_u8(Kind::Digest as u8);
-        buf.put_u8(u8::from(self.whole));
+        match &self.scope {
+            Scope::Named => buf.put_u8(0),
+            Scope::Whole => buf.put_u8(1),
+            Scope::Groups(selection) => {
+                buf.put_u8(2);
+                selection.encode(&mut buf);
+            }
+        }
         for summary in &self.summaries {
             let generation = summary.member.map(|member| member.generation);
             let same =
@@ -97,16 +126,17 @@ impl Digest {
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        let whole = match reader.u8()? {
-            0 => false,
-            1 => true,
+        let scope = match reader.u8()? {
+            0 => Scope::Named,
+            1 => Scope::Whole,
+            2 => Scope::Groups(Selection::decode(reader)?),
             _ => return Err(WireError::Invalid),
         };
         let mut summaries = Vec::with_capacity(reader.remaining() / SUMMARY_MIN);
         while !reader.is_empty() {
             summaries.push(read_summary(reader)?);
         }
-        Ok(Self { whole, summaries })
+        Ok(Self { scope, summaries })
     }
 }
 
@@ -214,10 +244,10 @@ mod tests {
             .zip(cases)
             .map(|(id, (member, record))| Summary { id: NodeId::from_u128(id), member, record })
             .collect();
-        let digest = Digest { whole: true, summaries };
+        let digest = Digest { scope: Scope::Whole, summaries };
         let bytes = digest.encode();
         let decoded = Digest::decode(&mut Reader::new(&bytes[1..])).unwrap();
-        assert!(decoded.whole);
+        assert_eq!(decoded.scope, Scope::Whole);
         assert_eq!(decoded.summaries, digest.summaries);
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use foca::Notification;
+use foca::{Notification, Timer, TimerToken};
 
 use super::{
     event::Event,
@@ -25,6 +25,12 @@ const MAX_EVENTS: usize = 65_536;
 /// What foca says of itself. Of members it says nothing here that the observed states don't.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) enum Note {
+    /// A probe of this member has failed, and it is suspect.
+    Accused {
+        suspect: Identity,
+        incarnation: u16,
+        token: TimerToken,
+    },
     Active,
     Rejoined(Identity),
     Defunct,
@@ -35,6 +41,8 @@ pub(super) struct Output {
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     pub(super) timers: Timers,
+    /// Probes are this much slower; 0 is not slower.
+    pub(super) slower: u32,
     /// Emptied after every call into foca, which bounds it.
     pub(super) notes: Vec<Note>,
 }
@@ -92,7 +100,16 @@ impl foca::Runtime<Peer> for Runtime<'_> {
         self.out.send(to.0, Channel::Datagram, payload.freeze());
     }
 
-    fn submit_after(&mut self, event: foca::Timer<Peer>, after: Duration) {
+    fn submit_after(&mut self, event: Timer<Peer>, after: Duration) {
+        let after = match event {
+            // How long a suspect has is decided elsewhere.
+            Timer::ChangeSuspectToDown { member_id, incarnation, token } => {
+                self.out.notes.push(Note::Accused { suspect: member_id.0, incarnation, token });
+                return;
+            }
+            Timer::SendIndirectProbe { .. } | Timer::ProbeRandomMember(_) => after * (self.out.slower + 1),
+            _ => after,
+        };
         self.out.timers.set(self.now + after, Task::Foca(event));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use foca::State;
+
 use super::{
     event::Event,
     identity::{Identity, Peer},
@@ -9,6 +11,10 @@ use super::{
     node::Node,
     timers::Task,
 };
+
+/// How often this node outdoes one that is known at its address, and how many such nodes.
+const OUTDO: u8 = 3;
+const MAX_OUTDONE: usize = 16;
 
 /// How many members that are down are announced to at a time.
 const ANNOUNCE_DOWN: usize = 2;
@@ -47,6 +53,7 @@ impl Node {
         self.view.me.identity = identity;
         self.view.revision += 1;
         self.view.me.incarnation = 0;
+        self.shared.lock().incarnation = 0;
         let own = identity.id();
         {
             let mut shared = self.shared.lock();
@@ -69,6 +76,39 @@ impl Node {
         }
     }
 
+    /// Tells a node that another one with a later generation is known at its address. Where that one is gone, as after a
+    /// restart with a new id and a clock that went back, nothing else would tell it why nobody listens.
+    pub(super) fn tell_of_successor(&mut self, to: Identity) {
+        let holder = self.view.holder(to.addr()).filter(|holder| holder.id() != to.id());
+        if let Some(holder) = holder.filter(|holder| holder.identity().is_newer_than(&to)) {
+            let (identity, incarnation) = (holder.identity(), holder.incarnation());
+            self.tell_of(to, identity, incarnation, State::Alive);
+        }
+    }
+
+    /// Another node is known at this address, with a later generation. Most likely it is what was here before, or packets
+    /// would not come here, and the generation that follows is this node's. Should it live as well, each of the two does
+    /// this for some times only. Tells whether it was done.
+    pub(super) fn outdo(&mut self, now: Instant, theirs: Identity, from: Option<Identity>) -> bool {
+        let identity = self.identity().with_generation(theirs.generation().saturating_add(1));
+        let known = self.outdone.contains_key(&theirs.id());
+        if theirs.addr() != identity.addr()
+            || !identity.is_newer_than(&theirs)
+            || (!known && self.outdone.len() >= MAX_OUTDONE)
+        {
+            return false;
+        }
+        let times = self.outdone.entry(theirs.id()).or_insert(0);
+        if *times >= OUTDO {
+            return false;
+        }
+        *times += 1;
+        if theirs.is_newer_than(&self.identity()) {
+            self.take(now, identity, from);
+        }
+        true
+    }
+
     /// A peer had a record of an earlier life of this node with a later generation: a generation that is later still
     /// has to be taken, or peers would hold this node for its past.
     pub(super) fn reclaim(&mut self, now: Instant) {
@@ -78,10 +118,13 @@ impl Node {
             self.broadcast_record(me.id());
             return;
         };
-        let identity = me.with_generation(claimed.generation);
+        self.take(now, me.with_generation(claimed.generation), None);
+    }
+
+    fn take(&mut self, now: Instant, identity: Identity, from: Option<Identity>) {
         self.shared.lock().me = identity;
         match self.foca.change_identity(Peer(identity), self.out.runtime(now)) {
-            Ok(()) => self.renewed(now, identity, None),
+            Ok(()) => self.renewed(now, identity, from),
             Err(error) => tracing::warn!(%error, %identity, "could not take a later generation"),
         }
     }

@@ -154,10 +154,13 @@ impl Node {
         ack.put_u8(Kind::LeaveAck as u8);
         ack.put_u64(record.version.generation);
         let merged = self.shared.lock().merge(id, record);
-        if merged {
+        if merged && !self.has_left() {
             self.broadcast_record(id);
         }
         self.send_by_size(from, ack.freeze());
+        if self.has_left() {
+            return Ok(());
+        }
         self.settle(now, Some(from), false);
         Ok(())
     }

@@ -9,12 +9,18 @@
 //!
 //! - **Records.** Each node owns one versioned record with its tags. The newest `(generation, version)` wins. Small
 //!   records ride on gossip packets, of large ones only the version does, and whoever lacks it asks for it.
-//! - **Anti-entropy.** On joining and then periodically two nodes compare digests of members and records and send each
-//!   other what the other lacks, so that joining takes a round trip and nothing depends on gossip that was lost.
+//! - **Anti-entropy.** Probes carry a fingerprint of the view, and two nodes that find theirs to differ compare groups of
+//!   members, then digests, then send each other what the other lacks. On joining they compare all at once. So joining takes
+//!   a round trip, nothing depends on gossip that was lost, and a comparison costs the same in clusters of any size.
+//! - **Lifeguard** (Dadgar, Phillips, Currey, 2018). A suspect has the more time the fewer others confirm that it does not
+//!   answer, and is told; a node that is not well itself accuses nobody.
+//! - **Doubt.** That a member is down is not taken from a peer while this node has no reason to suspect it: the member is
+//!   told instead.
 //! - **Leaving.** A leave is a record too, the last one of its generation. It is sent directly to some peers until they
 //!   acknowledge it, and a member reported down is called failed only after a peer was asked whether it had left.
 //! - **Healing.** Members that are down are announced to for as long as they are remembered, also by a node that has no
 //!   active member left, and a node renewed after a false accusation starts probing again by itself.
+//! - **Broadcasts.** Small values of users, each under a key, which all nodes share: the newest version of each wins.
 //!
 //! # Driving a node
 //!
@@ -22,22 +28,30 @@
 //! [`Node::poll_timeout`]. When it fires, hand in all packets that have already arrived *before* calling
 //! [`Node::handle_timeout`]: an answer that waits in a socket must not count as missing.
 
+mod accuse;
+mod broadcast;
+mod claims;
 mod codec;
 mod config;
 mod digest;
 mod effects;
 mod error;
 mod event;
+mod fingerprint;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod healing;
+mod health;
 mod identity;
 mod leave;
 mod member;
 mod node;
+mod reassert;
 mod record;
 mod settle;
 mod shared;
+mod statistics;
+mod suspicion;
 mod sync;
 mod timers;
 mod view;
@@ -46,6 +60,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use broadcast::{Broadcast, BroadcastError, MAX_BROADCAST_KEY, MAX_BROADCAST_VALUE, MAX_BROADCASTS};
 pub use config::Config;
 pub use error::{PacketError, TagError};
 pub use event::Event;
@@ -53,4 +68,6 @@ pub use identity::{Identity, NodeId, ParseNodeIdError};
 pub use member::{Member, MemberState};
 pub use node::{Channel, Node, Transmit};
 pub use record::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
+pub use statistics::Statistics;
+pub(crate) use wire::packet_kind;
 pub use wire::{MAX_FRAME, MAX_MEMBERS};

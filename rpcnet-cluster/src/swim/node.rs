@@ -3,22 +3,30 @@
 use std::{collections::BTreeMap, fmt, time::Instant};
 
 use bytes::Bytes;
-use foca::Foca;
+use foca::{Foca, Header, Message};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
-    codec::{Codec, read_header, read_member},
+    accuse::MAX_RELAYED,
+    broadcast::{Broadcasts, MAX_ENTRIES},
+    claims::Claims,
+    codec::{Codec, read_header_and_view},
     config::Config,
     digest::{Delta, Digest},
     effects::Output,
     error::{PacketError, TagError},
     event::Event,
+    fingerprint::{Fingerprint, Groups},
+    health::Health,
     identity::{Identity, NodeId, Peer},
     leave::Leaving,
     member::Member,
     record::Record,
     shared::SharedHandle,
-    timers::Task,
+    statistics::Counted,
+    suspicion::MAX_SUSPECTS,
+    sync::MAX_ASKED,
+    timers::{Task, Timers},
     view::{Grace, View},
     wire::{Kind, MAX_FRAME, MAX_MEMBERS, Reader},
 };
@@ -43,6 +51,16 @@ pub struct Transmit {
     pub payload: Bytes,
 }
 
+impl Transmit {
+    /// The version of the protocol that the receiver has to speak; one that does not would refuse the packet.
+    pub fn version(&self) -> u8 {
+        match self.payload.first() {
+            Some(&kind) if kind == Kind::Broadcasts as u8 => 2,
+            _ => 1,
+        }
+    }
+}
+
 /// One node of the cluster, without input or output. The [module](super) tells how to drive it.
 pub struct Node {
     pub(super) config: Config,
@@ -57,7 +75,18 @@ pub struct Node {
     /// When a peer was last asked for a record. Emptied when it exceeds a fixed size.
     pub(super) asked: BTreeMap<NodeId, Instant>,
     pub(super) reported_conflict: Option<Identity>,
+    /// How often this node took a generation later than that of another id at its address. At most `MAX_OUTDONE` ids.
+    pub(super) outdone: BTreeMap<NodeId, u8>,
     pub(super) leaving: Option<Leaving>,
+    pub(super) broadcasts: Broadcasts,
+    pub(super) counted: Counted,
+    pub(super) health: Health,
+    pub(super) claims: Claims,
+    pub(super) fingerprint: Fingerprint,
+    /// Whom this node was asked to probe, and when. At most `MAX_RELAYED`.
+    pub(super) relayed: BTreeMap<NodeId, Instant>,
+    /// Whether news was waiting to be gossiped after the last input.
+    pub(super) has_news: bool,
 }
 
 impl Node {
@@ -85,7 +114,15 @@ impl Node {
             sync_backoff: config.probe_period(),
             asked: BTreeMap::new(),
             reported_conflict: None,
+            outdone: BTreeMap::new(),
             leaving: None,
+            broadcasts: Broadcasts::default(),
+            counted: Counted::default(),
+            health: Health::new(now),
+            claims: Claims::default(),
+            fingerprint: Fingerprint::new(now),
+            relayed: BTreeMap::new(),
+            has_news: false,
             config,
         };
         node.start_timers(now);
@@ -128,6 +165,8 @@ impl Node {
             return Err(PacketError::FromOurselves { from });
         }
         self.shared.lock().now = now;
+        self.health.received(now);
+        self.claims.heard(from.id());
         let mut reader = Reader::new(body);
         if kind == Kind::LeaveAck {
             let generation = reader.u64()?;
@@ -135,9 +174,15 @@ impl Node {
             return Ok(());
         }
         if self.has_left() {
-            // Whoever still talks to us has not heard of it.
-            self.notify_leave(from);
-            return Ok(());
+            // Whoever still talks to us has not heard of it. One who leaves as well need not: two leavers would go on
+            // telling each other.
+            return match kind {
+                Kind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
+                _ => {
+                    self.notify_leave(from);
+                    Ok(())
+                }
+            };
         }
         match kind {
             Kind::Gossip => self.handle_gossip(now, from, body),
@@ -146,24 +191,44 @@ impl Node {
                 self.handle_digest(from, &digest);
                 Ok(())
             }
+            Kind::Groups => {
+                let groups = Groups::decode(&mut reader)?;
+                self.handle_groups(from, &groups);
+                Ok(())
+            }
             Kind::Delta => {
                 let delta = Delta::decode(&mut reader)?;
                 self.handle_delta(now, from, delta)
             }
             Kind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
+            Kind::Broadcasts => self.handle_broadcasts(now, from, &mut reader),
             Kind::LeaveAck => Ok(()),
         }
     }
 
     fn handle_gossip(&mut self, now: Instant, from: Identity, body: &[u8]) -> Result<(), PacketError> {
         let mut reader = Reader::new(body);
-        let src = read_header(&mut reader)?.src.0;
+        let (Header { src: Peer(src), message, .. }, theirs) = read_header_and_view(&mut reader)?;
         if !src.same_node(&from) {
             return Err(PacketError::ForeignSender { from });
         }
-        self.check_room(src, reader)?;
-        self.shared.lock().heard(&src, true);
+        let claimed = match message {
+            Message::Broadcast => Vec::new(),
+            _ => self.review(now, src, reader)?,
+        };
+        self.relay(now, src, &message);
+        {
+            let mut shared = self.shared.lock();
+            shared.heard(&src, true);
+            shared.disbelieved = claimed.iter().map(|member| member.id().0).collect();
+        }
+        if let Some(theirs) = theirs {
+            self.compare(now, src, theirs);
+        }
         let result = self.foca.handle_data(body, self.out.runtime(now));
+        self.shared.lock().disbelieved.clear();
+        self.hold(now, src, &claimed);
+        self.tell_of_successor(src);
         self.settle(now, Some(from), false);
         match result {
             Ok(()) => Ok(()),
@@ -182,26 +247,6 @@ impl Node {
         }
     }
 
-    /// Refuses a packet that names new members when there are as many as can be. Only then are its members read twice.
-    fn check_room(&self, src: Identity, mut reader: Reader<'_>) -> Result<(), PacketError> {
-        if self.member_count() < MAX_MEMBERS {
-            return Ok(());
-        }
-        let known = |identity: &Identity| self.view.knows_addr(identity.addr());
-        if !known(&src) {
-            return Err(PacketError::TooManyMembers);
-        }
-        if reader.remaining() < 2 {
-            return Ok(());
-        }
-        for _ in 0..reader.u16()? {
-            if !known(&read_member(&mut reader)?.id().0) {
-                return Err(PacketError::TooManyMembers);
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn member_count(&self) -> usize {
         self.foca.iter_membership_state().len().max(self.view.len())
     }
@@ -209,6 +254,10 @@ impl Node {
     /// Fires all timers due at `now`, in order.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.shared.lock().now = now;
+        let late = self.out.timers.next().map(|at| now.saturating_duration_since(at));
+        if late.is_some_and(|late| late >= self.config.probe_period() / 2) {
+            self.health.overslept(now);
+        }
         // Ends: no timer is set for an instant that has come, but that of a verdict without grace, which is not set twice.
         while let Some(task) = self.out.timers.pop_due(now) {
             self.fire(now, task);
@@ -224,10 +273,12 @@ impl Node {
         }
         match task {
             Task::Foca(timer) => self.fire_foca(now, timer),
+            Task::Claim(id) => self.fire_claim(now, id),
             Task::Verdict(id) => self.fire_verdict(now, id),
             Task::Sync => self.fire_sync(now),
             Task::Reconnect => self.fire_reconnect(now),
             Task::Sweep => self.fire_sweep(now),
+            Task::Spread => self.fire_spread(now),
             Task::ResendLeave => {}
         }
     }
@@ -341,6 +392,35 @@ impl Node {
     /// Whether the node has left and waits for no further acknowledgement.
     pub fn is_leave_complete(&self) -> bool {
         self.leaving.as_ref().is_some_and(Leaving::is_complete)
+    }
+
+    /// How many nodes are active, this one included: as many as [`members`](Self::members) shows alive or suspect. Not
+    /// counted anew at each call.
+    pub fn active_count(&self) -> usize {
+        self.foca.num_members() + 1
+    }
+
+    /// Generation and version of the record that is held of `id`.
+    pub(crate) fn record_version(&self, id: NodeId) -> Option<(u64, u64)> {
+        self.shared.lock().version(id).map(|version| (version.generation, version.version))
+    }
+
+    /// Which queue exceeds its bound, if one does.
+    pub(crate) fn overfull(&self) -> Option<String> {
+        let members = self.member_count() + 1;
+        let records = self.shared.lock().records.len();
+        let queues = [
+            ("timers", self.out.timers.len(), 4 * members + Timers::FIXED),
+            ("updates", self.foca.updates_backlog(), members),
+            ("broadcasts", self.foca.custom_broadcast_backlog(), records + 4 * MAX_SUSPECTS),
+            ("suspicions", self.shared.lock().suspicions.len(), MAX_SUSPECTS),
+            ("relayed probes", self.relayed.len(), MAX_RELAYED),
+            ("records asked for", self.asked.len(), MAX_ASKED + MAX_MEMBERS),
+            ("records", records, MAX_MEMBERS + 1),
+            ("broadcasts of users", self.broadcasts.len(), MAX_ENTRIES),
+        ];
+        let over = queues.into_iter().find(|(_, length, bound)| length > bound);
+        over.map(|(name, length, bound)| format!("{length} {name}, at most {bound}"))
     }
 
     /// Whether no other node is active. The driver then announces to seeds again.

@@ -7,6 +7,7 @@ use bytes::BufMut;
 use super::{
     error::TagError,
     identity::NodeId,
+    suspicion::Accusation,
     wire::{Reader, WireError, put_varint},
 };
 
@@ -155,10 +156,13 @@ pub(super) enum Item {
     Whole(Record),
     /// The record is too large for a packet: whoever lacks it asks the sender for it.
     Pointer(Version),
+    /// No record, but what one node has found out about another. The item is filed under the accuser.
+    Accusation(Accusation),
 }
 
 const ITEM_WHOLE: u8 = 0;
 const ITEM_POINTER: u8 = 1;
+const ITEM_ACCUSATION: u8 = 2;
 
 impl Item {
     pub(super) fn encode(id: NodeId, record: &Record) -> Vec<u8> {
@@ -172,11 +176,25 @@ impl Item {
         item
     }
 
+    pub(super) fn encode_accusation(accusation: &Accusation) -> Vec<u8> {
+        let mut item = vec![ITEM_ACCUSATION];
+        item.put_u128(accusation.accuser.as_u128());
+        item.put_u128(accusation.suspect.as_u128());
+        item.put_u64(accusation.generation);
+        item.put_u16(accusation.incarnation);
+        item
+    }
+
     pub(super) fn decode(data: &[u8]) -> Result<(NodeId, Self), WireError> {
         let mut reader = Reader::new(data);
         let decoded = match reader.u8()? {
             ITEM_WHOLE => Record::decode(&mut reader).map(|(id, record)| (id, Self::Whole(record)))?,
             ITEM_POINTER => read_version(&mut reader).map(|(id, version)| (id, Self::Pointer(version)))?,
+            ITEM_ACCUSATION => {
+                let (accuser, suspect) = (reader.node_id()?, reader.node_id()?);
+                let (generation, incarnation) = (reader.generation()?, reader.u16()?);
+                (accuser, Self::Accusation(Accusation { accuser, suspect, generation, incarnation }))
+            }
             _ => return Err(WireError::Invalid),
         };
         if reader.is_empty() { Ok(decoded) } else { Err(WireError::Invalid) }

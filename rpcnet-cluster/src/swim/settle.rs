@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use foca::{Member, State, Timer};
+use rand::RngExt;
 
 use super::{
     effects::Note,
@@ -40,10 +41,24 @@ impl Node {
         // change of this node's identity.
         loop {
             let mut verdicts = Verdicts::default();
-            let (wanted, stale, conflict, reclaim) = {
+            let (wanted, stale, conflict, reclaim, confirmed) = {
                 let mut shared = self.shared.lock();
                 let changed = std::mem::take(&mut shared.changed);
                 let observed = std::mem::take(&mut shared.observed);
+                let mut confirmed = std::mem::take(&mut shared.confirmed);
+                confirmed.extend(
+                    observed
+                        .iter()
+                        .filter(|seen| seen.state == State::Suspect)
+                        .map(|seen| seen.identity.id()),
+                );
+                if self.view.me.incarnation != shared.incarnation {
+                    if shared.incarnation > self.view.me.incarnation {
+                        self.health.refuted();
+                    }
+                    self.view.me.incarnation = shared.incarnation;
+                    self.view.revision += 1;
+                }
                 // Records first: that a member has left must be known when its being down is judged.
                 for &id in &changed {
                     self.view.record_changed(now, id, &shared, &mut verdicts);
@@ -56,10 +71,15 @@ impl Node {
                     std::mem::take(&mut shared.stale),
                     shared.conflict.take(),
                     changed.contains(&shared.me.id()),
+                    confirmed,
                 )
             };
+            self.second(now, &confirmed);
             for event in verdicts.events.drain(..) {
                 self.out.emit(event);
+            }
+            for id in confirmed {
+                self.reschedule_down(id);
             }
             for id in verdicts.unclear {
                 self.ask_about(from, id);
@@ -69,7 +89,9 @@ impl Node {
                 self.fetch(now, from, &wanted);
                 self.correct(from, &stale);
             }
-            if let Some(theirs) = conflict {
+            if let Some(theirs) = conflict
+                && !self.outdo(now, theirs, from)
+            {
                 self.report_conflict(theirs);
             }
             if reclaim {
@@ -86,10 +108,22 @@ impl Node {
             }
         }
         self.retune();
+        self.hasten(now);
+    }
+
+    /// The first piece of news after a while does not wait for its turn.
+    fn hasten(&mut self, now: Instant) {
+        let waiting = self.foca.updates_backlog() + self.foca.custom_broadcast_backlog() > 0;
+        if waiting && !std::mem::replace(&mut self.has_news, waiting) {
+            let wait = self.config.gossip_interval().mul_f64(self.rng.random_range(0.05..0.2));
+            self.out.timers.hasten_gossip(now + wait);
+        }
+        self.has_news = waiting;
     }
 
     fn note(&mut self, now: Instant, note: Note, from: Option<Identity>) {
         match note {
+            Note::Accused { suspect, incarnation, token } => self.accuse(now, suspect, incarnation, token),
             Note::Active => self.became_active(now, from),
             Note::Rejoined(identity) => self.renewed(now, identity, from),
             Note::Defunct if !self.has_left() => {
@@ -133,10 +167,19 @@ impl Node {
         let mut certain = false;
         if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer {
             // foca answers a refuted suspicion with TurnUndead to a live node, which would give up its identity.
-            if !self.view.is_still_suspect(&member_id.0, *incarnation) {
+            if !self.may_condemn(now, member_id.0, *incarnation) {
                 return;
             }
             certain = true;
+        }
+        let others = self.others();
+        if matches!(timer, Timer::ProbeRandomMember(_)) && self.health.excuses_probe(now, others) {
+            self.out.timers.set(now + self.config.probe_period(), Task::Foca(timer));
+            return;
+        }
+        self.out.slower = self.health.slowness() - 1;
+        if matches!(timer, Timer::ProbeRandomMember(_)) {
+            self.refresh_fingerprint(now);
         }
         let probe = matches!(timer, Timer::ProbeRandomMember(_)).then(|| Task::Foca(timer.clone()));
         let gossip = matches!(timer, Timer::PeriodicGossip(_));
@@ -182,7 +225,7 @@ impl Node {
     }
 
     /// Asks `whom`, or else a random member, what it knows of `id`.
-    fn ask_about(&mut self, whom: Option<Identity>, id: NodeId) {
+    pub(super) fn ask_about(&mut self, whom: Option<Identity>, id: NodeId) {
         let whom = whom.filter(|whom| whom.id() != id).or_else(|| self.random_peer());
         if let Some(whom) = whom {
             self.send_summary(whom, &[id]);
@@ -206,11 +249,15 @@ impl Node {
     pub(super) fn fire_sweep(&mut self, now: Instant) {
         let after = self.config.forget_after();
         self.view.forget(now, after);
+        self.broadcasts.forget(now, after);
         let me = self.identity().id();
         let view = &self.view;
-        self.shared.lock().records.retain(|id, (_, since)| {
+        let mut shared = self.shared.lock();
+        shared.records.retain(|id, (_, since)| {
             *id == me || view.entry(*id).is_some() || now.saturating_duration_since(*since) < ORPHAN_LIFETIME
         });
+        shared.suspicions.retain(|id| view.entry(id).is_some_and(|entry| entry.suspected_at.is_some()));
+        drop(shared);
         self.out.timers.set(now + SWEEP_INTERVAL, Task::Sweep);
     }
 }

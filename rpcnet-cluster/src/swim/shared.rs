@@ -12,6 +12,8 @@ use std::{
 use super::{
     identity::{Identity, NodeId},
     record::{Item, Record, Version},
+    statistics::Messages,
+    suspicion::{Accusation, Suspicions},
     wire::{MAX_MEMBERS, WireError},
 };
 
@@ -40,6 +42,16 @@ pub(super) struct Shared {
     /// Whom the packet calls active although they have left: its sender has missed that.
     pub(super) stale: Vec<NodeId>,
     pub(super) conflict: Option<Identity>,
+    pub(super) messages: Messages,
+    pub(super) suspicions: Suspicions,
+    /// Whose suspicion was confirmed.
+    pub(super) confirmed: Vec<NodeId>,
+    /// This node's incarnation, as foca last sent it.
+    pub(super) incarnation: u16,
+    /// Of what this node knows: sent with probes.
+    pub(super) fingerprint: u64,
+    /// Members that the packet calls down, which is not believed yet.
+    pub(super) disbelieved: Vec<Identity>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +68,12 @@ impl SharedHandle {
             wanted: Vec::new(),
             stale: Vec::new(),
             conflict: None,
+            messages: Messages::default(),
+            suspicions: Suspicions::default(),
+            confirmed: Vec::new(),
+            incarnation: 0,
+            fingerprint: 0,
+            disbelieved: Vec::new(),
         })))
     }
 
@@ -141,20 +159,33 @@ impl Shared {
                 }
                 false
             }
+            Item::Accusation(accusation) => {
+                let news = accusation.suspect != self.me.id() && self.suspicions.add(accusation);
+                if news {
+                    self.confirmed.push(accusation.suspect);
+                }
+                news
+            }
         }
     }
 }
 
 /// What makes one broadcast item replace another.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct ItemKey {
-    id: NodeId,
-    version: Version,
+pub(super) enum ItemKey {
+    Record { id: NodeId, version: Version },
+    Accusation(Accusation),
 }
 
 impl foca::Invalidates for ItemKey {
     fn invalidates(&self, other: &Self) -> bool {
-        self.id == other.id && self.version >= other.version
+        match (self, other) {
+            (Self::Record { id, version }, Self::Record { id: other, version: earlier }) => {
+                id == other && version >= earlier
+            }
+            (Self::Accusation(new), Self::Accusation(old)) => new.replaces(old),
+            _ => false,
+        }
     }
 }
 
@@ -168,12 +199,13 @@ impl foca::BroadcastHandler<super::identity::Peer> for SharedHandle {
         sender: Option<&super::identity::Peer>,
     ) -> Result<Option<ItemKey>, WireError> {
         let (id, item) = Item::decode(data)?;
-        let version = match &item {
-            Item::Whole(record) => record.version,
-            Item::Pointer(version) => *version,
+        let key = match &item {
+            Item::Whole(record) => ItemKey::Record { id, version: record.version },
+            Item::Pointer(version) => ItemKey::Record { id, version: *version },
+            Item::Accusation(accusation) => ItemKey::Accusation(*accusation),
         };
         // What this node adds itself is in the store already.
         let spread = sender.is_none() || self.lock().receive(id, item);
-        Ok(spread.then_some(ItemKey { id, version }))
+        Ok(spread.then_some(key))
     }
 }

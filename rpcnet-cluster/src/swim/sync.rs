@@ -10,8 +10,9 @@ use foca::Member;
 use rand::RngExt;
 
 use super::{
-    digest::{Delta, DeltaWriter, Digest, Standing, Summary},
+    digest::{Delta, DeltaWriter, Digest, Scope, Standing, Summary},
     error::PacketError,
+    fingerprint::{self, Groups},
     identity::{Identity, NodeId, Peer},
     member,
     node::{Channel, Node},
@@ -28,7 +29,10 @@ const NEWS: usize = 32;
 /// A record that was asked for is not asked for again so soon, from whomever.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);
 
-const MAX_ASKED: usize = 4096;
+/// Views that did not change for so many gossip intervals are compared: news has gone round by then.
+const QUIET: u32 = 5;
+
+pub(super) const MAX_ASKED: usize = 4096;
 
 impl Node {
     /// `from` is an active member, the first one: this node has just joined, or come back.
@@ -36,6 +40,7 @@ impl Node {
         self.broadcast_record(self.identity().id());
         if let Some(peer) = from.or_else(|| self.random_peer()) {
             self.send_digest(peer);
+            self.offer_broadcasts(peer);
         }
         self.sync_backoff = self.config.probe_period();
         self.schedule_sync(now);
@@ -52,21 +57,73 @@ impl Node {
 
     pub(super) fn fire_sync(&mut self, now: Instant) {
         if let Some(peer) = self.random_peer() {
-            self.send_digest(peer);
+            self.send_groups(peer);
         }
         // Nodes that join together know little of each other after their first comparison: the next ones follow soon.
-        let interval = self.config.sync_interval(self.foca.num_members() + 1);
+        let interval = self.config.sync_interval();
         self.sync_backoff = (self.sync_backoff * 2).min(interval);
         self.schedule_sync(now);
     }
 
     fn send_digest(&mut self, to: Identity) {
+        self.counted.syncs += 1;
         let summaries = {
             let shared = self.shared.lock();
             self.view.members().map(|member| summarize(&self.view, &shared, member.id())).collect()
         };
-        let digest = Digest { whole: true, summaries };
+        let digest = Digest { scope: Scope::Whole, summaries };
         self.out.send(to, Channel::Stream, digest.encode());
+    }
+
+    /// Makes the fingerprint that goes with probes, where it may be of an earlier view.
+    pub(super) fn refresh_fingerprint(&mut self, now: Instant) {
+        let mut shared = self.shared.lock();
+        if self.fingerprint.is_stale(self.view.revision) {
+            let summaries = self.view.members().map(|member| summarize(&self.view, &shared, member.id()));
+            let hash = summaries.fold(0, |all, summary| all ^ fingerprint::hash(&summary));
+            self.fingerprint.renew(now, self.view.revision, hash);
+        }
+        shared.fingerprint = self.fingerprint.encoded(now, self.config.gossip_interval() * QUIET);
+    }
+
+    /// A probe, or the answer to one, has told what `from` knows.
+    pub(super) fn compare(&mut self, now: Instant, from: Identity, theirs: u64) {
+        self.refresh_fingerprint(now);
+        let ours = self.shared.lock().fingerprint;
+        if ours == theirs {
+            self.counted.agreed = Some(now);
+        }
+        if now >= self.fingerprint.rests_until && fingerprint::differ(ours, theirs) {
+            self.fingerprint.rests_until = now + self.config.probe_period() / 2;
+            self.send_groups(from);
+        }
+    }
+
+    fn send_groups(&mut self, to: Identity) {
+        let groups = {
+            let shared = self.shared.lock();
+            let summaries = self.view.members().map(|member| summarize(&self.view, &shared, member.id()));
+            Groups::new(self.others() + 1, summaries)
+        };
+        self.counted.syncs += 1;
+        self.out.send(to, Channel::Stream, groups.encode());
+        self.offer_broadcasts(to);
+    }
+
+    /// Names what is in the groups that are not alike.
+    pub(super) fn handle_groups(&mut self, from: Identity, theirs: &Groups) {
+        let (scope, summaries) = {
+            let shared = self.shared.lock();
+            let all = || self.view.members().map(|member| summarize(&self.view, &shared, member.id()));
+            let difference = Groups::like(theirs, all()).difference(theirs);
+            if difference.is_empty() {
+                return;
+            }
+            let summaries = all().filter(|summary| difference.contains(summary.id)).collect();
+            (Scope::Groups(difference), summaries)
+        };
+        let digest = Digest { scope, summaries };
+        self.out.send(from, Channel::Stream, digest.encode());
     }
 
     /// Asks `to` for whatever it has newer of `ids`.
@@ -75,7 +132,7 @@ impl Node {
             let shared = self.shared.lock();
             ids.iter().map(|id| summarize(&self.view, &shared, *id)).collect()
         };
-        let digest = Digest { whole: false, summaries };
+        let digest = Digest { scope: Scope::Named, summaries };
         self.send_by_size(to, digest.encode());
     }
 
@@ -133,13 +190,13 @@ impl Node {
                 }
                 let ours = summarize(&self.view, &shared, theirs.id);
                 add_newer(&self.view, &shared, &ours, theirs, &mut delta);
-                if digest.whole && has_newer(theirs, &ours) {
+                if digest.scope != Scope::Named && has_newer(theirs, &ours) {
                     lacking.push(theirs.id);
                 }
             }
-            if digest.whole {
+            if digest.scope != Scope::Named {
                 let unlisted = self.view.members().map(member::Member::id);
-                for id in unlisted.filter(|id| !listed.contains(id)) {
+                for id in unlisted.filter(|id| digest.scope.contains(*id) && !listed.contains(id)) {
                     if id == self.identity().id() || !self.view.is_gone(id) {
                         let ours = summarize(&self.view, &shared, id);
                         let nothing = Summary { id, member: None, record: None };
@@ -149,7 +206,7 @@ impl Node {
             }
         }
         for frame in delta.finish() {
-            if digest.whole {
+            if digest.scope != Scope::Named {
                 self.out.send(from, Channel::Stream, frame);
             } else {
                 self.send_by_size(from, frame);
@@ -166,12 +223,14 @@ impl Node {
         from: Identity,
         delta: Delta,
     ) -> Result<(), PacketError> {
-        let Delta { members, records } = delta;
+        let Delta { mut members, records } = delta;
         let known = |member: &Member<Peer>| self.view.knows_addr(member.id().0.addr());
         let added = members.iter().filter(|member| !known(member)).count();
         if self.member_count() + added > MAX_MEMBERS {
             return Err(PacketError::TooManyMembers);
         }
+        self.counted.members_fetched += members.len() as u64;
+        self.counted.records_fetched += records.len() as u64;
         let spread = records.len() <= NEWS;
         for (id, record) in records {
             let merged = self.shared.lock().merge(id, record);
@@ -182,6 +241,15 @@ impl Node {
                 }
             }
         }
+        let me = self.identity();
+        let accused = members.iter().any(|member| {
+            let claimed = member.id().0;
+            claimed.id() == me.id() && (member.state() != foca::State::Alive || claimed != me)
+        });
+        // Records first: a member that has left is down.
+        let claimed: Vec<_> = members
+            .extract_if(.., |member| member.id().0.id() != from.id() && self.doubts(now, member))
+            .collect();
         if !members.is_empty() {
             let news = members.len() <= NEWS;
             {
@@ -197,7 +265,11 @@ impl Node {
                 self.observe_all();
             }
         }
+        self.hold(now, from, &claimed);
         self.settle(now, Some(from), false);
+        if accused {
+            self.protest(from);
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Every slot holds one timer, and a later one for a slot replaces the earlier: for foca's periodic timers the earlier
 //! is void by then (it is only set anew after it fired or after its token was given up), for members it concerns an
-//! identity that has been replaced. So there are at most a fixed number of timers and three a member.
+//! identity that has been replaced. So there are at most a fixed number of timers and four a member.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -18,10 +18,14 @@ pub(super) enum Task {
     Foca(foca::Timer<Peer>),
     /// The news that a member is down has waited long enough, or it is time to ask another peer about it.
     Verdict(NodeId),
+    /// Others have called a member down, and it has not said otherwise.
+    Claim(NodeId),
     Sync,
     Reconnect,
     ResendLeave,
     Sweep,
+    /// Broadcasts of users are sent on.
+    Spread,
 }
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -35,10 +39,12 @@ enum Slot {
     Remove(SocketAddr),
     AnnounceDown,
     Verdict(NodeId),
+    Claim(NodeId),
     Sync,
     Reconnect,
     ResendLeave,
     Sweep,
+    Spread,
 }
 
 impl Task {
@@ -54,10 +60,12 @@ impl Task {
                 foca::Timer::PeriodicAnnounceDown(_) => Slot::AnnounceDown,
             },
             Self::Verdict(id) => Slot::Verdict(*id),
+            Self::Claim(id) => Slot::Claim(*id),
             Self::Sync => Slot::Sync,
             Self::Reconnect => Slot::Reconnect,
             Self::ResendLeave => Slot::ResendLeave,
             Self::Sweep => Slot::Sweep,
+            Self::Spread => Slot::Spread,
         }
     }
 }
@@ -70,6 +78,13 @@ pub(super) struct Timers {
 }
 
 impl Timers {
+    /// The slots that concern no member.
+    pub(super) const FIXED: usize = 10;
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn set(&mut self, at: Instant, task: Task) {
         let slot = task.slot();
         match self.slots.entry(slot) {
@@ -104,6 +119,17 @@ impl Timers {
         }
         let (_, slot) = self.queue.pop_first()?;
         self.slots.remove(&slot).map(|(_, task)| task)
+    }
+
+    /// Brings foca's next gossip forward to `at`, if it is due later.
+    pub(super) fn hasten_gossip(&mut self, at: Instant) {
+        if let Some((known_at, _)) = self.slots.get_mut(&Slot::Gossip)
+            && *known_at > at
+        {
+            self.queue.remove(&(*known_at, Slot::Gossip));
+            *known_at = at;
+            self.queue.insert((at, Slot::Gossip));
+        }
     }
 
     pub(super) fn cancel_foca(&mut self) {

@@ -26,6 +26,8 @@ pub(super) struct Entry {
     joined: bool,
     /// Until when the news that it is down waits for the news that it had left.
     pub(super) verdict_at: Option<Instant>,
+    /// Since when it is suspect, in whatever incarnation.
+    pub(super) suspected_at: Option<Instant>,
     changed: Instant,
 }
 
@@ -86,6 +88,11 @@ impl View {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The member at this address.
+    pub(super) fn holder(&self, addr: SocketAddr) -> Option<&Member> {
+        self.by_addr.get(&addr).and_then(|id| self.entries.get(id)).map(|entry| &entry.member)
     }
 
     pub(super) fn knows_addr(&self, addr: SocketAddr) -> bool {
@@ -183,7 +190,8 @@ impl View {
                 verdicts.events.push(Event::NodeSuspect(member.clone()));
             }
         }
-        let entry = Entry { member, joined, verdict_at: None, changed: now };
+        let suspected_at = (member.state == MemberState::Suspect).then_some(now);
+        let entry = Entry { member, joined, verdict_at: None, suspected_at, changed: now };
         self.entries.insert(id, entry);
     }
 
@@ -200,7 +208,9 @@ impl View {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
-        entry.member.incarnation = seen.incarnation;
+        if std::mem::replace(&mut entry.member.incarnation, seen.incarnation) != seen.incarnation {
+            self.revision += 1;
+        }
         let (old, new) = (entry.member.state, state_of(seen.state));
         if old == new || left {
             return;
@@ -209,10 +219,12 @@ impl View {
         match (old, new) {
             (MemberState::Alive, MemberState::Suspect) => {
                 entry.member.state = new;
+                entry.suspected_at = Some(now);
                 verdicts.events.push(Event::NodeSuspect(entry.member.clone()));
             }
             (MemberState::Suspect, MemberState::Alive) => {
                 entry.member.state = new;
+                entry.suspected_at = None;
                 verdicts.events.push(Event::NodeRecovered(entry.member.clone()));
             }
             (MemberState::Alive | MemberState::Suspect, MemberState::Down) => {

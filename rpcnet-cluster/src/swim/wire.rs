@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Delta = 2,
     LeaveNotice = 3,
     LeaveAck = 4,
+    Groups = 5,
+    Broadcasts = 6,
 }
 
 impl Kind {
@@ -33,8 +35,24 @@ impl Kind {
             2 => Some(Self::Delta),
             3 => Some(Self::LeaveNotice),
             4 => Some(Self::LeaveAck),
+            5 => Some(Self::Groups),
+            6 => Some(Self::Broadcasts),
             _ => None,
         }
+    }
+}
+
+/// What a packet is called in metrics.
+pub(crate) fn packet_kind(packet: &[u8]) -> &'static str {
+    match packet.first().and_then(|first| Kind::from_byte(*first)) {
+        Some(Kind::Gossip) => "gossip",
+        Some(Kind::Digest) => "digest",
+        Some(Kind::Delta) => "delta",
+        Some(Kind::LeaveNotice) => "leave_notice",
+        Some(Kind::LeaveAck) => "leave_ack",
+        Some(Kind::Groups) => "groups",
+        Some(Kind::Broadcasts) => "broadcasts",
+        None => "unknown",
     }
 }
 
@@ -84,6 +102,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn u16(&mut self) -> Result<u16, WireError> {
         Ok(u16::from_be_bytes(self.array()?))
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, WireError> {
+        Ok(u32::from_be_bytes(self.array()?))
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, WireError> {

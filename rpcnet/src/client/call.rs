@@ -51,7 +51,6 @@ pub struct Call<C: Caller, T, E> {
     decode: fn(Reply) -> Result<T, CallError<E>>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "it is moved once; a box would be an allocation a call")]
 enum State<C: Caller> {
     Building { caller: C, request: Request },
     Invalid(Status),

@@ -12,6 +12,9 @@ use rpcnet::{
 use rpcnet_benches::Failure;
 use tokio::runtime::Runtime;
 
+/// What their names begin with.
+pub(crate) const PREFIX: &str = "call/";
+
 /// Answers with what it was sent.
 #[rpc_trait(name = "bench.v1.Echo")]
 trait Echo {

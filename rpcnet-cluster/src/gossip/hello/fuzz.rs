@@ -5,7 +5,7 @@ use std::{fmt::Debug, net::SocketAddr};
 use rpcnet::__private::{decode, encode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Hello, Identity, Observed, PROTOCOLS};
+use super::{Hello, Identity, Life, Observed, Versions};
 use crate::swim::NodeId;
 
 /// A frame of the hello; the first byte says which.
@@ -27,7 +27,8 @@ pub(crate) fn hello_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let observed = |you: SocketAddr| encode(&Observed { you }).expect("it has a form");
     let hello = |cluster: &str, addr: SocketAddr, generation| {
         let identity = Identity::new(addr, NodeId::from_u128(7), generation);
-        encode(&Hello { protocols: PROTOCOLS, cluster: cluster.into(), identity }).expect("it has a form")
+        let life = Life { started: generation, nonce: 9 };
+        encode(&Hello::new(Versions(1, 2), cluster, identity, life)).expect("it has a form")
     };
     let v4 = SocketAddr::from(([10, 0, 0, 1], 7946));
     let v6 = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 7946));

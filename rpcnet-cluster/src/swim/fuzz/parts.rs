@@ -6,8 +6,10 @@ use foca::{Codec as _, Header, Member};
 
 use super::{epoch, identity};
 use crate::swim::{
+    broadcast,
     codec::{Codec, put_member, read_header, read_member},
     digest::{Delta, DeltaWriter, Digest},
+    fingerprint::Groups,
     identity::Peer,
     record::{Item, Record},
     shared::SharedHandle,
@@ -17,7 +19,7 @@ use crate::swim::{
 /// A part of a packet; the first byte says which.
 pub fn gossip_parts(input: &[u8]) {
     let Some((&choice, input)) = input.split_first() else { return };
-    match choice % 8 {
+    match choice % 10 {
         0 => part(input, |reader| reader.identity(), |identity| written(|buf| put_identity(buf, identity))),
         1 => part(input, read_header, header_bytes),
         2 => part(
@@ -31,16 +33,18 @@ pub fn gossip_parts(input: &[u8]) {
         4 => part(
             input,
             |reader| {
-                let Digest { whole, summaries } = Digest::decode(reader)?;
-                Ok((whole, summaries))
+                let Digest { scope, summaries } = Digest::decode(reader)?;
+                Ok((scope, summaries))
             },
             // The first byte is the kind of packet.
-            |(whole, summaries)| {
-                Digest { whole: *whole, summaries: summaries.clone() }.encode()[1..].to_vec()
+            |(scope, summaries)| {
+                Digest { scope: scope.clone(), summaries: summaries.clone() }.encode()[1..].to_vec()
             },
         ),
         5 => delta(input),
         6 => item(input),
+        8 => broadcast::fuzz::broadcasts(input),
+        9 => part(input, Groups::decode, |groups| groups.encode()[1..].to_vec()),
         _ => part(input, |reader| reader.varint(), |value| written(|buf| put_varint(buf, *value))),
     }
 }
@@ -92,11 +96,19 @@ fn delta(input: &[u8]) {
 }
 
 fn item(input: &[u8]) {
-    let Ok((id, Item::Whole(record))) = Item::decode(input) else { return };
+    let (id, record) = match Item::decode(input) {
+        Ok((id, Item::Whole(record))) => (id, record),
+        Ok((_, Item::Accusation(accusation))) => {
+            let bytes = Item::encode_accusation(&accusation);
+            return assert_eq!(bytes, input, "an accusation has one form");
+        }
+        _ => return,
+    };
     let (again, item) = Item::decode(&Item::encode(id, &record)).expect("just written");
     assert_eq!(again, id);
     match item {
         Item::Whole(again) => assert_eq!(again, record),
         Item::Pointer(version) => assert_eq!(version, record.version),
+        Item::Accusation(_) => unreachable!("a record was written"),
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{epoch, identity, packets::Operation};
-use crate::swim::{Config, Node};
+use crate::swim::{Config, Node, broadcast, wire::Kind};
 
 /// Kinds of gossip in the order of their numbers, then the other kinds of packets.
 const MESSAGES: [&str; 11] = [
@@ -19,7 +19,7 @@ const MESSAGES: [&str; 11] = [
     "broadcast",
     "turn_undead",
 ];
-const KINDS: [&str; 5] = ["gossip", "digest", "delta", "leave_notice", "leave_ack"];
+const KINDS: [&str; 7] = ["gossip", "digest", "delta", "leave_notice", "leave_ack", "groups", "broadcasts"];
 
 /// Target, name and bytes of each. The same in each run.
 pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
@@ -42,6 +42,8 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             1 => 4,
             2 => 5,
             3 => 3,
+            5 => 9,
+            6 => 8,
             _ => 7,
         };
         seeds.push(("gossip_parts", name, [&[choice], &bytes[1..]].concat()));
@@ -56,6 +58,13 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         .flatten()
         .map(|(name, choice, bytes)| ("gossip_parts", name, [&[choice], bytes].concat()))
         .collect();
+    let broadcasts = broadcast::fuzz::seed();
+    more.push(("gossip_parts", "broadcasts_of_all_kinds", [&[8], &broadcasts[..]].concat()));
+    let mut input = Vec::new();
+    let packet = [&[Kind::Broadcasts as u8], &broadcasts[..]].concat();
+    Operation::Packet { from: 1, bytes: &packet }.put(&mut input);
+    Operation::Passed { steps: 20 }.put(&mut input);
+    more.push(("gossip_packets", "broadcasts_of_all_kinds", input));
     more.push(("gossip_parts", "varint_too_long", [&[7], &[0xff; 11][..]].concat()));
     seeds.append(&mut more);
     seeds

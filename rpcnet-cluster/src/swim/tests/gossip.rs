@@ -100,7 +100,7 @@ fn news_of_a_down_member_waits_for_the_news_that_it_left() {
         assert_eq!(listener.events(), [("joined", subject)]);
         listener.sent(subject);
         listener.hear(&gossip(listener.now, State::Down));
-        assert_eq!(listener.state(), MemberState::Down);
+        assert_eq!(listener.state(), MemberState::Alive);
         assert_eq!(listener.events(), []);
         assert!(listener.sent(Sim::identity(SPEAKER, 1)).contains(&1), "the speaker is asked");
         listener.pass(millis(400));
@@ -110,8 +110,11 @@ fn news_of_a_down_member_waits_for_the_news_that_it_left() {
             assert_eq!(listener.events(), [("left", subject)]);
             assert_eq!(listener.state(), MemberState::Left);
         } else {
-            listener.pass(millis(700));
+            for _ in 0..4 {
+                listener.pass(millis(400));
+            }
             assert_eq!(listener.events(), [("failed", subject)]);
+            assert_eq!(listener.state(), MemberState::Down);
             listener.hear(&left_record());
             assert_eq!(listener.state(), MemberState::Left);
         }
@@ -127,9 +130,29 @@ fn a_suspect_is_waited_for_less() {
     listener.hear(&gossip(listener.now, State::Alive));
     listener.hear(&gossip(listener.now, State::Suspect));
     assert_eq!(listener.events(), [("joined", subject), ("suspect", subject)]);
+    listener.pass(secs(1));
     listener.hear(&gossip(listener.now, State::Down));
     listener.pass(millis(600));
     assert_eq!(listener.events(), [("failed", subject)]);
+}
+
+#[test]
+fn a_claim_is_told_to_the_accused_and_dies_with_its_new_generation() {
+    let subject = Sim::identity(SUBJECT, 1);
+    let mut listener = Listener::new();
+    listener.hear(&gossip(listener.now, State::Alive));
+    listener.sent(subject);
+    listener.hear(&gossip(listener.now, State::Down));
+    assert!(listener.sent(subject).contains(&2), "the accused is told");
+    listener.pass(millis(300));
+    let renewed = Sim::identity(SUBJECT, 2);
+    let mut delta = DeltaWriter::default();
+    delta.member(&Member::alive(Peer(renewed)));
+    listener.hear(&delta.finish().remove(0));
+    for _ in 0..10 {
+        assert_eq!(listener.state(), MemberState::Alive);
+        listener.pass(millis(300));
+    }
 }
 
 #[test]

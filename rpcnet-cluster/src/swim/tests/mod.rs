@@ -1,8 +1,11 @@
+mod broadcasts;
 mod gossip;
 mod healing;
 mod leaving;
+mod lifeguard;
 mod membership;
 mod packets;
+mod reassert;
 mod records;
 mod sim;
 

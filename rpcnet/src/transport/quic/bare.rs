@@ -17,10 +17,10 @@ pub fn bare_endpoint(addr: SocketAddr) -> io::Result<quinn::Endpoint> {
     endpoint::open(addr)
 }
 
-/// What a connection is configured with, by default but for the number of streams: here all that [`Limits`] allow may be
+/// What a connection on loopback is configured with, by default but for the number of streams: here all that [`Limits`] allow may be
 /// open from the start.
 pub fn bare_transport(options: &DialOptions) -> quinn::TransportConfig {
     let limits = Limits::default();
     let room = Room { streams: limits.max_calls_per_connection(), ..limits.room() };
-    endpoint::transport(options, room)
+    endpoint::transport(options, room, endpoint::Path::Near)
 }

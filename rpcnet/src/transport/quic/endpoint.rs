@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Once},
 };
 
+use arc_swap::ArcSwapOption;
 use quinn::{
     EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
@@ -24,6 +25,8 @@ const UNI_STREAMS: u32 = 16;
 /// The largest packet that is looked for, where the path takes such: loopback, and Ethernet with jumbo frames. Each costs
 /// both sides about the same, whatever it holds. Ten are handed to the kernel at once (GSO), which takes 64 KiB in all.
 const LARGEST_PACKET: u16 = 6400;
+/// What every path takes (RFC 9000, section 14).
+const SMALLEST_PACKET: u16 = 1200;
 const DATAGRAM_BUFFER: usize = 1 << 20;
 /// What may wait of a handshake that was not looked at yet, beside its first packet: the rest of a first flight, which
 /// the post-quantum key exchange makes two packets, sent a few times.
@@ -34,16 +37,21 @@ pub(crate) struct Endpoint {
     inner: quinn::Endpoint,
     local_addr: SocketAddr,
     tls: Arc<Tls>,
+    /// What connections from this host are accepted with.
+    near: Arc<ArcSwapOption<quinn::ServerConfig>>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Incoming(quinn::Incoming);
+pub(crate) struct Incoming {
+    inner: quinn::Incoming,
+    near: Option<Arc<quinn::ServerConfig>>,
+}
 
 impl Endpoint {
     pub(in crate::transport) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
         let inner = open(addr)?;
         let local_addr = inner.local_addr()?;
-        Ok(Self { inner, local_addr, tls })
+        Ok(Self { inner, local_addr, tls, near: Arc::default() })
     }
 
     pub(in crate::transport) fn listen(
@@ -57,11 +65,14 @@ impl Endpoint {
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         let accepted = DialOptions::default().with_keep_alive(None);
         config
-            .transport_config(Arc::new(transport(&accepted, options.room)))
+            .transport_config(Arc::new(transport(&accepted, options.room, Path::Far)))
             // As many may wait as are at work; who comes then is refused.
             .max_incoming(options.handshakes)
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFER.saturating_mul(options.handshakes as u64));
+        let mut near = config.clone();
+        near.transport_config(Arc::new(transport(&accepted, options.room, Path::Near)));
+        self.near.store(Some(Arc::new(near)));
         self.inner.set_server_config(Some(config));
         Ok(())
     }
@@ -78,13 +89,18 @@ impl Endpoint {
         let crypto = self.tls.client_config(protocol).map_err(|error| failed(&error))?;
         let crypto = QuicClientConfig::try_from(crypto).map_err(|error| failed(&error))?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport(options, room)));
+        config.transport_config(Arc::new(transport(options, room, Path::to(addr))));
         let connecting = self.inner.connect_with(config, addr, name).map_err(|error| failed(&error))?;
         wrap(connecting.await?, Side::Client)
     }
 
     pub(in crate::transport) async fn accept(&self) -> Option<Incoming> {
-        self.inner.accept().await.map(Incoming)
+        let inner = self.inner.accept().await?;
+        let near = match Path::to(inner.remote_address()) {
+            Path::Near => self.near.load_full(),
+            Path::Far => None,
+        };
+        Some(Incoming { inner, near })
     }
 
     pub(in crate::transport) fn local_addr(&self) -> SocketAddr {
@@ -102,20 +118,24 @@ impl Endpoint {
 
 impl Incoming {
     pub(in crate::transport) fn remote_addr(&self) -> SocketAddr {
-        canonical(self.0.remote_address())
+        canonical(self.inner.remote_address())
     }
 
     pub(in crate::transport) fn is_validated(&self) -> bool {
-        !self.0.may_retry()
+        !self.inner.may_retry()
     }
 
     pub(in crate::transport) fn retry(self) {
         // Fails only for a peer that was sent one before; who asks `is_validated` first knows.
-        let _ = self.0.retry();
+        let _ = self.inner.retry();
     }
 
     pub(in crate::transport) async fn handshake(self) -> Result<connection::Connection, ConnectionError> {
-        wrap(self.0.accept()?.await?, Side::Server)
+        let connecting = match self.near {
+            Some(near) => self.inner.accept_with(near)?,
+            None => self.inner.accept()?,
+        };
+        wrap(connecting.await?, Side::Server)
     }
 }
 
@@ -152,9 +172,26 @@ pub(super) fn with_eighth(streams: u32) -> u32 {
     u32::try_from((u64::from(streams) * 8).div_ceil(7)).unwrap_or(u32::MAX)
 }
 
-pub(super) fn transport(options: &DialOptions, room: Room) -> TransportConfig {
+/// Whether a peer is on this host.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Path {
+    Near,
+    Far,
+}
+
+impl Path {
+    fn to(addr: SocketAddr) -> Self {
+        if addr.ip().to_canonical().is_loopback() { Self::Near } else { Self::Far }
+    }
+}
+
+pub(super) fn transport(options: &DialOptions, room: Room, path: Path) -> TransportConfig {
     let mut probing = MtuDiscoveryConfig::default();
     probing.upper_bound(LARGEST_PACKET);
+    if let Path::Near = path {
+        // There it fits: half-way, then all of it. Each step to be closer would fill a packet for nothing.
+        probing.minimum_change((LARGEST_PACKET - SMALLEST_PACKET) / 2);
+    }
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(with_eighth(room.streams)))

@@ -1,0 +1,48 @@
+//! What a node sends when nothing happens.
+
+use std::time::Duration;
+
+use rpcnet_benches::Row;
+
+use super::{
+    cluster::{Cluster, over_seeds},
+    contender::{Contender, Ours},
+    figures::{Plan, middle, target},
+    stock::Stock,
+};
+
+/// Longer than the longest pause between two comparisons of a cluster of 1000.
+const TIME: Duration = Duration::from_secs(240);
+
+pub(crate) fn traffic(plan: Plan<'_>, rows: &mut Vec<Row>) {
+    let sizes = plan.sizes(&[10, 100, 1000]);
+    if !plan.wants("membership/traffic/") {
+        return;
+    }
+    let seeds = plan.seeds(3);
+    let mut first = None;
+    for size in sizes {
+        let ours = middle(&over_seeds(seeds, |seed| idle::<Ours>(seed, size)));
+        let stock = middle(&over_seeds(seeds, |seed| idle::<Stock>(seed, size)));
+        let id = format!("membership/traffic/{size}/bytes-per-s");
+        rows.push(Row::new(id, ours, "B/s").with_target(target("<=300")));
+        rows.push(Row::new(format!("membership/traffic/{size}/stock/bytes-per-s"), stock, "B/s"));
+        let smallest = *first.get_or_insert(ours);
+        if size > 10 {
+            // Flat: within half of what ten nodes send.
+            let id = format!("membership/traffic/{size}/vs-10");
+            rows.push(Row::new(id, ours / smallest, "ratio").with_target(target("<=1.5")));
+        }
+    }
+}
+
+/// Payload that a node sends, in bytes a second.
+fn idle<C: Contender>(seed: u64, size: usize) -> f64 {
+    let mut cluster = Cluster::<C>::converged(seed, size);
+    // After a join comparisons follow each other faster.
+    cluster.world.run_for(Duration::from_secs(120));
+    let sent = |cluster: &Cluster<C>| (0..size).map(|index| cluster.world.sent(index).bytes).sum::<u64>();
+    let before = sent(&cluster);
+    cluster.world.run_for(TIME);
+    (sent(&cluster) - before) as f64 / size as f64 / TIME.as_secs_f64()
+}

@@ -1,0 +1,220 @@
+//! Links begin and end: dialled or accepted, greeted, read.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rpcnet::transport::{Connection, DialOptions};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::{
+    close,
+    driver::Gossip,
+    hello::{Exchange, Hello, HelloError},
+    links::transmit_on,
+    rivals::{Relation, relation},
+    source::Source,
+};
+use crate::swim::{Identity, MAX_FRAME, NodeId};
+
+/// Dialling and the hello together may take this long, and the arrival of a packet on a stream.
+pub(super) const HELLO: Duration = Duration::from_secs(5);
+/// Long enough for a hello that has been sent to be read, where nothing is lost.
+const HEARD: Duration = Duration::from_millis(500);
+/// A link without traffic is closed after this time by the transport.
+const IDLE: Duration = Duration::from_secs(30);
+/// Links that are read of one peer, by the address that it claims: both sides may dial, and a life may follow another.
+const OF_ONE_PEER: usize = 4;
+
+/// A connection whose other end is known.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub(super) identity: Identity,
+    pub(super) connection: Connection,
+    /// The version of gossip that both ends speak.
+    pub(super) version: u8,
+}
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error(transparent)]
+    Connect(#[from] rpcnet::ConnectError),
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    #[error("the peer is this node itself")]
+    Ourselves,
+    #[error("{0} has this node's address or id")]
+    Rival(Identity),
+    #[error("{claimed} has a certificate for node {certificate}")]
+    Certificate { claimed: Identity, certificate: NodeId },
+    #[error("not within {HELLO:?}")]
+    TimedOut,
+}
+
+impl Gossip {
+    /// Dials `host:port` and learns who is there. The link is in the table when this returns; its packets are read
+    /// once [`run`](Self::run) runs.
+    pub(super) async fn dial(self: &Arc<Self>, address: &str) -> Result<Link, LinkError> {
+        // Cold probes must not look like losses: the first probe timeout is about three times this.
+        let options = DialOptions::default()
+            .with_initial_rtt(Duration::from_millis(50))
+            .with_keep_alive(None)
+            .with_idle_timeout(IDLE);
+        self.metrics.dialled();
+        let linked = async {
+            let connection = self.connector.dial(address, super::ALPN, &options).await?;
+            self.greet(&connection).await
+        };
+        timeout(HELLO, linked).await.unwrap_or(Err(LinkError::TimedOut))
+    }
+
+    /// Takes a connection that a peer opened, until it ends.
+    pub(super) async fn accept(self: Arc<Self>, connection: Connection) {
+        match timeout(HELLO, self.greet(&connection)).await {
+            Ok(Ok(link)) => self.run(link).await,
+            // The other end is ours too, and closes once it has seen who is there.
+            Ok(Err(LinkError::Ourselves)) => {
+                let _ = timeout(HELLO, connection.closed()).await;
+            }
+            Ok(Err(error)) => {
+                let reason = match error {
+                    LinkError::Certificate { .. } => "certificate",
+                    LinkError::Rival(_) => "rival",
+                    _ => "hello",
+                };
+                if matches!(
+                    error,
+                    LinkError::Certificate { .. }
+                        | LinkError::Hello(HelloError::Cluster { .. } | HelloError::Protocol { .. })
+                ) {
+                    warn!(peer = %connection.remote_addr(), %error, "peer refused");
+                }
+                self.metrics.dropped(reason);
+                connection.close(close::REFUSED, &error.to_string());
+            }
+            Err(_) => {
+                self.metrics.dropped("hello");
+                connection.close(close::REFUSED, "the hello took too long");
+            }
+        }
+    }
+
+    /// Exchanges hellos and puts the link into the table.
+    async fn greet(self: &Arc<Self>, connection: &Connection) -> Result<Link, LinkError> {
+        let (exchange, observed) = Exchange::begin(connection).await?;
+        let own = self.observed_at(observed);
+        let hello = Hello::new(self.versions, &self.cluster, own, self.life);
+        let (theirs, version) = match exchange.finish(&hello).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                connection.close(close::REFUSED, &error.to_string());
+                return Err(error.into());
+            }
+        };
+        let identity = theirs.identity;
+        if let Some(certificate) = named(connection).filter(|certificate| *certificate != identity.id()) {
+            let error = LinkError::Certificate { claimed: identity, certificate };
+            connection.close(close::REFUSED, &error.to_string());
+            return Err(error);
+        }
+        match relation((&own, self.life), (&identity, theirs.life)) {
+            Relation::Peers => {}
+            Relation::Ourselves => return Err(LinkError::Ourselves),
+            Relation::TheyWereFirst => {
+                // Closing loses what the other end has not read yet, and it is to know of us.
+                let _ = timeout(HEARD, connection.closed()).await;
+                self.stop(identity);
+                return Err(LinkError::Rival(identity));
+            }
+            Relation::WeWereFirst => {
+                self.hold_against(identity);
+                let _ = timeout(HEARD * 2, connection.closed()).await;
+                return Err(LinkError::Rival(identity));
+            }
+        }
+        let link = Link { identity, connection: connection.clone(), version };
+        let Some(waiting) = self.links.insert(&link) else {
+            return Err(HelloError::Closing.into());
+        };
+        for transmit in waiting {
+            transmit_on(self, &link, transmit);
+        }
+        Ok(link)
+    }
+
+    /// Reads a link's packets until it ends.
+    pub(super) async fn run(self: &Arc<Self>, link: Link) {
+        let Link { identity, connection, .. } = &link;
+        self.readings.enter(&link);
+        let source = Source::new();
+        let streams = async {
+            // One at a time: a peer can't make us hold more than one frame.
+            while let Ok(mut stream) = connection.accept_uni().await {
+                match timeout(HELLO, stream.read_to_end(MAX_FRAME)).await {
+                    Ok(Ok(packet)) => self.received(&source, *identity, packet),
+                    _ => self.metrics.dropped("stream"),
+                }
+            }
+        };
+        let datagrams = async {
+            while let Ok(packet) = connection.read_datagram().await {
+                self.received(&source, *identity, packet);
+            }
+        };
+        tokio::select! {
+            // Beside each other: a stream that comes slowly must not hold up answers.
+            () = streams => {}
+            () = datagrams => {}
+            () = source.cut() => {
+                warn!(peer = %identity, "peer cut off: too much of what it sends is no packet");
+                self.metrics.dropped("cut_off");
+                connection.close(close::REFUSED, "too much of what you send is no packet");
+            }
+            () = self.closed.cancelled() => {}
+        }
+        self.readings.leave(&link);
+        self.links.remove(&link);
+    }
+}
+
+/// The node that a certificate was made out to, where it says an id.
+fn named(connection: &Connection) -> Option<NodeId> {
+    connection.peer().spiffe_id()?.node().parse().ok()
+}
+
+/// The links that are read.
+#[derive(Debug, Default)]
+pub(super) struct Readings(Mutex<HashMap<SocketAddr, VecDeque<Connection>>>);
+
+impl Readings {
+    /// Of more than may be, the oldest is closed: it is the one of which the peer knows least.
+    fn enter(&self, link: &Link) {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_peer = readings.entry(link.identity.addr()).or_default();
+        of_peer.retain(|connection| connection.close_reason().is_none());
+        if of_peer.len() >= OF_ONE_PEER
+            && let Some(oldest) = of_peer.pop_front()
+        {
+            oldest.close(close::REPLACED, "you have more connections than you need");
+        }
+        of_peer.push_back(link.connection.clone());
+    }
+
+    /// The link is read no more.
+    fn leave(&self, link: &Link) {
+        link.connection.close(close::DONE, "");
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let addr = link.identity.addr();
+        if let Some(of_peer) = readings.get_mut(&addr) {
+            of_peer.retain(|connection| connection.close_reason().is_none());
+            if of_peer.is_empty() {
+                readings.remove(&addr);
+            }
+        }
+    }
+}

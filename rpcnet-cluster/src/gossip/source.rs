@@ -1,0 +1,99 @@
+//! What one link may cost this node.
+//!
+//! All links put their packets into one queue. Of it a link gets a share, so that a peer that floods this node takes no
+//! room from the others; and one that sends much that is no packet is cut off.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::budget::Budget;
+use crate::swim::Identity;
+
+/// Packets of one link that wait to be handled. An eighth of the queue.
+const WAITING: usize = 512;
+/// Packets that are none: so many at once, and so many a second. There are harmless ones, in races.
+const REFUSED: (u32, u32) = (100, 10);
+
+#[derive(Debug)]
+pub(super) struct Source {
+    waiting: AtomicUsize,
+    refused: Mutex<Budget>,
+    cut: CancellationToken,
+}
+
+/// A packet from a link, which takes a place in the queue until it is dropped.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) from: Identity,
+    pub(super) packet: Bytes,
+    source: Arc<Source>,
+}
+
+impl Source {
+    pub(super) fn new() -> Arc<Self> {
+        let refused = Budget::new(REFUSED.0, REFUSED.1, Instant::now());
+        let refused = Mutex::new(refused);
+        Arc::new(Self { waiting: AtomicUsize::new(0), refused, cut: CancellationToken::new() })
+    }
+
+    /// Gives a packet its place, if the link has one left.
+    pub(super) fn admit(self: &Arc<Self>, from: Identity, packet: Bytes) -> Option<Received> {
+        // Only the link's task adds, so it can't be exceeded in between.
+        if self.waiting.load(Ordering::Relaxed) >= WAITING {
+            return None;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Some(Received { from, packet, source: self.clone() })
+    }
+
+    /// Resolves when too much of what came was no packet.
+    pub(super) async fn cut(&self) {
+        self.cut.cancelled().await;
+    }
+}
+
+impl Received {
+    /// It was no packet.
+    pub(super) fn refuse(&self) {
+        let mut refused = self.source.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if !refused.take(Instant::now()) {
+            self.source.cut.cancel();
+        }
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.source.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swim::NodeId;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_has_its_share() {
+        let identity = Identity::new(([10, 0, 0, 1], 1).into(), NodeId::from_u128(1), 1);
+        let source = Source::new();
+        let admit = || source.admit(identity, Bytes::new());
+        let mut held: Vec<_> = (0..WAITING + 10).map_while(|_| admit()).collect();
+        assert_eq!(held.len(), WAITING);
+        held.pop();
+        let one = admit().expect("there is room for one again");
+        assert!(admit().is_none());
+        for _ in 0..REFUSED.0 {
+            one.refuse();
+        }
+        assert!(!source.cut.is_cancelled());
+        one.refuse();
+        source.cut().await;
+    }
+}

@@ -1,0 +1,237 @@
+//! How a server's gossip begins, and who ends it.
+
+use std::{
+    sync::{Arc, Mutex, Weak},
+    time::{Duration, SystemTime},
+};
+
+use rpcnet::{ProtocolFuture, ProtocolHandler, Server, transport::Connection};
+use tokio::{
+    sync::{Notify, broadcast, mpsc, watch},
+    task::spawn_blocking,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::{
+    address::Advertise,
+    driver::{Broadcasts, Gossip, View, drive, now},
+    greet::Readings,
+    links::Links,
+    remembered::Remembered,
+    rivals::Life,
+    seeds,
+    versions::{SPOKEN, Versions},
+};
+use crate::{
+    ClusterConfig, ClusterError, config, events,
+    metrics::ClusterMetrics,
+    snapshot::{self, Saved, SnapshotFile},
+    swim::{Identity, Node, NodeId},
+};
+
+/// Packets that wait to be handled; beyond, new ones are dropped, as a network would.
+const PACKETS: usize = 4096;
+
+/// How long a shutdown waits for the last snapshot.
+const LAST_SNAPSHOT: Duration = Duration::from_secs(2);
+
+/// Milliseconds since 1970, by this host's clock.
+pub(super) fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}
+
+/// Later than the last life's, even where the clock went back since.
+fn generation(last: Option<u64>, unix_millis: u64) -> u64 {
+    last.map_or(0, |last| last.saturating_add(1)).max(unix_millis)
+}
+
+/// Starts a server's gossip: its links are answered from here on.
+pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<Gossip>, ClusterError> {
+    if let Some(wrong) = config.seeds.iter().find(|seed| !config::is_address(seed)) {
+        return Err(ClusterError::Seed(wrong.clone()));
+    }
+    let versions = Versions::new(&config.gossip_versions)
+        .ok_or_else(|| ClusterError::Versions { asked: config.gossip_versions.clone(), spoken: SPOKEN })?;
+    let metrics = ClusterMetrics::new(server.metrics().registry());
+    let cluster = config.name.unwrap_or_else(|| {
+        let own = server.identity();
+        let named = own.as_ref().and_then(|own| own.spiffe_id()).map(|id| id.cluster().to_owned());
+        named.unwrap_or_else(|| "default".into())
+    });
+    let file = config.snapshot_dir.map(SnapshotFile::new);
+    let saved = match &file {
+        Some(file) => load(file, &cluster, &metrics).await?,
+        None => None,
+    };
+    let advertise = Advertise::new(config.advertise, server.local_addr());
+    let certified = server.identity().and_then(|own| own.spiffe_id()?.node().parse::<NodeId>().ok());
+    if let (Some(configured), Some(certified)) = (config.node_id, certified)
+        && configured != certified
+    {
+        return Err(ClusterError::NodeId { configured, certified });
+    }
+    let id = config.node_id.or(certified).or(saved.as_ref().map(|saved| saved.id));
+    let id = id.unwrap_or_else(|| NodeId::random(&mut rand::rng()));
+    let known = matches!(advertise, Advertise::Known(_));
+    let generation = generation(saved.as_ref().map(|saved| saved.generation), unix_millis());
+    let identity = Identity::new(advertise.resolve(server.local_addr()), id, generation);
+    let mut node = Node::new(identity, config.swim.clone(), rand::random(), now());
+    for (key, value) in &config.tags {
+        node.set_tag(now(), key, value).map_err(|source| ClusterError::Tag { key: key.clone(), source })?;
+    }
+    let mut remembered = Remembered::default();
+    if let Some(saved) = saved {
+        if saved.id == id {
+            for (key, value) in saved.tags.iter().filter(|(key, _)| !config.tags.contains_key(*key)) {
+                if let Err(error) = node.set_tag(now(), key, value) {
+                    warn!(key, %error, "tag of the snapshot not set");
+                }
+            }
+        }
+        remembered.add(saved.members, &mut rand::rng());
+        node.restore_broadcasts(now(), saved.broadcasts);
+    }
+    let broadcasts = node.broadcasts().map(|(key, broadcast)| (key.to_owned(), broadcast.clone()));
+    let broadcasts: Broadcasts = Arc::new(broadcasts.collect());
+    let (packets, incoming) = mpsc::channel(PACKETS);
+    let view: View = node.members().cloned().collect();
+    let gossip = Arc::new(Gossip {
+        node: Mutex::new(node),
+        addressed: watch::Sender::new(known),
+        advertise,
+        cluster,
+        configured_tags: config.tags,
+        seeds: config.seeds,
+        remembered: Mutex::new(remembered),
+        restored: Notify::new(),
+        connector: server.connector(),
+        metrics,
+        view: watch::Sender::new(view),
+        broadcasts: watch::Sender::new(broadcasts),
+        events: broadcast::Sender::new(events::QUEUE),
+        packets,
+        wake: Notify::new(),
+        links: Links::new(config.max_links),
+        readings: Readings::default(),
+        versions,
+        life: Life { started: generation, nonce: rand::random() },
+        rivals: Mutex::default(),
+        stopped: watch::Sender::new(None),
+        bound: server.local_addr(),
+        closed: CancellationToken::new(),
+        kept: CancellationToken::new(),
+        swim: config.swim,
+        leave_timeout: config.leave_timeout.unwrap_or(Duration::from_secs(3)),
+    });
+    let first = gossip.saved();
+    if let Some(file) = &file {
+        // Before anybody hears of this generation: the next life must be later, however short this one is.
+        store(file, &first).await?;
+    }
+    let handler = Arc::new(Handler(Arc::downgrade(&gossip)));
+    server.handle_protocol(super::ALPN, handler).map_err(ClusterError::Enabled)?;
+    // The tasks hold the node as long as the server lives, whoever drops the handles.
+    let server_closed = server.closed();
+    let driven = gossip.clone();
+    tokio::spawn(async move {
+        let closed = driven.closed.clone();
+        tokio::select! {
+            () = drive(&driven, incoming) => {}
+            () = server_closed => {}
+            () = closed.cancelled() => {}
+        }
+        driven.closed.cancel();
+        driven.links.close();
+    });
+    if known && identity.addr() != gossip.bound {
+        // Behind address translation, or a mistake.
+        gossip.look_for_rival(identity.addr());
+    }
+    tokio::spawn(seeds::join(gossip.clone()));
+    let kept = gossip.kept.clone().drop_guard();
+    if let Some(file) = file {
+        let keeping = gossip.clone();
+        tokio::spawn(async move {
+            snapshot::keep(keeping, file, first).await;
+            drop(kept);
+        });
+    }
+    debug!(%identity, known, "gossip started");
+    Ok(gossip)
+}
+
+/// What an earlier life of this node left. A file that is none, or another cluster's, is set aside.
+async fn load(
+    file: &SnapshotFile,
+    cluster: &str,
+    metrics: &ClusterMetrics,
+) -> Result<Option<Saved>, ClusterError> {
+    let (reading, cluster) = (file.clone(), cluster.to_owned());
+    let loaded = spawn_blocking(move || {
+        let (saved, error) = reading.load()?;
+        if saved.as_ref().is_some_and(|saved| saved.cluster != cluster) {
+            reading.set_aside()?;
+            return Ok((None, Some(format!("it is of another cluster than {cluster:?}"))));
+        }
+        Ok((saved, error.map(|error| error.to_string())))
+    });
+    let read = loaded.await.map_err(std::io::Error::other).and_then(|loaded| loaded);
+    let (saved, error) = read.map_err(|source| ClusterError::Snapshot { path: file.path(), source })?;
+    if let Some(error) = error {
+        warn!(path = %file.path().display(), error, "snapshot set aside; this node starts without it");
+        metrics.snapshot_failed("read");
+    }
+    Ok(saved)
+}
+
+async fn store(file: &SnapshotFile, saved: &Saved) -> Result<(), ClusterError> {
+    let (writing, saved) = (file.clone(), saved.clone());
+    let stored = spawn_blocking(move || writing.store(&saved)).await.map_err(std::io::Error::other);
+    stored.and_then(|stored| stored).map_err(|source| ClusterError::Snapshot { path: file.path(), source })
+}
+
+/// The server's side: connections that peers open.
+struct Handler(Weak<Gossip>);
+
+impl ProtocolHandler for Handler {
+    fn accept(&self, connection: Connection) -> ProtocolFuture<'static> {
+        let gossip = self.0.upgrade();
+        Box::pin(async move {
+            if let Some(gossip) = gossip {
+                gossip.accept(connection).await;
+            }
+        })
+    }
+
+    fn shutdown(&self) -> ProtocolFuture<'_> {
+        let gossip = self.0.upgrade();
+        Box::pin(async move {
+            if let Some(gossip) = gossip {
+                if let Err(error) = gossip.leave().await {
+                    info!(%error, "left without goodbye");
+                }
+                gossip.closed.cancel();
+                if timeout(LAST_SNAPSHOT, gossip.kept.cancelled()).await.is_err() {
+                    warn!("the last snapshot takes too long");
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::generation;
+
+    #[test]
+    fn a_clock_that_went_back_does_not_make_a_life_an_earlier_one() {
+        assert_eq!(generation(None, 1000), 1000);
+        assert_eq!(generation(Some(10), 1000), 1000);
+        assert_eq!(generation(Some(1000), 1000), 1001);
+        assert_eq!(generation(Some(5000), 1000), 5001);
+        assert_eq!(generation(Some(u64::MAX), 1000), u64::MAX);
+    }
+}

@@ -1,0 +1,183 @@
+//! From a probe that failed to a verdict.
+//!
+//! foca suspects whom it could not reach, and sets a timer of a fixed length after which it calls them down. That timer is
+//! withheld here. Until it is let go
+//!
+//! - the accusation spreads by name, and every node that could not reach the suspect either confirms it: by a failed probe
+//!   of its own, or because it was asked to probe on behalf of another and got no answer. The suspect's time shrinks
+//!   with that ([`patience`]);
+//! - the suspect is told on a stream, at once and shortly before the end, so that loss alone kills nobody;
+//! - an accuser that was not well meanwhile ([`Health`](super::health::Health)) begins anew.
+
+use std::time::Instant;
+
+use foca::{Member, Message, State, Timer, TimerToken};
+
+use super::{
+    digest::DeltaWriter,
+    identity::{Identity, NodeId, Peer},
+    member::MemberState,
+    node::{Channel, Node},
+    record::Item,
+    suspicion::{Accusation, Own, patience},
+    timers::Task,
+};
+
+/// Members that this node was asked to probe for others and has not heard from since. Emptied when there are more.
+pub(super) const MAX_RELAYED: usize = 256;
+
+/// The last question goes out this part of a probe period before the end.
+const LAST_WORDS: u32 = 2;
+
+/// For how many probe periods an unanswered relayed probe confirms a suspicion.
+const RELAYED_COUNTS: u32 = 4;
+
+impl Node {
+    pub(super) fn others(&self) -> usize {
+        self.foca.num_members()
+    }
+
+    /// foca's probe of this member has failed.
+    pub(super) fn accuse(&mut self, now: Instant, suspect: Identity, incarnation: u16, token: TimerToken) {
+        if !self.view.is_still_suspect(&suspect, incarnation) {
+            return;
+        }
+        self.confirm(suspect, incarnation);
+        let known = self.shared.lock().suspicions.own(suspect.id(), incarnation);
+        // A suspect is probed again while its time runs: the first accusation counts, unless renewing has voided it.
+        if known.is_some_and(|own| own.token == token && own.identity == suspect) {
+            return;
+        }
+        let own = Own { identity: suspect, since: now, token, warned: false };
+        if self.shared.lock().suspicions.set_own(suspect.id(), incarnation, own) {
+            self.schedule_down(suspect.id(), incarnation);
+        } else {
+            // There are more suspects than are kept track of.
+            let until = now + self.config.longest_suspicion(self.others() + 1);
+            self.set_down_timer(until, suspect, incarnation, token);
+        }
+        self.warn(suspect, incarnation, State::Suspect);
+    }
+
+    /// Spreads that this node could not reach the suspect. Tells whether that is news.
+    fn confirm(&mut self, suspect: Identity, incarnation: u16) {
+        let accusation = Accusation {
+            accuser: self.identity().id(),
+            suspect: suspect.id(),
+            generation: suspect.generation(),
+            incarnation,
+        };
+        if self.shared.lock().suspicions.add(accusation)
+            && let Err(error) = self.foca.add_broadcast(&Item::encode_accusation(&accusation))
+        {
+            tracing::warn!(%error, %suspect, "accusation could not be broadcast");
+        }
+    }
+
+    /// Tells a member what is believed of it, so that it can say otherwise.
+    pub(super) fn warn(&mut self, member: Identity, incarnation: u16, state: State) {
+        self.tell_of(member, member, incarnation, state);
+    }
+
+    /// Says that this node lives, to whoever has been told otherwise.
+    pub(super) fn protest(&mut self, to: Identity) {
+        let incarnation = self.shared.lock().incarnation;
+        self.tell_of(to, self.identity(), incarnation, State::Alive);
+    }
+
+    /// Tells `to` of one member, on a stream.
+    pub(super) fn tell_of(&mut self, to: Identity, member: Identity, incarnation: u16, state: State) {
+        let mut delta = DeltaWriter::default();
+        delta.member(&Member::new(Peer(member), incarnation, state));
+        for frame in delta.finish() {
+            self.out.send(to, Channel::Stream, frame);
+        }
+    }
+
+    /// Sets the timer of an own suspicion anew, after something about it has changed.
+    pub(super) fn schedule_down(&mut self, suspect: NodeId, incarnation: u16) {
+        let (own, confirmations) = {
+            let shared = self.shared.lock();
+            (shared.suspicions.own(suspect, incarnation), shared.suspicions.confirmations(suspect))
+        };
+        let Some(own) = own else { return };
+        let nodes = self.others() + 1;
+        let (least, most) = (self.config.shortest_suspicion(nodes), self.config.longest_suspicion(nodes));
+        let mut until = own.since + patience(confirmations, nodes, least, most);
+        if !own.warned {
+            until -= self.config.probe_period() / LAST_WORDS;
+        }
+        self.set_down_timer(until, own.identity, incarnation, own.token);
+    }
+
+    /// The suspicion was confirmed.
+    pub(super) fn reschedule_down(&mut self, suspect: NodeId) {
+        let incarnation = self.shared.lock().suspicions.incarnation(suspect);
+        if let Some(incarnation) = incarnation {
+            self.schedule_down(suspect, incarnation);
+        }
+    }
+
+    fn set_down_timer(&mut self, at: Instant, suspect: Identity, incarnation: u16, token: TimerToken) {
+        let timer = Timer::ChangeSuspectToDown { member_id: Peer(suspect), incarnation, token };
+        self.out.timers.set(at, Task::Foca(timer));
+    }
+
+    /// The suspect's time is over. Whether foca may call it down now; otherwise it is asked once more.
+    pub(super) fn may_condemn(&mut self, now: Instant, suspect: Identity, incarnation: u16) -> bool {
+        if !self.view.is_still_suspect(&suspect, incarnation) {
+            return false;
+        }
+        let Some(mut own) = self.shared.lock().suspicions.own(suspect.id(), incarnation) else {
+            return true;
+        };
+        let period = self.config.probe_period();
+        if self.health.doubts(own.since, now, self.others(), period) {
+            own.since = now;
+            own.warned = false;
+        } else if own.warned {
+            self.shared.lock().suspicions.remove(suspect.id());
+            return true;
+        } else {
+            own.warned = true;
+        }
+        self.shared.lock().suspicions.set_own(suspect.id(), incarnation, own);
+        self.warn(suspect, incarnation, State::Suspect);
+        self.schedule_down(suspect.id(), incarnation);
+        false
+    }
+
+    /// Keeps in mind what another node's probe goes through this one.
+    pub(super) fn relay(&mut self, now: Instant, from: Identity, message: &Message<Peer>) {
+        match message {
+            Message::PingReq { target, .. } => {
+                if self.relayed.len() >= MAX_RELAYED {
+                    self.relayed.clear();
+                }
+                self.relayed.insert(target.0.id(), now);
+            }
+            Message::IndirectAck { .. } => {
+                self.relayed.remove(&from.id());
+            }
+            _ => {}
+        }
+    }
+
+    /// These are suspected by others. Confirms it where this node could not reach them either.
+    pub(super) fn second(&mut self, now: Instant, suspects: &[NodeId]) {
+        for id in suspects {
+            let Some(asked) = self.relayed.get(id) else { continue };
+            let waited = now.saturating_duration_since(*asked);
+            let Some(member) = self.view.member(*id).filter(|member| member.state() == MemberState::Suspect)
+            else {
+                continue;
+            };
+            let (identity, incarnation) = (member.identity(), member.incarnation());
+            let counts = waited <= self.config.probe_period() * RELAYED_COUNTS;
+            if waited >= self.config.probe_period() / 4 && counts {
+                self.relayed.remove(id);
+                self.confirm(identity, incarnation);
+            }
+        }
+    }
+}

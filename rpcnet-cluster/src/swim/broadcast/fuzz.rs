@@ -1,0 +1,37 @@
+//! What fuzzing checks: the packet of broadcasts.
+
+use bytes::Bytes;
+
+use super::{
+    Broadcast,
+    packet::{Entry, Packet, put_entry},
+};
+use crate::swim::{NodeId, wire::Reader};
+
+/// A packet's body: what was read can be written in no more bytes, and is then read as the same.
+pub(in crate::swim) fn broadcasts(input: &[u8]) {
+    let Ok(packet) = Packet::decode(&mut Reader::new(input)) else { return };
+    let bytes = body(&packet);
+    assert!(bytes.len() <= input.len(), "there is a shorter form than ours: {packet:?}");
+    assert_eq!(Packet::decode(&mut Reader::new(&bytes)), Ok(packet));
+}
+
+fn body(packet: &Packet) -> Vec<u8> {
+    let mut bytes = vec![u8::from(packet.whole)];
+    packet.entries.iter().for_each(|entry| put_entry(&mut bytes, entry));
+    bytes
+}
+
+/// One with an entry of each kind.
+pub(in crate::swim) fn seed() -> Vec<u8> {
+    let origin = NodeId::from_u128(7);
+    let made =
+        |version, value: Option<&'static str>| Broadcast { version, origin, value: value.map(Bytes::from) };
+    let entries = vec![
+        Entry::Value("rules".into(), made(1_800_000_000_000, Some("as they are"))),
+        Entry::Value("old".into(), made(300, None)),
+        Entry::Has("large".into(), (7, origin)),
+        Entry::Wants("k".into()),
+    ];
+    body(&Packet { whole: true, entries })
+}

@@ -1,0 +1,145 @@
+//! News that a member is down, held back while this node knows better.
+//!
+//! foca lets Down win over whatever is known, for good: one wrong word spreads to all, and the other half of a cluster that
+//! was split has a wrong word about each member of this one. So a node believes others that a member is down only where it
+//! holds it suspect itself, and has for a while: then the suspicion has had time to be refuted. Otherwise it keeps the
+//! claim to itself, tells the accused, who takes a new generation that beats the claim everywhere, and believes it when no
+//! sign of life has come.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::{Duration, Instant},
+};
+
+use foca::{Member, State};
+
+use super::{
+    codec::read_member,
+    error::PacketError,
+    identity::{Identity, NodeId, Peer},
+    member::{self, MemberState},
+    node::Node,
+    timers::Task,
+    wire::{MAX_MEMBERS, Reader},
+};
+
+/// Claims that may wait. Further ones are believed.
+const MAX_CLAIMS: usize = 4096;
+
+/// What others say and this node does not believe yet.
+#[derive(Debug, Default)]
+pub(super) struct Claims(BTreeMap<NodeId, Claim>);
+
+#[derive(Debug)]
+struct Claim {
+    identity: Identity,
+    incarnation: u16,
+    until: Instant,
+}
+
+/// How often peers are asked meanwhile whether it had left.
+const QUESTIONS: u32 = 4;
+
+impl Claims {
+    /// A packet of this node has come.
+    pub(super) fn heard(&mut self, id: NodeId) {
+        self.0.remove(&id);
+    }
+}
+
+impl Node {
+    /// How long the accused has to make itself heard.
+    fn claim_patience(&self) -> Duration {
+        self.config.probe_period() * 2
+    }
+
+    /// Whether this news is to be held back.
+    pub(super) fn doubts(&self, now: Instant, member: &Member<Peer>) -> bool {
+        let identity = member.id().0;
+        if member.state() != State::Down || self.claims.0.len() >= MAX_CLAIMS {
+            return false;
+        }
+        self.view.entry(identity.id()).is_some_and(|entry| {
+            let suspected_for = entry.suspected_at.map(|at| now.saturating_duration_since(at));
+            entry.member.identity() == identity
+                && entry.member.state().is_active()
+                && suspected_for.is_none_or(|time| time < self.config.probe_period())
+        })
+    }
+
+    /// Reads what a packet says of members before foca does. Returns what is not to be believed yet.
+    ///
+    /// A packet that names new members is refused when there are as many as can be.
+    pub(super) fn review(
+        &self,
+        now: Instant,
+        src: Identity,
+        mut reader: Reader<'_>,
+    ) -> Result<Vec<Member<Peer>>, PacketError> {
+        let full = self.member_count() >= MAX_MEMBERS;
+        let room = |identity: &Identity| {
+            if full && !self.view.knows_addr(identity.addr()) {
+                Err(PacketError::TooManyMembers)
+            } else {
+                Ok(())
+            }
+        };
+        room(&src)?;
+        let mut claimed = Vec::new();
+        if reader.remaining() < 2 {
+            return Ok(claimed);
+        }
+        let is_down = |member: &member::Member| member.identity() == src && !member.state().is_active();
+        // foca takes nothing from whom it holds down.
+        let believed = !self.view.member(src.id()).is_some_and(is_down);
+        for _ in 0..reader.u16()? {
+            let member = read_member(&mut reader)?;
+            room(&member.id().0)?;
+            // Of itself a member may say what it likes.
+            if believed && member.id().0.id() != src.id() && self.doubts(now, &member) {
+                claimed.push(member);
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Holds back this news from `from`.
+    pub(super) fn hold(&mut self, now: Instant, from: Identity, claimed: &[Member<Peer>]) {
+        for member in claimed {
+            let (identity, incarnation) = (member.id().0, member.incarnation());
+            let id = identity.id();
+            let until = now + self.claim_patience();
+            if let Entry::Vacant(vacant) = self.claims.0.entry(id) {
+                vacant.insert(Claim { identity, incarnation, until });
+                self.warn(identity, incarnation, State::Down);
+                self.ask_about(Some(from), id);
+                self.out.timers.set(now + self.claim_patience() / QUESTIONS, Task::Claim(id));
+            }
+        }
+    }
+
+    /// The accused has had some time.
+    pub(super) fn fire_claim(&mut self, now: Instant, id: NodeId) {
+        let Some(Claim { identity, incarnation, until }) = self.claims.0.remove(&id) else { return };
+        let stands = self.view.member(id).is_some_and(|member| {
+            member.identity() == identity
+                && member.state().is_active()
+                && (member.incarnation() <= incarnation || member.state() == MemberState::Suspect)
+        });
+        if !stands {
+            return;
+        }
+        if now < until {
+            self.claims.0.insert(id, Claim { identity, incarnation, until });
+            self.ask_about(None, id);
+            self.out.timers.set((now + self.claim_patience() / QUESTIONS).min(until), Task::Claim(id));
+            return;
+        }
+        let down = std::iter::once(Member::new(Peer(identity), incarnation, State::Down));
+        if let Err(error) = self.foca.apply_many(down, true, self.out.runtime(now)) {
+            tracing::warn!(%error, "member could not be declared down");
+        }
+        // Whether it had left has been asked already.
+        self.settle(now, None, true);
+    }
+}

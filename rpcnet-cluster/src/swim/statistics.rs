@@ -1,0 +1,75 @@
+//! What a node counts of itself, for metrics.
+
+use std::time::Instant;
+
+use super::node::Node;
+
+/// The names of foca's messages, in the order of their numbers.
+const MESSAGES: [&str; 11] = [
+    "ping",
+    "ack",
+    "ping_request",
+    "indirect_ping",
+    "indirect_ack",
+    "forwarded_ack",
+    "announce",
+    "feed",
+    "gossip",
+    "broadcast",
+    "turn_undead",
+];
+
+/// What a node has counted since its start, and how much is waiting in it. From [`Node::statistics`].
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Gossip packets sent, by what they are: a probe is a `ping`; a probe that was not answered in time is followed by
+    /// up to three `ping_request`s.
+    pub messages: Vec<(&'static str, u64)>,
+    /// Comparisons of all that is known, begun by this node.
+    pub syncs: u64,
+    /// Members that other nodes sent because this one lacked them, or knew an older state.
+    pub members_fetched: u64,
+    /// Records likewise.
+    pub records_fetched: u64,
+    /// When a peer that told all it knew was last found to know the same.
+    pub agreed: Option<Instant>,
+    /// Changes of members that wait to be gossiped.
+    pub updates_waiting: usize,
+    /// Records that wait to be gossiped.
+    pub records_waiting: usize,
+    /// Broadcasts of users that wait to be sent on.
+    pub broadcasts_waiting: usize,
+    /// Timers that are set.
+    pub timers: usize,
+}
+
+/// What is counted on the way.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) syncs: u64,
+    pub(super) members_fetched: u64,
+    pub(super) records_fetched: u64,
+    pub(super) agreed: Option<Instant>,
+}
+
+/// How many messages of each kind foca has encoded, which is once for each that it sends.
+pub(super) type Messages = [u64; MESSAGES.len()];
+
+impl Node {
+    /// What it has counted since its start, and how much is waiting in it.
+    pub fn statistics(&self) -> Statistics {
+        let messages = self.shared.lock().messages;
+        Statistics {
+            messages: MESSAGES.into_iter().zip(messages).collect(),
+            syncs: self.counted.syncs,
+            members_fetched: self.counted.members_fetched,
+            records_fetched: self.counted.records_fetched,
+            agreed: self.counted.agreed,
+            updates_waiting: self.foca.updates_backlog(),
+            records_waiting: self.foca.custom_broadcast_backlog(),
+            broadcasts_waiting: self.broadcasts.waiting(),
+            timers: self.out.timers.len(),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Clusters under virtual time, for tests of what depends on membership.
+//!
+//! A [`Simulation`] runs whole clusters within the test's thread, without sockets, tasks or waiting: a partition of a
+//! minute takes milliseconds. Nodes are the ones that servers run ([`swim::Node`](crate::swim::Node)), so their views and
+//! events are what a real cluster would show; network, clocks and processes do what [`Operation`]s and [`Fault`]s say.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use rpcnet_cluster::{MemberState, swim, testing::{Fault, Simulation}};
+//!
+//! let mut simulation = Simulation::cluster(7, swim::Config::new_lan(), 5);
+//! simulation.run_until(Duration::from_secs(5), Simulation::agrees).expect("all find each other");
+//! simulation.with_node(4, |node, now| node.set_tag(now, "role", "worker"));
+//!
+//! // Nodes 3 and 4 can't reach the others for a minute.
+//! simulation.impose(Fault::Partition(vec![vec![3, 4]]), Duration::from_secs(60));
+//! simulation.run_for(Duration::from_secs(60));
+//! let node = simulation.node(0).expect("it runs");
+//! assert_eq!(node.members().filter(|member| member.state() == MemberState::Alive).count(), 3);
+//!
+//! let took = simulation.run_until(Duration::from_secs(120), Simulation::agrees).expect("they find each other again");
+//! println!("healed after {took:?}");
+//! for seen in simulation.events().iter().filter(|seen| seen.by == 0) {
+//!     println!("{:?}: {:?}", seen.at, seen.event);
+//! }
+//! assert_eq!(simulation.violation(), None);
+//! ```
+//!
+//! A [`Script`] is a list of operations that can be printed and read back. A [`Trial`] makes one up from a seed, runs it,
+//! and looks for the shortest one that still fails: `cargo run --release -p rpcnet-benches --bin simulate` runs thousands.
+//!
+//! The engine below is a [`World`] of [`Host`]s, which may be any protocol that does no input or output itself.
+
+mod check;
+mod host;
+mod network;
+mod operation;
+mod process;
+mod simulation;
+mod trial;
+mod world;
+
+pub use check::Violation;
+pub use host::{Host, Outgoing};
+pub use network::Fault;
+pub use operation::{Operation, ParseScriptError, Script};
+pub use process::{Packet, Process};
+pub use simulation::{Seen, Simulation};
+pub use trial::{Failure, Trial};
+pub use world::{Step, Traffic, World};

@@ -1,0 +1,186 @@
+//! A node as a process: with what its driver does, which is to join.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rpcnet::Backoff;
+
+use super::host::{Host, Outgoing};
+use crate::swim::{Channel, Config, Identity, Node, NodeId};
+
+/// The pauses of the driver, between rounds while a node is alone, and afterwards.
+const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const CHECK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+
+/// What nodes send each other in a simulation.
+#[derive(Clone, Debug)]
+pub struct Packet(Content);
+
+#[derive(Clone, Debug)]
+enum Content {
+    /// A dial: who is there?
+    Hello {
+        from: usize,
+    },
+    Answer(Identity),
+    Gossip {
+        from: Identity,
+        payload: Bytes,
+    },
+}
+
+/// One life of a simulated node: a [`Node`] that joins through its seeds and looks for them again, as a server's does.
+///
+/// Its address is 10.0.0.0 and one more than its index, on port 7946.
+#[derive(Debug)]
+pub struct Process {
+    node: Node,
+    index: usize,
+    seeds: BTreeSet<usize>,
+    ask_at: Instant,
+    was_alone: bool,
+    alone: Backoff,
+    check: Backoff,
+    rng: StdRng,
+    dials: Vec<Outgoing<Packet>>,
+    /// Packets that the node called malformed. There are none, unless something is wrong.
+    refused: u64,
+}
+
+impl Process {
+    /// A process that starts now. `seeds` are the indices of the hosts that it joins through; its own is skipped.
+    pub fn new(
+        (index, id, generation): (usize, NodeId, u64),
+        config: Config,
+        seeds: impl IntoIterator<Item = usize>,
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Self {
+        let identity = Identity::new(address(index), id, generation);
+        Self {
+            node: Node::new(identity, config, rng.random(), now),
+            index,
+            seeds: seeds.into_iter().filter(|seed| *seed != index).collect(),
+            ask_at: now,
+            was_alone: true,
+            alone: Backoff::new(ALONE.0, ALONE.1),
+            check: Backoff::new(CHECK.0, CHECK.1),
+            rng: StdRng::from_rng(rng),
+            dials: Vec::new(),
+            refused: 0,
+        }
+    }
+
+    /// Its node.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Its node, for inputs of the user's. To be called within [`World::with`](super::World::with).
+    pub fn node_mut(&mut self) -> &mut Node {
+        &mut self.node
+    }
+
+    /// How many packets the node has refused as an error of the sender's.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn ask(&mut self, now: Instant) {
+        let active: BTreeSet<usize> = self
+            .node
+            .members()
+            .skip(1)
+            .filter(|member| member.state().is_active())
+            .map(|member| index_of(member.identity().addr()))
+            .collect();
+        let mut missing = false;
+        for &seed in self.seeds.difference(&active) {
+            missing = true;
+            let packet = Packet(Content::Hello { from: self.index });
+            // A dial is not gossip: it is not counted as its payload.
+            self.dials.push(Outgoing { to: seed, packet, length: 0, reliable: true });
+        }
+        if !missing {
+            self.check.reset();
+        }
+        let pauses = if self.node.is_isolated() { &mut self.alone } else { &mut self.check };
+        self.ask_at = now + pauses.next(&mut self.rng);
+    }
+
+    /// Being alone is asked about at once, company ends the hurry.
+    fn notice(&mut self, now: Instant) {
+        let alone = self.node.is_isolated();
+        if std::mem::replace(&mut self.was_alone, alone) == alone {
+            return;
+        }
+        if alone {
+            self.check.reset();
+            self.ask_at = now;
+        } else {
+            self.alone.reset();
+            self.ask_at = now + self.check.next(&mut self.rng);
+        }
+    }
+}
+
+impl Host for Process {
+    type Packet = Packet;
+
+    fn receive(&mut self, now: Instant, Packet(content): Packet) {
+        match content {
+            Content::Hello { from } => {
+                let packet = Packet(Content::Answer(self.node.identity()));
+                self.dials.push(Outgoing { to: from, packet, length: 0, reliable: true });
+            }
+            Content::Answer(identity) => self.node.announce(now, identity),
+            Content::Gossip { from, payload } => {
+                if self.node.handle_packet(now, from, &payload).is_err() {
+                    self.refused += 1;
+                }
+            }
+        }
+        self.notice(now);
+    }
+
+    fn fire(&mut self, now: Instant) {
+        self.node.handle_timeout(now);
+        self.notice(now);
+        if self.ask_at <= now && !self.node.has_left() {
+            self.ask(now);
+        }
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        let ask = (!self.node.has_left() && !self.seeds.is_empty()).then_some(self.ask_at);
+        self.node.poll_timeout().into_iter().chain(ask).min()
+    }
+
+    fn poll_send(&mut self) -> Option<Outgoing<Packet>> {
+        if let Some(dial) = self.dials.pop() {
+            return Some(dial);
+        }
+        let transmit = self.node.poll_transmit()?;
+        let length = transmit.payload.len();
+        let packet = Packet(Content::Gossip { from: self.node.identity(), payload: transmit.payload });
+        let reliable = transmit.channel == Channel::Stream;
+        Some(Outgoing { to: index_of(transmit.to.addr()), packet, length, reliable })
+    }
+}
+
+fn address(index: usize) -> SocketAddr {
+    let bits = u32::from(Ipv4Addr::new(10, 0, 0, 0)) + index as u32 + 1;
+    (Ipv4Addr::from(bits), 7946).into()
+}
+
+pub(super) fn index_of(addr: SocketAddr) -> usize {
+    match addr.ip() {
+        IpAddr::V4(ip) => (u32::from(ip) & 0x00ff_ffff) as usize - 1,
+        IpAddr::V6(_) => unreachable!("simulated nodes have IPv4 addresses"),
+    }
+}
