@@ -13,6 +13,7 @@ use crate::loads::{Here, LoadsServer};
 
 on_lanes!(
     who_does_not_read_is_not_heard,
+    nor_are_its_calls_started_that_wait,
     so_many_calls_run_and_the_rest_wait,
     calls_that_wait_run_when_others_end_without_an_answer,
     calls_that_wait_run_when_a_large_reply_has_left,
@@ -41,6 +42,14 @@ async fn started(probed: &mut Probed, calls: usize) -> Vec<u64> {
 }
 
 async fn who_does_not_read_is_not_heard(net: Net) {
+    reads_nothing(net, "fill").await;
+}
+
+async fn nor_are_its_calls_started_that_wait(net: Net) {
+    reads_nothing(net, "fill_later").await;
+}
+
+async fn reads_nothing(net: Net, method: &str) {
     const CALLS: u64 = 2000;
     const SIZE: usize = 10_000;
     let narrow = Limits::default().with_receive_window(64 << 10).with_max_calls_per_connection(16);
@@ -48,7 +57,7 @@ async fn who_does_not_read_is_not_heard(net: Net) {
     let (here, _) = Here::on(&server);
     let connection = dial(&server, net.channel().with_limits(narrow)).await;
     let lane = HandLane::open(&connection).await;
-    let fill = method_of(&LoadsServer::new(Here::new().0), "fill");
+    let fill = method_of(&LoadsServer::new(Here::new().0), method);
     // 10 000 as the codec writes it.
     let size = [251, (SIZE % 256) as u8, (SIZE / 256) as u8];
     let calls: Vec<u8> = (0..CALLS).flat_map(|id| call(id, &fill, 0, &size)).collect();

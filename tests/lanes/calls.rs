@@ -155,7 +155,7 @@ async fn thousands_at_once_are_answered(net: Net) {
     probed.open_gate();
     let mut calls = JoinSet::new();
     // More than run at once, and more than wait on the server: the lane itself is held back.
-    for id in 0..3000 {
+    for id in 0..1500 {
         if id % 2 == 0 {
             calls.spawn(client.once(id))
         } else {
@@ -166,7 +166,7 @@ async fn thousands_at_once_are_answered(net: Net) {
         ended.expect("no panic").expect("answered");
     }
     let executions = probed.executions();
-    assert!(executions.len() == 3000 && executions.values().all(|times| *times == 1));
+    assert!(executions.len() == 1500 && executions.values().all(|times| *times == 1));
 }
 
 #[tokio::test]

@@ -76,17 +76,17 @@ impl Node {
         }
     }
 
-    /// Tells a node that another one with a later generation is known at its address. Where that one is gone, as after a
-    /// restart with a new id and a clock that went back, nothing else would tell it why nobody listens.
+    /// Tells a node that a later generation is known at its address, of its own id or of another. Where that one is gone, as
+    /// after a restart with a clock that went back, nothing else would tell it why nobody listens.
     pub(super) fn tell_of_successor(&mut self, to: Identity) {
-        let holder = self.view.holder(to.addr()).filter(|holder| holder.id() != to.id());
+        let holder = self.view.holder(to.addr());
         if let Some(holder) = holder.filter(|holder| holder.identity().is_newer_than(&to)) {
             let (identity, incarnation) = (holder.identity(), holder.incarnation());
             self.tell_of(to, identity, incarnation, State::Alive);
         }
     }
 
-    /// Another node is known at this address, with a later generation. Most likely it is what was here before, or packets
+    /// A later generation is known at this address, of this id or of another. Most likely it is what was here before, or packets
     /// would not come here, and the generation that follows is this node's. Should it live as well, each of the two does
     /// this for some times only. Tells whether it was done.
     pub(super) fn outdo(&mut self, now: Instant, theirs: Identity, from: Option<Identity>) -> bool {
@@ -99,10 +99,11 @@ impl Node {
             return false;
         }
         let times = self.outdone.entry(theirs.id()).or_insert(0);
-        if *times >= OUTDO {
+        // There may be some generations of an earlier life of this id about.
+        if *times >= OUTDO && theirs.id() != identity.id() {
             return false;
         }
-        *times += 1;
+        *times = times.saturating_add(1);
         if theirs.is_newer_than(&self.identity()) {
             self.take(now, identity, from);
         }

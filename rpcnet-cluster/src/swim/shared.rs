@@ -140,7 +140,7 @@ impl Shared {
         let me = self.me;
         let same_addr = identity.addr() == me.addr();
         let same_id = identity.id() == me.id();
-        if same_addr != same_id && identity.is_newer_than(&me) {
+        if (same_addr || same_id) && identity.is_newer_than(&me) {
             self.conflict = Some(*identity);
         }
         if self.has_left(identity) {

@@ -280,9 +280,14 @@ impl View {
         };
         self.revision += 1;
         if record.left {
-            if record.version.generation < entry.member.identity.generation()
-                || entry.member.state == MemberState::Left
-            {
+            if entry.member.state == MemberState::Left {
+                return;
+            }
+            if record.version.generation < entry.member.identity.generation() {
+                // An earlier life has left. Its tags were shown for this one, in case it had only been renewed.
+                if !std::mem::take(&mut entry.member.tags).is_empty() && entry.joined {
+                    verdicts.events.push(Event::TagsChanged(entry.member.clone()));
+                }
                 return;
             }
             if entry.member.state.is_active() {

@@ -194,6 +194,10 @@ impl LaneBuffer {
             }
         };
         self.arrived.advance(length);
+        if self.arrived.is_empty() {
+            // It would keep the packet in memory that it was a part of.
+            self.arrived = Bytes::new();
+        }
         self.needed = 0;
         Ok(Some((frame.id, input)))
     }

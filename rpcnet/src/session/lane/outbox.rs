@@ -12,8 +12,10 @@ use bytes::{Bytes, BytesMut};
 
 use crate::transport::{SendStream, WriteError};
 
-/// What one allocation of the buffer holds.
-const CHUNK: usize = 16 << 10;
+/// What one allocation of the buffer holds at least and, unless more is put in at once, at most. In between it has room
+/// for four writes like the last: a connection at rest keeps the buffer that it had.
+const SMALL_CHUNK: usize = 1 << 10;
+const LARGE_CHUNK: usize = 16 << 10;
 /// Calls that gather between two writes and are a crowd.
 const CROWD: usize = 128;
 /// Writes with a crowd, one after the other, that make a lane crowded.
@@ -32,6 +34,8 @@ pub(in crate::session) struct Outbox {
 #[derive(Debug, Default)]
 struct State {
     buffer: BytesMut,
+    /// The length of what was written last.
+    written: usize,
     /// How many times something was put in since the last write.
     frames: usize,
     /// Of the lane's driver, while it waits.
@@ -43,8 +47,11 @@ impl Outbox {
     pub(in crate::session) fn put(&self, write: impl FnOnce(&mut BytesMut)) {
         let driver = {
             let mut state = self.state();
-            if state.buffer.capacity() == state.buffer.len() {
-                state.buffer.reserve(CHUNK);
+            if state.buffer.is_empty()
+                && state.buffer.capacity() < state.written.clamp(SMALL_CHUNK / 4, LARGE_CHUNK)
+            {
+                let chunk = (4 * state.written).clamp(SMALL_CHUNK, LARGE_CHUNK);
+                state.buffer = BytesMut::with_capacity(chunk);
             }
             write(&mut state.buffer);
             state.frames += 1;
@@ -79,6 +86,7 @@ impl Outbox {
                 return Poll::Ready(Ok(()));
             }
             writing[0] = state.buffer.split().freeze();
+            state.written = writing[0].len();
             self.length.store(0, Ordering::Relaxed);
             let crowd = std::mem::take(&mut state.frames) >= CROWD;
             drop(state);

@@ -111,8 +111,9 @@ impl Lane {
         if self.write(task, send).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        // While nothing may be read, the end of a handler or the peer's reading wakes this task.
-        if !heard_all && self.may_read() {
+        // While nothing may be read or started, the end of a handler or the peer's reading wakes this task.
+        let starts = !self.waiting.is_empty() && !self.is_full() && !self.is_unread();
+        if starts || !heard_all && self.may_read() {
             task.waker().wake_by_ref();
         }
         Poll::Pending
@@ -124,7 +125,7 @@ impl Lane {
             while let Poll::Ready(Some(ended)) = self.tasks.poll_join_next(task) {
                 self.ended(ended);
             }
-            if self.is_full() {
+            if self.is_full() || self.is_unread() {
                 break;
             }
             match self.waiting.pop() {
