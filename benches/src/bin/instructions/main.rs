@@ -2,8 +2,8 @@
 //!
 //! Time depends on what else the machine does; the number of instructions of one thread hardly does. So this, and not a
 //! time, is what a change is held against: `instructions.json` has what each piece took when it was last renewed, and
-//! `--check` fails where one takes 5 % more (a whole call 10 %), or as much less (then the table is to be renewed, or the next change could take
-//! back unnoticed what was gained).
+//! `--check` fails where one takes 5 % more (a whole call 15 %), or as much less: then the table is to be renewed, or the
+//! next change could take back unnoticed what was gained.
 
 mod count;
 mod pieces;

@@ -14,8 +14,8 @@ const RENEW: &str = "cargo run --profile counted -p rpcnet-benches --bin instruc
 
 /// How far off a count may be, as a share of what is expected.
 const TOLERANCE: f64 = 0.05;
-/// The same for whole calls: what the runtime does by time is among it.
-const WHOLE_CALLS: f64 = 0.1;
+/// The same for whole calls: what is done by time is among it, and more of it where the machine is busy.
+const WHOLE_CALLS: f64 = 0.15;
 /// The same where another compiler made the table: it makes other code of the same text.
 const OTHER_COMPILER: f64 = 0.25;
 
