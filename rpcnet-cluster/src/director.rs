@@ -13,6 +13,7 @@ use crate::{
     registry::ROLE,
     routes::{Directory, DirectoryServer, RoutePolicy, RouteTable, Update},
     swim::Member,
+    watching::{Sight, Watching},
 };
 
 /// How often a client hears from its director at the least.
@@ -35,14 +36,23 @@ impl Director {
     ///
     /// # Panics
     ///
-    /// When the server is a director already.
+    /// When the server is a director already, and outside of a tokio runtime.
     pub fn new(server: &Server, cluster: &Cluster) -> Self {
         let policy = Arc::new(Mutex::new(RoutePolicy::default()));
-        let list = WorkerList { view: cluster.view(), policy: policy.clone() };
+        let sight = watch::Sender::<Arc<Sight>>::default();
+        let list = WorkerList { view: cluster.view(), sight: sight.subscribe(), policy: policy.clone() };
         server.register(DirectoryServer::new(list)).expect("a server is made a director once");
         if !cluster.has_tag(ROLE) {
             cluster.set_tag(ROLE, "director");
         }
+        let watching = Watching::new(cluster.clone(), server.connector(), sight);
+        let closed = server.closed();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = watching.run() => {}
+                () = closed => {}
+            }
+        });
         Self { registry: WorkerRegistry::new(cluster), policy }
     }
 
@@ -62,19 +72,20 @@ impl Director {
 /// What clients watch.
 struct WorkerList {
     view: watch::Receiver<Arc<[Member]>>,
+    sight: watch::Receiver<Arc<Sight>>,
     policy: Arc<Mutex<RoutePolicy>>,
 }
 
 #[rpc_impl]
 impl Directory for WorkerList {
     async fn watch(&self, cx: &Context) -> rpcnet::Result<Streaming<Update>> {
-        let (view, cx) = (self.view.clone(), cx.clone());
+        let (view, sight, cx) = (self.view.clone(), self.sight.clone(), cx.clone());
         let policy = *self.policy.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, updates) = Streaming::channel(QUEUE);
         tokio::spawn(async move {
             // It never ends by itself: a server that goes down need not wait for it.
             tokio::select! {
-                () = tell(view, policy, &sender) => sender.finish(),
+                () = tell(view, sight, policy, &sender) => sender.finish(),
                 () = cx.draining() => sender.fail(Status::unavailable("the director is going away")).await,
             }
         });
@@ -83,10 +94,15 @@ impl Directory for WorkerList {
 }
 
 /// Sends updates until the client is gone, or the node is.
-async fn tell(mut view: watch::Receiver<Arc<[Member]>>, policy: RoutePolicy, updates: &StreamSender<Update>) {
+async fn tell(
+    mut view: watch::Receiver<Arc<[Member]>>,
+    mut sight: watch::Receiver<Arc<Sight>>,
+    policy: RoutePolicy,
+    updates: &StreamSender<Update>,
+) {
     let mut told = None;
     loop {
-        let table = RouteTable::new(policy, view.borrow_and_update().iter());
+        let table = RouteTable::new(policy, view.borrow_and_update().iter(), &sight.borrow_and_update());
         // The membership changes more often than what concerns clients.
         let update = if told.as_ref() == Some(&table) {
             Update::Alive
@@ -99,10 +115,15 @@ async fn tell(mut view: watch::Receiver<Arc<[Member]>>, policy: RoutePolicy, upd
         }
         let changed = async {
             loop {
-                if view.changed().await.is_err() {
+                let changed = tokio::select! {
+                    changed = view.changed() => changed,
+                    changed = sight.changed() => changed,
+                };
+                if changed.is_err() {
                     return false;
                 }
-                let table = RouteTable::new(policy, view.borrow_and_update().iter());
+                let table =
+                    RouteTable::new(policy, view.borrow_and_update().iter(), &sight.borrow_and_update());
                 if told.as_ref() != Some(&table) {
                     return true;
                 }

@@ -34,8 +34,10 @@ mod partition;
 mod registry;
 mod routes;
 mod snapshot;
+mod standing;
 pub mod swim;
 pub mod testing;
+mod watching;
 
 pub use channel::{ClusterChannel, ClusterChannelBuilder};
 pub use config::ClusterConfig;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::{
     Broadcast, BroadcastError, ClusterConfig, ClusterError, ClusterSnapshot, Events,
     gossip::{self, Gossip},
+    standing,
     swim::{Identity, Member, MemberState, NodeId, TagError},
 };
 
@@ -62,7 +63,7 @@ impl Cluster {
     /// logged as an error and not set; [`try_set_tag`](Self::try_set_tag) says so to the caller.
     pub fn set_tag(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
         let (key, value) = (key.as_ref(), value.as_ref());
-        if let Err(error) = self.gossip.set_tag(key, value) {
+        if let Err(error) = self.try_set_tag(key, value) {
             tracing::error!(key, value, %error, "tag not set");
         }
     }
@@ -73,6 +74,7 @@ impl Cluster {
     ///
     /// [`TagError`] for a tag that is not allowed or one too many; the tags are as they were.
     pub fn try_set_tag(&self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<(), TagError> {
+        standing::check(key.as_ref())?;
         self.gossip.set_tag(key.as_ref(), value.as_ref())
     }
 
@@ -80,8 +82,9 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`TagError::Left`] after the node has left.
+    /// [`TagError::Left`] after the node has left, [`TagError::Reserved`] for a key of this crate's own.
     pub fn remove_tag(&self, key: impl AsRef<str>) -> Result<(), TagError> {
+        standing::check(key.as_ref())?;
         self.gossip.remove_tag(key.as_ref())
     }
 

@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    Cluster, SelectError, TagFilter,
+    Cluster, SelectError, TagFilter, standing,
     swim::{Member, MemberState, NodeId},
 };
 
@@ -20,10 +20,10 @@ use crate::{
 pub(crate) const ROLE: &str = "role";
 pub(crate) const WORKER: &str = "worker";
 
-/// Whether a member is a worker that should get calls. A suspect one is not: calls know better than gossip whether
+/// Whether a member is a worker that should get calls. One that drains or is not ready is not, and neither is a suspect one: calls know better than gossip whether
 /// it answers, and those that are connected to it go on.
 pub(crate) fn is_healthy_worker(member: &Member) -> bool {
-    is_worker(member) && member.state() == MemberState::Alive
+    is_worker(member) && member.state() == MemberState::Alive && !standing::is_away(member)
 }
 
 pub(crate) fn is_worker(member: &Member) -> bool {
@@ -42,6 +42,8 @@ pub struct WorkerStatus {
     pub tags: BTreeMap<String, String>,
     /// Alive or suspect.
     pub state: MemberState,
+    /// It says that it should get no calls: it drains, or is not ready.
+    pub away: bool,
 }
 
 impl From<&Member> for WorkerStatus {
@@ -51,6 +53,7 @@ impl From<&Member> for WorkerStatus {
             addr: member.identity().addr(),
             tags: member.tags().clone(),
             state: member.state(),
+            away: standing::is_away(member),
         }
     }
 }
@@ -73,7 +76,7 @@ impl WorkerRegistry {
         self.view.borrow().iter().filter(|member| is_worker(member)).count()
     }
 
-    /// The workers that are alive.
+    /// The workers that are alive and ready.
     pub async fn healthy_count(&self) -> usize {
         self.view.borrow().iter().filter(|member| is_healthy_worker(member)).count()
     }

@@ -5,12 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use rpcnet::{
     Context, Streaming,
     balance::Policy,
-    discover::{Endpoint, EndpointSet},
+    discover::{Endpoint, EndpointSet, Standing},
     rpc_trait,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::swim::{Identity, Member};
+use crate::{
+    standing,
+    swim::{Identity, Member, MemberState},
+    watching::Sight,
+};
 
 /// What a director serves.
 #[rpc_trait(name = "rpcnet.Directory")]
@@ -40,6 +44,50 @@ pub(crate) struct RouteTable {
 pub(crate) struct Route {
     identity: Identity,
     tags: BTreeMap<String, String>,
+    standing: RouteStanding,
+    /// Services that it has and that should get no calls there.
+    not_serving: Vec<String>,
+}
+
+/// What a director says of a worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RouteStanding {
+    #[default]
+    Ready,
+    /// Gossip suspects it, or some director can't reach it.
+    Suspect,
+    /// It drains, or is not ready.
+    Away,
+}
+
+impl From<RouteStanding> for Standing {
+    fn from(standing: RouteStanding) -> Self {
+        match standing {
+            RouteStanding::Ready => Self::Ready,
+            RouteStanding::Suspect => Self::Suspect,
+            RouteStanding::Away => Self::Away,
+        }
+    }
+}
+
+impl Route {
+    fn new(member: &Member, sight: &Sight) -> Self {
+        let says = sight.readiness(member.id());
+        let away = standing::is_away(member) || says.is_some_and(|says| !says.ready);
+        let doubtful = member.state() == MemberState::Suspect || sight.is_doubtful(member.id());
+        // Tags of this crate's own are nobody's to choose by.
+        let tags = member.tags().iter().filter(|(key, _)| !key.starts_with(standing::RESERVED));
+        Self {
+            identity: member.identity(),
+            tags: tags.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            standing: match (away, doubtful) {
+                (true, _) => RouteStanding::Away,
+                (false, true) => RouteStanding::Suspect,
+                (false, false) => RouteStanding::Ready,
+            },
+            not_serving: says.map(|says| says.not_serving.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// What a director suggests; a client's own choice goes first.
@@ -48,12 +96,20 @@ pub(crate) enum RoutePolicy {
     #[default]
     PeakEwma,
     RoundRobin,
+    Random,
+    LeastRequest,
+    Weighted,
+    ConsistentHash,
 }
 
 impl From<Policy> for RoutePolicy {
     fn from(policy: Policy) -> Self {
         match policy {
             Policy::RoundRobin => Self::RoundRobin,
+            Policy::Random => Self::Random,
+            Policy::LeastRequest => Self::LeastRequest,
+            Policy::Weighted => Self::Weighted,
+            Policy::ConsistentHash => Self::ConsistentHash,
             _ => Self::PeakEwma,
         }
     }
@@ -64,24 +120,38 @@ impl From<RoutePolicy> for Policy {
         match policy {
             RoutePolicy::PeakEwma => Self::PeakEwma,
             RoutePolicy::RoundRobin => Self::RoundRobin,
+            RoutePolicy::Random => Self::Random,
+            RoutePolicy::LeastRequest => Self::LeastRequest,
+            RoutePolicy::Weighted => Self::Weighted,
+            RoutePolicy::ConsistentHash => Self::ConsistentHash,
         }
     }
 }
 
 impl RouteTable {
-    /// The workers among the members. Suspects stay: a client that is connected to one knows better whether it
-    /// answers.
-    pub(crate) fn new<'a>(policy: RoutePolicy, members: impl Iterator<Item = &'a Member>) -> Self {
+    /// The workers among the members, with what is seen of them. Those that should get no calls stay too: calls at work
+    /// there end in peace, and the connection stands when they come back.
+    pub(crate) fn new<'a>(
+        policy: RoutePolicy,
+        members: impl Iterator<Item = &'a Member>,
+        sight: &Sight,
+    ) -> Self {
         let workers = members
             .filter(|member| crate::registry::is_worker(member))
-            .map(|member| Route { identity: member.identity(), tags: member.tags().clone() })
+            .map(|member| Route::new(member, sight))
             .collect();
         Self { policy, workers }
     }
 
     #[cfg(test)]
     pub(crate) fn of(workers: impl Iterator<Item = (Identity, BTreeMap<String, String>)>) -> Self {
-        let workers = workers.map(|(identity, tags)| Route { identity, tags }).collect();
+        let workers = workers.map(|(identity, tags)| Route {
+            identity,
+            tags,
+            standing: RouteStanding::default(),
+            not_serving: Vec::new(),
+        });
+        let workers = workers.collect();
         Self { policy: RoutePolicy::default(), workers }
     }
 
@@ -90,7 +160,10 @@ impl RouteTable {
     pub(crate) fn endpoints(&self) -> EndpointSet {
         let endpoint = |route: &Route| {
             let id: Arc<str> = route.identity.to_string().into();
-            Endpoint::new(id, route.identity.addr()).with_tags(route.tags.clone())
+            Endpoint::new(id, route.identity.addr())
+                .with_tags(route.tags.clone())
+                .with_standing(route.standing.into())
+                .with_not_serving(route.not_serving.clone())
         };
         self.workers.iter().map(endpoint).collect()
     }

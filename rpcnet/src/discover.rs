@@ -8,18 +8,48 @@ pub struct Endpoint {
     id: Arc<str>,
     addr: SocketAddr,
     tags: BTreeMap<String, String>,
+    standing: Standing,
+    not_serving: Vec<String>,
+}
+
+/// What whoever names an endpoint says of it. What calls find out themselves comes on top.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// It should get calls.
+    #[default]
+    Ready,
+    /// It may be in trouble: it gets fewer.
+    Suspect,
+    /// It should get no new calls: it drains, or is not ready.
+    Away,
 }
 
 impl Endpoint {
     /// An endpoint of this identity: a process that was restarted is another endpoint at the same address.
     pub fn new(id: impl Into<Arc<str>>, addr: SocketAddr) -> Self {
-        Self { id: id.into(), addr, tags: BTreeMap::new() }
+        Self { id: id.into(), addr, tags: BTreeMap::new(), standing: Standing::default(), not_serving: Vec::new() }
     }
 
-    /// With tags, for those who choose by them.
+    /// With tags, for those who choose by them. `weight` is a number: its share of the calls under
+    /// [`Policy::Weighted`](crate::balance::Policy::Weighted), 1 where it is missing or none.
     #[must_use]
     pub fn with_tags(mut self, tags: BTreeMap<String, String>) -> Self {
         self.tags = tags;
+        self
+    }
+
+    /// With what is said of it.
+    #[must_use]
+    pub fn with_standing(mut self, standing: Standing) -> Self {
+        self.standing = standing;
+        self
+    }
+
+    /// With the wire names of services that should get no calls there, though others should.
+    #[must_use]
+    pub fn with_not_serving(mut self, services: Vec<String>) -> Self {
+        self.not_serving = services;
         self
     }
 
@@ -36,6 +66,16 @@ impl Endpoint {
     /// Its tags.
     pub fn tags(&self) -> &BTreeMap<String, String> {
         &self.tags
+    }
+
+    /// Services that should get no calls there.
+    pub fn not_serving(&self) -> &[String] {
+        &self.not_serving
+    }
+
+    /// What is said of it.
+    pub fn standing(&self) -> Standing {
+        self.standing
     }
 }
 

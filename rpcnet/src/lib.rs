@@ -107,8 +107,9 @@ pub mod transport;
 mod types;
 
 pub use client::{
-    BalancedChannel, BalancedConfig, Call, CallResponse, Caller, Channel, ChannelBuilder, ChannelCall,
-    Connector, EndpointStats, PeerCaller, Response,
+    BalancedCall, BalancedChannel, BalancedConfig, Call, CallResponse, Caller, Channel, ChannelBuilder,
+    ChannelCall, Connector, EndpointCaller, EndpointStats, FromEndpoint, PeerCaller, QuorumError, Replies,
+    Response,
 };
 pub use config::Limits;
 pub use context::Context;
@@ -118,7 +119,7 @@ pub use interceptor::{Interceptor, Next};
 pub use limit::Admission;
 pub use message::{Items, Reply, ReplyFuture, Request};
 pub use metadata::{Metadata, MetadataError};
-pub use method::{Method, ServiceDescriptor};
+pub use method::{Hedge, Method, ServiceDescriptor};
 pub use metrics::Metrics;
 pub use retry::{Backoff, RetryBudget};
 pub use rpcnet_macros::{rpc_impl, rpc_trait};

@@ -176,6 +176,11 @@ impl Remote {
         }
     }
 
+    /// Whether there is one.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Ready(session) if session.takes_calls())
+    }
+
     /// Why there is none, where dialling failed.
     pub(crate) fn failure(&self) -> Option<Arc<ConnectError>> {
         match &*self.state.borrow() {

@@ -28,6 +28,7 @@ use crate::{
     ClusterConfig, ClusterError, config, events,
     metrics::ClusterMetrics,
     snapshot::{self, Saved, SnapshotFile},
+    standing,
     swim::{Identity, Node, NodeId},
 };
 
@@ -80,12 +81,15 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     let identity = Identity::new(advertise.resolve(server.local_addr()), id, generation);
     let mut node = Node::new(identity, config.swim.clone(), rand::random(), now());
     for (key, value) in &config.tags {
-        node.set_tag(now(), key, value).map_err(|source| ClusterError::Tag { key: key.clone(), source })?;
+        standing::check(key)
+            .and_then(|()| node.set_tag(now(), key, value))
+            .map_err(|source| ClusterError::Tag { key: key.clone(), source })?;
     }
     let mut remembered = Remembered::default();
     if let Some(saved) = saved {
         if saved.id == id {
-            for (key, value) in saved.tags.iter().filter(|(key, _)| !config.tags.contains_key(*key)) {
+            let own = |key: &str| config.tags.contains_key(key) || key.starts_with(standing::RESERVED);
+            for (key, value) in saved.tags.iter().filter(|(key, _)| !own(key)) {
                 if let Err(error) = node.set_tag(now(), key, value) {
                     warn!(key, %error, "tag of the snapshot not set");
                 }
@@ -151,6 +155,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         gossip.look_for_rival(identity.addr());
     }
     tokio::spawn(seeds::join(gossip.clone()));
+    tokio::spawn(standing::announce(Arc::downgrade(&gossip), server.watch_readiness()));
     let kept = gossip.kept.clone().drop_guard();
     if let Some(file) = file {
         let keeping = gossip.clone();

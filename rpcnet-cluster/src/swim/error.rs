@@ -78,4 +78,7 @@ pub enum TagError {
     /// The node has left the cluster: nobody would learn of the change.
     #[error("node has left the cluster")]
     Left,
+    /// What begins with `rpcnet.` is this crate's own.
+    #[error("tag keys that begin with \"rpcnet.\" are reserved: choose another")]
+    Reserved,
 }

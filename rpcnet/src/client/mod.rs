@@ -6,11 +6,13 @@ mod call;
 mod channel;
 mod connector;
 mod lines;
-mod member;
 mod times;
 
 pub use self::{
-    balanced::{BalancedChannel, BalancedConfig, EndpointStats},
+    balanced::{
+        BalancedCall, BalancedChannel, BalancedConfig, EndpointCaller, EndpointStats, FromEndpoint, QuorumError,
+        Replies,
+    },
     builder::ChannelBuilder,
     call::{Call, CallResponse, Caller, Response, start_call, start_items},
     channel::{Channel, ChannelCall, PeerCaller},

@@ -17,6 +17,8 @@ pub struct Reply {
     pub(crate) answer: Answer,
     pub(crate) metadata: Metadata,
     pub(crate) trailers: Metadata,
+    /// How many calls are at work where it comes from, by that server's account.
+    pub(crate) load: Option<u64>,
 }
 
 /// The answer itself, encoded.
@@ -29,7 +31,7 @@ pub(crate) enum Answer {
 
 impl Reply {
     pub(crate) fn new(answer: Answer) -> Self {
-        Self { answer, metadata: Metadata::default(), trailers: Metadata::default() }
+        Self { answer, metadata: Metadata::default(), trailers: Metadata::default(), load: None }
     }
 
     /// An answer with this value, for interceptors that answer themselves. The method must return this type, or its
@@ -70,7 +72,12 @@ impl Reply {
             Answer::Application(body) => Answer::Application(body.clone()),
             Answer::Items(_) => return None,
         };
-        Some(Self { answer, metadata: self.metadata.clone(), trailers: self.trailers.clone() })
+        Some(Self {
+            answer,
+            metadata: self.metadata.clone(),
+            trailers: self.trailers.clone(),
+            load: None,
+        })
     }
 
     /// `Ok` for a value and for a stream that begins, `Unknown` for the method's own error.

@@ -4,7 +4,7 @@
 //! took, or an error. None allocates more than the input holds, none panics.
 
 mod control;
-mod hash;
+pub(crate) mod hash;
 mod item;
 mod lane;
 mod reply;

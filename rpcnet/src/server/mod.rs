@@ -2,6 +2,7 @@
 
 mod accept;
 mod config;
+mod readiness;
 mod shutdown;
 
 use std::{
@@ -19,6 +20,7 @@ pub use self::{
     config::{ServerConfig, ServerConfigBuilder},
     shutdown::shutdown_signal,
 };
+use self::readiness::Conditions;
 use crate::{
     Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,
     ServerError, Service,
@@ -87,6 +89,9 @@ struct Inner {
     retry_above: usize,
     started: Instant,
     phase: watch::Sender<Phase>,
+    conditions: Mutex<Conditions>,
+    /// What phase and conditions come to.
+    readiness: watch::Sender<Readiness>,
     protocols: Mutex<HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>>,
     sessions: Mutex<Sessions>,
     tasks: Mutex<Vec<AbortHandle>>,
@@ -169,11 +174,14 @@ impl Server {
             retry_above: config.retry_above,
             started: Instant::now(),
             phase: watch::Sender::new(Phase::Bound),
+            conditions: Mutex::default(),
+            readiness: watch::Sender::default(),
             protocols: Mutex::default(),
             sessions: Mutex::default(),
             tasks: Mutex::default(),
         });
         let server = Self { inner };
+        server.advance(Phase::Bound);
         server.spawn_owned(accept::accept(endpoint, Arc::downgrade(&server.inner)));
         let health = ServerHealth(server.downgrade());
         server.register(HealthServer::new(health)).expect("the first service of an empty router");
@@ -292,17 +300,6 @@ impl Server {
         }
     }
 
-    /// What `rpcnet.Health/ready` answers: whether this server should get calls now.
-    pub fn readiness(&self) -> Readiness {
-        let reason = match *self.inner.phase.borrow() {
-            Phase::Running => None,
-            Phase::Bound => Some("the server does not run yet"),
-            Phase::Draining => Some("the server is draining"),
-            Phase::Closed => Some("the server is shut down"),
-        };
-        Readiness { ready: reason.is_none(), reasons: reason.map(str::to_owned).into_iter().collect() }
-    }
-
     /// Resolves once the server is shut down.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut phase = self.inner.phase.subscribe();
@@ -321,17 +318,6 @@ impl Server {
         let mut tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
         tasks.push(tokio::spawn(task).abort_handle());
-    }
-
-    /// Goes forward to a phase, never back.
-    fn advance(&self, to: Phase) {
-        self.inner.phase.send_if_modified(|phase| {
-            let forward = to > *phase;
-            if forward {
-                *phase = to;
-            }
-            forward
-        });
     }
 
     fn protocols(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>> {

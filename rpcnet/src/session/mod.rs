@@ -35,7 +35,7 @@ pub(crate) use self::lane::lane_call;
 pub(crate) use self::{
     inbound::Dispatch,
     lane::LaneCall,
-    router::{Entry, Router},
+    router::{Background, Entry, Router},
 };
 use crate::{
     Limits, Method, Status, codec,
@@ -216,6 +216,11 @@ impl Session {
         self.inner.takes_calls.load(Ordering::Relaxed)
     }
 
+    /// Whether calls wait and nothing comes.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.inner.condition.borrow().silent
+    }
+
     /// Waits for the peer's hello, by which it lets us in. (With TLS 1.3 a client is done with the handshake before
     /// the server has looked at its certificate.)
     pub(crate) async fn ready(&self) -> Result<(), ConnectionError> {
@@ -253,12 +258,18 @@ impl Session {
     }
 
     fn update(&self, change: impl FnOnce(&mut Condition)) {
+        let mut fell_silent = false;
         self.inner.condition.send_if_modified(|condition| {
             let before = condition.clone();
             change(condition);
             self.inner.takes_calls.store(condition.takes_calls(), Ordering::Relaxed);
+            fell_silent = condition.silent && !before.silent;
             *condition != before
         });
+        if fell_silent && let Some(lane) = self.inner.lane.get() {
+            // Calls that may be made elsewhere need not wait here.
+            lane.wake_callers();
+        }
     }
 
     /// Counts a call that waits for an answer.

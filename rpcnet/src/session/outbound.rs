@@ -200,6 +200,7 @@ impl Session {
         let items = ItemReader::new(frames, self.clone(), method, role, times.call, times.gap);
         let mut reply = Reply::new(Answer::Items(Items::remote(items)));
         reply.metadata = header.metadata;
+        reply.load = header.load;
         Ok(reply)
     }
 
@@ -386,7 +387,7 @@ fn answer(header: ReplyHeader, body: Bytes, method: &Method) -> Result<Reply, St
             return Err(answered(code, executed, body, method).with_metadata(beside));
         }
     };
-    Ok(Reply { answer, metadata: header.metadata, trailers: header.trailers })
+    Ok(Reply { answer, metadata: header.metadata, trailers: header.trailers, load: header.load })
 }
 
 /// A status that the peer answered with. One from before the handler names no method, as the peer may know none.

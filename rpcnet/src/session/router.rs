@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -35,6 +35,10 @@ pub(crate) struct Router {
     draining: AtomicBool,
     drained: CancellationToken,
     in_flight: AtomicUsize,
+    /// Calls at work that are no load: they watch.
+    background: AtomicUsize,
+    /// Load that is not seen in calls, by the user's account.
+    reported: AtomicU64,
     idle: Notify,
     gate: Option<Gate>,
 }
@@ -177,6 +181,26 @@ impl Router {
         self.in_flight.load(Ordering::SeqCst)
     }
 
+    /// What replies say of the load here: calls at work, and what was reported. Nothing where there is but the one
+    /// that is answered.
+    pub(crate) fn load(&self) -> Option<u64> {
+        let watching = self.background.load(Ordering::Relaxed);
+        let at_work = self.in_flight.load(Ordering::Relaxed).saturating_sub(watching) as u64;
+        let load = at_work.saturating_add(self.reported.load(Ordering::Relaxed));
+        (load > 1).then_some(load)
+    }
+
+    /// Load that is not seen in calls, in calls.
+    pub(crate) fn report_load(&self, calls: u64) {
+        self.reported.store(calls, Ordering::Relaxed);
+    }
+
+    /// Counts a call as no load until the guard is dropped.
+    pub(crate) fn background(self: &Arc<Self>) -> Background {
+        self.background.fetch_add(1, Ordering::Relaxed);
+        Background(self.clone())
+    }
+
     /// Waits until no call is at work. Cancel-safe.
     pub(crate) async fn wait_idle(&self) {
         loop {
@@ -227,5 +251,15 @@ impl Drop for InFlight {
         if self.0.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.idle.notify_waiters();
         }
+    }
+}
+
+/// A call that watches; counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Background(Arc<Router>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.background.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -28,8 +28,9 @@ pub(super) async fn reply(
 ) -> Option<Code> {
     let method = context.method();
     match gather(context, result) {
-        Ok(Reply { answer: Answer::Items(items), metadata, trailers }) => {
-            let header = ReplyHeader { metadata, ..ReplyHeader::new(ReplyKind::Items, 0) };
+        Ok(Reply { answer: Answer::Items(items), metadata, trailers, .. }) => {
+            let load = session.router().load();
+            let header = ReplyHeader { metadata, load, ..ReplyHeader::new(ReplyKind::Items, 0) };
             stream(session, context, metrics, send, header, items, trailers).await
         }
         result => {
@@ -48,14 +49,15 @@ pub(super) fn frame(
 ) -> (ReplyHeader, Body, Option<Code>) {
     let limit = session.max_message(method);
     let status = match result {
-        Ok(Reply { answer, metadata, trailers }) => {
+        Ok(Reply { answer, metadata, trailers, .. }) => {
             let (kind, body, code) = match answer {
                 Answer::Value(body) => (ReplyKind::Value, body, None),
                 Answer::Application(body) => (ReplyKind::Application, body, Some(Code::Unknown)),
                 Answer::Items(_) => unreachable!("a stream is no frame"),
             };
             if body.len() <= limit {
-                let header = ReplyHeader { metadata, trailers, ..ReplyHeader::new(kind, body.len()) };
+                let load = session.router().load();
+                let header = ReplyHeader { metadata, trailers, load, ..ReplyHeader::new(kind, body.len()) };
                 return (header, body, code);
             }
             Status::resource_exhausted(format!(

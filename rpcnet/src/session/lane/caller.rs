@@ -134,6 +134,12 @@ impl Lane {
         }
     }
 
+    /// Lets all who wait for an answer have a look.
+    pub(in crate::session) fn wake_callers(&self) {
+        let callers = self.shared.calls().callers();
+        callers.into_iter().for_each(Waker::wake);
+    }
+
     /// The method of a call that still waits.
     pub(in crate::session) fn method(&self, id: u64) -> Option<&'static crate::Method> {
         self.shared.calls().method(id)

@@ -158,6 +158,15 @@ impl Calls {
         }
     }
 
+    /// Those who wait.
+    pub(super) fn callers(&self) -> Vec<Waker> {
+        let caller = |place: &Place| match &place.state {
+            State::Waiting { caller, .. } => caller.clone(),
+            State::Free | State::Done(_) => None,
+        };
+        self.places.iter().filter_map(caller).collect()
+    }
+
     /// Ends all calls, and takes no more.
     pub(super) fn close(&mut self, status: &Status) -> Vec<Waker> {
         self.closed = true;

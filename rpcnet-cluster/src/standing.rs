@@ -1,0 +1,55 @@
+//! Whether a node should get calls, told to all by gossip.
+
+use std::sync::Weak;
+
+use rpcnet::Readiness;
+use tokio::sync::watch;
+use tracing::debug;
+
+use crate::{
+    TagError,
+    gossip::Gossip,
+    swim::{MAX_TAG_VALUE, Member},
+};
+
+/// What keys of tags begin with that are not the user's.
+pub(crate) const RESERVED: &str = "rpcnet.";
+/// The tag by which a node says that it should get no calls; its value says why.
+pub(crate) const AWAY: &str = "rpcnet.away";
+
+/// Whether a member says that it should get no calls.
+pub(crate) fn is_away(member: &Member) -> bool {
+    member.tags().contains_key(AWAY)
+}
+
+/// Refuses keys of tags that are not the user's.
+pub(crate) fn check(key: &str) -> Result<(), TagError> {
+    if key.starts_with(RESERVED) {
+        return Err(TagError::Reserved);
+    }
+    Ok(())
+}
+
+/// Keeps the node's tag as its server's readiness is, until the server is gone.
+pub(crate) async fn announce(gossip: Weak<Gossip>, mut readiness: watch::Receiver<Readiness>) {
+    loop {
+        let now = readiness.borrow_and_update().clone();
+        let Some(gossip) = gossip.upgrade() else { return };
+        let result = if now.ready {
+            gossip.remove_tag(AWAY)
+        } else {
+            let reason = now.reasons.join("; ");
+            let end = (0..=reason.len().min(MAX_TAG_VALUE)).rev().find(|end| reason.is_char_boundary(*end));
+            gossip.set_tag(AWAY, &reason[..end.unwrap_or(0)])
+        };
+        if let Err(error) = result {
+            // It has left: nobody calls it any more. Or it has all the tags that it may have: clients that are
+            // connected know all the same.
+            debug!(%error, "readiness not told");
+        }
+        drop(gossip);
+        if readiness.changed().await.is_err() {
+            return;
+        }
+    }
+}

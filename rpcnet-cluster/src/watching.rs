@@ -1,0 +1,249 @@
+//! What a director knows of the workers beyond gossip: it watches the health service of each, and hears from the other
+//! directors what they see.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rand::{SeedableRng, rngs::SmallRng};
+use rpcnet::{Backoff, Connector, HealthClient, Readiness};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
+use tracing::{debug, info};
+
+use crate::{
+    Broadcast, Cluster,
+    registry::is_worker,
+    swim::{Identity, Member, NodeId},
+};
+
+/// Pauses between attempts to watch a worker.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often the other directors are told, at most.
+const SHARE: Duration = Duration::from_millis(500);
+/// What the keys of the directors' broadcasts begin with.
+const KEY: &str = "rpcnet.director/";
+/// Workers of which one director tells the others.
+const TOLD: usize = 150;
+
+/// What one director sees of one worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// What it says of itself.
+    Says(Readiness),
+    /// It was watched, and the connection is lost or silent.
+    Unreachable,
+}
+
+/// What is seen of the workers, by this director and by the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Sight {
+    own: HashMap<NodeId, Seen>,
+    /// Those that some other director can't reach.
+    others: Vec<NodeId>,
+}
+
+impl Sight {
+    /// What the worker says of itself, as far as it is known.
+    pub(crate) fn readiness(&self, id: NodeId) -> Option<&Readiness> {
+        match self.own.get(&id)? {
+            Seen::Says(readiness) => Some(readiness),
+            Seen::Unreachable => None,
+        }
+    }
+
+    /// Whether some director can't reach it.
+    pub(crate) fn is_doubtful(&self, id: NodeId) -> bool {
+        self.own.get(&id) == Some(&Seen::Unreachable) || self.others.binary_search(&id).is_ok()
+    }
+}
+
+/// Which workers a director can't reach, as it tells the others.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    unreachable: Vec<NodeId>,
+}
+
+/// Watches the workers of a cluster until it is dropped.
+pub(crate) struct Watching {
+    cluster: Cluster,
+    connector: Connector,
+    sight: watch::Sender<Arc<Sight>>,
+    /// One task a worker.
+    watched: HashMap<Identity, AbortHandle>,
+    tasks: JoinSet<()>,
+}
+
+impl Watching {
+    pub(crate) fn new(cluster: Cluster, connector: Connector, sight: watch::Sender<Arc<Sight>>) -> Self {
+        Self { cluster, connector, sight, watched: HashMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Watches for ever.
+    pub(crate) async fn run(mut self) {
+        let mut view = self.cluster.view();
+        let mut broadcasts = self.cluster.broadcasts();
+        let mut sight = self.sight.subscribe();
+        let mut told = Told::default();
+        let mut share = tokio::time::interval(SHARE);
+        share.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            self.follow(&view.borrow_and_update().clone());
+            self.hear(&view.borrow().clone(), &broadcasts.borrow_and_update().clone());
+            let changed = async {
+                tokio::select! {
+                    changed = view.changed() => changed,
+                    changed = broadcasts.changed() => changed,
+                }
+            };
+            tokio::select! {
+                changed = changed => if changed.is_err() { return },
+                _ = share.tick() => {
+                    if sight.has_changed().unwrap_or(false) {
+                        self.share(&sight.borrow_and_update().clone(), &mut told);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has a task at each worker.
+    fn follow(&mut self, members: &[Member]) {
+        while self.tasks.try_join_next().is_some() {}
+        let workers: HashMap<Identity, ()> =
+            members.iter().filter(|member| is_worker(member)).map(|member| (member.identity(), ())).collect();
+        self.watched.retain(|identity, task| {
+            let stays = workers.contains_key(identity);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for identity in workers.into_keys() {
+            if !self.watched.contains_key(&identity) {
+                let task = watch_worker(self.connector.clone(), identity, self.sight.clone());
+                self.watched.insert(identity, self.tasks.spawn(task));
+            }
+        }
+        let gone = |sight: &Sight| sight.own.keys().any(|id| !self.watched.keys().any(|known| known.id() == *id));
+        self.sight.send_if_modified(|sight| {
+            let changed = gone(sight);
+            if changed {
+                Arc::make_mut(sight).own.retain(|id, _| self.watched.keys().any(|known| known.id() == *id));
+            }
+            changed
+        });
+    }
+
+    /// Takes in what the other directors tell.
+    fn hear(&self, members: &[Member], broadcasts: &BTreeMap<String, Broadcast>) {
+        let own = self.cluster.local_node_id();
+        let mut others = Vec::new();
+        for (key, broadcast) in broadcasts.range(KEY.to_owned()..).take_while(|(key, _)| key.starts_with(KEY)) {
+            let origin = broadcast.origin();
+            if origin == own {
+                continue;
+            }
+            if !members.iter().any(|member| member.id() == origin && member.state().is_active()) {
+                // What it said last says nothing any more. Whoever is first takes it away; the others do no harm.
+                if members.iter().any(|member| member.id() == origin)
+                    && let Err(error) = self.cluster.withdraw(key)
+                {
+                    debug!(key, %error, "not withdrawn");
+                }
+                continue;
+            }
+            match told_from(&broadcast.value()) {
+                Some(told) => others.extend(told.unreachable),
+                None => debug!(key, "not understood"),
+            }
+        }
+        others.sort_unstable();
+        others.dedup();
+        self.sight.send_if_modified(|sight| {
+            let changed = sight.others != others;
+            if changed {
+                Arc::make_mut(sight).others = others;
+            }
+            changed
+        });
+    }
+
+    /// Tells the other directors what this one sees, where that has changed.
+    fn share(&self, sight: &Sight, told: &mut Told) {
+        let unreachable = sight.own.iter().filter(|(_, seen)| **seen == Seen::Unreachable).map(|(id, _)| *id);
+        let mut unreachable: Vec<_> = unreachable.collect();
+        unreachable.sort_unstable();
+        unreachable.truncate(TOLD);
+        let now = Told { unreachable };
+        if now == *told {
+            return;
+        }
+        let key = format!("{KEY}{}", self.cluster.advertised_addr());
+        let result = if now.unreachable.is_empty() {
+            self.cluster.withdraw(&key)
+        } else {
+            self.cluster.broadcast(&key, told_to(&now)).map(drop)
+        };
+        match result {
+            Ok(()) => *told = now,
+            Err(error) => debug!(%error, "other directors not told"),
+        }
+    }
+}
+
+/// Ids one after the other, sixteen bytes each.
+fn told_to(told: &Told) -> Bytes {
+    told.unreachable.iter().flat_map(|id| id.as_u128().to_be_bytes()).collect()
+}
+
+fn told_from(bytes: &[u8]) -> Option<Told> {
+    let (ids, []) = bytes.as_chunks::<16>() else { return None };
+    Some(Told { unreachable: ids.iter().map(|id| NodeId::from_u128(u128::from_be_bytes(*id))).collect() })
+}
+
+/// Follows what one worker says of itself.
+async fn watch_worker(connector: Connector, worker: Identity, sight: watch::Sender<Arc<Sight>>) {
+    let see = |seen: Seen| {
+        sight.send_if_modified(|sight| {
+            let changed = sight.own.get(&worker.id()) != Some(&seen);
+            if changed {
+                Arc::make_mut(sight).own.insert(worker.id(), seen);
+            }
+            changed
+        });
+    };
+    let Ok(channel) = connector.connect_lazy(worker.addr().to_string()) else { return };
+    let health = HealthClient::new(channel);
+    let mut rng = SmallRng::from_rng(&mut rand::rng());
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    loop {
+        match health.watch().await {
+            Ok(mut updates) => {
+                backoff.reset();
+                let mut last = None;
+                while let Some(Ok(readiness)) = updates.next().await {
+                    if last.as_ref() != Some(&readiness) && !readiness.ready {
+                        info!(%worker, reasons = readiness.reasons.join("; "), "worker is not ready");
+                    }
+                    last = Some(readiness.clone());
+                    see(Seen::Says(readiness));
+                }
+                // One that said goodbye is not in trouble.
+                if last.is_none_or(|readiness| readiness.ready) {
+                    see(Seen::Unreachable);
+                }
+            }
+            Err(error) => {
+                debug!(%worker, %error, "worker is not watched");
+                see(Seen::Unreachable);
+            }
+        }
+        tokio::time::sleep(backoff.next(&mut rng)).await;
+    }
+}

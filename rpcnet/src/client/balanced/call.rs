@@ -1,0 +1,154 @@
+//! A call on a balanced channel. Most are small, and answered by the endpoint that was picked: those take the short
+//! way, without a task or a box of their own.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::atomic::Ordering,
+    task::{Context, Poll, ready},
+};
+
+use super::{BalancedChannel, attempts::Attempts, member::Picked};
+use crate::{
+    Caller, Reply, Request, Status,
+    client::{Times, channel::inherit_trace},
+    message::ReplyFuture,
+    session::LaneCall,
+};
+
+/// A call at work on a [`BalancedChannel`].
+#[must_use = "a call is not made until it is awaited"]
+pub struct BalancedCall {
+    /// They stay where they are while the call is on a lane: moving them costs more than the lane does.
+    made: Option<(BalancedChannel, Request)>,
+    state: State,
+}
+
+enum State {
+    New,
+    /// On a lane, for the first time.
+    Small {
+        times: Times,
+        picked: Picked,
+        call: LaneCall,
+    },
+    Other(ReplyFuture),
+    Done,
+}
+
+impl Caller for BalancedChannel {
+    type Future = BalancedCall;
+
+    fn call(&self, request: Request) -> BalancedCall {
+        BalancedCall { made: Some((self.clone(), request)), state: State::New }
+    }
+}
+
+impl BalancedCall {
+    /// Makes the call.
+    fn start(&mut self, cx: &Context<'_>) -> State {
+        let (channel, request) = self.made.as_mut().expect("it is new");
+        inherit_trace(request);
+        let shared = &channel.inner.shared;
+        let plain = channel.inner.chain.is_none() && request.method.hedge().is_none();
+        if plain && let Ok(picked) = shared.pick(request, &[]) {
+            let times = Times::of(request, &shared.dialer.limits);
+            match picked.session.start_small(request, &times, cx.waker()) {
+                Ok(Some(call)) => {
+                    shared.made.fetch_add(1, Ordering::Relaxed);
+                    return State::Small { times, picked: picked.begun(), call };
+                }
+                // Nothing has been sent, here or there: it is picked for once more.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        let (channel, request) = self.made.take().expect("it is new");
+        State::Other(Box::pin(async move {
+            match &channel.inner.chain {
+                None => channel.inner.shared.call(request).await,
+                Some(chain) => chain.run(request).await,
+            }
+        }))
+    }
+
+    /// Takes the long way, with a first attempt that is at work.
+    fn leave(&mut self, times: Times, then: Then) -> State {
+        let (channel, request) = self.made.take().expect("it is at work");
+        State::Other(Box::pin(async move {
+            let attempts = Attempts::begun(&channel.inner.shared, request, times);
+            match then {
+                Then::GoOn(picked, call) => attempts.go_on(picked, call).await,
+                Then::Ended(picked, result) => attempts.first_ended(picked, result).await,
+            }
+        }))
+    }
+}
+
+/// What becomes of a first attempt that does not simply succeed.
+enum Then {
+    GoOn(Picked, LaneCall),
+    Ended(Picked, Result<Reply, Status>),
+}
+
+impl Future for BalancedCall {
+    type Output = Result<Reply, Status>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.state {
+                State::New => {
+                    self.state = State::Done;
+                    self.state = self.start(cx);
+                    if matches!(self.state, State::Small { .. }) {
+                        // It has been told whom to wake.
+                        return Poll::Pending;
+                    }
+                }
+                State::Small { picked, call, .. } => {
+                    let polled = Pin::new(&mut *call).poll(cx);
+                    if polled.is_pending() && !picked.session.is_silent() {
+                        return Poll::Pending;
+                    }
+                    let State::Small { times, mut picked, call } =
+                        std::mem::replace(&mut self.state, State::Done)
+                    else {
+                        unreachable!("it was just looked at")
+                    };
+                    let Poll::Ready(outcome) = polled else {
+                        self.state = self.leave(times, Then::GoOn(picked, call));
+                        continue;
+                    };
+                    let (_, request) = self.made.as_ref().expect("it is at work");
+                    match picked.session.lane_answer(outcome, request.method) {
+                        Ok(reply) => {
+                            picked.answered(reply.load);
+                            return Poll::Ready(Ok(reply));
+                        }
+                        // It may be made elsewhere.
+                        Err(status) => {
+                            drop(call);
+                            self.state = self.leave(times, Then::Ended(picked, Err(status)));
+                        }
+                    }
+                }
+                State::Other(call) => {
+                    let result = ready!(call.as_mut().poll(cx));
+                    self.state = State::Done;
+                    return Poll::Ready(result);
+                }
+                State::Done => panic!("a call was polled after it was ready"),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for BalancedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::New => "not made yet",
+            State::Small { .. } | State::Other(_) => "at work",
+            State::Done => "done",
+        };
+        f.debug_struct("BalancedCall").field("state", &state).finish_non_exhaustive()
+    }
+}

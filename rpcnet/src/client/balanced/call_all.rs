@@ -1,0 +1,225 @@
+//! One call to each endpoint.
+
+use std::{collections::BTreeMap, error::Error, fmt, net::SocketAddr, sync::Arc};
+
+use tokio::task::JoinSet;
+
+use super::{BalancedChannel, Shared, member::Member};
+use crate::{
+    Caller, Reply, Request, Status,
+    client::{Times, channel::inherit_trace},
+    interceptor,
+    message::{Answer, ReplyFuture},
+};
+
+/// Calls one endpoint of a [`BalancedChannel`], whatever the others do. Nothing is retried, and nothing is counted
+/// against the endpoint.
+#[derive(Debug, Clone)]
+pub struct EndpointCaller {
+    shared: Arc<Shared>,
+    member: Arc<Member>,
+}
+
+impl EndpointCaller {
+    /// The endpoint's identity.
+    pub fn id(&self) -> &Arc<str> {
+        self.member.id()
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.member.addr()
+    }
+
+    /// Its tags.
+    pub fn tags(&self) -> Arc<BTreeMap<String, String>> {
+        self.member.tags()
+    }
+
+    async fn once(self, request: Request) -> Result<Reply, Status> {
+        let times = Times::of(&request, &self.shared.dialer.limits);
+        let session = tokio::time::timeout_at(times.open_by(), self.member.remote.session()).await;
+        let late = |_| Err(Status::deadline_exceeded("no connection came in time").not_executed());
+        let session = session.unwrap_or_else(late)?;
+        let mut reply = session.call(&request, &times.having_waited()).await?;
+        // The connection stands until the stream ends.
+        if let Answer::Items(items) = &mut reply.answer {
+            items.keep(self);
+        }
+        Ok(reply)
+    }
+}
+
+impl Caller for EndpointCaller {
+    type Future = ReplyFuture;
+
+    fn call(&self, mut request: Request) -> ReplyFuture {
+        let this = self.clone();
+        Box::pin(async move {
+            inherit_trace(&mut request);
+            match this.shared.dialer.interceptors.around(this.clone()) {
+                None => this.once(request).await,
+                Some(chain) => chain.run(request).await,
+            }
+        })
+    }
+}
+
+impl interceptor::Service for EndpointCaller {
+    fn call(&self, request: Request) -> ReplyFuture {
+        Box::pin(self.clone().once(request))
+    }
+}
+
+/// One endpoint's answer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FromEndpoint<T> {
+    /// The endpoint's identity.
+    pub id: Arc<str>,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What the call there came to.
+    pub output: T,
+}
+
+/// The answers to one call at each of several endpoints, as they come. Dropping it cancels the calls that are at work.
+#[derive(Debug)]
+pub struct Replies<T> {
+    calls: JoinSet<FromEndpoint<T>>,
+    asked: usize,
+}
+
+/// Too few endpoints gave a value.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct QuorumError<T, E> {
+    /// So many were wanted.
+    pub wanted: usize,
+    /// So many endpoints were asked.
+    pub asked: usize,
+    /// The values that came.
+    pub values: Vec<FromEndpoint<T>>,
+    /// How the others failed.
+    pub failures: Vec<FromEndpoint<E>>,
+}
+
+impl<T, E: fmt::Display> fmt::Display for QuorumError<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wanted, asked, values, failures } = self;
+        write!(f, "{wanted} endpoints should have answered, of {asked} asked {} did", values.len())?;
+        match failures.first() {
+            Some(failure) => write!(f, "; {} failed: {}", failure.id, failure.output),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<T: fmt::Debug, E: fmt::Debug + fmt::Display> Error for QuorumError<T, E> {}
+
+impl BalancedChannel {
+    /// Makes one call at each endpoint that `choose` chooses, all at a time. `call` is given a caller for each, for a
+    /// generated client:
+    ///
+    /// ```no_run
+    /// # use rpcnet::{BalancedChannel, rpc_trait};
+    /// # #[rpc_trait]
+    /// # pub trait Cache { async fn clear(&self) -> rpcnet::Result<u64>; }
+    /// # async fn example(channel: BalancedChannel) {
+    /// let mut replies = channel.call_all(|_| true, |endpoint| CacheClient::new(endpoint).clear());
+    /// while let Some(from) = replies.next().await {
+    ///     println!("{}: {:?}", from.addr, from.output);
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// Endpoints that drain or are not ready are asked too; one without a connection is waited for within the call's
+    /// deadline.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn call_all<R>(
+        &self,
+        choose: impl Fn(&EndpointCaller) -> bool,
+        call: impl Fn(EndpointCaller) -> R,
+    ) -> Replies<R::Output>
+    where
+        R: Future + Send + 'static,
+        R::Output: Send + 'static,
+    {
+        let shared = &self.inner.shared;
+        let members = shared.members.load();
+        let mut calls = JoinSet::new();
+        for member in &members.all {
+            let caller = EndpointCaller { shared: shared.clone(), member: member.clone() };
+            if !choose(&caller) {
+                continue;
+            }
+            let (id, addr) = (member.id().clone(), member.addr());
+            let call = call(caller);
+            // The channel's members are kept up to date for as long as calls wait for them.
+            let channel = self.clone();
+            calls.spawn(async move {
+                let output = call.await;
+                drop(channel);
+                FromEndpoint { id, addr, output }
+            });
+        }
+        Replies { asked: calls.len(), calls }
+    }
+}
+
+impl<T: 'static> Replies<T> {
+    /// How many endpoints are asked.
+    pub fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// The next answer; `None` when all have answered. Cancel-safe.
+    pub async fn next(&mut self) -> Option<FromEndpoint<T>> {
+        match self.calls.join_next().await? {
+            Ok(from) => Some(from),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Nobody else aborts them: the runtime goes down.
+                Err(_) => None,
+            },
+        }
+    }
+
+    /// All answers, in the order in which they came.
+    pub async fn all(mut self) -> Vec<FromEndpoint<T>> {
+        let mut all = Vec::with_capacity(self.asked);
+        while let Some(from) = self.next().await {
+            all.push(from);
+        }
+        all
+    }
+}
+
+impl<T: 'static, E: 'static> Replies<Result<T, E>> {
+    /// Waits until so many endpoints gave a value, and cancels the calls to the others then.
+    ///
+    /// # Errors
+    ///
+    /// [`QuorumError`] as soon as so many can't come any more.
+    pub async fn quorum(mut self, wanted: usize) -> Result<Vec<FromEndpoint<T>>, QuorumError<T, E>> {
+        let (mut values, mut failures) = (Vec::new(), Vec::new());
+        while values.len() < wanted && self.asked - failures.len() >= wanted {
+            match self.next().await {
+                Some(FromEndpoint { id, addr, output: Ok(output) }) => {
+                    values.push(FromEndpoint { id, addr, output });
+                }
+                Some(FromEndpoint { id, addr, output: Err(output) }) => {
+                    failures.push(FromEndpoint { id, addr, output });
+                }
+                None => break,
+            }
+        }
+        if values.len() >= wanted {
+            return Ok(values);
+        }
+        Err(QuorumError { wanted, asked: self.asked, values, failures })
+    }
+}

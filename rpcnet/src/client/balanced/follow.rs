@@ -1,0 +1,108 @@
+//! Keeps up with the set of endpoints, and looks for those that fail more than others.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+use tracing::{debug, info};
+
+use super::{
+    Shared,
+    member::Member,
+    picking::Members,
+};
+use crate::{balance::Layout, discover::EndpointSet, session::Session};
+
+/// How often outliers are looked for.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// Keeps the members as the set says.
+pub(super) async fn follow(shared: Arc<Shared>, mut endpoints: watch::Receiver<EndpointSet>) {
+    let mut watchers = JoinSet::new();
+    let mut sweep = tokio::time::interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ends = false;
+    loop {
+        shared.update(&endpoints.borrow_and_update().clone(), &mut watchers);
+        shared.changed.notify_waiters();
+        while watchers.try_join_next().is_some() {}
+        loop {
+            tokio::select! {
+                changed = endpoints.changed(), if !ends => match changed {
+                    Ok(()) => break,
+                    // Nobody changes the set any more; it stands.
+                    Err(_) => ends = true,
+                },
+                _ = sweep.tick() => shared.sweep(),
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn update(self: &Arc<Self>, set: &EndpointSet, watchers: &mut JoinSet<()>) {
+        let before = self.members.load_full();
+        let mut all = Vec::with_capacity(set.len());
+        for endpoint in &**set {
+            if let Some(member) = before.all.iter().find(|member| member.is(endpoint)) {
+                member.told(endpoint);
+                all.push(member.clone());
+                continue;
+            }
+            debug!(id = %endpoint.id(), addr = %endpoint.addr(), "endpoint added");
+            let member = Member::start(&self.dialer, endpoint);
+            watchers.spawn(watch_member(Arc::downgrade(self), Arc::downgrade(&member)));
+            all.push(member);
+        }
+        let ids = all.iter().map(|member| &**member.id());
+        let layout = Layout::new(self.config.policy, ids, &self.config.hash);
+        self.members.store(Arc::new(Members { all, layout }));
+    }
+
+    /// What calls take where there were some, in the mean.
+    fn handling(&self) -> Duration {
+        let members = self.members.load();
+        let known: Vec<_> = members.all.iter().filter_map(|member| member.latency()).collect();
+        known.iter().sum::<Duration>() / u32::try_from(known.len().max(1)).unwrap_or(u32::MAX)
+    }
+
+    fn sweep(&self) {
+        let members = self.members.load();
+        let mut records: Vec<_> = members.all.iter().map(|member| member.record()).collect();
+        let mut outliers: Vec<_> = records.iter_mut().map(|record| &mut record.outlier).collect();
+        let now = Instant::now().into_std();
+        let ejected = self.with_rng(|rng| self.detector.sweep(now, &mut outliers, rng));
+        drop(records);
+        for index in ejected {
+            let member = &members.all[index];
+            info!(id = %member.id(), addr = %member.addr(), "endpoint left out: calls there fail");
+        }
+    }
+}
+
+/// Tells those who wait for an endpoint when this one connects or disconnects.
+async fn watch_member(shared: Weak<Shared>, member: Weak<Member>) {
+    let mut known: Option<Session> = None;
+    loop {
+        let changes = {
+            let (Some(shared), Some(member)) = (shared.upgrade(), member.upgrade()) else { return };
+            let changes = member.remote.changes();
+            let session = member.remote.ready();
+            if let Some(session) = &session
+                && !known.as_ref().is_some_and(|known| known.is(session))
+            {
+                member.connected(session, shared.handling());
+            }
+            known = session;
+            shared.changed.notify_waiters();
+            changes
+        };
+        changes.await;
+    }
+}

@@ -1,0 +1,126 @@
+//! Calls that are late are made a second time elsewhere.
+//!
+//! Source: Dean, Barroso, "The Tail at Scale", CACM 2013 (hedged requests).
+
+use std::{
+    pin::pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{attempts::Attempts, member::Picked};
+use crate::{
+    Code, Hedge, Method, Reply, Status,
+    ids::IdMap,
+    retry::Lateness,
+};
+
+/// How late calls are before it is known.
+const ASSUMED: Duration = Duration::from_millis(50);
+
+/// How late calls of each hedged method are, and how many hedges there were.
+#[derive(Debug, Default)]
+pub(super) struct Hedges {
+    /// By where the method stands. Only methods that leave the delay to the channel are here.
+    late: Mutex<IdMap<Lateness>>,
+    made: AtomicU64,
+}
+
+impl Hedges {
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// A call of this method was answered within so long.
+    pub(super) fn observe(&self, method: &'static Method, latency: Duration) {
+        if method.hedge() == Some(Hedge::Automatic) {
+            self.with(method, |late| late.observe(latency));
+        }
+    }
+
+    fn with<T>(&self, method: &'static Method, then: impl FnOnce(&mut Lateness) -> T) -> T {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        then(late.entry(method.address() as u64).or_insert_with(|| Lateness::new(ASSUMED)))
+    }
+}
+
+impl Attempts<'_> {
+    /// When the call is late; `None` where it is not to be made twice.
+    pub(super) fn hedge_after(&self) -> Option<Duration> {
+        let (method, config) = (self.request.method, &self.shared.config);
+        let hedge = method.hedge()?;
+        let allowed = config.hedging
+            && method.idempotent()
+            && !self.request.items.is_some()
+            && self.tried.len() + 2 <= config.max_attempts;
+        allowed.then(|| match hedge {
+            Hedge::After(delay) => delay,
+            Hedge::Automatic => self.shared.hedges.with(method, |late| late.threshold()),
+        })
+    }
+
+    /// An attempt and, where that is late, another one elsewhere: the first answer counts, and the other call is
+    /// cancelled. Where one fails, the other is waited for.
+    pub(super) async fn hedged(
+        &mut self,
+        first: Picked,
+        delay: Duration,
+    ) -> (Picked, Result<Reply, Status>) {
+        let mut second = None;
+        let (first_won, result, lost) = {
+            let this = &*self;
+            let mut one = pin!(this.attempt(&first, None));
+            if let Ok(result) = tokio::time::timeout(delay, &mut one).await {
+                (true, result, None)
+            } else {
+                second = this.hedge(&first);
+                match &second {
+                    None => (true, one.await, None),
+                    Some(other) => {
+                        let mut two = pin!(this.attempt(other, None));
+                        let (first_ended, result) = tokio::select! {
+                            biased;
+                            result = &mut one => (true, result),
+                            result = &mut two => (false, result),
+                        };
+                        match result {
+                            Err(status) if is_of_endpoint(&status) => {
+                                let result = if first_ended { two.await } else { one.await };
+                                (!first_ended, result, Some(status))
+                            }
+                            result => (first_ended, result, None),
+                        }
+                    }
+                }
+            }
+        };
+        let (winner, loser) = match second {
+            Some(second) if !first_won => (second, Some(first)),
+            second => (first, second),
+        };
+        if let (Some(loser), Some(status)) = (loser, lost) {
+            self.lost(loser, &status);
+        }
+        (winner, result)
+    }
+
+    /// Where a late call goes as well, if it may.
+    fn hedge(&self, first: &Picked) -> Option<Picked> {
+        let tried: Vec<_> = self.tried.iter().chain([&first.session]).cloned().collect();
+        let second = self.shared.pick(&self.request, &tried).ok()?;
+        let budget = &mut *self.shared.budget();
+        if !budget.hedges.withdraw(&mut budget.retries) {
+            return None;
+        }
+        self.shared.hedges.made.fetch_add(1, Ordering::Relaxed);
+        Some(second.begun())
+    }
+}
+
+/// Whether another endpoint may answer what this one did not.
+fn is_of_endpoint(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded)
+}

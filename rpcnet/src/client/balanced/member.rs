@@ -1,0 +1,316 @@
+//! One endpoint of a balanced channel.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+use super::stats::EndpointStats;
+use crate::{
+    Code, Status,
+    balance::{Admission, Outcome, Outlier, PeakEwma},
+    discover::{Endpoint, Standing},
+    pool::{Dialer, Remote, Target},
+    session::Session,
+};
+
+/// What a latency loses all but 1/e of its weight within.
+const DECAY: Duration = Duration::from_secs(10);
+/// What is assumed of an endpoint that was never called.
+const ASSUMED: Duration = Duration::from_millis(1);
+/// The weight of a suspect endpoint.
+const SUSPECT: f64 = 0.1;
+/// How long it counts what an endpoint has said of its load.
+const HINT: Duration = Duration::from_secs(1);
+/// The tag that says an endpoint's weight, and the largest.
+const WEIGHT: &str = "weight";
+const HEAVIEST: f64 = 1000.0;
+
+/// An endpoint, its connection, and what calls there have come to.
+#[derive(Debug)]
+pub(super) struct Member {
+    id: Arc<str>,
+    addr: SocketAddr,
+    /// The endpoint's tags as last told: they may change while it stays the same endpoint.
+    tags: ArcSwap<BTreeMap<String, String>>,
+    /// Bits of a float.
+    weight: AtomicU64,
+    standing: AtomicU8,
+    /// Services that should get no calls there; looked at only where there are some.
+    not_serving: ArcSwap<Vec<String>>,
+    serves_all: AtomicBool,
+    pub(super) remote: Remote,
+    pending: AtomicUsize,
+    record: Mutex<Record>,
+    calls: AtomicU64,
+    failures: AtomicU64,
+    /// Nanoseconds after `since`, and one; zero for never.
+    first_pick: AtomicU64,
+    last_pick: AtomicU64,
+    since: (Instant, SystemTime),
+}
+
+/// What calls there have shown.
+#[derive(Debug)]
+pub(super) struct Record {
+    latency: PeakEwma,
+    pub(super) outlier: Outlier,
+    /// Calls of others at work there, by its own account, and when it said so.
+    others: Option<(u64, Instant)>,
+}
+
+impl Member {
+    pub(super) fn start(dialer: &Arc<Dialer>, endpoint: &Endpoint) -> Arc<Self> {
+        let now = Instant::now();
+        let member = Self {
+            id: endpoint.id().clone(),
+            addr: endpoint.addr(),
+            remote: Remote::start(dialer.clone(), Target::at(endpoint.addr())),
+            tags: ArcSwap::from_pointee(endpoint.tags().clone()),
+            weight: AtomicU64::new(0),
+            standing: AtomicU8::new(0),
+            not_serving: ArcSwap::default(),
+            serves_all: AtomicBool::new(true),
+            pending: AtomicUsize::new(0),
+            record: Mutex::new(Record {
+                latency: PeakEwma::new(now.into_std(), ASSUMED, DECAY),
+                outlier: Outlier::new(),
+                others: None,
+            }),
+            calls: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            first_pick: AtomicU64::new(0),
+            last_pick: AtomicU64::new(0),
+            since: (now, SystemTime::now()),
+        };
+        member.told(endpoint);
+        Arc::new(member)
+    }
+
+    pub(super) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(super) fn tags(&self) -> Arc<BTreeMap<String, String>> {
+        self.tags.load_full()
+    }
+
+    pub(super) fn is(&self, endpoint: &Endpoint) -> bool {
+        self.id == *endpoint.id() && self.addr == endpoint.addr()
+    }
+
+    /// Takes over what is said of the endpoint now.
+    pub(super) fn told(&self, endpoint: &Endpoint) {
+        if **self.tags.load() != *endpoint.tags() {
+            self.tags.store(Arc::new(endpoint.tags().clone()));
+        }
+        let weight = endpoint.tags().get(WEIGHT).and_then(|weight| weight.parse::<f64>().ok());
+        let weight = weight.filter(|weight| weight.is_finite()).unwrap_or(1.0).clamp(0.0, HEAVIEST);
+        self.weight.store(weight.to_bits(), Ordering::Relaxed);
+        self.standing.store(endpoint.standing() as u8, Ordering::Relaxed);
+        self.not_serving.store(Arc::new(endpoint.not_serving().to_vec()));
+        self.serves_all.store(endpoint.not_serving().is_empty(), Ordering::Relaxed);
+    }
+
+    fn is_standing(&self, standing: Standing) -> bool {
+        self.standing.load(Ordering::Relaxed) == standing as u8
+    }
+
+    /// Whether it should get no new calls, by what is said of it.
+    pub(super) fn is_away(&self) -> bool {
+        self.is_standing(Standing::Away)
+    }
+
+    /// Whether calls of this service should go there, as far as it is told.
+    pub(super) fn serves(&self, service: &str) -> bool {
+        self.serves_all.load(Ordering::Relaxed)
+            || !self.not_serving.load().iter().any(|other| other == service)
+    }
+
+    /// Whether a call may be sent there, on a connection that it was not tried on.
+    pub(super) fn is_untried(&self, tried: &[Session]) -> bool {
+        !self.is_away()
+            && if tried.is_empty() { self.remote.is_ready() } else { self.untried(tried).is_some() }
+    }
+
+    /// That connection. A new one to the same endpoint will do: the endpoint was restarted, or has come back.
+    pub(super) fn untried(&self, tried: &[Session]) -> Option<Session> {
+        self.remote.ready().filter(|session| !tried.iter().any(|other| other.is(session)))
+    }
+
+    /// Whether calls there have not come to what it would be left out for.
+    pub(super) fn admits(&self, now: Instant) -> bool {
+        match self.record().outlier.admits(now.into_std()) {
+            Admission::Yes => true,
+            Admission::Trial => self.pending() == 0,
+            Admission::No => false,
+        }
+    }
+
+    /// What one more call there would cost.
+    pub(super) fn cost(&self, now: Instant) -> f64 {
+        let record = self.record();
+        let others = match record.others {
+            Some((others, heard)) if now.saturating_duration_since(heard) < HINT => others,
+            _ => 0,
+        };
+        let pending = self.pending() + usize::try_from(others).unwrap_or(usize::MAX >> 1);
+        record.latency.load(now.into_std(), pending)
+    }
+
+    pub(super) fn weight(&self, now: Instant) -> f64 {
+        let own = f64::from_bits(self.weight.load(Ordering::Relaxed));
+        let suspect = if self.is_standing(Standing::Suspect) { SUSPECT } else { 1.0 };
+        own * suspect * self.record().outlier.weight(now.into_std())
+    }
+
+    /// A connection was made: what a call will take is assumed anew, from the path and from what others take.
+    pub(super) fn connected(&self, session: &Session, handling: Duration) {
+        let path = session.connection().stats();
+        let loss = path.lost_packets as f64 / path.sent_packets.max(1) as f64;
+        let assumed = PeakEwma::assumed(path.rtt, loss, handling);
+        self.record().latency.forgive(Instant::now().into_std(), assumed);
+    }
+
+    /// What its answers take, where there were some.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        (self.calls.load(Ordering::Relaxed) > 0).then(|| self.record().latency.latency())
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn picked(self: &Arc<Self>, session: Session, now: Instant) -> Picked {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        let nanos = now.saturating_duration_since(self.since.0).as_nanos() as u64 + 1;
+        self.last_pick.store(nanos, Ordering::Relaxed);
+        if self.first_pick.load(Ordering::Relaxed) == 0 {
+            let _ = self.first_pick.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        Picked { member: self.clone(), session, since: now, state: Progress::Picked }
+    }
+
+    pub(super) fn stats(&self, now: Instant) -> EndpointStats {
+        let standing = [Standing::Ready, Standing::Suspect, Standing::Away]
+            .into_iter()
+            .find(|standing| self.is_standing(*standing));
+        EndpointStats {
+            id: self.id.clone(),
+            addr: self.addr,
+            tags: BTreeMap::clone(&self.tags.load()),
+            standing: standing.unwrap_or_default(),
+            ready: self.is_untried(&[]),
+            ejected: !self.admits(now),
+            pending: self.pending(),
+            calls: self.calls.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            first_pick: self.time(&self.first_pick),
+            last_pick: self.time(&self.last_pick),
+        }
+    }
+
+    fn time(&self, pick: &AtomicU64) -> Option<SystemTime> {
+        let nanos = pick.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.since.1 + Duration::from_nanos(nanos))
+    }
+}
+
+/// A call on its way to a member; counted as pending until it is dropped.
+#[derive(Debug)]
+pub(super) struct Picked {
+    pub(super) member: Arc<Member>,
+    pub(super) session: Session,
+    since: Instant,
+    state: Progress,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    /// Nothing was sent.
+    Picked,
+    Sent,
+    Ended,
+}
+
+impl Picked {
+    /// It was sent.
+    pub(super) fn begun(mut self) -> Self {
+        self.state = Progress::Sent;
+        self.member.record().latency.begin(self.since.into_std());
+        self
+    }
+
+    /// The call was answered; `load` is what the endpoint said of its own.
+    pub(super) fn answered(&mut self, load: Option<u64>) -> Duration {
+        let latency = self.ended(Some(Outcome::Success), true);
+        if let Some(load) = load {
+            // It counts ours as well.
+            let others = load.saturating_sub(self.member.pending() as u64);
+            self.member.record().others = Some((others, Instant::now()));
+        }
+        latency
+    }
+
+    /// It failed.
+    pub(super) fn failed(&mut self, status: &Status) {
+        let (outcome, well) = match status.code() {
+            // One that goes away or is full says so. That is no reason to leave it out for longer than it says.
+            Code::Unavailable if !status.maybe_executed() => (None, false),
+            Code::ResourceExhausted => (None, false),
+            Code::DeadlineExceeded => (Some(Outcome::Timeout), false),
+            Code::Unavailable | Code::Internal | Code::DataLoss => (Some(Outcome::Failure), false),
+            // That says something of the call, not of the endpoint.
+            _ => (Some(Outcome::Success), true),
+        };
+        if !well {
+            self.member.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        self.ended(outcome, well);
+    }
+
+    fn ended(&mut self, outcome: Option<Outcome>, well: bool) -> Duration {
+        self.state = Progress::Ended;
+        self.member.calls.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let latency = now.saturating_duration_since(self.since);
+        let mut record = self.member.record();
+        if well {
+            record.latency.observe(now.into_std(), latency);
+        } else {
+            record.latency.fail(now.into_std(), latency);
+        }
+        if let Some(outcome) = outcome {
+            record.outlier.observe(now.into_std(), outcome);
+        }
+        latency
+    }
+}
+
+impl Drop for Picked {
+    fn drop(&mut self) {
+        self.member.pending.fetch_sub(1, Ordering::Relaxed);
+        if self.state == Progress::Sent {
+            // Another was faster, or nobody waits any more.
+            let now = Instant::now();
+            let after = now.saturating_duration_since(self.since);
+            self.member.record().latency.give_up(now.into_std(), after);
+        }
+    }
+}

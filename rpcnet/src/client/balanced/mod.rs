@@ -1,0 +1,199 @@
+//! A channel to a changing set of endpoints.
+//!
+//! `picking` chooses, `call_all` does not choose, `member` is what is known of one endpoint, `attempts` makes a call until it has an answer, `hedge`
+//! makes it twice where it is late, `call` is the short way of small calls that succeed at once, `follow` keeps up with
+//! the set and looks for outliers.
+
+mod attempts;
+mod call;
+mod call_all;
+mod config;
+mod follow;
+mod hedge;
+mod member;
+mod picking;
+mod stats;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use rand::{SeedableRng, rngs::SmallRng};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+    time::{Duration, Instant},
+};
+
+use self::{hedge::Hedges, picking::Members};
+pub use self::{
+    call::BalancedCall,
+    call_all::{EndpointCaller, FromEndpoint, QuorumError, Replies},
+    config::BalancedConfig,
+    stats::EndpointStats,
+};
+use crate::{
+    ConnectError, Reply, Request, Status,
+    balance::{Detector, Layout, Picker},
+    client::ChannelBuilder,
+    discover::EndpointSet,
+    interceptor::{self, Next},
+    message::ReplyFuture,
+    pool::Dialer,
+    retry::{FreeHedges, RetryBudget},
+};
+
+/// Spreads calls over a changing set of endpoints and sends them elsewhere where one fails. Cheap to clone.
+///
+/// A call is tried again, on a connection that it has not been tried on, where it was never started; and where it
+/// may have run, if its method is `idempotent` and the [`RetryBudget`] allows. An `idempotent` call that waits at an
+/// endpoint that has gone silent (see [`Limits::with_silence`](crate::Limits::with_silence)) does not wait for that
+/// endpoint's death. While no endpoint takes calls, a call waits for one.
+///
+/// An endpoint at which calls keep failing is left out for a while
+/// ([`OutlierConfig`](crate::balance::OutlierConfig)). A call of a method with the option `hedge` that is late is made a
+/// second time elsewhere; the first answer counts, the other call is cancelled.
+#[derive(Debug, Clone)]
+pub struct BalancedChannel {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    /// The interceptors, where there are some.
+    chain: Option<Next>,
+    task: AbortHandle,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    dialer: Arc<Dialer>,
+    config: BalancedConfig,
+    members: ArcSwap<Members>,
+    detector: Detector,
+    /// Told whenever an endpoint comes, goes, connects or disconnects.
+    changed: Notify,
+    picker: Picker,
+    rng: Mutex<SmallRng>,
+    budget: Mutex<Budget>,
+    /// Calls that have not been counted in the budget yet.
+    made: AtomicU64,
+    hedges: Hedges,
+    retries: AtomicU64,
+}
+
+/// What bounds further attempts.
+#[derive(Debug)]
+struct Budget {
+    retries: RetryBudget,
+    hedges: FreeHedges,
+}
+
+impl BalancedChannel {
+    /// Calls go to whatever `endpoints` says; it may change at any time.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] where the builder's configuration is not complete or no socket can be opened. Connections
+    /// are made in the background.
+    pub fn new(
+        builder: ChannelBuilder,
+        endpoints: watch::Receiver<EndpointSet>,
+        config: BalancedConfig,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self::start(builder.dialer()?, endpoints, config))
+    }
+
+    pub(super) fn start(
+        dialer: Arc<Dialer>,
+        endpoints: watch::Receiver<EndpointSet>,
+        config: BalancedConfig,
+    ) -> Self {
+        let layout = Layout::new(config.policy, std::iter::empty(), &config.hash);
+        let budget = Budget { retries: config.budget.clone(), hedges: FreeHedges::new() };
+        let shared = Arc::new(Shared {
+            dialer,
+            members: ArcSwap::from_pointee(Members { all: Vec::new(), layout }),
+            detector: Detector::new(config.outliers.clone()),
+            changed: Notify::new(),
+            picker: Picker::new(config.policy),
+            rng: Mutex::new(SmallRng::from_rng(&mut rand::rng())),
+            budget: Mutex::new(budget),
+            made: AtomicU64::new(0),
+            hedges: Hedges::default(),
+            config,
+            retries: AtomicU64::new(0),
+        });
+        let task = tokio::spawn(follow::follow(shared.clone(), endpoints)).abort_handle();
+        let chain = shared.dialer.interceptors.around(End(shared.clone()));
+        Self { inner: Arc::new(Inner { shared, chain, task }) }
+    }
+
+    /// How it stands with each endpoint.
+    pub fn endpoints(&self) -> Vec<EndpointStats> {
+        let now = Instant::now();
+        self.inner.shared.members.load().all.iter().map(|member| member.stats(now)).collect()
+    }
+
+    /// Waits until some endpoint takes calls. Cancel-safe.
+    pub async fn ready(&self) {
+        let shared = &self.inner.shared;
+        loop {
+            let changed = shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if shared.members.load().all.iter().any(|member| member.is_untried(&[])) {
+                return;
+            }
+            // A silent endpoint that is heard from again tells nobody: look again in a moment.
+            let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
+        }
+    }
+
+    /// How often a call was sent again.
+    pub fn retries(&self) -> u64 {
+        self.inner.shared.retries.load(Ordering::Relaxed)
+    }
+
+    /// How often a late call was made a second time.
+    pub fn hedges(&self) -> u64 {
+        self.inner.shared.hedges.made()
+    }
+}
+
+impl Shared {
+    /// What bounds further attempts, with all calls counted.
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = self.made.swap(0, Ordering::Relaxed);
+        budget.retries.deposit(made);
+        budget.hedges.deposit(made);
+        budget
+    }
+}
+
+/// The end of the chain of a channel's interceptors: the call, with all its attempts.
+#[derive(Debug)]
+struct End(Arc<Shared>);
+
+impl interceptor::Service for End {
+    fn call(&self, request: Request) -> ReplyFuture {
+        let shared = self.0.clone();
+        Box::pin(async move { shared.call(request).await })
+    }
+}
+
+impl Shared {
+    async fn call(&self, request: Request) -> Result<Reply, Status> {
+        attempts::Attempts::new(self, request).run().await
+    }
+}

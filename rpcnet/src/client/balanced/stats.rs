@@ -1,0 +1,33 @@
+//! How it stands with an endpoint, for those who look.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
+
+use crate::discover::Standing;
+
+/// What calls to one endpoint have come to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EndpointStats {
+    /// The endpoint's identity.
+    pub id: Arc<str>,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// What is said of it by whoever names the endpoints.
+    pub standing: Standing,
+    /// Calls can be sent there now.
+    pub ready: bool,
+    /// It is left out for what calls there came to.
+    pub ejected: bool,
+    /// Calls at work there.
+    pub pending: usize,
+    /// Calls that were answered, or failed, there.
+    pub calls: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// When it was first picked.
+    pub first_pick: Option<SystemTime>,
+    /// When it was last picked.
+    pub last_pick: Option<SystemTime>,
+}
