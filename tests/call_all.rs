@@ -91,7 +91,7 @@ async fn a_quorum_cancels_the_rest(net: Net) {
     let values = within(replies.quorum(2)).await.expect("two answer");
     assert_eq!(values.len(), 2);
     assert!(values.iter().all(|from| &*from.id != "2"));
-    assert_eq!(within(fleet.probed[2].event()).await, Event::Cancelled(7));
+    assert_eq!(within(fleet.probed[2].event()).await, Event::Dropped(7));
 }
 
 async fn a_quorum_that_can_not_be_reached_says_who_failed(net: Net) {
@@ -114,6 +114,6 @@ async fn dropped_replies_cancel_their_calls(net: Net) {
     }
     drop(replies);
     for probed in &mut fleet.probed {
-        assert_eq!(within(probed.event()).await, Event::Cancelled(3));
+        assert_eq!(within(probed.event()).await, Event::Dropped(3));
     }
 }
