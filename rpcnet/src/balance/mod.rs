@@ -1,9 +1,23 @@
-//! Which endpoint gets the next call. Sans-io: time, load and randomness are arguments.
+//! Which endpoint gets the next call, and which get none. Sans-io: time, load and randomness are arguments.
+//!
+//! A [`Picker`] picks by a [`Policy`] from [`Candidates`]: whoever holds the endpoints says what is known of them. What is
+//! worth computing once for a set is its [`Layout`]. [`PeakEwma`] estimates what a call to an endpoint costs.
 
+mod alias;
+mod candidates;
+mod hash;
+mod layout;
 mod peak_ewma;
 mod picker;
+mod policy;
+mod ring;
+mod search;
 
 pub use self::{
+    candidates::Candidates,
+    hash::hash_key,
+    layout::{HashOptions, Layout},
     peak_ewma::PeakEwma,
-    picker::{Picker, Policy},
+    picker::Picker,
+    policy::{Policy, UnknownPolicy},
 };

@@ -1,111 +1,212 @@
-//! The policies.
+//! The policies at work.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rand::{Rng, RngExt};
 
-/// How an endpoint is picked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// The better of two random ones, by latency and calls at work (peak EWMA). The default.
-    ///
-    /// Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
-    #[default]
-    PeakEwma,
-    /// One after the other.
-    RoundRobin,
-}
+use super::{
+    Candidates, HashOptions, Layout, Policy,
+    layout::MOST_REPLICAS,
+    ring::Ring,
+    search::{DRAWS, all, busyness, least, proportional, weighted_cost},
+};
 
-/// Picks by a policy; holds what the policy remembers.
-#[derive(Debug, Clone, Default)]
+/// Up to so many endpoints, the one with the fewest calls is looked for among all.
+const FEW: usize = 16;
+/// Among more, among so many.
+const CHOICES: usize = 4;
+/// How often a turn that another thread took is tried for.
+const TURNS: usize = 4;
+/// How many points of the ring are looked at for an endpoint that has room. At the default bound a few do, unless many
+/// calls have the same key.
+const LONGEST_WALK: usize = 1024;
+
+/// Picks by a policy; holds what the policy remembers. Shared without a lock: all that is remembered is whose turn it is.
+#[derive(Debug, Default)]
 pub struct Picker {
     policy: Policy,
-    cursor: usize,
+    turn: AtomicUsize,
 }
 
 impl Picker {
     /// A picker of this policy.
     pub fn new(policy: Policy) -> Self {
-        Self { policy, cursor: 0 }
+        Self { policy, turn: AtomicUsize::new(0) }
     }
 
-    /// One of `count` endpoints; `load` tells what a call would cost there, `None` where none may go. `None` when
-    /// none may go anywhere.
+    /// The endpoint that the next call goes to, by its index; `None` when none takes calls.
+    ///
+    /// `layout` is that of the same endpoints and policy. `key` is the hash of what the call is routed by
+    /// ([`hash_key`](super::hash_key)), for [`Policy::ConsistentHash`].
+    ///
+    /// All policies but two look at a few endpoints, however many there are: [`Policy::Weighted`] looks at all where its
+    /// layout was given no weights, [`Policy::ConsistentHash`] where the candidates count one by one. All look at all where
+    /// most take no calls.
     pub fn pick(
-        &mut self,
-        count: usize,
-        load: impl Fn(usize) -> Option<f64>,
+        &self,
+        layout: &Layout,
+        candidates: &impl Candidates,
+        key: Option<u64>,
         rng: &mut impl Rng,
     ) -> Option<usize> {
-        if count == 0 {
+        if candidates.is_empty() {
             return None;
         }
-        match self.policy {
-            Policy::RoundRobin => {
-                let index = first_from(self.cursor % count, count, |index| load(index).is_some())?;
-                self.cursor = index + 1;
-                Some(index)
+        match (self.policy, key, &layout.ring) {
+            (Policy::RoundRobin, ..) => self.in_turn(candidates, rng),
+            (Policy::Random, ..) => random(candidates, rng),
+            (Policy::LeastRequest, ..) => least_request(candidates, rng),
+            (Policy::Weighted, ..) => weighted(layout, candidates, rng),
+            (Policy::ConsistentHash, Some(key), Some((ring, options))) => {
+                by_key(ring, options, candidates, key, rng)
             }
-            Policy::PeakEwma => {
-                let first = rng.random_range(0..count);
-                if count == 1 {
-                    return load(first).map(|_| first);
+            (Policy::PeakEwma | Policy::ConsistentHash, ..) => two_choices(candidates, rng),
+        }
+    }
+
+    /// The next one. The turn goes to the one behind the one that was picked, not behind the one whose turn it was:
+    /// else one behind an endpoint that is out would get the other's turns too.
+    fn in_turn(&self, candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize> {
+        let count = candidates.len();
+        let mut turn = self.turn.load(Ordering::Relaxed);
+        let mut picked = None;
+        for _ in 0..TURNS {
+            let start = turn % count;
+            let mut passed = None;
+            picked = (start..count).chain(0..start).find(|index| {
+                if !candidates.takes_calls(*index) {
+                    return false;
                 }
-                // Another one, each with the same chance.
-                let second = (first + rng.random_range(1..count)) % count;
-                match (load(first), load(second)) {
-                    (Some(a), Some(b)) => Some(if b < a { second } else { first }),
-                    (Some(_), None) => Some(first),
-                    (None, Some(_)) => Some(second),
-                    (None, None) => first_from(first, count, |index| load(index).is_some()),
+                let weight = candidates.weight(*index);
+                if weight < 1.0 && rng.random::<f64>() >= weight {
+                    // All may pass; then it is the turn of the one with most weight.
+                    if passed.is_none_or(|(_, most)| weight > most) {
+                        passed = Some((*index, weight));
+                    }
+                    return false;
                 }
+                true
+            });
+            picked = picked.or(passed.map(|(index, _)| index));
+            let next = picked? + 1;
+            // Where another thread took the turn in between, the next one is to be found.
+            match self.turn.compare_exchange_weak(turn, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(taken) => turn = taken,
             }
         }
+        picked
     }
 }
 
-/// The first index from `start` on, going round, that is allowed.
-fn first_from(start: usize, count: usize, allowed: impl Fn(usize) -> bool) -> Option<usize> {
-    (0..count).map(|step| (start + step) % count).find(|index| allowed(*index))
+fn random(candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize> {
+    for _ in 0..DRAWS {
+        let index = rng.random_range(0..candidates.len());
+        if candidates.takes_calls(index) && passes(candidates.weight(index), rng) {
+            return Some(index);
+        }
+    }
+    proportional(candidates, |index| candidates.weight(index).min(1.0), rng)
+}
+
+/// True with this chance.
+fn passes(chance: f64, rng: &mut impl Rng) -> bool {
+    chance >= 1.0 || rng.random::<f64>() < chance
+}
+
+fn two_choices(candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize> {
+    let count = candidates.len();
+    let mut best: Option<(usize, f64)> = None;
+    let mut found = 0;
+    let mut index = rng.random_range(0..count);
+    for _ in 0..2 * DRAWS {
+        if best.is_none_or(|(other, _)| other != index)
+            && let Some(cost) = weighted_cost(candidates, index)
+        {
+            found += 1;
+            if best.is_none_or(|(_, least)| cost < least) {
+                best = Some((index, cost));
+            }
+        }
+        if found == 2 || count == 1 {
+            break;
+        }
+        // Any other one, each with the same chance.
+        index = (index + rng.random_range(1..count)) % count;
+    }
+    match best {
+        Some((index, cost)) if cost < f64::INFINITY => Some(index),
+        _ => least(all(count, rng), |index| weighted_cost(candidates, index)),
+    }
+}
+
+fn least_request(candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize> {
+    let count = candidates.len();
+    let busyness = |index| busyness(candidates, index);
+    let drawn = match count <= FEW {
+        true => None,
+        false => least((0..CHOICES).map(|_| rng.random_range(0..count)), busyness),
+    };
+    drawn.or_else(|| least(all(count, rng), busyness))
+}
+
+fn weighted(layout: &Layout, candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize> {
+    if let Some(table) = &layout.weights
+        && table.len() == candidates.len()
+    {
+        for _ in 0..2 * DRAWS {
+            let index = table.draw(rng);
+            let (now, best) = (candidates.weight(index), table.weight(index));
+            if now > best {
+                // The table is of other weights.
+                break;
+            }
+            if now > 0.0 && candidates.takes_calls(index) && passes(now / best, rng) {
+                return Some(index);
+            }
+        }
+    }
+    proportional(candidates, |index| candidates.weight(index), rng)
+}
+
+/// The first on the ring from the key on that has room, or the cheapest of the first few.
+fn by_key(
+    ring: &Ring,
+    options: &HashOptions,
+    candidates: &impl Candidates,
+    key: u64,
+    rng: &mut impl Rng,
+) -> Option<usize> {
+    let bound = match options.bound {
+        f64::INFINITY => f64::INFINITY,
+        bound => (bound * (candidates.pending_in_all() + 1) as f64 / candidates.ready().max(1) as f64).ceil(),
+    };
+    let has_room = |index: usize| {
+        let room = (bound * candidates.weight(index).min(1.0)).ceil();
+        candidates.takes_calls(index) && (candidates.pending(index) + 1) as f64 <= room
+    };
+    let mut replicas = [0; MOST_REPLICAS];
+    let mut found = 0;
+    for index in ring.owners(key).take(LONGEST_WALK) {
+        if index < candidates.len() && !replicas[..found].contains(&index) && has_room(index) {
+            replicas[found] = index;
+            found += 1;
+            if found == options.replicas {
+                break;
+            }
+        }
+    }
+    match replicas[..found] {
+        // The least busy of all is never above the bound, unless all are.
+        [] => {
+            let crowd =
+                |index| Some((candidates.pending(index) + 1) as f64 / candidates.weight(index).min(1.0));
+            least(all(candidates.len(), rng), |index| crowd(index).filter(|_| candidates.takes_calls(index)))
+        }
+        [index] => Some(index),
+        ref several => least(several.iter().copied(), |index| weighted_cost(candidates, index)),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::{SeedableRng, rngs::StdRng};
-
-    use super::*;
-
-    fn tally(policy: Policy, picks: usize, load: impl Fn(usize) -> Option<f64>) -> [usize; 4] {
-        let mut rng = StdRng::seed_from_u64(7);
-        let mut picker = Picker::new(policy);
-        let mut tally = [0; 4];
-        for _ in 0..picks {
-            if let Some(index) = picker.pick(4, &load, &mut rng) {
-                tally[index] += 1;
-            }
-        }
-        tally
-    }
-
-    #[test]
-    fn round_robin_is_even_and_skips_those_that_are_out() {
-        assert_eq!(tally(Policy::RoundRobin, 400, |_| Some(1.0)), [100; 4]);
-        let without = tally(Policy::RoundRobin, 300, |index| (index != 2).then_some(1.0));
-        assert_eq!(without, [100, 100, 0, 100]);
-    }
-
-    #[test]
-    fn two_choices_never_take_the_worst() {
-        let load = |index: usize| Some([1.0, 1.0, 1.0, 9.0][index]);
-        let tally = tally(Policy::PeakEwma, 4000, load);
-        assert_eq!(tally[3], 0);
-        assert!(tally[..3].iter().all(|picks| *picks > 1000), "{tally:?}");
-    }
-
-    #[test]
-    fn the_only_one_left_is_found() {
-        for policy in [Policy::PeakEwma, Policy::RoundRobin] {
-            assert_eq!(tally(policy, 10, |index| (index == 1).then_some(1.0)), [0, 10, 0, 0]);
-            assert_eq!(tally(policy, 10, |_| None), [0; 4]);
-        }
-    }
-}
+mod tests;

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Code, ConnectError, Reply, Request, RetryBudget, Status,
-    balance::{Picker, Policy},
+    balance::{Candidates, HashOptions, Layout, Picker, Policy},
     client::ChannelBuilder,
     discover::EndpointSet,
     interceptor::{self, Next},
@@ -143,7 +143,9 @@ struct Shared {
     members: ArcSwap<Vec<Arc<Member>>>,
     /// Told whenever an endpoint comes, goes, connects or disconnects.
     changed: Notify,
-    picker: Mutex<(Picker, SmallRng)>,
+    picker: Picker,
+    layout: ArcSwap<Layout>,
+    rng: Mutex<SmallRng>,
     budget: Mutex<RetryBudget>,
     retries: AtomicU64,
 }
@@ -173,7 +175,9 @@ impl BalancedChannel {
             dialer,
             members: ArcSwap::default(),
             changed: Notify::new(),
-            picker: Mutex::new((Picker::new(config.policy), rng)),
+            picker: Picker::new(config.policy),
+            layout: ArcSwap::default(),
+            rng: Mutex::new(rng),
             budget: Mutex::new(config.budget.clone()),
             config,
             retries: AtomicU64::new(0),
@@ -246,6 +250,8 @@ async fn follow(shared: Arc<Shared>, mut endpoints: watch::Receiver<EndpointSet>
             watchers.spawn(watch_member(Arc::downgrade(&shared), Arc::downgrade(&member)));
             members.push(member);
         }
+        let ids = members.iter().map(|member| &**member.endpoint.id());
+        shared.layout.store(Arc::new(Layout::new(shared.config.policy, ids, &HashOptions::default())));
         shared.members.store(Arc::new(members));
         drop(before);
         shared.changed.notify_waiters();
@@ -269,8 +275,8 @@ async fn watch_member(shared: std::sync::Weak<Shared>, member: std::sync::Weak<M
 }
 
 impl Shared {
-    fn picker(&self) -> MutexGuard<'_, (Picker, SmallRng)> {
-        self.picker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rng(&self) -> MutexGuard<'_, SmallRng> {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn budget(&self) -> MutexGuard<'_, RetryBudget> {
@@ -280,13 +286,9 @@ impl Shared {
     /// An endpoint that takes calls, on a connection on which this call was not tried.
     fn pick(&self, tried: &[Session]) -> Option<Picked> {
         let members = self.members.load();
-        let now = Instant::now();
-        let load = |index: usize| {
-            let member = &members[index];
-            untried(member, tried).map(|_| member.load(now))
-        };
-        let (picker, rng) = &mut *self.picker();
-        let member = &members[picker.pick(members.len(), load, rng)?];
+        let candidates = Untried { members: &members, tried, now: Instant::now() };
+        let picked = self.picker.pick(&self.layout.load(), &candidates, None, &mut *self.rng())?;
+        let member = &members[picked];
         // It may have disconnected in this moment: then it is as if there were none.
         Some(member.picked(untried(member, tried)?))
     }
@@ -417,6 +419,35 @@ impl Shared {
             tried.push(picked.session.clone());
             last = Some(status);
         }
+    }
+}
+
+/// The members as one call sees them.
+struct Untried<'a> {
+    members: &'a [Arc<Member>],
+    tried: &'a [Session],
+    now: Instant,
+}
+
+impl Candidates for Untried<'_> {
+    fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn cost(&self, index: usize) -> Option<f64> {
+        self.takes_calls(index).then(|| self.members[index].load(self.now))
+    }
+
+    fn takes_calls(&self, index: usize) -> bool {
+        untried(&self.members[index], self.tried).is_some()
+    }
+
+    fn pending(&self, index: usize) -> usize {
+        self.members[index].pending()
+    }
+
+    fn weight(&self, _: usize) -> f64 {
+        1.0
     }
 }
 

@@ -1,11 +1,14 @@
 //! What is counted: the pieces that rpcnet names, and those that stand open to everyone.
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant as At},
+};
 
 use rand::{SeedableRng, rngs::SmallRng};
 use rpcnet::{
     __measured::Piece,
-    balance::{PeakEwma, Picker, Policy},
+    balance::{Candidates, HashOptions, Layout, PeakEwma, Picker, Policy},
 };
 use tokio::time::Instant;
 
@@ -23,18 +26,47 @@ pub(crate) fn pieces() -> Vec<Piece> {
 /// One of eight endpoints, by latency and calls at work; then what is learnt when its call is over.
 fn pick() -> Piece {
     let start = Instant::now().into_std();
-    let mut loads: Vec<_> = (1..=ENDPOINTS as u64)
+    let loads = (1..=ENDPOINTS as u64)
         .map(|number| PeakEwma::new(start, Duration::from_micros(100 * number), Duration::from_secs(10)))
         .collect();
-    let mut picker = Picker::new(Policy::PeakEwma);
+    let mut endpoints = Endpoints { loads, now: start };
+    let picker = Picker::new(Policy::PeakEwma);
+    let layout = Layout::new(Policy::PeakEwma, std::iter::empty(), &HashOptions::default());
     let mut rng = SmallRng::seed_from_u64(7);
-    let mut now = start;
     Piece::new("balance/pick", move || {
-        now += Duration::from_micros(50);
-        let picked = picker.pick(ENDPOINTS, |index| Some(loads[index].load(now, index % 3)), &mut rng);
-        let picked = black_box(picked).expect("all may be picked");
-        loads[picked].observe(now, Duration::from_micros(150));
+        endpoints.now += Duration::from_micros(50);
+        let now = endpoints.now;
+        let picked = black_box(picker.pick(&layout, &endpoints, None, &mut rng)).expect("all may be picked");
+        endpoints.loads[picked].begin(now);
+        endpoints.loads[picked].observe(now, Duration::from_micros(150));
     })
+}
+
+struct Endpoints {
+    loads: Vec<PeakEwma>,
+    now: At,
+}
+
+impl Candidates for Endpoints {
+    fn len(&self) -> usize {
+        self.loads.len()
+    }
+
+    fn cost(&self, index: usize) -> Option<f64> {
+        Some(self.loads[index].load(self.now, self.pending(index)))
+    }
+
+    fn takes_calls(&self, _: usize) -> bool {
+        true
+    }
+
+    fn pending(&self, index: usize) -> usize {
+        index % 3
+    }
+
+    fn weight(&self, _: usize) -> f64 {
+        1.0
+    }
 }
 
 #[cfg(test)]
