@@ -7,6 +7,7 @@ mod alias;
 mod candidates;
 mod hash;
 mod layout;
+mod outlier;
 mod peak_ewma;
 mod picker;
 mod policy;
@@ -17,6 +18,7 @@ pub use self::{
     candidates::Candidates,
     hash::hash_key,
     layout::{HashOptions, Layout},
+    outlier::{Admission, Cause, Detector, Ejected, Outcome, Outlier, OutlierConfig},
     peak_ewma::PeakEwma,
     picker::Picker,
     policy::{Policy, UnknownPolicy},
