@@ -18,7 +18,7 @@ pub use self::{
     candidates::Candidates,
     hash::hash_key,
     layout::{HashOptions, Layout},
-    outlier::{Admission, Detector, Outcome, Outlier, OutlierConfig},
+    outlier::{Admission, Cause, Detector, Ejected, Outcome, Outlier, OutlierConfig},
     peak_ewma::PeakEwma,
     picker::Picker,
     policy::{Policy, UnknownPolicy},

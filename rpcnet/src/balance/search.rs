@@ -25,7 +25,7 @@ fn by_weight(value: f64, weight: f64) -> f64 {
 }
 
 /// All indices below `count`, from a random one on.
-pub(super) fn all(count: usize, rng: &mut impl Rng) -> impl Iterator<Item = usize> {
+pub(super) fn all<R: Rng>(count: usize, rng: &mut R) -> impl Iterator<Item = usize> + use<R> {
     let start = if count > 0 { rng.random_range(0..count) } else { 0 };
     (start..count).chain(0..start)
 }
@@ -56,7 +56,7 @@ pub(super) fn proportional(
 ) -> Option<usize> {
     let mut chosen = None;
     let mut sum = 0.0;
-    for index in 0..candidates.len() {
+    for index in all(candidates.len(), rng) {
         if !candidates.takes_calls(index) {
             continue;
         }

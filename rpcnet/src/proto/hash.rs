@@ -21,13 +21,13 @@ pub(crate) const fn method_id(service: &str, method: &str) -> u64 {
 }
 
 /// The hash of any bytes.
-pub(crate) const fn of_bytes(bytes: &[u8]) -> u64 {
+pub(crate) const fn hash_bytes(bytes: &[u8]) -> u64 {
     fnv1a(OFFSET, bytes)
 }
 
 /// The fingerprint of a method's signature as it was written.
 pub(crate) const fn fingerprint(signature: &str) -> u64 {
-    of_bytes(signature.as_bytes())
+    hash_bytes(signature.as_bytes())
 }
 
 #[cfg(test)]

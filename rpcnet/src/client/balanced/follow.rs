@@ -10,7 +10,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
     Shared,
@@ -56,12 +56,13 @@ impl Shared {
                 continue;
             }
             debug!(id = %endpoint.id(), addr = %endpoint.addr(), "endpoint added");
-            let member = Member::start(&self.dialer, endpoint);
+            let member = Member::start(&self.dialer, &self.detector, endpoint);
             watchers.spawn(watch_member(Arc::downgrade(self), Arc::downgrade(&member)));
             all.push(member);
         }
         let ids = all.iter().map(|member| &**member.id());
-        let layout = Layout::new(self.config.policy, ids, &self.config.hash);
+        let weights = all.iter().map(|member| member.full_weight());
+        let layout = Layout::new(self.config.policy, ids, &self.config.hash).with_weights(weights);
         self.members.store(Arc::new(Members { all, layout }));
     }
 
@@ -74,14 +75,12 @@ impl Shared {
 
     fn sweep(&self) {
         let members = self.members.load();
-        let mut records: Vec<_> = members.all.iter().map(|member| member.record()).collect();
-        let mut outliers: Vec<_> = records.iter_mut().map(|record| &mut record.outlier).collect();
+        let all = &members.all;
+        self.detector.has_endpoints(all.iter().filter(|member| member.is_untried(&[])).count());
         let now = Instant::now().into_std();
-        let ejected = self.with_rng(|rng| self.detector.sweep(now, &mut outliers, rng));
-        drop(records);
-        for index in ejected {
-            let member = &members.all[index];
-            info!(id = %member.id(), addr = %member.addr(), "endpoint left out: calls there fail");
+        let found = self.detector.sweep(now, all.len(), |index| all[index].outlier(), &mut rand::rng());
+        for (index, ejected) in found {
+            all[index].out(ejected);
         }
     }
 }

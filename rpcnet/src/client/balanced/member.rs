@@ -12,11 +12,12 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
+use tracing::info;
 
 use super::stats::EndpointStats;
 use crate::{
     Code, Status,
-    balance::{Admission, Outcome, Outlier, PeakEwma},
+    balance::{Admission, Detector, Ejected, Outcome, Outlier, PeakEwma},
     discover::{Endpoint, Standing},
     pool::{Dialer, Remote, Target},
     session::Session,
@@ -50,6 +51,10 @@ pub(super) struct Member {
     pub(super) remote: Remote,
     pending: AtomicUsize,
     record: Mutex<Record>,
+    outlier: Mutex<Outlier>,
+    /// It was left out at some time: until then there is nothing to ask.
+    was_out: AtomicBool,
+    detector: Arc<Detector>,
     calls: AtomicU64,
     failures: AtomicU64,
     /// Nanoseconds after `since`, and one; zero for never.
@@ -62,13 +67,12 @@ pub(super) struct Member {
 #[derive(Debug)]
 pub(super) struct Record {
     latency: PeakEwma,
-    pub(super) outlier: Outlier,
     /// Calls of others at work there, by its own account, and when it said so.
     others: Option<(u64, Instant)>,
 }
 
 impl Member {
-    pub(super) fn start(dialer: &Arc<Dialer>, endpoint: &Endpoint) -> Arc<Self> {
+    pub(super) fn start(dialer: &Arc<Dialer>, detector: &Arc<Detector>, endpoint: &Endpoint) -> Arc<Self> {
         let now = Instant::now();
         let member = Self {
             id: endpoint.id().clone(),
@@ -82,9 +86,11 @@ impl Member {
             pending: AtomicUsize::new(0),
             record: Mutex::new(Record {
                 latency: PeakEwma::new(now.into_std(), ASSUMED, DECAY),
-                outlier: Outlier::new(),
                 others: None,
             }),
+            outlier: Mutex::new(Outlier::new(now.into_std())),
+            was_out: AtomicBool::new(false),
+            detector: detector.clone(),
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             first_pick: AtomicU64::new(0),
@@ -152,11 +158,23 @@ impl Member {
 
     /// Whether calls there have not come to what it would be left out for.
     pub(super) fn admits(&self, now: Instant) -> bool {
-        match self.record().outlier.admits(now.into_std()) {
-            Admission::Yes => true,
-            Admission::Trial => self.pending() == 0,
-            Admission::No => false,
-        }
+        self.detector.ejected() == 0 || self.outlier().admits(now.into_std()) != Admission::No
+    }
+
+    /// A call goes there; false where it must not, for another was faster to try whether it is well again.
+    pub(super) fn begin(&self, now: Instant) -> bool {
+        self.detector.ejected() == 0 || self.outlier().begin(now.into_std())
+    }
+
+    pub(super) fn outlier(&self) -> MutexGuard<'_, Outlier> {
+        self.outlier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is left out for what calls there came to.
+    pub(super) fn out(&self, ejected: Ejected) {
+        self.was_out.store(true, Ordering::Relaxed);
+        let time = ejected.until.saturating_duration_since(Instant::now().into_std());
+        info!(id = %self.id, addr = %self.addr, cause = ?ejected.cause, ?time, "endpoint left out: calls there fail");
     }
 
     /// What one more call there would cost.
@@ -173,7 +191,13 @@ impl Member {
     pub(super) fn weight(&self, now: Instant) -> f64 {
         let own = f64::from_bits(self.weight.load(Ordering::Relaxed));
         let suspect = if self.is_standing(Standing::Suspect) { SUSPECT } else { 1.0 };
-        own * suspect * self.record().outlier.weight(now.into_std())
+        let back = if self.was_out.load(Ordering::Relaxed) { self.outlier().weight(now.into_std()) } else { 1.0 };
+        own * suspect * back
+    }
+
+    /// What it does to be picked under [`Policy::Weighted`](crate::balance::Policy::Weighted), at its best.
+    pub(super) fn full_weight(&self) -> f64 {
+        f64::from_bits(self.weight.load(Ordering::Relaxed))
     }
 
     /// A connection was made: what a call will take is assumed anew, from the path and from what others take.
@@ -193,7 +217,7 @@ impl Member {
         self.pending.load(Ordering::Relaxed)
     }
 
-    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+    fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -259,7 +283,7 @@ impl Picked {
 
     /// The call was answered; `load` is what the endpoint said of its own.
     pub(super) fn answered(&mut self, load: Option<u64>) -> Duration {
-        let latency = self.ended(Some(Outcome::Success), true);
+        let latency = self.ended(Outcome::Success, true);
         if let Some(load) = load {
             // It counts ours as well.
             let others = load.saturating_sub(self.member.pending() as u64);
@@ -272,12 +296,12 @@ impl Picked {
     pub(super) fn failed(&mut self, status: &Status) {
         let (outcome, well) = match status.code() {
             // One that goes away or is full says so. That is no reason to leave it out for longer than it says.
-            Code::Unavailable if !status.maybe_executed() => (None, false),
-            Code::ResourceExhausted => (None, false),
-            Code::DeadlineExceeded => (Some(Outcome::Timeout), false),
-            Code::Unavailable | Code::Internal | Code::DataLoss => (Some(Outcome::Failure), false),
+            Code::Unavailable if !status.maybe_executed() => (Outcome::Unknown, false),
+            Code::ResourceExhausted => (Outcome::Unknown, false),
+            Code::DeadlineExceeded => (Outcome::Timeout, false),
+            Code::Unavailable | Code::Internal | Code::DataLoss => (Outcome::Failure, false),
             // That says something of the call, not of the endpoint.
-            _ => (Some(Outcome::Success), true),
+            _ => (Outcome::Success, true),
         };
         if !well {
             self.member.failures.fetch_add(1, Ordering::Relaxed);
@@ -285,19 +309,21 @@ impl Picked {
         self.ended(outcome, well);
     }
 
-    fn ended(&mut self, outcome: Option<Outcome>, well: bool) -> Duration {
+    fn ended(&mut self, outcome: Outcome, well: bool) -> Duration {
         self.state = Progress::Ended;
         self.member.calls.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let latency = now.saturating_duration_since(self.since);
-        let mut record = self.member.record();
         if well {
-            record.latency.observe(now.into_std(), latency);
+            self.member.record().latency.observe(now.into_std(), latency);
         } else {
-            record.latency.fail(now.into_std(), latency);
+            self.member.record().latency.fail(now.into_std(), latency);
         }
-        if let Some(outcome) = outcome {
-            record.outlier.observe(now.into_std(), outcome);
+        let (began, detector) = (self.since.into_std(), &self.member.detector);
+        let ejected =
+            self.member.outlier().observe(detector, began, now.into_std(), outcome, &mut rand::rng());
+        if let Some(ejected) = ejected {
+            self.member.out(ejected);
         }
         latency
     }
@@ -311,6 +337,13 @@ impl Drop for Picked {
             let now = Instant::now();
             let after = now.saturating_duration_since(self.since);
             self.member.record().latency.give_up(now.into_std(), after);
+            if self.member.was_out.load(Ordering::Relaxed) {
+                // It may have been the trial.
+                let (began, detector) = (self.since.into_std(), &self.member.detector);
+                let outcome = Outcome::Unknown;
+                let rng = &mut rand::rng();
+                self.member.outlier().observe(detector, began, now.into_std(), outcome, rng);
+            }
         }
     }
 }

@@ -79,7 +79,7 @@ struct Shared {
     dialer: Arc<Dialer>,
     config: BalancedConfig,
     members: ArcSwap<Members>,
-    detector: Detector,
+    detector: Arc<Detector>,
     /// Told whenever an endpoint comes, goes, connects or disconnects.
     changed: Notify,
     picker: Picker,
@@ -123,7 +123,7 @@ impl BalancedChannel {
         let shared = Arc::new(Shared {
             dialer,
             members: ArcSwap::from_pointee(Members { all: Vec::new(), layout }),
-            detector: Detector::new(config.outliers.clone()),
+            detector: Arc::new(Detector::new(config.outliers.clone())),
             changed: Notify::new(),
             picker: Picker::new(config.policy),
             rng: Mutex::new(SmallRng::from_rng(&mut rand::rng())),
