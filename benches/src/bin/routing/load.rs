@@ -1,0 +1,73 @@
+//! An open loop: calls begin when they are due, whatever became of those before.
+
+use std::{sync::Arc, time::Duration};
+
+use rpcnet::CallError;
+use rpcnet_benches::percentile;
+use tokio::{sync::mpsc, time::Instant};
+
+/// What one call came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) id: u64,
+    /// When it was due, after the start of the loop.
+    pub(crate) due: Duration,
+    /// From when it was due to its end.
+    pub(crate) latency: Duration,
+    /// Which worker answered; or whether the call may have been executed, and why it failed.
+    pub(crate) result: Result<u32, (bool, String)>,
+}
+
+/// A loop at work.
+pub(crate) struct OpenLoop {
+    pub(crate) started: Instant,
+    outcomes: mpsc::UnboundedReceiver<Outcome>,
+}
+
+impl OpenLoop {
+    /// Begins calls at this rate a second, for so long. `call` is given a number that no other call has.
+    pub(crate) fn start<F, R>(rate: f64, time: Duration, call: F) -> Self
+    where
+        F: Fn(u64) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<u32, CallError>> + Send + 'static,
+    {
+        let (sender, outcomes) = mpsc::unbounded_channel();
+        let started = Instant::now();
+        let call = Arc::new(call);
+        tokio::spawn(async move {
+            let calls = (rate * time.as_secs_f64()) as u64;
+            for id in 0..calls {
+                let due = Duration::from_secs_f64(id as f64 / rate);
+                // The timer has steps of a millisecond: those that are due within one begin together.
+                if started.elapsed() < due {
+                    tokio::time::sleep_until(started + due).await;
+                }
+                let (call, sender) = (call.clone(), sender.clone());
+                tokio::spawn(async move {
+                    let result = call(id).await;
+                    let latency = started.elapsed().saturating_sub(due);
+                    let result =
+                        result.map_err(|error| (error.maybe_executed(), error.to_string()));
+                    let _ = sender.send(Outcome { id, due, latency, result });
+                });
+            }
+        });
+        Self { started, outcomes }
+    }
+
+    /// All of them, when the last one has ended.
+    pub(crate) async fn ended(mut self) -> Vec<Outcome> {
+        let mut all = Vec::new();
+        while let Some(outcome) = self.outcomes.recv().await {
+            all.push(outcome);
+        }
+        all
+    }
+}
+
+/// The 99th percentile of those that were due within a time, in milliseconds; `NaN` where there were none.
+pub(crate) fn p99(outcomes: &[Outcome], from: Duration, until: Duration) -> f64 {
+    let due = outcomes.iter().filter(|outcome| (from..until).contains(&outcome.due));
+    let mut latencies: Vec<_> = due.map(|outcome| outcome.latency).collect();
+    percentile(&mut latencies, 0.99).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
+}

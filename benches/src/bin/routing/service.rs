@@ -1,0 +1,65 @@
+//! What workers do: they take a while, few at a time.
+
+use std::time::Duration;
+
+use rpcnet::{Status, rpc_impl, rpc_trait};
+use tokio::sync::Semaphore;
+
+/// Calls that a worker has room for at a time.
+pub(crate) const ROOM: usize = 4;
+
+#[rpc_trait(name = "bench.Work")]
+pub(crate) trait Work {
+    /// Takes its while; says which worker it was.
+    #[rpc(idempotent)]
+    async fn work(&self) -> rpcnet::Result<u32>;
+
+    /// The same, and nobody waits for it for long.
+    #[rpc(idempotent, hedge = "10ms")]
+    async fn work_hedged(&self) -> rpcnet::Result<u32>;
+
+    /// The same, and may not be done twice.
+    async fn once(&self, id: u64) -> rpcnet::Result<u32>;
+
+    /// At once.
+    #[rpc(idempotent)]
+    async fn echo(&self, bytes: [u8; 32]) -> rpcnet::Result<[u8; 32]>;
+}
+
+pub(crate) struct Worker {
+    index: u32,
+    takes: Duration,
+    room: Semaphore,
+}
+
+impl Worker {
+    pub(crate) fn new(index: u32, takes: Duration) -> Self {
+        Self { index, takes, room: Semaphore::new(ROOM) }
+    }
+
+    async fn do_it(&self) -> rpcnet::Result<u32> {
+        let _room = self.room.acquire().await.map_err(|_| Status::unavailable("closed"))?;
+        tokio::time::sleep(self.takes).await;
+        Ok(self.index)
+    }
+}
+
+#[rpc_impl]
+impl Work for Worker {
+    async fn work(&self) -> rpcnet::Result<u32> {
+        self.do_it().await
+    }
+
+    async fn work_hedged(&self) -> rpcnet::Result<u32> {
+        self.do_it().await
+    }
+
+    async fn once(&self, id: u64) -> rpcnet::Result<u32> {
+        let _ = id;
+        self.do_it().await
+    }
+
+    async fn echo(&self, bytes: [u8; 32]) -> rpcnet::Result<[u8; 32]> {
+        Ok(bytes)
+    }
+}
