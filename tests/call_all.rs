@@ -74,12 +74,15 @@ async fn those_that_are_chosen(net: Net) {
 
 async fn a_quorum_cancels_the_rest(net: Net) {
     let mut fleet = Fleet::start(&net, 3).await;
-    let replies = fleet.channel.call_all(|_| true, |one| async move {
-        match &*one.id().clone() {
-            "2" => ProbeClient::new(one).hold(7).await,
-            _ => ProbeClient::new(one).server_name().await,
-        }
-    });
+    let replies = fleet.channel.call_all(
+        |_| true,
+        |one| async move {
+            match &*one.id().clone() {
+                "2" => ProbeClient::new(one).hold(7).await,
+                _ => ProbeClient::new(one).server_name().await,
+            }
+        },
+    );
     let held = async {
         loop {
             if let Event::Started(7) = fleet.probed[2].event().await {
@@ -97,9 +100,10 @@ async fn a_quorum_cancels_the_rest(net: Net) {
 async fn a_quorum_that_can_not_be_reached_says_who_failed(net: Net) {
     let fleet = Fleet::start(&net, 3).await;
     fleet.servers[1].0.stop_accepting().await;
-    let replies = fleet.channel.call_all(|_| true, |one| {
-        ProbeClient::new(one).server_name().timeout(std::time::Duration::from_secs(1))
-    });
+    let replies = fleet.channel.call_all(
+        |_| true,
+        |one| ProbeClient::new(one).server_name().timeout(std::time::Duration::from_secs(1)),
+    );
     let error = within(replies.quorum(3)).await.expect_err("one goes away");
     assert_eq!((error.wanted, error.asked), (3, 3));
     assert_eq!(error.failures.iter().map(|from| &*from.id).collect::<Vec<_>>(), ["1"]);

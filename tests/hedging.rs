@@ -103,8 +103,7 @@ impl Fleet {
         for (index, mood) in moods.iter().enumerate() {
             let server = Server::new(net.server().build().expect("complete")).expect("a free port");
             let (count, notify) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-            let service =
-                Server0 { index, mood: *mood, begun: count.clone(), cancelled: notify.clone() };
+            let service = Server0 { index, mood: *mood, begun: count.clone(), cancelled: notify.clone() };
             server.register(LateServer::new(service)).expect("the first of its name");
             endpoints.push(Endpoint::new(index.to_string(), server.local_addr()));
             let running = run(&server);

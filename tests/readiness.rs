@@ -74,7 +74,10 @@ async fn a_service_that_is_taken_out_is_named(net: Net) {
     assert!(within(health.serving("rpcnet.Health".to_owned())).await.expect("it has it"));
     let error = within(health.serving("no.Such".to_owned())).await.expect_err("it has none");
     assert_eq!(error.code(), Code::NotFound);
-    assert_eq!(server.readiness(), Readiness { ready: true, not_serving: vec![name.to_owned()], ..Readiness::default() });
+    assert_eq!(
+        server.readiness(),
+        Readiness { ready: true, not_serving: vec![name.to_owned()], ..Readiness::default() }
+    );
     server.set_serving(name, true);
     assert!(within(health.serving(name.to_owned())).await.expect("it has it"));
 }
@@ -189,7 +192,8 @@ async fn a_worker_that_is_not_ready_is_not_called_until_it_is() {
         let well = asked.load(Ordering::SeqCst);
         async move { if well { Ok(()) } else { Err("cold") } }
     });
-    until(|| channel.endpoints().iter().filter(|endpoint| endpoint.standing == Standing::Away).count() == 1).await;
+    until(|| channel.endpoints().iter().filter(|endpoint| endpoint.standing == Standing::Away).count() == 1)
+        .await;
     let before = workers[0].executed();
     let load = Load::start(&channel, 2);
     load.more(200).await;

@@ -130,7 +130,8 @@ impl Watching {
                 self.watched.insert(identity, self.tasks.spawn(task));
             }
         }
-        let gone = |sight: &Sight| sight.own.keys().any(|id| !self.watched.keys().any(|known| known.id() == *id));
+        let gone =
+            |sight: &Sight| sight.own.keys().any(|id| !self.watched.keys().any(|known| known.id() == *id));
         self.sight.send_if_modified(|sight| {
             let changed = gone(sight);
             if changed {
@@ -144,7 +145,8 @@ impl Watching {
     fn hear(&self, members: &[Member], broadcasts: &BTreeMap<String, Broadcast>) {
         let own = self.cluster.local_node_id();
         let mut others = Vec::new();
-        for (key, broadcast) in broadcasts.range(KEY.to_owned()..).take_while(|(key, _)| key.starts_with(KEY)) {
+        for (key, broadcast) in broadcasts.range(KEY.to_owned()..).take_while(|(key, _)| key.starts_with(KEY))
+        {
             let origin = broadcast.origin();
             if origin == own {
                 continue;

@@ -28,7 +28,13 @@ pub enum Standing {
 impl Endpoint {
     /// An endpoint of this identity: a process that was restarted is another endpoint at the same address.
     pub fn new(id: impl Into<Arc<str>>, addr: SocketAddr) -> Self {
-        Self { id: id.into(), addr, tags: BTreeMap::new(), standing: Standing::default(), not_serving: Vec::new() }
+        Self {
+            id: id.into(),
+            addr,
+            tags: BTreeMap::new(),
+            standing: Standing::default(),
+            not_serving: Vec::new(),
+        }
     }
 
     /// With tags, for those who choose by them. `weight` is a number: its share of the calls under

@@ -202,7 +202,10 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(3);
         for (retry, expected) in [(1, 0), (2, 20), (3, 40), (4, 80), (30, 1000)] {
             let pause = retry_pause(retry, None, &mut rng).as_secs_f64() * 1000.0;
-            assert!((0.8 * f64::from(expected)..=1.2 * f64::from(expected)).contains(&pause), "{retry}: {pause}");
+            assert!(
+                (0.8 * f64::from(expected)..=1.2 * f64::from(expected)).contains(&pause),
+                "{retry}: {pause}"
+            );
         }
         let asked = retry_pause(1, Some(Duration::from_secs(5)), &mut rng);
         assert!((4.0..=6.0).contains(&asked.as_secs_f64()));

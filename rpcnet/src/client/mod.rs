@@ -10,8 +10,8 @@ mod times;
 
 pub use self::{
     balanced::{
-        BalancedCall, BalancedChannel, BalancedConfig, EndpointCaller, EndpointStats, FromEndpoint, QuorumError,
-        Replies,
+        BalancedCall, BalancedChannel, BalancedConfig, EndpointCaller, EndpointStats, FromEndpoint,
+        QuorumError, Replies,
     },
     builder::ChannelBuilder,
     call::{Call, CallResponse, Caller, Response, start_call, start_items},

@@ -72,12 +72,7 @@ impl Reply {
             Answer::Application(body) => Answer::Application(body.clone()),
             Answer::Items(_) => return None,
         };
-        Some(Self {
-            answer,
-            metadata: self.metadata.clone(),
-            trailers: self.trailers.clone(),
-            load: None,
-        })
+        Some(Self { answer, metadata: self.metadata.clone(), trailers: self.trailers.clone(), load: None })
     }
 
     /// `Ok` for a value and for a stream that begins, `Unknown` for the method's own error.

@@ -16,11 +16,11 @@ use std::{
 
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
+use self::readiness::Conditions;
 pub use self::{
     config::{ServerConfig, ServerConfigBuilder},
     shutdown::shutdown_signal,
 };
-use self::readiness::Conditions;
 use crate::{
     Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,
     ServerError, Service,

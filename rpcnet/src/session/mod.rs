@@ -76,9 +76,14 @@ pub(crate) struct Session {
 
 /// A handle that does not keep the session.
 #[derive(Debug, Clone)]
-struct WeakSession(std::sync::Weak<Inner>);
+pub(crate) struct WeakSession(std::sync::Weak<Inner>);
 
 impl WeakSession {
+    /// Whether it is a handle on the same connection.
+    pub(crate) fn is(&self, session: &Session) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&session.inner))
+    }
+
     fn upgrade(&self) -> Option<Session> {
         self.0.upgrade().map(|inner| Session { inner })
     }
@@ -181,7 +186,7 @@ impl Session {
         });
     }
 
-    fn downgrade(&self) -> WeakSession {
+    pub(crate) fn downgrade(&self) -> WeakSession {
         WeakSession(Arc::downgrade(&self.inner))
     }
 

@@ -36,8 +36,7 @@ impl Fleet {
         let stage = Stage::new()?;
         let workers = stage.workers(&[TAKES; 4])?;
         let set = watch::Sender::new(endpoints(&workers));
-        let channel =
-            BalancedChannel::new(stage.channel()?, set.subscribe(), BalancedConfig::default())?;
+        let channel = BalancedChannel::new(stage.channel()?, set.subscribe(), BalancedConfig::default())?;
         all_ready(&channel, 4).await;
         Ok(Self { workers, channel, _set: set })
     }
@@ -102,9 +101,7 @@ pub(crate) async fn hang(plan: Plan, hedged: bool) -> Result<Vec<Row>, Failure> 
     let time = quiet + stopped;
     let calls = OpenLoop::start(RATE, time, move |_| {
         let client = client.clone();
-        async move {
-            if hedged { client.work_hedged().await } else { client.work().await }.map_err(converted)
-        }
+        async move { if hedged { client.work_hedged().await } else { client.work().await }.map_err(converted) }
     });
     tokio::time::sleep_until(calls.started + quiet).await;
     fleet.signal(rustix::process::Signal::STOP)?;
@@ -124,14 +121,15 @@ pub(crate) async fn hang(plan: Plan, hedged: bool) -> Result<Vec<Row>, Failure> 
     });
     let windows: Vec<f64> = windows.collect();
     let settled = windows.iter().rposition(|ratio| *ratio >= 2.0).map_or(0, |last| last + 1);
-    let mut rows = vec![
-        Row::new(id("p99-before"), before, "ms"),
-        Row::new(id("failed"), failed as f64, "calls"),
-    ];
+    let mut rows =
+        vec![Row::new(id("p99-before"), before, "ms"), Row::new(id("failed"), failed as f64, "calls")];
     let in_a_second = p99(&outcomes, quiet + second, time) / before;
     let worst = windows.iter().copied().fold(0.0, f64::max);
     if hedged {
-        rows.push(Row::new(id("p99-at-once"), p99(&outcomes, quiet, time) / before, "ratio").with_target(target("<2")));
+        rows.push(
+            Row::new(id("p99-at-once"), p99(&outcomes, quiet, time) / before, "ratio")
+                .with_target(target("<2")),
+        );
         rows.push(Row::new(id("worst-quarter-second-p99"), worst, "ratio"));
         rows.push(Row::new(id("hedges"), fleet.channel.hedges() as f64, "calls"));
     } else {

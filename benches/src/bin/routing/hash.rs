@@ -52,7 +52,8 @@ pub(crate) fn measure() -> Result<Vec<Row>, Failure> {
     };
     let (ten, eleven) = (place(10, &mut rng), place(11, &mut rng));
     let moved = ten.iter().zip(&eleven).filter(|(before, after)| before != after).count();
-    let elsewhere = ten.iter().zip(&eleven).filter(|(before, after)| before != after && **after != 10).count();
+    let elsewhere =
+        ten.iter().zip(&eleven).filter(|(before, after)| before != after && **after != 10).count();
     // Keys of which some are far more frequent than others, and calls that end one by one.
     let (layout, mut workers) = (layout(10, &options), Workers(vec![0; 10]));
     let mut at_work = Vec::new();

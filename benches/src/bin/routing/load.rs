@@ -46,8 +46,7 @@ impl OpenLoop {
                 tokio::spawn(async move {
                     let result = call(id).await;
                     let latency = started.elapsed().saturating_sub(due);
-                    let result =
-                        result.map_err(|error| (error.maybe_executed(), error.to_string()));
+                    let result = result.map_err(|error| (error.maybe_executed(), error.to_string()));
                     let _ = sender.send(Outcome { id, due, latency, result });
                 });
             }

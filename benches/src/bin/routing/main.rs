@@ -74,9 +74,8 @@ impl Plan {
 }
 
 fn measure(options: &Options) -> Result<(), Failure> {
-    let asked = |prefix: &str| {
-        options.only().is_none_or(|only| prefix.starts_with(only) || only.starts_with(prefix))
-    };
+    let asked =
+        |prefix: &str| options.only().is_none_or(|only| prefix.starts_with(only) || only.starts_with(prefix));
     if !PREFIXES.iter().any(|prefix| asked(prefix)) {
         let prefixes = PREFIXES.map(|prefix| format!("{prefix}…")).join(", ");
         let message =

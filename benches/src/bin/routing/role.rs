@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     runtime,
-    service::{Worker, WorkServer},
+    service::{WorkServer, Worker},
 };
 
 /// What a process is told on stdin.
@@ -50,9 +50,8 @@ impl Stage {
 
     /// Workers that belong to no cluster, each of whose calls takes so long.
     pub(crate) fn workers(&self, takes: &[Duration]) -> Result<Vec<Process>, Failure> {
-        let start = |(index, takes): (usize, &Duration)| {
-            self.start(index as u32, *takes, Vec::new(), false, false)
-        };
+        let start =
+            |(index, takes): (usize, &Duration)| self.start(index as u32, *takes, Vec::new(), false, false);
         takes.iter().enumerate().map(start).collect()
     }
 
@@ -113,7 +112,8 @@ async fn run(orders: Orders) -> Result<(), Failure> {
         .build()?;
     let server = Server::new(config)?;
     if !orders.director {
-        server.register(WorkServer::new(Worker::new(orders.index, Duration::from_micros(orders.takes_us))))?;
+        server
+            .register(WorkServer::new(Worker::new(orders.index, Duration::from_micros(orders.takes_us))))?;
     }
     if orders.cluster {
         let role = if orders.director { "director" } else { "worker" };

@@ -62,9 +62,9 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Goes on with a first attempt that is on its lane.
-    pub(super) async fn go_on(self, picked: Picked, call: LaneCall) -> Result<Reply, Status> {
-        let result = self.attempt(&picked, Some(call)).await;
+    /// Goes on with a first attempt, which may be on its lane already.
+    pub(super) async fn go_on(self, picked: Picked, call: Option<LaneCall>) -> Result<Reply, Status> {
+        let result = self.attempt(&picked, call).await;
         self.first_ended(picked, result).await
     }
 
@@ -107,7 +107,9 @@ impl<'a> Attempts<'a> {
         let elsewhere = async {
             session.unresponsive().await;
             // Items that were sent are gone: then there is nothing to send elsewhere.
-            while !request.is_repeatable() || !self.shared.has_other(&picked.member, request.method.service(), &self.tried) {
+            while !request.is_repeatable()
+                || !self.shared.has_other(&picked.member, request.method.service(), &self.tried)
+            {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };

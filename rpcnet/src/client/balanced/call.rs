@@ -52,15 +52,14 @@ impl BalancedCall {
         let shared = &channel.inner.shared;
         let plain = channel.inner.chain.is_none() && request.method.hedge().is_none();
         if plain && let Ok(picked) = shared.pick(request, &[]) {
+            let picked = picked.begun();
+            shared.made.fetch_add(1, Ordering::Relaxed);
             let times = Times::of(request, &shared.dialer.limits);
-            match picked.session.start_small(request, &times, cx.waker()) {
-                Ok(Some(call)) => {
-                    shared.made.fetch_add(1, Ordering::Relaxed);
-                    return State::Small { times, picked: picked.begun(), call };
-                }
-                // Nothing has been sent, here or there: it is picked for once more.
-                Ok(None) | Err(_) => {}
-            }
+            return match picked.session.start_small(request, &times, cx.waker()) {
+                Ok(Some(call)) => State::Small { times, picked, call },
+                Ok(None) => self.leave(times, Then::Begin(picked)),
+                Err(status) => self.leave(times, Then::Ended(picked, Err(status))),
+            };
         }
         let (channel, request) = self.made.take().expect("it is new");
         State::Other(Box::pin(async move {
@@ -71,21 +70,24 @@ impl BalancedCall {
         }))
     }
 
-    /// Takes the long way, with a first attempt that is at work.
+    /// Takes the long way.
     fn leave(&mut self, times: Times, then: Then) -> State {
         let (channel, request) = self.made.take().expect("it is at work");
         State::Other(Box::pin(async move {
             let attempts = Attempts::begun(&channel.inner.shared, request, times);
             match then {
-                Then::GoOn(picked, call) => attempts.go_on(picked, call).await,
+                Then::Begin(picked) => attempts.go_on(picked, None).await,
+                Then::GoOn(picked, call) => attempts.go_on(picked, Some(call)).await,
                 Then::Ended(picked, result) => attempts.first_ended(picked, result).await,
             }
         }))
     }
 }
 
-/// What becomes of a first attempt that does not simply succeed.
+/// How far a first attempt is that does not take the short way to its end.
 enum Then {
+    /// An endpoint was picked, and nothing sent.
+    Begin(Picked),
     GoOn(Picked, LaneCall),
     Ended(Picked, Result<Reply, Status>),
 }

@@ -12,12 +12,12 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{
-    Shared,
-    member::Member,
-    picking::Members,
+use super::{Shared, member::Member, picking::Members};
+use crate::{
+    balance::Layout,
+    discover::EndpointSet,
+    session::{Session, WeakSession},
 };
-use crate::{balance::Layout, discover::EndpointSet, session::Session};
 
 /// How often outliers are looked for.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -87,7 +87,7 @@ impl Shared {
 
 /// Tells those who wait for an endpoint when this one connects or disconnects.
 async fn watch_member(shared: Weak<Shared>, member: Weak<Member>) {
-    let mut known: Option<Session> = None;
+    let mut known: Option<WeakSession> = None;
     loop {
         let changes = {
             let (Some(shared), Some(member)) = (shared.upgrade(), member.upgrade()) else { return };
@@ -98,7 +98,7 @@ async fn watch_member(shared: Weak<Shared>, member: Weak<Member>) {
             {
                 member.connected(session, shared.handling());
             }
-            known = session;
+            known = session.as_ref().map(Session::downgrade);
             shared.changed.notify_waiters();
             changes
         };

@@ -12,11 +12,7 @@ use std::{
 };
 
 use super::{attempts::Attempts, member::Picked};
-use crate::{
-    Code, Hedge, Method, Reply, Status,
-    ids::IdMap,
-    retry::Lateness,
-};
+use crate::{Code, Hedge, Method, Reply, Status, ids::IdMap, retry::Lateness};
 
 /// How late calls are before it is known.
 const ASSUMED: Duration = Duration::from_millis(50);
@@ -64,11 +60,7 @@ impl Attempts<'_> {
 
     /// An attempt and, where that is late, another one elsewhere: the first answer counts, and the other call is
     /// cancelled. Where one fails, the other is waited for.
-    pub(super) async fn hedged(
-        &mut self,
-        first: Picked,
-        delay: Duration,
-    ) -> (Picked, Result<Reply, Status>) {
+    pub(super) async fn hedged(&mut self, first: Picked, delay: Duration) -> (Picked, Result<Reply, Status>) {
         let mut second = None;
         let (first_won, result, lost) = {
             let this = &*self;

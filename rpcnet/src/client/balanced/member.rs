@@ -191,7 +191,8 @@ impl Member {
     pub(super) fn weight(&self, now: Instant) -> f64 {
         let own = f64::from_bits(self.weight.load(Ordering::Relaxed));
         let suspect = if self.is_standing(Standing::Suspect) { SUSPECT } else { 1.0 };
-        let back = if self.was_out.load(Ordering::Relaxed) { self.outlier().weight(now.into_std()) } else { 1.0 };
+        let back =
+            if self.was_out.load(Ordering::Relaxed) { self.outlier().weight(now.into_std()) } else { 1.0 };
         own * suspect * back
     }
 
