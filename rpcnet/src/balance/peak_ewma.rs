@@ -167,11 +167,10 @@ impl PeakEwma {
         self.average * (-idle / FADES_SLOWER).exp()
     }
 
-    /// Lets everything fall to what it is now; returns the weight of an outcome now.
+    /// Lets fall what falls until now; returns the weight of an outcome now.
     fn advance(&mut self, now: Instant) -> f64 {
         let idle = self.idle(now);
         let kept = (-idle).exp();
-        self.average = self.faded(idle);
         self.excess *= (-idle * EXCESS_FASTER).exp();
         self.failing *= kept;
         self.at = self.at.max(now);
