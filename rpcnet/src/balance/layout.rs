@@ -72,9 +72,9 @@ impl Layout {
         Self { ring, weights: None, policy }
     }
 
-    /// The endpoints' weights at their best, in the same order, for [`Policy::Weighted`]; others ignore them. Without,
-    /// or with other weights than the candidates have, its picks are right, but look at each endpoint. A candidate's weight
-    /// may be lower than the one given here.
+    /// The endpoints' weights at their best, in the same order, for [`Policy::Weighted`]; others ignore them. Without, each
+    /// pick looks at every endpoint. A candidate's weight may be lower than the one given here; where one's is higher, picks
+    /// are not quite in proportion.
     #[must_use]
     pub fn with_weights(mut self, weights: impl Iterator<Item = f64>) -> Self {
         if self.policy == Policy::Weighted {

@@ -23,3 +23,6 @@ pub use self::{
     picker::Picker,
     policy::{Policy, UnknownPolicy},
 };
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@
 //!
 //! - the *average* of what answers took, over the decay. Where nothing is answered it fades six times slower: a worker ten
 //!   times slower than others is tried again after 14 decays;
-//! - the *excess* of the last peak over it, which falls ten times faster. It bridges the time until the average knows;
+//! - the *excess* of the last peak over it, at most as much again, which falls ten times faster. It bridges the time until
+//!   the average knows;
 //! - the share of calls that *failed*, over the decay. What fails is fast, and its latency says nothing;
 //! - for how long nothing was answered although calls wait. A worker that hangs completes no calls: without this it would
 //!   look as well as before.
@@ -19,6 +20,9 @@ const EXCESS_FASTER: f64 = 10.0;
 const FADES_SLOWER: f64 = 6.0;
 /// What one failure adds, in latencies: as if so many more calls were at work.
 const FAILURE: f64 = 4.0;
+/// So many times the average is all that a peak may exceed it by: else one stutter would send calls to workers that are
+/// always slow.
+const PEAK: f64 = 1.0;
 /// How much dearer is an endpoint all of whose calls fail. Fewer would be outweighed by calls at work elsewhere.
 const ALL_FAIL: f64 = 100.0;
 /// So many times the average is all that one answer may add to it: after a pause of seconds it has the weight of many.
@@ -103,7 +107,7 @@ impl PeakEwma {
         }
         let learnt = latency.min(self.average.max(LEAST) * MOST_SURPRISE);
         self.average += (learnt - self.average) * weight;
-        self.excess = self.excess.max(latency - self.average);
+        self.excess = self.excess.max((latency - self.average).min(self.average * PEAK));
     }
 
     /// A call failed, for a reason that lies with the endpoint, after so long.
@@ -163,11 +167,10 @@ impl PeakEwma {
         self.average * (-idle / FADES_SLOWER).exp()
     }
 
-    /// Lets everything fall to what it is now; returns the weight of an outcome now.
+    /// Lets fall what falls until now; returns the weight of an outcome now.
     fn advance(&mut self, now: Instant) -> f64 {
         let idle = self.idle(now);
         let kept = (-idle).exp();
-        self.average = self.faded(idle);
         self.excess *= (-idle * EXCESS_FASTER).exp();
         self.failing *= kept;
         self.at = self.at.max(now);

@@ -8,7 +8,7 @@ use super::{
     Candidates, HashOptions, Layout, Policy,
     layout::MOST_REPLICAS,
     ring::Ring,
-    search::{DRAWS, all, busyness, least, proportional, weighted_cost},
+    search::{DRAWS, busyness, least, least_of_all, proportional, weighted_cost},
 };
 
 /// Up to so many endpoints, the one with the fewest calls is looked for among all.
@@ -136,7 +136,7 @@ fn two_choices(candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize
     }
     match best {
         Some((index, cost)) if cost < f64::INFINITY => Some(index),
-        _ => least(all(count, rng), |index| weighted_cost(candidates, index)),
+        _ => least_of_all(count, |index| weighted_cost(candidates, index), rng),
     }
 }
 
@@ -147,7 +147,7 @@ fn least_request(candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usi
         true => None,
         false => least((0..CHOICES).map(|_| rng.random_range(0..count)), busyness),
     };
-    drawn.or_else(|| least(all(count, rng), busyness))
+    drawn.or_else(|| least_of_all(count, busyness, rng))
 }
 
 fn weighted(layout: &Layout, candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize> {
@@ -201,7 +201,11 @@ fn by_key(
         [] => {
             let crowd =
                 |index| Some((candidates.pending(index) + 1) as f64 / candidates.weight(index).min(1.0));
-            least(all(candidates.len(), rng), |index| crowd(index).filter(|_| candidates.takes_calls(index)))
+            least_of_all(
+                candidates.len(),
+                |index| crowd(index).filter(|_| candidates.takes_calls(index)),
+                rng,
+            )
         }
         [index] => Some(index),
         ref several => least(several.iter().copied(), |index| weighted_cost(candidates, index)),

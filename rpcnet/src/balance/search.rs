@@ -1,10 +1,8 @@
 //! Looking at many endpoints: what policies do where there are few, and where those that they have drawn take no calls.
-//!
-//! Searches begin at a random place, and of equals take the first: so equals are taken alike.
 
 use rand::{Rng, RngExt};
 
-use super::Candidates;
+use super::{Candidates, hash};
 
 /// How often to draw before all are looked at. Where half take calls, one draw in 256 fails so often.
 pub(super) const DRAWS: usize = 8;
@@ -24,26 +22,34 @@ fn by_weight(value: f64, weight: f64) -> f64 {
     if weight > 0.0 { value / weight } else { f64::INFINITY }
 }
 
-/// All indices below `count`, from a random one on.
-pub(super) fn all<R: Rng>(count: usize, rng: &mut R) -> impl Iterator<Item = usize> + use<R> {
-    let start = if count > 0 { rng.random_range(0..count) } else { 0 };
-    (start..count).chain(0..start)
-}
-
 /// The one with the least of a measure; the first of several, and none without.
 pub(super) fn least(
     indices: impl Iterator<Item = usize>,
     measure: impl Fn(usize) -> Option<f64>,
 ) -> Option<usize> {
-    let mut best: Option<(usize, f64)> = None;
-    for index in indices {
-        if let Some(value) = measure(index)
-            && best.is_none_or(|(_, least)| value < least)
-        {
-            best = Some((index, value));
+    let measured = indices.filter_map(|index| Some((index, measure(index)?)));
+    measured.reduce(|best, other| if other.1 < best.1 { other } else { best }).map(|(index, _)| index)
+}
+
+/// The one of all with the least of a measure; any of several, each with the same chance.
+///
+/// To begin at a random place and take the first would give one behind some that are out their calls.
+pub(super) fn least_of_all(
+    count: usize,
+    measure: impl Fn(usize) -> Option<f64>,
+    rng: &mut impl Rng,
+) -> Option<usize> {
+    let salt: u64 = rng.random();
+    let lot = |index: usize| hash::mix(salt ^ index as u64);
+    let measured = (0..count).filter_map(|index| Some((index, measure(index)?)));
+    let better = |(best, least): (usize, f64), (index, value): (usize, f64)| {
+        if value < least || (value == least && lot(index) < lot(best)) {
+            (index, value)
+        } else {
+            (best, least)
         }
-    }
-    best.map(|(index, _)| index)
+    };
+    measured.reduce(better).map(|(index, _)| index)
 }
 
 /// One of all that take calls, in proportion to a share. Those whose share is zero are for when there are no others.
@@ -56,7 +62,7 @@ pub(super) fn proportional(
 ) -> Option<usize> {
     let mut chosen = None;
     let mut sum = 0.0;
-    for index in all(candidates.len(), rng) {
+    for index in 0..candidates.len() {
         if !candidates.takes_calls(index) {
             continue;
         }
