@@ -23,6 +23,7 @@ pub struct Request {
     pub(crate) item_timeout: Option<Duration>,
     pub(crate) metadata: Metadata,
     pub(crate) trace: Option<Trace>,
+    pub(crate) key: Option<u64>,
     pub(crate) extensions: Extensions,
     pub(crate) arrived: Option<Arrived>,
 }
@@ -47,6 +48,7 @@ impl Request {
             item_timeout: None,
             metadata: Metadata::default(),
             trace: None,
+            key: None,
             extensions: Extensions::default(),
             arrived: None,
         }
@@ -97,6 +99,17 @@ impl Request {
     /// Puts a call that is about to be sent into a trace. On a server it changes nothing.
     pub fn set_trace(&mut self, trace: Trace) {
         self.trace = Some(trace);
+    }
+
+    /// On a client, the hash of what the call is routed by, if anything: see [`Call::key`](crate::Call::key). It is not
+    /// sent.
+    pub fn key(&self) -> Option<u64> {
+        self.key
+    }
+
+    /// Routes a call that is about to be sent by this hash.
+    pub fn set_key(&mut self, key: u64) {
+        self.key = Some(key);
     }
 
     /// On a server, what the handler will know of the call; `None` on a client.
