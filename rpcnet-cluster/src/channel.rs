@@ -89,7 +89,14 @@ impl Caller for ClusterChannel {
     type Future = <BalancedChannel as Caller>::Future;
 
     fn call(&self, request: rpcnet::Request) -> Self::Future {
-        self.workers.call(request)
+        let moves = request.method().resumable();
+        let call = self.workers.call(request);
+        if !moves {
+            return call;
+        }
+        // The directors are followed for as long as the stream may have to go on elsewhere.
+        let channel = self.clone();
+        Box::pin(async move { Ok(call.await?.on_end(move || drop(channel))) })
     }
 }
 

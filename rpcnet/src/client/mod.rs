@@ -5,7 +5,9 @@ mod builder;
 mod call;
 mod channel;
 mod connector;
+mod key;
 mod lines;
+mod resume;
 mod times;
 
 pub use self::{
@@ -17,5 +19,6 @@ pub use self::{
     call::{Call, CallResponse, Caller, Response, start_call, start_items},
     channel::{Channel, ChannelCall, PeerCaller},
     connector::Connector,
+    key::Key,
 };
 pub(crate) use self::{builder::default_connections, times::Times};

@@ -58,6 +58,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         trace: None,
         remaining: None,
         metadata: Metadata::new(),
+        resume_after: 0,
         body_length: 0,
     };
     let full = RequestHeader {
@@ -66,6 +67,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         trace: Some(Trace::with_rng(&mut StdRng::seed_from_u64(1))),
         remaining: Some(Duration::from_secs(30)),
         metadata: pairs(3),
+        resume_after: 1 << 20,
         body_length: varint::MAX,
         ..small.clone()
     };
@@ -78,7 +80,8 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         ("full", full.clone()),
         ("many_pairs", written(|buffer| many.encode(buffer))),
         ("with_a_body", [&small[..], b"body"].concat()),
-        ("extension", [&head(2)[..], b"\x05hello\x00"].concat()),
+        ("extension_cut_off", [&head(2)[..], b"\x05hello\x00"].concat()),
+        ("extension", [&head(2)[..], b"\x07\x05\x05hello\x00"].concat()),
         ("later_minor", [&[proto::VERSION | 0xf], &full[1..]].concat()),
         ("other_major", [&[0x20], &full[1..]].concat()),
         ("all_flags", [&[proto::VERSION, 0xff], &full[2..]].concat()),
@@ -214,6 +217,7 @@ fn lane_frames() -> Vec<(&'static str, Vec<u8>)> {
             trace: None,
             remaining: Some(Duration::from_secs(5)),
             metadata: pairs(2),
+            resume_after: 0,
             body_length: 4,
         };
         header.encode(buffer);

@@ -28,6 +28,7 @@ fn request() -> RequestHeader {
         trace: Some(Trace::new()),
         remaining: Some(Duration::from_secs(30)),
         metadata: Metadata::new(),
+        resume_after: 0,
         body_length: BODY.len() as u64,
     }
 }

@@ -24,6 +24,8 @@ pub struct Request {
     pub(crate) metadata: Metadata,
     pub(crate) trace: Option<Trace>,
     pub(crate) key: Option<u64>,
+    /// How many items of its stream of answers the caller has had.
+    pub(crate) resume_after: u64,
     pub(crate) extensions: Extensions,
     pub(crate) arrived: Option<Arrived>,
 }
@@ -49,6 +51,7 @@ impl Request {
             metadata: Metadata::default(),
             trace: None,
             key: None,
+            resume_after: 0,
             extensions: Extensions::default(),
             arrived: None,
         }

@@ -4,7 +4,8 @@
 //! took, or an error. None allocates more than the input holds, none panics.
 
 mod control;
-pub(crate) mod hash;
+mod extension;
+mod hash;
 mod item;
 mod lane;
 mod reply;
@@ -12,7 +13,7 @@ mod request;
 pub(crate) mod varint;
 
 pub(crate) use control::{ControlFrame, Hello, SCHEMA_ENTRIES};
-pub(crate) use hash::{fingerprint, hash_bytes, method_id};
+pub(crate) use hash::{fingerprint, hash_bytes, key, method_id};
 pub(crate) use item::{Ending, EndingKind, ItemBuffer, ItemFrame, append, finish_item, start_item};
 #[cfg(feature = "fuzzing")]
 pub(crate) use lane::LaneHeader;
@@ -90,6 +91,8 @@ pub(crate) enum DecodeError {
     LaneMessage(u64),
     #[error("call {0} is at work on its lane already")]
     LaneCall(u64),
+    #[error("the extension of a header breaks off")]
+    Extension,
     #[error("control frame of {0} bytes is too long")]
     ControlTooLong(u64),
     #[error("an item of {0} bytes is larger than the limit")]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::{Cursor, DecodeError, MAX_HEADER, VERSION, check_version, put_block, varint};
+use super::{
+    Cursor, DecodeError, MAX_HEADER, VERSION, check_version, extension::Extension, put_block, varint,
+};
 use crate::{metadata::Metadata, trace::Trace};
 
 const HAS_METADATA: u8 = 1;
@@ -27,6 +29,8 @@ pub(crate) struct RequestHeader {
     /// The time left, so that clocks need not agree; travels in microseconds, rounded up.
     pub(crate) remaining: Option<Duration>,
     pub(crate) metadata: Metadata,
+    /// The caller has had so many items of the stream that it asks for, which is to go on behind them.
+    pub(crate) resume_after: u64,
     pub(crate) body_length: u64,
 }
 
@@ -36,6 +40,7 @@ impl RequestHeader {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         buffer.put_u8(
             flag(!self.metadata.is_empty(), HAS_METADATA)
+                | flag(self.resume_after > 0, HAS_EXTENSION)
                 | flag(self.fingerprint.is_some(), HAS_FINGERPRINT)
                 | flag(self.items, HAS_ITEMS)
                 | flag(self.trace.is_some(), HAS_TRACE),
@@ -50,6 +55,9 @@ impl RequestHeader {
         }
         if !self.metadata.is_empty() {
             put_block(buffer, &self.metadata);
+        }
+        if self.resume_after > 0 {
+            Extension { resume_after: self.resume_after }.encode(buffer);
         }
         varint::put(buffer, self.body_length);
     }
@@ -97,12 +105,24 @@ impl RequestHeader {
         } else {
             Metadata::default()
         };
-        if has(HAS_EXTENSION) && cursor.take_block()?.is_none() {
-            return Ok(None);
-        }
+        let extension = if has(HAS_EXTENSION) {
+            let Some(block) = cursor.take_block()? else { return Ok(None) };
+            Extension::decode(block)?
+        } else {
+            Extension::default()
+        };
         let Some(body_length) = varint::take(&mut cursor.rest)? else { return Ok(None) };
         let remaining = (micros > 0).then(|| Duration::from_micros(micros));
-        Ok(Some(Self { method, fingerprint, items: has(HAS_ITEMS), trace, remaining, metadata, body_length }))
+        Ok(Some(Self {
+            method,
+            fingerprint,
+            items: has(HAS_ITEMS),
+            trace,
+            remaining,
+            metadata,
+            resume_after: extension.resume_after,
+            body_length,
+        }))
     }
 }
 
@@ -127,6 +147,7 @@ mod tests {
             trace: Some(Trace::new()),
             remaining: Some(Duration::from_secs(30)),
             metadata,
+            resume_after: 70_000,
             body_length: 1 << 20,
         }
     }
@@ -146,11 +167,11 @@ mod tests {
     #[test]
     fn a_later_minor_version_is_understood_and_its_extension_skipped() {
         let mut buffer = BytesMut::new();
-        RequestHeader { metadata: Metadata::new(), ..header() }.encode(&mut buffer);
+        RequestHeader { metadata: Metadata::new(), resume_after: 0, ..header() }.encode(&mut buffer);
         let body_length = buffer.split_off(buffer.len() - 4);
         buffer[0] = VERSION | 0x03;
         buffer[1] |= HAS_EXTENSION;
-        buffer.put_slice(b"\x05hello");
+        buffer.put_slice(b"\x07\x05\x05hello");
         buffer.put_slice(&body_length);
         let (decoded, _) = RequestHeader::decode(&buffer.freeze()).expect("valid").expect("complete");
         assert_eq!(decoded.body_length, 1 << 20);

@@ -234,6 +234,7 @@ impl Session {
             trace: request.trace,
             remaining: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             metadata: request.metadata.clone(),
+            resume_after: request.resume_after,
             body_length: request.body.len() as u64,
         };
         let mut buffer = BytesMut::with_capacity(64 + request.body.len().min(INLINE));

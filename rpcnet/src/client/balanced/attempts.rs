@@ -23,6 +23,9 @@ pub(super) struct Attempts<'a> {
     pub(super) tried: Vec<Session>,
     last: Option<Status>,
     maybe_executed: bool,
+    /// Where a stream is to go on elsewhere: the connection that it came from.
+    left: Option<Session>,
+    answered_by: Option<Session>,
 }
 
 impl<'a> Attempts<'a> {
@@ -35,17 +38,24 @@ impl<'a> Attempts<'a> {
 
     /// A call that was made at some time, and counted.
     pub(super) fn begun(shared: &'a Shared, request: Request, times: Times) -> Self {
-        Self { shared, request, times, tried: Vec::new(), last: None, maybe_executed: false }
+        Self { shared, request, times, tried: Vec::new(), last: None, maybe_executed: false, left: None, answered_by: None }
+    }
+
+    /// Makes it, best elsewhere than on this connection. Gives the one on which it was answered.
+    pub(super) async fn run_elsewhere(mut self, left: Option<Session>) -> Result<(Reply, Session), Status> {
+        self.left = left;
+        let reply = self.run().await?;
+        Ok((reply, self.answered_by.expect("it was answered on one")))
     }
 
     /// Makes it.
-    pub(super) async fn run(mut self) -> Result<Reply, Status> {
+    pub(super) async fn run(&mut self) -> Result<Reply, Status> {
         loop {
             let picked = match self.next().await {
                 Ok(picked) => picked,
-                Err(status) => return Err(self.last.unwrap_or(status)),
+                Err(status) => return Err(self.last.take().unwrap_or(status)),
             };
-            if self.last.is_some() {
+            if self.last.is_some() || self.left.is_some() {
                 self.shared.retries.fetch_add(1, Ordering::Relaxed);
                 self.times = self.times.having_waited();
             }
@@ -82,6 +92,13 @@ impl<'a> Attempts<'a> {
 
     /// An endpoint for the next attempt.
     async fn next(&self) -> Result<Picked, Status> {
+        let elsewhere = match (&self.last, &self.left) {
+            (None, Some(left)) => self.shared.pick(&self.request, std::slice::from_ref(left)).ok(),
+            _ => None,
+        };
+        if let Some(picked) = elsewhere {
+            return Ok(picked.begun());
+        }
         match &self.last {
             // Where all others are full too, or there is none, the caller is to know at once.
             Some(status) if status.code() == Code::ResourceExhausted => {
@@ -129,6 +146,7 @@ impl<'a> Attempts<'a> {
         let status = match result {
             Ok(mut reply) => {
                 let latency = picked.answered(reply.load);
+                self.answered_by = Some(picked.session.clone());
                 self.shared.hedges.observe(self.request.method, latency);
                 // A stream is at work there until it ends.
                 if let Answer::Items(items) = &mut reply.answer {

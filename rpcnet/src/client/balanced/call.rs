@@ -50,7 +50,8 @@ impl BalancedCall {
         let (channel, request) = self.made.as_mut().expect("it is new");
         inherit_trace(request);
         let shared = &channel.inner.shared;
-        let plain = channel.inner.chain.is_none() && request.method.hedge().is_none();
+        let method = request.method;
+        let plain = channel.inner.chain.is_none() && method.hedge().is_none() && !method.resumable();
         if plain && let Ok(picked) = shared.pick(request, &[]) {
             let picked = picked.begun();
             shared.made.fetch_add(1, Ordering::Relaxed);
@@ -63,9 +64,15 @@ impl BalancedCall {
         }
         let (channel, request) = self.made.take().expect("it is new");
         State::Other(Box::pin(async move {
-            match &channel.inner.chain {
-                None => channel.inner.shared.call(request).await,
+            let moves = request.method.resumable();
+            let reply = match &channel.inner.chain {
+                None => channel.inner.shared.clone().call(request).await,
                 Some(chain) => chain.run(request).await,
+            };
+            match reply {
+                // The set is followed for as long as the stream may have to go on elsewhere.
+                Ok(reply) if moves => Ok(reply.on_end(move || drop(channel))),
+                reply => reply,
             }
         }))
     }

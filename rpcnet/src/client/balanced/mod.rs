@@ -33,16 +33,20 @@ pub use self::{
     config::BalancedConfig,
     stats::EndpointStats,
 };
-use self::{hedge::Hedges, picking::Members};
+use self::{attempts::Attempts, hedge::Hedges, picking::Members};
 use crate::{
     ConnectError, Reply, Request, Status,
     balance::{Detector, Layout, Picker},
-    client::ChannelBuilder,
+    client::{
+        ChannelBuilder, Times,
+        resume::{self, Reopen},
+    },
     discover::EndpointSet,
     interceptor::{self, Next},
     message::ReplyFuture,
     pool::Dialer,
     retry::{FreeHedges, RetryBudget},
+    session::Session,
 };
 
 /// Spreads calls over a changing set of endpoints and sends them elsewhere where one fails. Cheap to clone.
@@ -51,6 +55,10 @@ use crate::{
 /// may have run, if its method is `idempotent` and the [`RetryBudget`] allows. An `idempotent` call that waits at an
 /// endpoint that has gone silent (see [`Limits::with_silence`](crate::Limits::with_silence)) does not wait for that
 /// endpoint's death. While no endpoint takes calls, a call waits for one.
+///
+/// A stream of a `resumable` method goes on at another endpoint where its own drains, dies, or goes silent while there is
+/// another: see [`Method::with_resumable`](crate::Method::with_resumable). For the next one it waits as long as a call
+/// does.
 ///
 /// An endpoint at which calls keep failing is left out for a while
 /// ([`OutlierConfig`](crate::balance::OutlierConfig)). A call of a method with the option `hedge` that is late is made a
@@ -187,13 +195,45 @@ struct End(Arc<Shared>);
 
 impl interceptor::Service for End {
     fn call(&self, request: Request) -> ReplyFuture {
-        let shared = self.0.clone();
-        Box::pin(async move { shared.call(request).await })
+        Box::pin(self.0.clone().call(request))
     }
 }
 
 impl Shared {
-    async fn call(&self, request: Request) -> Result<Reply, Status> {
-        attempts::Attempts::new(self, request).run().await
+    async fn call(self: Arc<Self>, request: Request) -> Result<Reply, Status> {
+        if !request.method.resumable() {
+            return Attempts::new(&self, request).run().await;
+        }
+        self.made.fetch_add(1, Ordering::Relaxed);
+        let times = Times::of(&request, &self.dialer.limits);
+        let patience = self.config.ready_timeout;
+        resume::call(self, request, times, patience).await
+    }
+
+    /// Whether another connection takes calls.
+    fn has_elsewhere(&self, session: &Session) -> bool {
+        let left = std::slice::from_ref(session);
+        self.members.load().all.iter().any(|member| member.is_untried(left))
+    }
+}
+
+impl Reopen for Arc<Shared> {
+    async fn open(
+        self,
+        request: Request,
+        times: Times,
+        left: Option<Session>,
+    ) -> Result<(Reply, Session), Status> {
+        Attempts::begun(&self, request, times).run_elsewhere(left).await
+    }
+
+    async fn better_elsewhere(self, session: Session) {
+        loop {
+            session.unresponsive().await;
+            if self.has_elsewhere(&session) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }

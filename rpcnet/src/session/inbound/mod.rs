@@ -205,7 +205,7 @@ async fn run(
     if method.priority() != 0 {
         send.set_priority(method.priority().into());
     }
-    let context = Context::new(method, session.clone(), scope, header.metadata);
+    let context = Context::new(method, session.clone(), scope, header.metadata).resuming(header.resume_after);
     let mut cancel = CancelOnDrop(Some(context.clone()));
     let items = header.items.then(|| receive::items(session, reader, method, scope.deadline));
     let metrics = entry.metrics.clone();

@@ -106,6 +106,7 @@ impl Lane {
             trace: request.trace,
             remaining: times.remaining(),
             metadata: request.metadata.clone(),
+            resume_after: 0,
             body_length: request.body.len() as u64,
         };
         self.shared.outbox.put(|buffer| put_message(buffer, id, &header, request.body.chunks()));
