@@ -363,6 +363,10 @@ impl Shared {
         if attempts >= self.config.max_attempts || !request.is_repeatable() {
             return false;
         }
+        // A relay has tried what it could; one that knows no server may be followed by one that does.
+        if status.is_handed_on() && (status.maybe_executed() || status.code() != Code::Unavailable) {
+            return false;
+        }
         if !status.maybe_executed() {
             return match status.code() {
                 Code::Unavailable | Code::Unauthenticated => true,
@@ -394,7 +398,7 @@ impl Shared {
                 self.retries.fetch_add(1, Ordering::Relaxed);
             }
             let result = self.attempt(&picked, &tried, &request, &times).await;
-            let failed = matches!(&result, Err(status) if blames_endpoint(status.code()));
+            let failed = matches!(&result, Err(status) if blames_endpoint(&picked.session, status));
             picked.done(!failed);
             let status = match result {
                 Ok(mut reply) => {
@@ -427,9 +431,13 @@ fn untried(member: &Member, tried: &[Session]) -> Option<Session> {
 }
 
 /// Whether such an error says something of the endpoint, rather than of the call.
-fn blames_endpoint(code: Code) -> bool {
+fn blames_endpoint(session: &Session, status: &Status) -> bool {
+    // Neither what a relay hands on says anything of the relay, nor how long somebody behind it takes.
+    if session.is_relayed() && (status.is_handed_on() || status.code() == Code::DeadlineExceeded) {
+        return false;
+    }
     matches!(
-        code,
+        status.code(),
         Code::Unavailable
             | Code::DeadlineExceeded
             | Code::Internal

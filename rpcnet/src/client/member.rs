@@ -44,7 +44,7 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn start(dialer: &Arc<Dialer>, endpoint: Endpoint) -> Arc<Self> {
-        let target = Target::at(endpoint.addr());
+        let target = Target::of(&endpoint);
         Arc::new(Self {
             remote: Remote::start(dialer.clone(), target),
             tags: ArcSwap::from_pointee(endpoint.tags().clone()),

@@ -43,7 +43,8 @@ impl Times {
         Self {
             made,
             call,
-            start: method.streams().then_some(default),
+            // The start of a stream that is forwarded is awaited by its client, who knows for how long.
+            start: (method.streams() && request.relayed.is_none()).then_some(default),
             gap: request.item_timeout.or_else(|| method.item_timeout()),
             connect_by: call.unwrap_or_else(|| after(made, default)),
         }

@@ -28,6 +28,7 @@ fn request() -> RequestHeader {
         trace: Some(Trace::new()),
         remaining: Some(Duration::from_secs(30)),
         metadata: Metadata::new(),
+        routing: None,
         body_length: BODY.len() as u64,
     }
 }

@@ -1,10 +1,10 @@
 //! The header of a request.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::{Cursor, DecodeError, MAX_HEADER, VERSION, check_version, put_block, varint};
+use super::{Cursor, DecodeError, MAX_HEADER, Routing, VERSION, check_version, put_block, varint};
 use crate::{metadata::Metadata, trace::Trace};
 
 const HAS_METADATA: u8 = 1;
@@ -27,6 +27,8 @@ pub(crate) struct RequestHeader {
     /// The time left, so that clocks need not agree; travels in microseconds, rounded up.
     pub(crate) remaining: Option<Duration>,
     pub(crate) metadata: Metadata,
+    /// For whoever forwards the call. Shared with what is made of it there.
+    pub(crate) routing: Option<Arc<Routing>>,
     pub(crate) body_length: u64,
 }
 
@@ -36,6 +38,7 @@ impl RequestHeader {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         buffer.put_u8(
             flag(!self.metadata.is_empty(), HAS_METADATA)
+                | flag(self.routing.is_some(), HAS_EXTENSION)
                 | flag(self.fingerprint.is_some(), HAS_FINGERPRINT)
                 | flag(self.items, HAS_ITEMS)
                 | flag(self.trace.is_some(), HAS_TRACE),
@@ -50,6 +53,9 @@ impl RequestHeader {
         }
         if !self.metadata.is_empty() {
             put_block(buffer, &self.metadata);
+        }
+        if let Some(routing) = &self.routing {
+            routing.encode(buffer);
         }
         varint::put(buffer, self.body_length);
     }
@@ -97,12 +103,24 @@ impl RequestHeader {
         } else {
             Metadata::default()
         };
-        if has(HAS_EXTENSION) && cursor.take_block()?.is_none() {
-            return Ok(None);
-        }
+        let routing = if has(HAS_EXTENSION) {
+            let Some(block) = cursor.take_block()? else { return Ok(None) };
+            Routing::find(&block).map(Arc::new)
+        } else {
+            None
+        };
         let Some(body_length) = varint::take(&mut cursor.rest)? else { return Ok(None) };
         let remaining = (micros > 0).then(|| Duration::from_micros(micros));
-        Ok(Some(Self { method, fingerprint, items: has(HAS_ITEMS), trace, remaining, metadata, body_length }))
+        Ok(Some(Self {
+            method,
+            fingerprint,
+            items: has(HAS_ITEMS),
+            trace,
+            remaining,
+            metadata,
+            routing,
+            body_length,
+        }))
     }
 }
 
@@ -127,6 +145,7 @@ mod tests {
             trace: Some(Trace::new()),
             remaining: Some(Duration::from_secs(30)),
             metadata,
+            routing: Some(Arc::new(Routing { idempotent: true, key: Some(3), ..Routing::default() })),
             body_length: 1 << 20,
         }
     }
@@ -146,7 +165,7 @@ mod tests {
     #[test]
     fn a_later_minor_version_is_understood_and_its_extension_skipped() {
         let mut buffer = BytesMut::new();
-        RequestHeader { metadata: Metadata::new(), ..header() }.encode(&mut buffer);
+        RequestHeader { metadata: Metadata::new(), routing: None, ..header() }.encode(&mut buffer);
         let body_length = buffer.split_off(buffer.len() - 4);
         buffer[0] = VERSION | 0x03;
         buffer[1] |= HAS_EXTENSION;
