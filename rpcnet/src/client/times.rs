@@ -35,11 +35,14 @@ impl Times {
         let explicit = request.timeout.or_else(|| method.timeout());
         let default = limits.default_timeout();
         let made = Instant::now();
+        let inherited = Scope::inherited().deadline;
+        // Of a call that is forwarded, the client has said how long it may take.
+        let is_told = request.relayed.is_some() && inherited.is_some();
         let own = match explicit {
-            None if method.streams() => None,
+            None if method.streams() || is_told => None,
             timeout => Some(after(made, timeout.unwrap_or(default))),
         };
-        let call = own.into_iter().chain(Scope::inherited().deadline).min();
+        let call = own.into_iter().chain(inherited).min();
         Self {
             made,
             call,
