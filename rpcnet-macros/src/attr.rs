@@ -34,10 +34,23 @@ pub(crate) struct MethodOptions {
     /// In bytes.
     pub(crate) max_message: Option<usize>,
     pub(crate) priority: Option<i8>,
+    /// The arguments by which calls are routed.
+    pub(crate) key: Vec<Ident>,
+    pub(crate) hedge: Option<Hedge>,
+    /// Its own name, to underline.
+    pub(crate) resumable: Option<Ident>,
 }
 
-const OF_A_METHOD: &str =
-    "`#[rpc(..)]` knows `name`, `idempotent`, `timeout`, `item_timeout`, `max_message` and `priority`";
+/// That calls are made a second time, elsewhere, where the first takes long.
+pub(crate) struct Hedge {
+    /// The option's name, to underline.
+    pub(crate) option: Ident,
+    /// After how long; the channel decides where it is not said.
+    pub(crate) after: Option<Duration>,
+}
+
+const OF_A_METHOD: &str = "`#[rpc(..)]` knows `name`, `idempotent`, `timeout`, `item_timeout`, `max_message`, \
+                           `priority`, `key`, `hedge` and `resumable`";
 
 /// From the last to the first.
 const PRIORITIES: RangeInclusive<i8> = -100..=100;
@@ -89,16 +102,11 @@ impl MethodOptions {
 
         let mut this = Self::default();
         let options = parse_options(arguments, errors);
-        let idempotent = options.iter().any(|option| option.name() == "idempotent");
+        let twice = options.iter().any(|option| matches!(option.name().as_str(), "idempotent" | "resumable"));
         for option in &options {
             match option.name().as_str() {
                 "name" => this.name = wire_name(option, "count", errors),
-                "idempotent" => match &option.value {
-                    None => this.idempotent = true,
-                    Some(value) => {
-                        errors.add(value, "`idempotent` has no value: write it alone, or leave it out")
-                    }
-                },
+                "idempotent" => this.idempotent = option.alone(errors),
                 "timeout" => this.timeout = option.timeout("2s", errors),
                 "item_timeout" => {
                     this.item_timeout =
@@ -106,16 +114,14 @@ impl MethodOptions {
                 }
                 "max_message" => this.max_message = option.size(errors),
                 "priority" => this.priority = option.priority(errors),
-                "hedge" if !idempotent => {
-                    let message = "`hedge` needs `idempotent`; it comes with routing and is not there yet: leave it out";
+                "key" => this.key = option.arguments(errors),
+                "hedge" if !twice => {
+                    let message = "`hedge` needs `idempotent`, for a hedged call may run twice: write \
+                                   `#[rpc(idempotent, hedge)]`, or leave it out";
                     errors.add(&option.path, message);
                 }
-                later @ ("key" | "hedge" | "resumable") => {
-                    let message = format!(
-                        "the option `{later}` comes with routing and is not there yet: leave it out ({OF_A_METHOD})"
-                    );
-                    errors.add(&option.path, message);
-                }
+                "hedge" => this.hedge = option.hedge(errors),
+                "resumable" => this.resumable = option.alone(errors).then(|| option.path.clone()),
                 unknown => errors.add(&option.path, format!("unknown option `{unknown}`: {OF_A_METHOD}")),
             }
         }
@@ -163,6 +169,14 @@ impl RpcOption {
         None
     }
 
+    /// Whether it stands without a value, as it has to.
+    fn alone(&self, errors: &mut Errors) -> bool {
+        let Some(value) = &self.value else { return true };
+        let message = format!("`{}` has no value: write it alone, or leave it out", self.path);
+        errors.add(value, message);
+        false
+    }
+
     fn timeout(&self, example: &str, errors: &mut Errors) -> Option<Duration> {
         let text = self.string(example, errors)?;
         timeout::parse(&text.value()).map_err(|message| errors.add(&text, message)).ok()
@@ -204,12 +218,45 @@ impl RpcOption {
         priority
     }
 
+    /// With a time, or without.
+    fn hedge(&self, errors: &mut Errors) -> Option<Hedge> {
+        let after = match &self.value {
+            None => None,
+            Some(_) => Some(self.timeout("20ms", errors)?),
+        };
+        Some(Hedge { option: self.path.clone(), after })
+    }
+
+    /// One name, or several in parentheses.
+    fn arguments(&self, errors: &mut Errors) -> Vec<Ident> {
+        let names: Option<Vec<Ident>> = match &self.value {
+            Some(Expr::Tuple(tuple)) if !tuple.elems.is_empty() => tuple.elems.iter().map(name_of).collect(),
+            Some(value) => name_of(value).map(|name| vec![name]),
+            None => None,
+        };
+        names.unwrap_or_else(|| {
+            let message = "`key` names arguments: write `key = user`, or `key = (tenant, user)`";
+            self.refuse(message.into(), errors);
+            Vec::new()
+        })
+    }
+
     /// At the value, if there is one.
     fn refuse(&self, message: String, errors: &mut Errors) {
         match &self.value {
             Some(value) => errors.add(value, message),
             None => errors.add(&self.path, message),
         }
+    }
+}
+
+/// The name that an expression is.
+fn name_of(expression: &Expr) -> Option<Ident> {
+    match expression {
+        Expr::Path(path) if path.attrs.is_empty() => path.path.get_ident().cloned(),
+        Expr::Paren(inner) => name_of(&inner.expr),
+        Expr::Group(inner) => name_of(&inner.expr),
+        _ => None,
     }
 }
 

@@ -140,7 +140,16 @@ use crate::{attr::TraitOptions, error::Errors};
 /// * `priority = 5`: what goes first where calls compete, on the wire and where a server is full. From -100, the last,
 ///   to 100. Default: 0.
 ///
-/// `key`, `hedge` and `resumable` come with routing, and are refused until then.
+/// * `key = user`, `key = (tenant, user)`: the arguments by which calls are routed where a channel's policy goes by keys:
+///   calls with equal ones go to one server. What is hashed is their encoding, which must be the same for equal values:
+///   that of a `HashMap` is not. Default: a channel routes as it likes.
+/// * `hedge`, `hedge = "20ms"`: a call that has not been answered for this long is made a second time, elsewhere, and the
+///   first answer counts. Needs `idempotent`, and no stream among the arguments. Alone, the channel decides for how long,
+///   from how long calls take. Default: a call is made once.
+/// * `resumable`: the stream that the method returns goes on elsewhere when its server drains or dies. The handler asks
+///   `Context::resume_after` how many items its caller has had, and begins behind them; the caller sees each once, in order.
+///   Such a method is also `idempotent`: it runs as often as it moves. Needs a stream as the result and none among the
+///   arguments. Default: the stream ends in an error.
 #[proc_macro_attribute]
 pub fn rpc_trait(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as Item);

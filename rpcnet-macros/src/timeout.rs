@@ -11,10 +11,10 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         format!("`{text}` is not a time: write a number and `ms`, `s`, `m` or `h`, for example \"250ms\" or \"2s\"")
     })?;
     if duration.is_zero() {
-        return Err("a timeout of zero leaves no time at all: write a longer one, or none".into());
+        return Err("zero leaves no time at all: write a longer time, or leave the option out".into());
     }
     if duration > LONGEST {
-        return Err("a timeout is at most a year: write a shorter one, for example \"1h\"".into());
+        return Err("a time is at most a year: write a shorter one, for example \"1h\"".into());
     }
     Ok(duration)
 }

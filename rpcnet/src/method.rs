@@ -19,6 +19,19 @@ pub struct Method {
     item_timeout: Option<Duration>,
     max_message: Option<usize>,
     priority: i8,
+    hedge: Option<Hedge>,
+    resumable: bool,
+    keyed: bool,
+}
+
+/// When a call that was not answered is made a second time, elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hedge {
+    /// The channel decides, from how long calls take.
+    Automatic,
+    /// After this time.
+    After(Duration),
 }
 
 impl Method {
@@ -37,6 +50,9 @@ impl Method {
             item_timeout: None,
             max_message: None,
             priority: 0,
+            hedge: None,
+            resumable: false,
+            keyed: false,
         }
     }
 
@@ -87,6 +103,29 @@ impl Method {
     #[must_use]
     pub const fn with_priority(mut self, priority: i8) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Lets channels make a call of it a second time where the first takes long. It must be idempotent.
+    #[must_use]
+    pub const fn with_hedge(mut self, hedge: Hedge) -> Self {
+        self.hedge = Some(hedge);
+        self
+    }
+
+    /// Declares that its stream of answers can go on elsewhere: its handler heeds
+    /// [`Context::resume_after`](crate::Context::resume_after). It is idempotent then.
+    #[must_use]
+    pub const fn with_resumable(mut self) -> Self {
+        self.resumable = true;
+        self.idempotent = true;
+        self
+    }
+
+    /// Declares that its calls carry a key ([`Request::key`](crate::Request::key)), by which they are routed.
+    #[must_use]
+    pub const fn with_key(mut self) -> Self {
+        self.keyed = true;
         self
     }
 
@@ -166,6 +205,21 @@ impl Method {
     /// Its priority; zero unless it was given another.
     pub const fn priority(&self) -> i8 {
         self.priority
+    }
+
+    /// When a call of it is made a second time, if at all.
+    pub const fn hedge(&self) -> Option<Hedge> {
+        self.hedge
+    }
+
+    /// Whether its stream of answers can go on elsewhere.
+    pub const fn resumable(&self) -> bool {
+        self.resumable
+    }
+
+    /// Whether its calls carry a key. Any call may be given one: see [`Call::key`](crate::Call::key).
+    pub const fn keyed(&self) -> bool {
+        self.keyed
     }
 
     /// Tells methods apart that have one id, because a process knows two versions of a service.

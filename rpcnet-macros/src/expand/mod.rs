@@ -214,10 +214,22 @@ fn expand_call(method: &Method, visibility: &syn::Visibility, caller: &Ident) ->
             )
         },
     };
+    // The arguments are moved into the call: what is made of them is made before.
+    let (hashed, routed) = match &*method.options.key {
+        [] => (quote!(), quote!()),
+        key => {
+            let by = Ident::new("by", Span::mixed_site());
+            let hashed = quote_spanned! {at_name=>
+                let #by = ::rpcnet::__private::Key::of(&(#(&#key,)*));
+            };
+            (hashed, quote!(.routed(#by)))
+        }
+    };
     quote! {
         #(#attributes)*
         #visibility fn #name(&self, #(#parameters,)*) -> #call {
-            #start
+            #hashed
+            #start #routed
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::{
 const NO_STREAM: &str = "`item_timeout` bounds the time between the items of a stream, and this method has none: \
                          write `timeout`, or leave it out";
 
+const NO_STREAM_TO_RESUME: &str = "`resumable` lets a stream of answers go on elsewhere, and this method has none: leave \
+                                   it out, or return `Result<Streaming<T>, ..>`";
+
 /// The descriptor, and what numbers the methods.
 pub(super) fn expand(service: &Service) -> TokenStream {
     let service_name = match &service.options.name {
@@ -91,11 +94,25 @@ fn options(method: &Method) -> TokenStream {
     });
     let max_message = options.max_message.map(|bytes| quote!(.with_max_message(#bytes)));
     let priority = options.priority.map(|priority| quote!(.with_priority(#priority)));
+    let key = (!options.key.is_empty()).then(|| quote!(.with_key()));
+    let hedge = options.hedge.as_ref().map(|hedge| match hedge.after {
+        None => quote!(.with_hedge(::rpcnet::Hedge::Automatic)),
+        Some(after) => {
+            let after = duration(after);
+            quote!(.with_hedge(::rpcnet::Hedge::After(#after)))
+        }
+    });
+    let resumable = options.resumable.is_some().then(|| quote!(.with_resumable()));
+    let checked = options.resumable.as_ref().map(|option| {
+        quote_spanned! {Span::call_site().located_at(option.span())=>
+            ::core::assert!(#returns_stream, #NO_STREAM_TO_RESUME);
+        }
+    });
     let types = types(method);
     quote! {
         .with_types(#types)
-        .with_streams(#takes_stream, #returns_stream)
-        #idempotent #timeout #item_timeout #max_message #priority
+        .with_streams(#takes_stream, { #checked #returns_stream })
+        #idempotent #timeout #item_timeout #max_message #priority #key #hedge #resumable
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a trait must be to become a service. Each mistake is reported where it stands, with what to write instead,
 //! and restricts what is made of its method.
 
+mod routing;
 mod types;
 
 use quote::{ToTokens, quote};
@@ -28,6 +29,7 @@ pub(crate) fn check(service: &mut Service, errors: &mut Errors) {
         check_signature(method, errors);
         check_arguments(method, associated, errors);
         check_streams(method, errors);
+        routing::check(method, errors);
         check_output(method, associated, errors);
     }
     check_ids(service, errors);

@@ -8,6 +8,9 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
+
+use super::Key;
 use crate::{
     CallError, Metadata, Method, Reply, Request, Status,
     codec::Arguments,
@@ -125,6 +128,34 @@ impl<C: Caller, T, E> Call<C, T, E> {
         {
             self.state =
                 State::Invalid(Status::invalid_argument(error.to_string()).with_source(error).not_executed());
+        }
+        self
+    }
+
+    /// Routes the call by this, in place of what the method's option `key` names: where the channel's policy goes by
+    /// keys, calls with equal ones go to one server. What is hashed is the encoding, and that of a tuple of one value is
+    /// the value's.
+    ///
+    /// A key that can't be encoded makes the call end with `InvalidArgument`.
+    pub fn key(self, key: impl Serialize) -> Self {
+        self.routed(Key::of(&key))
+    }
+
+    /// As [`key`](Self::key), hashed before. What generated clients call.
+    #[doc(hidden)]
+    pub fn routed(mut self, key: Key) -> Self {
+        if let State::Building { request, .. } = &mut self.state {
+            match key.0 {
+                Ok(key) => request.set_key(key),
+                Err(error) => {
+                    let method = request.method;
+                    self.state = State::Invalid(
+                        Status::invalid_argument(format!("the key of {method} can't be encoded: {error}"))
+                            .with_source(error)
+                            .not_executed(),
+                    );
+                }
+            }
         }
         self
     }

@@ -5,6 +5,7 @@ mod builder;
 mod call;
 mod channel;
 mod connector;
+mod key;
 mod lines;
 mod member;
 mod times;
@@ -15,5 +16,6 @@ pub use self::{
     call::{Call, CallResponse, Caller, Response, start_call, start_items},
     channel::{Channel, ChannelCall, PeerCaller},
     connector::Connector,
+    key::Key,
 };
 pub(crate) use self::{builder::default_connections, times::Times};

@@ -7,7 +7,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::typed::{Everything, Kind, List, Tree};
 use crate::{
-    Code, Metadata, Status, Trace,
+    Code, Hedge, Metadata, Status, Trace,
     codec::encode,
     proto::{
         self, ControlFrame, Ending, EndingKind, Hello, LaneFrame, LaneKind, MAX_LANE_MESSAGE, ReplyHeader,
@@ -77,6 +77,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
             answers_items: true,
             priority: -1,
             key: Some(9),
+            hedge: Some(Hedge::After(Duration::from_millis(20))),
             selector: Some("zone=x,gpu".into()),
         })),
         ..full.clone()

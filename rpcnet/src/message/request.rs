@@ -25,6 +25,7 @@ pub struct Request {
     pub(crate) item_timeout: Option<Duration>,
     pub(crate) metadata: Metadata,
     pub(crate) trace: Option<Trace>,
+    pub(crate) key: Option<u64>,
     pub(crate) extensions: Extensions,
     /// Of a call that is forwarded; its method is one that stands for others.
     pub(crate) relayed: Option<Arc<Relayed>>,
@@ -51,6 +52,7 @@ impl Request {
             item_timeout: None,
             metadata: Metadata::default(),
             trace: None,
+            key: None,
             extensions: Extensions::default(),
             relayed: None,
             arrived: None,
@@ -104,6 +106,17 @@ impl Request {
         self.trace = Some(trace);
     }
 
+    /// On a client, the hash of what the call is routed by, if anything: see [`Call::key`](crate::Call::key). It is sent to
+    /// nobody but a relay.
+    pub fn key(&self) -> Option<u64> {
+        self.key
+    }
+
+    /// Routes a call that is about to be sent by this hash.
+    pub fn set_key(&mut self, key: u64) {
+        self.key = Some(key);
+    }
+
     /// Among which servers a relay is to choose for this call, in words that it understands: for `rpcnet-cluster`, a
     /// filter of tags. At most 512 bytes: a longer one makes the call end with `InvalidArgument`. Where there is no relay it
     /// changes nothing.
@@ -117,13 +130,19 @@ impl Request {
         own.or_else(|| self.relayed.as_ref()?.routing.selector.as_deref())
     }
 
+    /// When a channel makes the call a second time, if at all: as the method says, and on a relay as the client's does.
+    pub fn hedge(&self) -> Option<Hedge> {
+        self.relayed.as_ref().map_or(self.method.hedge(), |relayed| relayed.routing.hedge)
+    }
+
     /// What a relay has to know of it.
     pub(crate) fn routing(&self) -> Routing {
         Routing {
             idempotent: self.method.idempotent(),
             answers_items: self.method.streams_reply(),
             priority: self.method.priority(),
-            key: None,
+            key: self.key,
+            hedge: self.method.hedge(),
             selector: self.extension::<Selector>().map(|selector| selector.0.clone()),
         }
     }

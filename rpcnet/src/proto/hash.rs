@@ -1,4 +1,4 @@
-//! Method ids and schema fingerprints: FNV-1a with 64 bits, computed at compile time.
+//! Method ids, schema fingerprints and keys: FNV-1a with 64 bits, computed at compile time but for keys.
 //!
 //! Source: <https://datatracker.ietf.org/doc/html/rfc9923>. It is no defence against somebody who looks for
 //! collisions, and need not be: names come from our own users, and a collision is refused at registration.
@@ -6,8 +6,7 @@
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
 
-const fn fnv1a(mut hash: u64, text: &str) -> u64 {
-    let bytes = text.as_bytes();
+const fn fnv1a(mut hash: u64, bytes: &[u8]) -> u64 {
     let mut index = 0;
     while index < bytes.len() {
         hash = (hash ^ bytes[index] as u64).wrapping_mul(PRIME);
@@ -18,12 +17,24 @@ const fn fnv1a(mut hash: u64, text: &str) -> u64 {
 
 /// The id of a method: the hash of `"service/method"`.
 pub(crate) const fn method_id(service: &str, method: &str) -> u64 {
-    fnv1a(fnv1a(fnv1a(OFFSET, service), "/"), method)
+    fnv1a(fnv1a(fnv1a(OFFSET, service.as_bytes()), b"/"), method.as_bytes())
 }
 
 /// The fingerprint of a method's signature as it was written.
 pub(crate) const fn fingerprint(signature: &str) -> u64 {
-    fnv1a(OFFSET, signature)
+    fnv1a(OFFSET, signature.as_bytes())
+}
+
+/// The hash of a key's encoding, by which calls are routed: the same in all processes and releases, for clients of
+/// different ones must agree on where a key belongs.
+///
+/// Short keys leave the upper bits of FNV-1a nearly alone, and a ring goes by those: so they are mixed, by the last step
+/// of MurmurHash3 (<https://github.com/aappleby/smhasher>, public domain), which loses nothing.
+pub(crate) const fn key(encoded: &[u8]) -> u64 {
+    let mut hash = fnv1a(OFFSET, encoded);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]
@@ -36,5 +47,22 @@ mod tests {
         assert_eq!(fingerprint("a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(fingerprint("foobar"), 0x8594_4171_f739_67e8);
         assert_eq!(method_id("foo", "bar"), fingerprint("foo/bar"));
+    }
+
+    #[test]
+    fn keys_do_not_change_from_release_to_release() {
+        assert_eq!(
+            [key(b""), key(b"a"), key(b"user-1")],
+            [0xefd0_1f60_ba99_2926, 0x82a2_a958_a9be_ce5b, 0x41a2_fca5_c684_01c5]
+        );
+    }
+
+    #[test]
+    fn small_numbers_are_spread() {
+        let mut sixteenths = [0u32; 16];
+        for number in 0..4096u16 {
+            sixteenths[(key(&number.to_le_bytes()) >> 60) as usize] += 1;
+        }
+        assert!(sixteenths.iter().all(|count| (200..=312).contains(count)), "{sixteenths:?}");
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! An extension is a list of fields: kind (1 byte), varint length, payload. Kinds that are not known are skipped.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, BufMut};
 
-use super::varint;
+use super::{request::wire_micros, varint};
+use crate::Hedge;
 
 /// The field that holds it.
 const ROUTING: u8 = 1;
@@ -14,6 +15,7 @@ const ROUTING: u8 = 1;
 const IDEMPOTENT: u8 = 1;
 const ANSWERS_ITEMS: u8 = 1 << 1;
 const HAS_KEY: u8 = 1 << 2;
+const HAS_HEDGE: u8 = 1 << 3;
 
 /// A selector has at most so many bytes.
 pub(crate) const MAX_SELECTOR: usize = 512;
@@ -28,6 +30,8 @@ pub(crate) struct Routing {
     pub(crate) priority: i8,
     /// What the call is routed by.
     pub(crate) key: Option<u64>,
+    /// When it is made a second time.
+    pub(crate) hedge: Option<Hedge>,
     /// Among which servers to choose, in words that the two ends of a relay have agreed on.
     pub(crate) selector: Option<Arc<str>>,
 }
@@ -36,7 +40,12 @@ impl Routing {
     /// Writes it as an extension, with its length before it.
     pub(crate) fn encode(&self, buffer: &mut impl BufMut) {
         let selector = self.selector.as_deref().unwrap_or_default();
-        let length = 2 + self.key.map_or(0, |_| 8) + selector.len();
+        let hedge = self.hedge.map(|hedge| match hedge {
+            Hedge::Automatic => 0,
+            Hedge::After(delay) => wire_micros(delay),
+        });
+        let length =
+            2 + self.key.map_or(0, |_| 8) + hedge.map_or(0, |micros| varint::length(micros)) + selector.len();
         let header = 1 + varint::length(length as u64);
         varint::put(buffer, (header + length) as u64);
         buffer.put_u8(ROUTING);
@@ -45,11 +54,15 @@ impl Routing {
         buffer.put_u8(
             flag(self.idempotent, IDEMPOTENT)
                 | flag(self.answers_items, ANSWERS_ITEMS)
-                | flag(self.key.is_some(), HAS_KEY),
+                | flag(self.key.is_some(), HAS_KEY)
+                | flag(hedge.is_some(), HAS_HEDGE),
         );
         buffer.put_i8(self.priority);
         if let Some(key) = self.key {
             buffer.put_u64(key);
+        }
+        if let Some(micros) = hedge {
+            varint::put(buffer, micros);
         }
         buffer.put_slice(selector.as_bytes());
     }
@@ -73,6 +86,14 @@ impl Routing {
         let flags = payload.try_get_u8().ok()?;
         let priority = payload.try_get_i8().ok()?;
         let key = if flags & HAS_KEY != 0 { Some(payload.try_get_u64().ok()?) } else { None };
+        let hedge = if flags & HAS_HEDGE != 0 {
+            Some(match varint::take(&mut payload).ok()?? {
+                0 => Hedge::Automatic,
+                micros => Hedge::After(Duration::from_micros(micros)),
+            })
+        } else {
+            None
+        };
         if payload.len() > MAX_SELECTOR {
             return None;
         }
@@ -82,6 +103,7 @@ impl Routing {
             answers_items: flags & ANSWERS_ITEMS != 0,
             priority,
             key,
+            hedge,
             selector: (!selector.is_empty()).then(|| selector.into()),
         })
     }
@@ -109,11 +131,13 @@ mod tests {
             answers_items: bool,
             priority: i8,
             key in option::of(any::<u64>()),
+            hedge in option::of(1..1u64 << 40),
             selector in option::of("[a-zß=,]{1,200}"),
             before in proptest::collection::vec(any::<u8>(), 0..100),
         ) {
+            let hedge = hedge.map(|micros| Hedge::After(Duration::from_micros(micros)));
             let routing =
-                Routing { idempotent, answers_items, priority, key, selector: selector.map(Into::into) };
+                Routing { idempotent, answers_items, priority, key, hedge, selector: selector.map(Into::into) };
             let mut extension = BytesMut::from(&[77][..]);
             varint::put(&mut extension, before.len() as u64);
             extension.put_slice(&before);
