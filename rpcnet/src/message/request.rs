@@ -8,7 +8,8 @@ use std::{
 
 use super::{Extensions, Items, ItemsCell};
 use crate::{
-    Context, Metadata, Method, codec::Body, proto::Routing, relay::Relayed, session::Entry, trace::Trace,
+    Context, Hedge, Metadata, Method, codec::Body, proto::Routing, relay::Relayed, session::Entry,
+    trace::Trace,
 };
 
 /// A call: method, encoded arguments, and what goes beside them.

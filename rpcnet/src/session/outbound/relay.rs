@@ -17,6 +17,9 @@ impl Session {
         if !self.is_relayed() {
             return Ok(None);
         }
+        if let Some(relayed) = &request.relayed {
+            return Ok(Some(relayed.routing.clone()));
+        }
         let routing = request.routing();
         let length = routing.selector.as_ref().map_or(0, |selector| selector.len());
         if length > MAX_SELECTOR {
