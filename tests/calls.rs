@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use rpcnet::{CallError, Code, Context, Status, rpc_impl, rpc_trait};
-use rpcnet_tests::{Event, Net, ProbeClient, over_both, within};
+use rpcnet_tests::{Event, Net, ProbeClient, over_a_relay, over_both, within};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -87,6 +87,18 @@ over_both!(
     a_panic_fails_its_own_call_alone,
     a_handler_calls_its_caller,
     a_call_before_the_server_runs_waits_for_it,
+    a_service_added_later_is_found,
+);
+
+over_a_relay!(
+    arguments_and_replies_of_any_shape,
+    an_application_error_arrives_typed,
+    a_status_arrives_with_details_and_the_time_to_wait,
+    metadata_arrives_in_order,
+    large_bodies_travel_both_ways,
+    calls_are_owned_futures_that_tasks_can_take,
+    more_calls_at_once_than_streams_are_allowed,
+    a_panic_fails_its_own_call_alone,
     a_service_added_later_is_found,
 );
 

@@ -10,7 +10,7 @@ use rpcnet::{
     CallError, Code, Context, Metadata, MetadataError, Status, Trace, dev::DevCertOptions, rpc_impl,
     rpc_trait,
 };
-use rpcnet_tests::{Net, over_both, within};
+use rpcnet_tests::{Net, over_a_relay, over_both, within};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -196,6 +196,17 @@ over_both!(
     draining_is_told_to_those_who_wait_for_it,
 );
 
+over_a_relay!(
+    metadata_and_trailers_come_back_beside_a_result,
+    metadata_and_trailers_come_back_beside_a_status,
+    a_call_outside_of_traces_is_in_none,
+    a_trace_goes_through_all_hops,
+    a_trace_that_a_handler_begins_replaces_the_one_it_is_in,
+    the_deadline_goes_through_all_hops,
+    a_task_is_within_the_calls_scope_where_it_is_put_there,
+    draining_is_told_to_those_who_wait_for_it,
+);
+
 #[tokio::test]
 async fn the_peer_is_who_its_certificate_says() {
     let net = Net::quic();
@@ -216,7 +227,7 @@ async fn the_peer_is_who_its_certificate_says() {
         DevCertOptions::new("a person").with_cluster("").with_hosts(hosts, vec!["ada.example".into()]);
     let cert = ca.issue_with(&options).expect("a certificate");
     let builder = net.channel().with_cert_and_key(&cert.cert, &cert.key).expect("just issued");
-    let channel = builder.connect(node.server.local_addr().to_string()).await.expect("it listens");
+    let channel = builder.connect(net.address(&node.server)).await.expect("it listens");
     let who = StopClient::new(channel).who().await.expect("answered");
     assert_eq!((who.name.as_str(), who.cluster, who.node), ("ada.example", None, None));
     assert_eq!(who.dns_names, ["ada.example"]);
@@ -305,7 +316,7 @@ async fn a_call_back_to_the_caller_inherits(net: Net) {
     let (told, _told) = mpsc::unbounded_channel();
     let builder =
         net.channel().with_service(StopServer::new(Service { next: None, told })).expect("the first");
-    let channel = builder.connect(node.server.local_addr().to_string()).await.expect("it listens");
+    let channel = builder.connect(net.address(&node.server)).await.expect("it listens");
     let (root, whole) = (Trace::new(), Duration::from_secs(8));
     let call = StopClient::new(channel).at_the_caller().trace(root).timeout(whole);
     let [there, here] = &call.await.expect("answered")[..] else { panic!("there are two") };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rpcnet::{CallError, Code, Context, Limits, rpc_impl, rpc_trait};
-use rpcnet_tests::{Event, Net, ProbeClient, over_both, within};
+use rpcnet_tests::{Event, Net, ProbeClient, over_a_relay, over_both, within};
 use tokio::{sync::mpsc, time::Instant};
 
 const MS: Duration = Duration::from_millis(1);
@@ -131,6 +131,19 @@ over_both!(
     a_lost_connection_cancels_its_handlers,
 );
 
+over_a_relay!(
+    every_call_has_a_deadline,
+    a_call_ends_at_its_deadline_and_its_handler_is_dropped,
+    a_time_that_has_passed_already,
+    a_long_call_is_not_taken_for_a_dead_peer,
+    a_handlers_own_calls_inherit_what_is_left,
+    dropping_a_call_drops_its_handler,
+    dropping_a_call_before_it_is_polled_sends_nothing,
+    a_task_that_a_handler_spawned_hears_of_the_cancelling,
+    a_handler_that_answers_is_not_cancelled,
+    a_lost_connection_cancels_its_handlers,
+);
+
 async fn every_call_has_a_deadline(net: Net) {
     let (client, _told) = clock(&net).await;
     assert_about(client.left().await.expect("answered"), Duration::from_secs(30));
@@ -142,7 +155,7 @@ async fn every_call_has_a_deadline(net: Net) {
     let (service, _told) = Here::new();
     server.register(ClockServer::new(service)).expect("the first");
     let limits = Limits::default().with_default_timeout(Duration::from_secs(5));
-    let channel = net.channel().with_limits(limits).connect(server.local_addr().to_string()).await;
+    let channel = net.channel().with_limits(limits).connect(net.address(&server)).await;
     let client = ClockClient::new(channel.expect("it listens"));
     assert_about(client.left().await.expect("answered"), Duration::from_secs(5));
 }
@@ -182,7 +195,7 @@ async fn a_time_that_has_passed_already(net: Net) {
 async fn a_long_call_is_not_taken_for_a_dead_peer(net: Net) {
     let (server, mut probed) = net.start_probed("server");
     let limits = Limits::default().with_silence(1000 * MS);
-    let channel = net.channel().with_limits(limits).connect(server.local_addr().to_string()).await;
+    let channel = net.channel().with_limits(limits).connect(net.address(&server)).await;
     let client = ProbeClient::new(channel.expect("it listens"));
     let held = tokio::spawn(client.hold(1));
     assert_eq!(probed.event().await, Event::Started(1));

@@ -1,4 +1,5 @@
-//! A client's channel to a cluster: directors tell where the workers are, calls go to them directly.
+//! A client's channel to a cluster: directors tell where the workers are, and calls go to them directly; or directors hand
+//! the calls on.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,23 +10,47 @@ use rpcnet::{
 use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
 use crate::{
-    TagFilter, config,
+    TagFilter, config, directors,
     following::{Following, Routes},
 };
 
+/// How calls come to the workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Directly: the directors tell where the workers are. No further hop, and while no director answers, calls go on.
+    #[default]
+    Direct,
+    /// Through a director, for clients who can't reach the workers. The directors must
+    /// [relay](crate::Director::with_relay).
+    Relay,
+}
+
 /// A channel to all workers of a cluster. Cheap to clone.
 ///
-/// It follows the list of workers at one of the directors, goes on with another where that one is lost, and keeps
-/// calling the workers that it knows while none answers. Calls are spread and retried as by a [`BalancedChannel`].
+/// In [`Mode::Direct`] it follows the list of workers at one of the directors, goes on with another where that one is lost,
+/// and keeps calling the workers that it knows while none answers, [however old](Self::routes_age) the list is. Calls are
+/// spread and retried as by a [`BalancedChannel`].
+///
+/// In [`Mode::Relay`] calls are spread over the directors. A director picks the worker, and sends a call elsewhere where one
+/// fails; from here it is sent to another director where the first has not started it, and where it was lost on the way and
+/// the method is `idempotent`. Messages of up to the directors' own
+/// [`Limits::max_message`](rpcnet::Limits::with_max_message) are handed on. A worker sees the director as its peer, and can't
+/// call this process back.
 #[derive(Debug, Clone)]
 pub struct ClusterChannel {
-    workers: BalancedChannel,
+    /// To the workers, or to the directors.
+    channel: BalancedChannel,
+    /// What tells directors which workers to choose among.
+    selector: Option<Arc<str>>,
     inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
+    /// None are known in relay mode.
     routes: watch::Receiver<Routes>,
+    stale_after: Duration,
     connector: Connector,
     task: AbortHandle,
 }
@@ -42,24 +67,32 @@ impl ClusterChannel {
         ClusterChannelBuilder::default()
     }
 
-    /// How it stands with each worker.
+    /// How it stands with each worker; in [`Mode::Relay`], with each director.
     pub fn endpoints(&self) -> Vec<EndpointStats> {
-        self.workers.endpoints()
+        self.channel.endpoints()
     }
 
-    /// How often a call was sent to another worker.
+    /// How often a call was sent to another worker; in [`Mode::Relay`], to another director.
     pub fn retries(&self) -> u64 {
-        self.workers.retries()
+        self.channel.retries()
     }
 
-    /// How old the list of workers may be: the time since a director was last heard from.
+    /// How old the list of workers may be: the time since a director was last heard from, which is every second while one
+    /// lives. `None` in [`Mode::Relay`], where there is no list.
     pub fn routes_age(&self) -> Option<Duration> {
         self.inner.routes.borrow().heard.map(|heard| heard.elapsed())
     }
 
-    /// Waits until a worker takes calls. Cancel-safe.
+    /// Whether no director was heard from for so long that the list of workers should not be trusted any more
+    /// ([`ClusterChannelBuilder::with_stale_after`]): none lives, or none is reached. Calls go on to the workers that are
+    /// known, as long as those answer. Never in [`Mode::Relay`].
+    pub fn is_stale(&self) -> bool {
+        self.routes_age().is_some_and(|age| age >= self.inner.stale_after)
+    }
+
+    /// Waits until a worker, or in [`Mode::Relay`] a director, takes calls. Cancel-safe.
     pub async fn ready(&self) {
-        self.workers.ready().await;
+        self.channel.ready().await;
     }
 
     /// Shows another certificate in new handshakes; connections that stand go on.
@@ -88,15 +121,14 @@ impl ClusterChannel {
 impl Caller for ClusterChannel {
     type Future = <BalancedChannel as Caller>::Future;
 
-    fn call(&self, request: rpcnet::Request) -> Self::Future {
-        let moves = request.method().resumable();
-        let call = self.workers.call(request);
-        if !moves {
-            return call;
+    fn call(&self, mut request: rpcnet::Request) -> Self::Future {
+        if let Some(selector) = &self.selector {
+            request.set_selector(selector.clone());
         }
+        let moves = request.method().resumable();
+        let call = self.channel.call(request);
         // The directors are followed for as long as the stream may have to go on elsewhere.
-        let channel = self.clone();
-        Box::pin(async move { Ok(call.await?.on_end(move || drop(channel))) })
+        if moves { call.keep(self.clone()) } else { call }
     }
 }
 
@@ -109,6 +141,8 @@ pub struct ClusterChannelBuilder {
     policy: Option<Policy>,
     filter: TagFilter,
     timeout: Duration,
+    mode: Mode,
+    stale_after: Duration,
 }
 
 impl Default for ClusterChannelBuilder {
@@ -120,6 +154,8 @@ impl Default for ClusterChannelBuilder {
             policy: None,
             filter: TagFilter::default(),
             timeout: Duration::from_secs(10),
+            mode: Mode::default(),
+            stale_after: Duration::from_secs(10),
         }
     }
 }
@@ -177,21 +213,38 @@ impl ClusterChannelBuilder {
         self
     }
 
-    /// How a worker is picked. By default as the directors suggest.
+    /// How calls come to the workers. [`Mode::Direct`] by default.
+    #[must_use]
+    pub fn with_mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// After how long without a word from any director the list of workers [is called
+    /// stale](ClusterChannel::is_stale). 10 s by default: a director that is lost is known to be after 3 s, and another is
+    /// found within the next second, where there is one.
+    #[must_use]
+    pub fn with_stale_after(mut self, after: Duration) -> Self {
+        self.stale_after = after;
+        self
+    }
+
+    /// How a worker is picked. By default as the directors suggest. In [`Mode::Relay`], how a director is picked; peak EWMA
+    /// by default.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Attempts, waiting and budget of calls.
+    /// Attempts, waiting and budget of calls; in [`Mode::Relay`], of those between this process and the directors.
     #[must_use]
     pub fn with_balancing(mut self, config: BalancedConfig) -> Self {
         self.balanced = config;
         self
     }
 
-    /// Only workers whose tags match.
+    /// Only workers whose tags match. In [`Mode::Relay`] the filter goes with each call, so a short one is a good one.
     #[must_use]
     pub fn with_filter(mut self, filter: TagFilter) -> Self {
         self.filter = filter;
@@ -206,41 +259,74 @@ impl ClusterChannelBuilder {
     }
 
     /// Asks the directors, and returns when one has answered. Connections to workers are made in the background;
-    /// calls wait for them.
+    /// calls wait for them. In [`Mode::Relay`] it returns when a director takes calls.
     ///
     /// # Errors
     ///
     /// [`ConnectError`] for a director that is no address and where no socket can be opened;
     /// [`ConnectError::NoAnswer`] where no director answers in time.
     pub async fn connect(self) -> Result<ClusterChannel, ConnectError> {
-        let connector = self.channel.build()?;
+        let channel = self.channel.clone();
+        let connector = match self.mode {
+            Mode::Direct => channel.build()?,
+            Mode::Relay => channel.with_relay().build()?,
+        };
         if self.directors.is_empty() {
             return Err(ConfigError::Missing("a director", "with_directors").into());
         }
         if let Some(wrong) = self.directors.iter().find(|address| !config::is_address(address)) {
             return Err(ConnectError::Address(wrong.clone()));
         }
+        match self.mode {
+            Mode::Direct => self.connect_directly(connector).await,
+            Mode::Relay => self.connect_through(connector).await,
+        }
+    }
+
+    async fn connect_directly(self, connector: Connector) -> Result<ClusterChannel, ConnectError> {
         let (sender, mut routes) = watch::channel(Routes::default());
         let (endpoints, set) = watch::channel(EndpointSet::from([]));
         let following =
-            Following::new(self.directors.clone(), connector.clone(), sender, endpoints, self.filter);
+            Following::new(self.directors.clone(), connector.clone(), sender, endpoints, self.filter.clone());
         let task = tokio::spawn(following.run()).abort_handle();
         // Held from here on, so that an early return ends the task.
-        let inner = Arc::new(Inner { routes: routes.clone(), connector: connector.clone(), task });
+        let inner = Arc::new(Inner {
+            routes: routes.clone(),
+            stale_after: self.stale_after,
+            connector: connector.clone(),
+            task,
+        });
         let answered = timeout(self.timeout, routes.wait_for(|routes| routes.table.is_some())).await;
         let suggested = match answered {
             Ok(Ok(routes)) => routes.table.as_ref().map(|table| table.policy.into()),
             _ => {
                 let failure = inner.routes.borrow().failure.clone();
-                return Err(ConnectError::NoAnswer {
-                    addresses: self.directors.join(", "),
-                    after: self.timeout,
-                    failure: failure.unwrap_or_else(|| "nothing came back".into()),
-                });
+                return Err(self.no_answer(failure.unwrap_or_else(|| "nothing came back".into())));
             }
         };
         let policy = self.policy.or(suggested).unwrap_or_default();
-        let workers = connector.balanced(set, self.balanced.with_policy(policy));
-        Ok(ClusterChannel { workers, inner })
+        let channel = connector.balanced(set, self.balanced.with_policy(policy));
+        Ok(ClusterChannel { channel, selector: None, inner })
+    }
+
+    async fn connect_through(self, connector: Connector) -> Result<ClusterChannel, ConnectError> {
+        let (endpoints, set) = watch::channel(EndpointSet::from([]));
+        let task = tokio::spawn(directors::resolve(self.directors.clone(), endpoints)).abort_handle();
+        let (_, routes) = watch::channel(Routes::default());
+        let inner =
+            Arc::new(Inner { routes, stale_after: self.stale_after, connector: connector.clone(), task });
+        let policy = self.policy.unwrap_or_default();
+        let channel = connector.balanced(set, self.balanced.clone().with_policy(policy));
+        if timeout(self.timeout, channel.ready()).await.is_err() {
+            let known = channel.endpoints().len();
+            return Err(self.no_answer(format!("none of {known} addresses takes calls to hand on")));
+        }
+        let filter = self.filter.to_string();
+        let selector = (!filter.is_empty()).then(|| filter.into());
+        Ok(ClusterChannel { channel, selector, inner })
+    }
+
+    fn no_answer(&self, failure: String) -> ConnectError {
+        ConnectError::NoAnswer { addresses: self.directors.join(", "), after: self.timeout, failure }
     }
 }

@@ -1,16 +1,17 @@
-//! A node that tells clients where the workers are.
+//! A node that tells clients where the workers are, and hands on the calls of those that can't reach them.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use rpcnet::{Context, Server, Status, StreamSender, Streaming, balance::Policy, rpc_impl};
+use rpcnet::{BalancedConfig, Context, Server, Status, StreamSender, Streaming, balance::Policy, rpc_impl};
 use tokio::sync::watch;
 
 use crate::{
     Cluster, WorkerRegistry,
     registry::ROLE,
+    relay::{Relay, Settings},
     routes::{Directory, DirectoryServer, RoutePolicy, RouteTable, Update},
     swim::Member,
     watching::{Sight, Watching},
@@ -27,12 +28,12 @@ const QUEUE: usize = 1;
 #[derive(Debug, Clone)]
 pub struct Director {
     registry: WorkerRegistry,
-    policy: Arc<Mutex<RoutePolicy>>,
+    relay: Arc<Settings>,
 }
 
 impl Director {
-    /// Makes this node a director: tags it `role=director` (unless it has a role) and registers the service that
-    /// clients' [`ClusterChannel`](crate::ClusterChannel)s ask.
+    /// Makes this node a director: tags it `role=director` (unless it has a role), registers the service that clients'
+    /// [`ClusterChannel`](crate::ClusterChannel)s ask, and relays the calls of those that ask for it.
     ///
     /// # Panics
     ///
@@ -42,6 +43,11 @@ impl Director {
         let sight = watch::Sender::<Arc<Sight>>::default();
         let list = WorkerList { view: cluster.view(), sight: sight.subscribe(), policy: policy.clone() };
         server.register(DirectoryServer::new(list)).expect("a server is made a director once");
+        let settings = Arc::new(Settings::new(policy));
+        let relay = Relay::new(cluster.view(), sight.subscribe(), server.connector(), settings.clone());
+        if server.forward(relay).is_err() {
+            tracing::warn!("this server forwards calls otherwise: the director relays none");
+        }
         if !cluster.has_tag(ROLE) {
             cluster.set_tag(ROLE, "director");
         }
@@ -53,13 +59,34 @@ impl Director {
                 () = closed => {}
             }
         });
-        Self { registry: WorkerRegistry::new(cluster), policy }
+        Self { registry: WorkerRegistry::new(cluster), relay: settings }
     }
 
-    /// The policy for clients that choose none themselves. Peak EWMA by default.
+    /// The policy for clients that choose none themselves, and for calls that are relayed. Peak EWMA by default.
     #[must_use]
     pub fn with_policy(self, policy: Policy) -> Self {
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy.into();
+        *self.relay.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy.into();
+        self
+    }
+
+    /// Whether it relays: takes the calls of clients in [`Mode::Relay`](crate::Mode::Relay) and makes them at workers in
+    /// their place. It does by default. Where it does not, connections for that are refused.
+    ///
+    /// A relay is a way from the clients' network to the workers', and workers see the director as their caller, not who
+    /// called it. Who may call what is then to be decided here, by an interceptor of this server
+    /// ([`Server::forward`]).
+    #[must_use]
+    pub fn with_relay(self, relay: bool) -> Self {
+        self.relay.set_open(relay);
+        self
+    }
+
+    /// Attempts, waiting and budget of calls that are relayed; the policy is that of
+    /// [`with_policy`](Self::with_policy). By default as [`BalancedConfig`] has them, but a call waits only 2 s for a
+    /// worker. To be set before the first call comes.
+    #[must_use]
+    pub fn with_relay_balancing(self, config: BalancedConfig) -> Self {
+        self.relay.set_balancing(config);
         self
     }
 

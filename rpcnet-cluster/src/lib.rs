@@ -2,7 +2,8 @@
 //!
 //! A server becomes a node with [`ClusterExt::enable_cluster`]. Nodes find each other through seeds and track each
 //! other by gossip ([`swim`]) on the server's own port. *Workers* are nodes with the tag `role=worker`; a
-//! [`Director`] tells clients where they are, and a [`ClusterChannel`] spreads calls over them.
+//! [`Director`] tells clients where they are, and a [`ClusterChannel`] spreads calls over them. Clients who reach no worker
+//! leave their calls to a director: [`Mode::Relay`].
 //!
 //! ```no_run
 //! use rpcnet::{Server, ServerConfig};
@@ -23,6 +24,7 @@
 mod channel;
 mod config;
 mod director;
+mod directors;
 mod error;
 mod events;
 mod filter;
@@ -32,6 +34,7 @@ mod membership;
 mod metrics;
 mod partition;
 mod registry;
+mod relay;
 mod routes;
 mod snapshot;
 mod standing;
@@ -39,7 +42,7 @@ pub mod swim;
 pub mod testing;
 mod watching;
 
-pub use channel::{ClusterChannel, ClusterChannelBuilder};
+pub use channel::{ClusterChannel, ClusterChannelBuilder, Mode};
 pub use config::ClusterConfig;
 pub use director::Director;
 pub use error::{ClusterError, SelectError};

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Metadata, MetadataError, Method, PeerIdentity, client::PeerCaller, message::Extensions, session::Session,
-    trace::Trace,
+    Metadata, MetadataError, Method, PeerIdentity, client::PeerCaller, message::Extensions, relay::Relayed,
+    session::Session, trace::Trace,
 };
 
 tokio::task_local! {
@@ -70,6 +70,8 @@ struct Inner {
     session: Session,
     scope: Scope,
     metadata: Metadata,
+    /// Of a call that is to be forwarded.
+    relayed: Option<Arc<Relayed>>,
     /// Made when the handler first says something.
     beside: OnceLock<Mutex<Beside>>,
     cancelled: AtomicBool,
@@ -91,6 +93,7 @@ impl Context {
             session,
             scope,
             metadata,
+            relayed: None,
             beside: OnceLock::new(),
             cancelled: AtomicBool::new(false),
             token: OnceLock::new(),
@@ -103,14 +106,27 @@ impl Context {
         Self { resume_after: after, ..self }
     }
 
+    /// That of a call which is to be forwarded, where this says how. Nobody else may hold it yet.
+    pub(crate) fn with_relayed(mut self, relayed: Option<Arc<Relayed>>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.relayed = relayed;
+        }
+        self
+    }
+
+    pub(crate) fn relayed(&self) -> Option<&Arc<Relayed>> {
+        self.inner.relayed.as_ref()
+    }
+
     /// The same call after interceptors have changed what goes beside it, for a handler that is about to start. One
     /// that an interceptor has dropped, to start another, has cancelled a context: that is left to it.
     pub(crate) fn with_changes(self, metadata: Metadata, extensions: Extensions) -> Self {
         let changed = Some(Arc::new(Changed { metadata, extensions }));
         if self.is_cancelled() {
-            let Inner { method, session, scope, metadata, .. } = &*self.inner;
-            let anew = Self::new(method, session.clone(), *scope, metadata.clone());
-            return Self { changed, resume_after: self.resume_after, ..anew };
+            let Inner { method, session, scope, metadata, relayed, .. } = &*self.inner;
+            let fresh = Self::new(method, session.clone(), *scope, metadata.clone());
+            let fresh = fresh.with_relayed(relayed.clone());
+            return Self { changed, resume_after: self.resume_after, ..fresh };
         }
         Self { changed, ..self }
     }

@@ -10,6 +10,7 @@ pub struct Endpoint {
     tags: BTreeMap<String, String>,
     standing: Standing,
     not_serving: Vec<String>,
+    host: Option<Arc<str>>,
 }
 
 /// What whoever names an endpoint says of it. What calls find out themselves comes on top.
@@ -34,6 +35,7 @@ impl Endpoint {
             tags: BTreeMap::new(),
             standing: Standing::default(),
             not_serving: Vec::new(),
+            host: None,
         }
     }
 
@@ -57,6 +59,19 @@ impl Endpoint {
     pub fn with_not_serving(mut self, services: Vec<String>) -> Self {
         self.not_serving = services;
         self
+    }
+
+    /// With the name that its address was found by, which its certificate may be made out to. Without, a certificate that
+    /// names no node must name the address.
+    #[must_use]
+    pub fn with_host(mut self, host: impl Into<Arc<str>>) -> Self {
+        self.host = Some(host.into());
+        self
+    }
+
+    /// The name that its address was found by, where there is one.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// Its identity.

@@ -53,6 +53,7 @@
 //!   [`Trace`], the peer's [`PeerIdentity`].
 //! - [`interceptor`] is code around calls, on either side; `rpcnet::tower`, with the feature `tower`, makes one of a layer.
 //! - [`Channel`] calls one server, [`BalancedChannel`] a changing set ([`discover`], [`balance`]).
+//! - [`relay`] is a server that hands calls on without decoding them.
 //! - [`Limits`] are what a connection's peer may do, [`Admission`] how many calls a server runs at once.
 //! - [`testing`] is a network in memory, under virtual time, with latency, loss and cuts.
 //! - [`transport`] has connections and streams, for protocols beside calls.
@@ -92,6 +93,7 @@ mod pool;
 mod proto;
 #[cfg(feature = "reflect")]
 pub mod reflect;
+pub mod relay;
 mod retry;
 mod server;
 mod service;

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::{debug, info};
 
 use crate::{
-    Backoff, ConnectError, Limits, Status,
+    Backoff, ConnectError, Limits, Status, discover,
     error::chain,
     interceptor::Chain,
     proto::{self, close},
@@ -27,6 +27,8 @@ const STABLE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Dialer {
     pub(crate) endpoint: Endpoint,
+    /// Of calls: whether the peer serves them, or forwards them.
+    pub(crate) protocol: &'static [u8],
     pub(crate) tls: Arc<Tls>,
     pub(crate) router: Arc<Router>,
     pub(crate) interceptors: Chain,
@@ -62,8 +64,11 @@ impl Target {
         Ok(Self { address: address.to_owned(), host: host.to_owned() })
     }
 
-    pub(crate) fn at(addr: SocketAddr) -> Self {
-        Self { address: addr.to_string(), host: addr.ip().to_string() }
+    /// An endpoint of a set.
+    pub(crate) fn of(endpoint: &discover::Endpoint) -> Self {
+        let addr = endpoint.addr();
+        let host = endpoint.host().map_or_else(|| addr.ip().to_string(), str::to_owned);
+        Self { address: addr.to_string(), host }
     }
 
     /// The host, against which a certificate without a node name is checked.
@@ -85,6 +90,11 @@ impl Target {
 type Driving = Pin<Box<dyn Future<Output = ConnectionError> + Send>>;
 
 impl Dialer {
+    /// Whether peers forward calls.
+    pub(crate) fn relays(&self) -> bool {
+        self.protocol == proto::RELAY_ALPN
+    }
+
     /// Dials a raw connection of any protocol: the first address of the name that answers.
     pub(crate) async fn dial(
         &self,
@@ -107,7 +117,7 @@ impl Dialer {
 
     /// Dials a session and waits until the peer has let us in. Cancel-safe.
     pub(crate) async fn connect(&self, target: &Target) -> Result<(Session, Driving), ConnectError> {
-        let connection = self.dial(target, proto::ALPN, &self.options).await?;
+        let connection = self.dial(target, self.protocol, &self.options).await?;
         let address = connection.remote_addr();
         let (session, driver) = Session::new(connection, self.router.clone(), self.limits);
         let mut driving: Driving = Box::pin(driver.drive());

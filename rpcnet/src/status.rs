@@ -117,6 +117,8 @@ struct Inner {
     details: Bytes,
     retry_after: Option<Duration>,
     maybe_executed: bool,
+    /// It came from a relay, which has done what could be done.
+    handed_on: bool,
     metadata: Metadata,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -132,6 +134,7 @@ impl Status {
             details: Bytes::new(),
             retry_after: None,
             maybe_executed: true,
+            handed_on: false,
             metadata: Metadata::default(),
             source: None,
         }))
@@ -208,6 +211,16 @@ impl Status {
     pub fn not_executed(mut self) -> Self {
         self.0.maybe_executed = false;
         self
+    }
+
+    /// Says that a relay answered it: what it tells is not of the relay.
+    pub(crate) fn handed_on(mut self) -> Self {
+        self.0.handed_on = true;
+        self
+    }
+
+    pub(crate) fn is_handed_on(&self) -> bool {
+        self.0.handed_on
     }
 
     pub(crate) fn with_maybe_executed(mut self, maybe: bool) -> Self {

@@ -14,11 +14,12 @@ use std::{
 };
 
 use rpcnet::{
-    Channel, ChannelBuilder, Limits, Server, ServerConfig, ServerConfigBuilder,
+    BalancedConfig, Channel, ChannelBuilder, Limits, Server, ServerConfig, ServerConfigBuilder,
     dev::{DevCa, DevCert},
+    discover::{Endpoint, EndpointSet},
     transport::MemoryNetwork,
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 pub use self::{
     fleet::{
@@ -80,6 +81,31 @@ macro_rules! on_lanes {
     };
 }
 
+/// Makes each of these functions, which take a [`Net`], a test over QUIC and one in memory, there with paused time; in each
+/// there is a relay between client and server.
+#[macro_export]
+macro_rules! over_a_relay {
+    ($($name:ident),+ $(,)?) => {
+        mod over_quic_and_a_relay {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name($crate::Net::quic().relayed()).await;
+                }
+            )+
+        }
+
+        mod in_memory_and_over_a_relay {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $name() {
+                    super::$name($crate::Net::memory().relayed()).await;
+                }
+            )+
+        }
+    };
+}
+
 /// What should come comes long before this: a test that waits for more has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -103,6 +129,8 @@ pub enum Net {
     Memory(MemoryNetwork),
     /// One of these, with a stream of its own for each call. (Where a test sets limits of its own, these hold.)
     WithoutLanes(Box<Self>),
+    /// One of these, with a relay between client and server.
+    Relayed(Box<Self>),
 }
 
 impl Net {
@@ -122,10 +150,16 @@ impl Net {
         Self::WithoutLanes(Box::new(self))
     }
 
+    /// The same, with a relay between client and server.
+    #[must_use]
+    pub fn relayed(self) -> Self {
+        Self::Relayed(Box::new(self))
+    }
+
     /// Sockets, or memory.
     pub fn medium(&self) -> &Self {
         match self {
-            Self::WithoutLanes(net) => net.medium(),
+            Self::WithoutLanes(net) | Self::Relayed(net) => net.medium(),
             Self::Quic(_) | Self::Memory(_) => self,
         }
     }
@@ -142,6 +176,7 @@ impl Net {
             }
             Self::Memory(network) => ServerConfig::builder().with_network(network),
             Self::WithoutLanes(net) => net.server().with_limits(Limits::default().with_lanes(false)),
+            Self::Relayed(net) => net.server(),
         }
     }
 
@@ -157,6 +192,7 @@ impl Net {
             }
             Self::Memory(network) => Channel::builder().with_network(network),
             Self::WithoutLanes(net) => net.channel().with_limits(Limits::default().with_lanes(false)),
+            Self::Relayed(net) => net.channel().with_relay(),
         }
     }
 
@@ -187,7 +223,35 @@ impl Net {
 
     /// A channel to this server.
     pub async fn connect(&self, server: &Server) -> Channel {
-        self.channel().connect(server.local_addr().to_string()).await.expect("it listens")
+        self.channel().connect(self.address(server)).await.expect("it listens")
+    }
+
+    /// Where clients dial who want this server: its address, or that of a relay to it, with limits as it has them.
+    pub fn address(&self, server: &Server) -> String {
+        let addr = match self {
+            Self::Relayed(_) => self.start_relay([server]).local_addr(),
+            _ => server.local_addr(),
+        };
+        addr.to_string()
+    }
+
+    /// A relay to these servers that runs, in a task that ends with the runtime.
+    ///
+    /// # Panics
+    ///
+    /// When there is no server.
+    pub fn start_relay<'a>(&self, servers: impl IntoIterator<Item = &'a Server>) -> Server {
+        let servers: Vec<_> = servers.into_iter().collect();
+        let limits = *servers.first().expect("it has somewhere to go").limits();
+        let relay = self.start_with(self.server().with_limits(limits));
+        let endpoints: EndpointSet = servers
+            .iter()
+            .map(|server| Endpoint::new(server.local_addr().to_string(), server.local_addr()))
+            .collect();
+        let set = watch::Sender::new(endpoints);
+        let channel = relay.connector().balanced(set.subscribe(), BalancedConfig::default());
+        relay.forward(channel).expect("its first");
+        relay
     }
 }
 

@@ -3,13 +3,23 @@
 use std::{pin::pin, time::Duration};
 
 use rpcnet::{CallError, Code, Limits, Streaming};
-use rpcnet_tests::{Net, over_both, within};
+use rpcnet_tests::{Net, over_a_relay, over_both, within};
 
 use crate::service::{Place, Seen, Step, say};
 
 const MIB: usize = 1 << 20;
 
 over_both!(
+    a_deadline_bounds_all_of_a_stream,
+    the_default_deadline_bounds_the_start_alone,
+    a_gap_between_items_is_bounded_on_both_sides,
+    items_up_to_the_limit_and_beyond,
+    large_items_and_small_ones_mixed,
+    a_slow_reader_stops_the_writer,
+    many_streams_at_once,
+);
+
+over_a_relay!(
     a_deadline_bounds_all_of_a_stream,
     the_default_deadline_bounds_the_start_alone,
     a_gap_between_items_is_bounded_on_both_sides,

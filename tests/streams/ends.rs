@@ -3,11 +3,26 @@
 use std::{pin::pin, time::Duration};
 
 use rpcnet::{CallError, Code, Status, Streaming};
-use rpcnet_tests::{Net, over_both, within};
+use rpcnet_tests::{Net, over_a_relay, over_both, within};
 
 use crate::service::{Place, Refused, Seen, Step, say, texts};
 
 over_both!(
+    items_come_in_order_and_then_the_end,
+    errors_are_typed_before_and_within,
+    a_client_sends_and_gets_one_answer,
+    an_answer_need_not_wait_for_the_rest,
+    both_ways_at_once_and_half_closed,
+    what_a_handler_gets_it_may_give_back,
+    dropping_a_stream_cancels_the_handler,
+    dropping_a_call_ends_what_its_handler_reads,
+    a_source_that_fails_is_no_end,
+    a_lost_connection_is_no_end,
+    a_stream_is_finished_while_the_server_drains,
+    a_dead_peer_shows_on_a_stream_too,
+);
+
+over_a_relay!(
     items_come_in_order_and_then_the_end,
     errors_are_typed_before_and_within,
     a_client_sends_and_gets_one_answer,

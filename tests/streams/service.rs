@@ -232,7 +232,7 @@ impl Place {
         let (sender, seen) = mpsc::unbounded_channel();
         server.register(StreamsServer::new(Service(sender))).expect("the first of its name");
         let channel = net.channel().with_limits(client);
-        let channel = channel.connect(server.local_addr().to_string()).await.expect("it listens");
+        let channel = channel.connect(net.address(&server)).await.expect("it listens");
         Self { server, client: StreamsClient::new(channel), seen }
     }
 

@@ -12,6 +12,7 @@ use crate::{
     Backoff, ConfigError, ConnectError, Interceptor, Limits, RegisterError, Service,
     interceptor::Chain,
     pool::Dialer,
+    proto,
     session::Router,
     tls::{CaCertificates, OwnCertificate, Tls},
     transport::{DialOptions, Endpoint, MemoryNetwork},
@@ -33,6 +34,7 @@ pub struct ChannelBuilder {
     interceptors: Chain,
     network: Option<MemoryNetwork>,
     max_connections: usize,
+    protocol: &'static [u8],
 }
 
 impl Default for ChannelBuilder {
@@ -48,6 +50,7 @@ impl Default for ChannelBuilder {
             interceptors: Chain::default(),
             network: None,
             max_connections: default_connections(),
+            protocol: proto::ALPN,
         }
     }
 }
@@ -138,6 +141,14 @@ impl ChannelBuilder {
         self
     }
 
+    /// Dials servers that forward calls ([`relay`](crate::relay)) instead of such that serve them. Others refuse the
+    /// connection.
+    #[must_use]
+    pub fn with_relay(mut self) -> Self {
+        self.protocol = proto::RELAY_ALPN;
+        self
+    }
+
     /// In a network within this process in place of UDP, without certificates.
     #[must_use]
     pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
@@ -201,6 +212,7 @@ impl ChannelBuilder {
             connect_timeout: self.connect_timeout,
             backoff: self.backoff,
             max_connections: self.max_connections,
+            protocol: self.protocol,
         }))
     }
 }

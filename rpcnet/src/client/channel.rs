@@ -260,7 +260,7 @@ impl Future for ChannelCall {
                         unreachable!("it was just looked at")
                     };
                     let (channel, request) = self.made.as_ref().expect("it is at work");
-                    let result = call.session().lane_answer(outcome, request.method);
+                    let result = call.session().lane_answer(outcome, request);
                     match result {
                         Err(status) if Core::was_left(request, call.session(), &status) => {
                             let session = call.session().clone();

@@ -1,17 +1,17 @@
 //! Inputs that fuzzing begins with: what our own encoders write, and what has once been wrong elsewhere.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::typed::{Everything, Kind, List, Tree};
 use crate::{
-    Code, Metadata, Status, Trace,
+    Code, Hedge, Metadata, Status, Trace,
     codec::encode,
     proto::{
         self, ControlFrame, Ending, EndingKind, Hello, LaneFrame, LaneKind, MAX_LANE_MESSAGE, ReplyHeader,
-        ReplyKind, RequestHeader, finish_item, start_item, varint,
+        ReplyKind, RequestHeader, Routing, finish_item, start_item, varint,
     },
 };
 
@@ -59,6 +59,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         remaining: None,
         metadata: Metadata::new(),
         resume_after: 0,
+        routing: None,
         body_length: 0,
     };
     let full = RequestHeader {
@@ -72,6 +73,18 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         ..small.clone()
     };
     let many = RequestHeader { metadata: pairs(crate::metadata::MAX_PAIRS), ..small.clone() };
+    let relayed = RequestHeader {
+        routing: Some(Arc::new(Routing {
+            idempotent: true,
+            answers_items: true,
+            priority: -1,
+            key: Some(9),
+            hedge: Some(Hedge::After(Duration::from_millis(20))),
+            selector: Some("zone=x,gpu".into()),
+        })),
+        ..full.clone()
+    };
+    let relayed = written(|buffer| relayed.encode(buffer));
     let small = written(|buffer| small.encode(buffer));
     let full = written(|buffer| full.encode(buffer));
     let head = |flags: u8| [&[proto::VERSION, flags][..], &[0; 9]].concat();
@@ -82,6 +95,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         ("with_a_body", [&small[..], b"body"].concat()),
         ("extension_cut_off", [&head(2)[..], b"\x05hello\x00"].concat()),
         ("extension", [&head(2)[..], b"\x07\x05\x05hello\x00"].concat()),
+        ("relayed", relayed),
         ("later_minor", [&[proto::VERSION | 0xf], &full[1..]].concat()),
         ("other_major", [&[0x20], &full[1..]].concat()),
         ("all_flags", [&[proto::VERSION, 0xff], &full[2..]].concat()),
@@ -218,6 +232,7 @@ fn lane_frames() -> Vec<(&'static str, Vec<u8>)> {
             remaining: Some(Duration::from_secs(5)),
             metadata: pairs(2),
             resume_after: 0,
+            routing: None,
             body_length: 4,
         };
         header.encode(buffer);

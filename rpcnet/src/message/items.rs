@@ -196,6 +196,8 @@ impl Items {
     fn ended(&mut self, result: Result<(), Failure>) -> Ended {
         let trailers = match &mut self.flow {
             Flow::Local(source) => source.take_trailers(),
+            // They are in the status as well, which is sent with its own.
+            Flow::Remote(_) if matches!(result, Err(Failure::Status(_))) => Metadata::default(),
             Flow::Remote(remote) => remote.trailers().cloned().unwrap_or_default(),
         };
         Ended { result, trailers }

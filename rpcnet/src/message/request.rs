@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{Extensions, Items, ItemsCell};
-use crate::{Context, Metadata, Method, codec::Body, session::Entry, trace::Trace};
+use crate::{
+    Context, Hedge, Metadata, Method, codec::Body, proto::Routing, relay::Relayed, session::Entry,
+    trace::Trace,
+};
 
 /// A call: method, encoded arguments, and what goes beside them.
 ///
@@ -27,6 +30,8 @@ pub struct Request {
     /// How many items of its stream of answers the caller has had.
     pub(crate) resume_after: u64,
     pub(crate) extensions: Extensions,
+    /// Of a call that is forwarded; its method is one that stands for others.
+    pub(crate) relayed: Option<Arc<Relayed>>,
     pub(crate) arrived: Option<Arrived>,
 }
 
@@ -53,6 +58,7 @@ impl Request {
             key: None,
             resume_after: 0,
             extensions: Extensions::default(),
+            relayed: None,
             arrived: None,
         }
     }
@@ -104,8 +110,8 @@ impl Request {
         self.trace = Some(trace);
     }
 
-    /// On a client, the hash of what the call is routed by, if anything: see [`Call::key`](crate::Call::key). It is not
-    /// sent.
+    /// On a client, the hash of what the call is routed by, if anything: see [`Call::key`](crate::Call::key). It is sent to
+    /// nobody but a relay.
     pub fn key(&self) -> Option<u64> {
         self.key
     }
@@ -113,6 +119,47 @@ impl Request {
     /// Routes a call that is about to be sent by this hash.
     pub fn set_key(&mut self, key: u64) {
         self.key = Some(key);
+    }
+
+    /// Among which servers a relay is to choose for this call, in words that it understands: for `rpcnet-cluster`, a
+    /// filter of tags. At most 512 bytes: a longer one makes the call end with `InvalidArgument`. Where there is no relay it
+    /// changes nothing.
+    pub fn set_selector(&mut self, selector: impl Into<Arc<str>>) {
+        self.extensions.insert(Selector(selector.into()));
+    }
+
+    /// What was set by [`set_selector`](Self::set_selector), here or, on a relay, by the client.
+    pub fn selector(&self) -> Option<&str> {
+        let own = self.extension::<Selector>().map(|selector| &*selector.0);
+        own.or_else(|| self.relayed.as_ref()?.routing.selector.as_deref())
+    }
+
+    /// When a channel makes the call a second time, if at all: as the method says, and on a relay as the client's does.
+    pub fn hedge(&self) -> Option<Hedge> {
+        self.relayed.as_ref().map_or(self.method.hedge(), |relayed| relayed.routing.hedge)
+    }
+
+    /// What a relay has to know of it.
+    pub(crate) fn routing(&self) -> Routing {
+        Routing {
+            idempotent: self.method.idempotent(),
+            answers_items: self.method.streams_reply(),
+            priority: self.method.priority(),
+            key: self.key,
+            hedge: self.method.hedge(),
+            selector: self.extension::<Selector>().map(|selector| selector.0.clone()),
+        }
+    }
+
+    /// Where what is known of its method is found: by the method's address, or by the id of one that is only known by
+    /// that.
+    pub(crate) fn place(&self) -> u64 {
+        self.relayed.as_ref().map_or(self.method.address() as u64, |relayed| relayed.id)
+    }
+
+    /// The id of its method.
+    pub(crate) fn method_id(&self) -> u64 {
+        self.relayed.as_ref().map_or(self.method.id(), |relayed| relayed.id)
     }
 
     /// On a server, what the handler will know of the call; `None` on a client.
@@ -136,6 +183,9 @@ impl Request {
         !self.items.is_spent()
     }
 }
+
+/// Among which servers to choose.
+struct Selector(Arc<str>);
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

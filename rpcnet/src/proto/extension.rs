@@ -3,28 +3,36 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{DecodeError, varint};
+use super::{DecodeError, Routing, varint};
 
 /// How many items of the stream the caller has had: a varint.
 const RESUME_AFTER: u64 = 1;
+/// What whoever forwards the call has to know.
+const ROUTING: u64 = 2;
 
 /// What stands in a request's extension.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Extension {
     pub(super) resume_after: u64,
+    pub(super) routing: Option<Routing>,
 }
 
 impl Extension {
     /// Writes it as a block with its length before it.
-    pub(super) fn encode(&self, buffer: &mut impl BufMut) {
-        let mut value = BytesMut::new();
-        varint::put(&mut value, self.resume_after);
-        let mut entry = BytesMut::new();
-        varint::put(&mut entry, RESUME_AFTER);
-        varint::put(&mut entry, value.len() as u64);
-        entry.put_slice(&value);
-        varint::put(buffer, entry.len() as u64);
-        buffer.put_slice(&entry);
+    pub(super) fn put(buffer: &mut impl BufMut, resume_after: u64, routing: Option<&Routing>) {
+        let mut entries = BytesMut::new();
+        if resume_after > 0 {
+            varint::put(&mut entries, RESUME_AFTER);
+            varint::put(&mut entries, varint::length(resume_after) as u64);
+            varint::put(&mut entries, resume_after);
+        }
+        if let Some(routing) = routing {
+            varint::put(&mut entries, ROUTING);
+            varint::put(&mut entries, routing.length() as u64);
+            routing.encode(&mut entries);
+        }
+        varint::put(buffer, entries.len() as u64);
+        buffer.put_slice(&entries);
     }
 
     /// That of a whole block.
@@ -37,11 +45,16 @@ impl Extension {
                 return Err(DecodeError::Extension);
             }
             let mut value = block.split_to(length as usize);
-            if kind == RESUME_AFTER {
-                this.resume_after = varint::take(&mut value)?.ok_or(DecodeError::Extension)?;
-                if value.has_remaining() {
-                    return Err(DecodeError::Extension);
+            match kind {
+                RESUME_AFTER => {
+                    this.resume_after = varint::take(&mut value)?.ok_or(DecodeError::Extension)?;
+                    if value.has_remaining() {
+                        return Err(DecodeError::Extension);
+                    }
                 }
+                // What can't be understood is as if it were not there: the call is refused where it is forwarded.
+                ROUTING => this.routing = Routing::decode(&value),
+                _ => {}
             }
         }
         Ok(this)
@@ -54,14 +67,14 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_skipped() {
-        let block = Bytes::from_static(b"\x02\x03abc\x01\x01\x07\x40\x40\x00");
-        assert_eq!(Extension::decode(block), Ok(Extension { resume_after: 7 }));
+        let block = Bytes::from_static(b"\x03\x03abc\x01\x01\x07\x40\x40\x00");
+        assert_eq!(Extension::decode(block), Ok(Extension { resume_after: 7, routing: None }));
         assert_eq!(Extension::decode(Bytes::new()), Ok(Extension::default()));
     }
 
     #[test]
     fn what_is_cut_off_is_refused() {
-        for block in [&b"\x01"[..], b"\x40", b"\x01\x01", b"\x02\x03ab", b"\x01\x00", b"\x01\x02\x07\x00"] {
+        for block in [&b"\x01"[..], b"\x40", b"\x01\x01", b"\x03\x03ab", b"\x01\x00", b"\x01\x02\x07\x00"] {
             assert_eq!(
                 Extension::decode(Bytes::from_static(block)),
                 Err(DecodeError::Extension),

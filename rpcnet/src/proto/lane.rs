@@ -95,7 +95,7 @@ impl LaneHeader for RequestHeader {
     }
 
     fn is_short(&self) -> bool {
-        self.metadata.is_empty()
+        self.metadata.is_empty() && self.routing.as_ref().is_none_or(|routing| routing.selector.is_none())
     }
 }
 

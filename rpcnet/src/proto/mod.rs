@@ -10,6 +10,7 @@ mod item;
 mod lane;
 mod reply;
 mod request;
+mod routing;
 pub(crate) mod varint;
 
 pub(crate) use control::{ControlFrame, Hello, SCHEMA_ENTRIES};
@@ -24,6 +25,7 @@ pub(crate) use lane::{
 pub(crate) use reply::MAX_STATUS_MESSAGE;
 pub(crate) use reply::{ReplyHeader, ReplyKind, decode_status, encode_status};
 pub(crate) use request::RequestHeader;
+pub(crate) use routing::{MAX_SELECTOR, Routing};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -31,6 +33,9 @@ use crate::metadata::Metadata;
 
 /// The ALPN protocol id of calls.
 pub(crate) const ALPN: &[u8] = b"rpcnet/1";
+
+/// That of calls which are forwarded: the same frames, but no method is served at the other end of the connection.
+pub(crate) const RELAY_ALPN: &[u8] = b"rpcnet-relay/1";
 
 /// First byte of each frame: the major version in the high half, the minor in the low one. A peer of a later minor
 /// version is talked to; what it adds stands in the extension block, which is skipped here.

@@ -1,11 +1,11 @@
 //! The header of a request.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes};
 
 use super::{
-    Cursor, DecodeError, MAX_HEADER, VERSION, check_version, extension::Extension, put_block, varint,
+    Cursor, DecodeError, MAX_HEADER, Routing, VERSION, check_version, extension::Extension, put_block, varint,
 };
 use crate::{metadata::Metadata, trace::Trace};
 
@@ -31,6 +31,8 @@ pub(crate) struct RequestHeader {
     pub(crate) metadata: Metadata,
     /// The caller has had so many items of the stream that it asks for, which is to go on behind them.
     pub(crate) resume_after: u64,
+    /// For whoever forwards the call. Shared with what is made of it there.
+    pub(crate) routing: Option<Arc<Routing>>,
     pub(crate) body_length: u64,
 }
 
@@ -40,7 +42,7 @@ impl RequestHeader {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         buffer.put_u8(
             flag(!self.metadata.is_empty(), HAS_METADATA)
-                | flag(self.resume_after > 0, HAS_EXTENSION)
+                | flag(self.resume_after > 0 || self.routing.is_some(), HAS_EXTENSION)
                 | flag(self.fingerprint.is_some(), HAS_FINGERPRINT)
                 | flag(self.items, HAS_ITEMS)
                 | flag(self.trace.is_some(), HAS_TRACE),
@@ -56,8 +58,8 @@ impl RequestHeader {
         if !self.metadata.is_empty() {
             put_block(buffer, &self.metadata);
         }
-        if self.resume_after > 0 {
-            Extension { resume_after: self.resume_after }.encode(buffer);
+        if self.resume_after > 0 || self.routing.is_some() {
+            Extension::put(buffer, self.resume_after, self.routing.as_deref());
         }
         varint::put(buffer, self.body_length);
     }
@@ -121,6 +123,7 @@ impl RequestHeader {
             remaining,
             metadata,
             resume_after: extension.resume_after,
+            routing: extension.routing.map(Arc::new),
             body_length,
         }))
     }
@@ -148,6 +151,7 @@ mod tests {
             remaining: Some(Duration::from_secs(30)),
             metadata,
             resume_after: 70_000,
+            routing: Some(Arc::new(Routing { idempotent: true, key: Some(3), ..Routing::default() })),
             body_length: 1 << 20,
         }
     }
@@ -167,7 +171,8 @@ mod tests {
     #[test]
     fn a_later_minor_version_is_understood_and_its_extension_skipped() {
         let mut buffer = BytesMut::new();
-        RequestHeader { metadata: Metadata::new(), resume_after: 0, ..header() }.encode(&mut buffer);
+        RequestHeader { metadata: Metadata::new(), resume_after: 0, routing: None, ..header() }
+            .encode(&mut buffer);
         let body_length = buffer.split_off(buffer.len() - 4);
         buffer[0] = VERSION | 0x03;
         buffer[1] |= HAS_EXTENSION;

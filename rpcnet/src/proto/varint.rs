@@ -17,6 +17,16 @@ pub(crate) fn put(buffer: &mut impl BufMut, value: u64) {
     }
 }
 
+/// How many bytes a value takes.
+pub(crate) fn length(value: u64) -> usize {
+    match value {
+        0..0x40 => 1,
+        0x40..0x4000 => 2,
+        0x4000..0x4000_0000 => 4,
+        _ => 8,
+    }
+}
+
 /// Takes a value; `None` while it has not all arrived. Never an error today: every first byte is a length.
 pub(crate) fn take(buffer: &mut impl Buf) -> Result<Option<u64>, DecodeError> {
     let Some(&first) = buffer.chunk().first() else { return Ok(None) };
@@ -41,6 +51,7 @@ mod tests {
         fn round_trip(value in 0..=MAX) {
             let mut buffer = Vec::new();
             put(&mut buffer, value);
+            assert_eq!(length(value), buffer.len());
             for cut in 0..buffer.len() {
                 assert_eq!(take(&mut &buffer[..cut]), Ok(None));
             }

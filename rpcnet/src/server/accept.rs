@@ -91,7 +91,7 @@ async fn handshake(server: &Weak<Inner>, incoming: Incoming) -> Option<Connectio
 fn admit(server: &Weak<Inner>, connection: &Connection) -> Option<(Admitted, ConnectionGauge)> {
     let server = Server { inner: server.upgrade()? };
     // Only where others are served is anything kept for them.
-    let reserved = connection.protocol() == proto::ALPN && !server.protocols().is_empty();
+    let reserved = is_of_calls(&connection) && !server.protocols().is_empty();
     let metrics = server.inner.router.metrics();
     let (peer, name) = (connection.remote_addr(), connection.peer().name());
     match server.inner.connections.admit(name, peer.ip(), reserved) {
@@ -105,8 +105,12 @@ fn admit(server: &Weak<Inner>, connection: &Connection) -> Option<(Admitted, Con
     }
 }
 
+fn is_of_calls(connection: &Connection) -> bool {
+    [proto::ALPN, proto::RELAY_ALPN].contains(&connection.protocol())
+}
+
 async fn serve(server: Weak<Inner>, connection: Connection) {
-    if connection.protocol() == proto::ALPN {
+    if is_of_calls(&connection) {
         return calls(server, connection).await;
     }
     let handler =
@@ -138,7 +142,18 @@ async fn calls(server: Weak<Inner>, connection: Connection) {
 /// Registers the session, so that draining reaches it.
 fn open(server: &Weak<Inner>, connection: Connection) -> Option<(crate::session::Driver, Registered)> {
     let server = Server { inner: server.upgrade()? };
-    let (session, driver) = Session::new(connection, server.inner.router.clone(), server.inner.dialer.limits);
+    let forward = match connection.protocol() {
+        proto::RELAY_ALPN => match server.inner.relay.get().filter(|relay| relay.forward.is_open()) {
+            Some(relay) => Some(relay.entry.clone()),
+            None => {
+                connection.close(close::NO_PROTOCOL, "calls are not forwarded here");
+                return None;
+            }
+        },
+        _ => None,
+    };
+    let (router, limits) = (server.inner.router.clone(), server.inner.dialer.limits);
+    let (session, driver) = Session::forwarding(connection, router, limits, forward);
     let id = {
         let mut sessions = server.sessions();
         sessions.next += 1;

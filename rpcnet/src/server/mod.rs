@@ -3,6 +3,7 @@
 mod accept;
 mod config;
 mod readiness;
+mod relay;
 mod shutdown;
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
     fmt,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -93,6 +94,8 @@ struct Inner {
     /// What phase and conditions come to.
     readiness: watch::Sender<Readiness>,
     protocols: Mutex<HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>>,
+    /// Who forwards calls, if anybody does.
+    relay: OnceLock<relay::Relay>,
     sessions: Mutex<Sessions>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -155,6 +158,7 @@ impl Server {
         let router = Arc::new(Router::new(metrics, &config.interceptors).with_gate(gate));
         let dialer = Dialer {
             endpoint: endpoint.clone(),
+            protocol: proto::ALPN,
             tls,
             router: router.clone(),
             interceptors: Chain::default(),
@@ -177,6 +181,7 @@ impl Server {
             conditions: Mutex::default(),
             readiness: watch::Sender::default(),
             protocols: Mutex::default(),
+            relay: OnceLock::new(),
             sessions: Mutex::default(),
             tasks: Mutex::default(),
         });
@@ -214,11 +219,17 @@ impl Server {
     /// [`ServerError::Protocol`] where it has a handler already.
     pub fn handle_protocol(&self, alpn: &[u8], handler: Arc<dyn ProtocolHandler>) -> Result<(), ServerError> {
         let mut protocols = self.protocols();
-        if alpn == proto::ALPN || protocols.contains_key(alpn) {
+        if [proto::ALPN, proto::RELAY_ALPN].contains(&alpn) || protocols.contains_key(alpn) {
             return Err(ServerError::Protocol(String::from_utf8_lossy(alpn).into_owned()));
         }
         protocols.insert(alpn.to_vec(), handler);
+        self.listen(&protocols)
+    }
+
+    /// Takes connections of all protocols that are known here.
+    fn listen(&self, protocols: &HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>) -> Result<(), ServerError> {
         let mut all = vec![proto::ALPN.to_vec()];
+        all.extend(self.inner.relay.get().map(|_| proto::RELAY_ALPN.to_vec()));
         all.extend(protocols.keys().cloned());
         let listen = ListenOptions { room: self.limits().room(), handshakes: self.inner.max_handshakes };
         self.inner.dialer.endpoint.listen(all, listen)?;

@@ -24,7 +24,9 @@ pub(super) async fn write(session: &Session, frames: &mut mpsc::Receiver<Control
     let mut buffer = BytesMut::new();
     ControlFrame::Hello(Hello::new(session.limits().max_message() as u64, session.limits().lanes()))
         .encode(&mut buffer);
-    for methods in session.inner.router.schema().chunks(SCHEMA_ENTRIES) {
+    // Where calls are forwarded, nobody is told of what is served here.
+    let served = if session.inner.forward.is_some() { Vec::new() } else { session.inner.router.schema() };
+    for methods in served.chunks(SCHEMA_ENTRIES) {
         ControlFrame::Schema(methods.to_vec()).encode(&mut buffer);
     }
     loop {

@@ -33,16 +33,16 @@ pub(crate) use self::inbound::{Running, call_instead};
 #[cfg(feature = "measuring")]
 pub(crate) use self::lane::lane_call;
 pub(crate) use self::{
-    inbound::Dispatch,
+    inbound::{Dispatch, forwarding_entry},
     lane::LaneCall,
     router::{Background, Entry, Router},
 };
 use crate::{
-    Limits, Method, Status, codec,
+    Limits, Method, Request, Status, codec,
     ids::IdMap,
     limit::TokenBucket,
     proto::{self, ControlFrame, Hello},
-    transport::{Connection, ConnectionError},
+    transport::{Connection, ConnectionError, Side},
 };
 
 /// Control frames that wait to be written. Pings are dropped beyond, GOAWAY is sent once.
@@ -103,6 +103,8 @@ struct Inner {
     connection: Connection,
     limits: Limits,
     router: Arc<Router>,
+    /// In place of what the router serves.
+    forward: Option<Entry>,
     condition: watch::Sender<Condition>,
     /// What it says of calls: each call asks.
     takes_calls: AtomicBool,
@@ -141,12 +143,23 @@ pub(crate) struct Driver {
 
 impl Session {
     pub(crate) fn new(connection: Connection, router: Arc<Router>, limits: Limits) -> (Self, Driver) {
+        Self::forwarding(connection, router, limits, None)
+    }
+
+    /// One whose peer's calls are forwarded, where this says by whom.
+    pub(crate) fn forwarding(
+        connection: Connection,
+        router: Arc<Router>,
+        limits: Limits,
+        forward: Option<Entry>,
+    ) -> (Self, Driver) {
         let (sender, control) = mpsc::channel(CONTROL_QUEUE);
         let session = Self {
             inner: Arc::new(Inner {
                 connection,
                 limits,
                 router,
+                forward,
                 condition: watch::Sender::default(),
                 takes_calls: AtomicBool::new(false),
                 peer: OnceLock::new(),
@@ -173,15 +186,19 @@ impl Session {
         begun.then(|| Served(self.clone()))
     }
 
-    fn called(&self, method: &'static Method) -> Called {
-        self.inner.called.load().get(&(method.address() as u64)).copied().unwrap_or_default()
+    fn called(&self, request: &Request) -> Called {
+        self.called_at(request.place())
+    }
+
+    fn called_at(&self, place: u64) -> Called {
+        self.inner.called.load().get(&place).copied().unwrap_or_default()
     }
 
     /// Remembers what was found out about a method.
-    fn found(&self, method: &'static Method, change: impl Fn(&mut Called)) {
+    fn found(&self, place: u64, change: impl Fn(&mut Called)) {
         self.inner.called.rcu(|called| {
             let mut called = IdMap::clone(called);
-            change(called.entry(method.address() as u64).or_default());
+            change(called.entry(place).or_default());
             called
         });
     }
@@ -192,6 +209,12 @@ impl Session {
 
     pub(crate) fn connection(&self) -> &Connection {
         &self.inner.connection
+    }
+
+    /// Whether calls that are made here are forwarded by the peer.
+    pub(crate) fn is_relayed(&self) -> bool {
+        let connection = self.connection();
+        connection.side() == Side::Client && connection.protocol() == proto::RELAY_ALPN
     }
 
     /// Whether both are handles on the same connection.

@@ -1,5 +1,7 @@
 //! Calls that this side makes.
 
+mod relay;
+
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     task::Waker,
@@ -39,7 +41,7 @@ impl Session {
     /// Makes a call and waits for its answer, or for the start of a stream of answers. Dropping the future cancels
     /// it, at the peer too.
     pub(crate) async fn call(&self, request: &Request, times: &Times) -> Result<Reply, Status> {
-        let called = self.called(request.method);
+        let called = self.called(request);
         if self.fits_lane(request, called) {
             let waited;
             let (lane, times) = match self.inner.lane.get() {
@@ -51,7 +53,7 @@ impl Session {
                 }
             };
             if let Some(call) = self.start_on(lane, request, called, times, None)? {
-                return self.lane_answer(call.await, request.method);
+                return self.lane_answer(call.await, request);
             }
         }
         // In memory of its own, so that the future of a call on the lane, of which there are many, stays small.
@@ -66,7 +68,7 @@ impl Session {
         times: &Times,
         caller: &Waker,
     ) -> Result<Option<LaneCall>, Status> {
-        let called = self.called(request.method);
+        let called = self.called(request);
         match self.inner.lane.get() {
             Some(lane) if self.fits_lane(request, called) => {
                 self.start_on(lane, request, called, times, Some(caller.clone()))
@@ -79,11 +81,14 @@ impl Session {
     pub(crate) fn lane_answer(
         &self,
         outcome: Result<(ReplyHeader, Bytes), Status>,
-        method: &'static Method,
+        request: &Request,
     ) -> Result<Reply, Status> {
         let (header, body) = outcome?;
-        self.check_reply(header.body_length, method)?;
-        answer(header, body, method)
+        self.check_reply(header.body_length, request.method)?;
+        if request.relayed.is_some() {
+            self.learn_size(request, &header);
+        }
+        self.answer(header, body, request.method)
     }
 
     /// Makes a call on a stream of its own.
@@ -97,7 +102,7 @@ impl Session {
             let (_send, mut reader) = self.open(request, times.call, &sent).await?;
             let (header, body) = self.read_frame(&mut reader, request.method).await?;
             reader.take_end();
-            answer(header, body, request.method)
+            self.answer(header, body, request.method)
         };
         let Some(deadline) = times.call else { return exchange.await };
         timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(out_of_time(request, &sent)))
@@ -163,8 +168,9 @@ impl Session {
     ) -> Result<Option<LaneCall>, Status> {
         self.may_send()?;
         self.check_size(request)?;
-        let fingerprint = if called.agreed { None } else { self.fingerprint(request.method)? };
-        Ok(lane.call(self, request, fingerprint, times, caller))
+        let fingerprint = if called.agreed { None } else { self.fingerprint(request)? };
+        let routing = self.routing(request)?;
+        Ok(lane.call(self, request, (fingerprint, routing), times, caller))
     }
 
     /// Likewise, where items go with the request, with the reply, or with both.
@@ -193,7 +199,7 @@ impl Session {
         let (header, body) = opened.unwrap_or_else(|| Err(out_of_time(request, sent)))?;
         if header.kind != ReplyKind::Items {
             reader.take_end();
-            return answer(header, body, method);
+            return self.answer(header, body, method);
         }
         let role = Role::Reply { _request: sending };
         let frames = reader.into_items();
@@ -213,7 +219,8 @@ impl Session {
         self.may_send()?;
         let method = request.method;
         self.check_size(request)?;
-        let fingerprint = self.fingerprint(method)?;
+        let fingerprint = self.fingerprint(request)?;
+        let routing = self.routing(request)?;
         if request.items.is_spent() {
             let message = format!("the items of this call of {method} were sent before");
             return Err(Status::failed_precondition(message).not_executed());
@@ -228,13 +235,14 @@ impl Session {
             send.set_priority(method.priority().into());
         }
         let header = RequestHeader {
-            method: method.id(),
+            method: request.method_id(),
             fingerprint,
             items: request.items.is_some(),
             trace: request.trace,
             remaining: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             metadata: request.metadata.clone(),
             resume_after: request.resume_after,
+            routing,
             body_length: request.body.len() as u64,
         };
         let mut buffer = BytesMut::with_capacity(64 + request.body.len().min(INLINE));
@@ -295,14 +303,18 @@ impl Session {
     }
 
     /// What is to be sent for the peer to compare: nothing, where it has told its own and they are the same.
-    fn fingerprint(&self, method: &'static Method) -> Result<Option<u64>, Status> {
-        if self.called(method).agreed {
+    fn fingerprint(&self, request: &Request) -> Result<Option<u64>, Status> {
+        if let Some(relayed) = &request.relayed {
+            return Ok(relayed.fingerprint);
+        }
+        let method = request.method;
+        if self.called(request).agreed {
             return Ok(None);
         }
         let ours = self.inner.router.fingerprint(method);
         match self.inner.schema.load().get(&method.id()) {
             Some(&theirs) if theirs == ours => {
-                self.found(method, |called| called.agreed = true);
+                self.found(request.place(), |called| called.agreed = true);
                 Ok(None)
             }
             Some(&theirs) => Err(super::other_schema(method, ours, theirs).not_executed()),
@@ -394,7 +406,13 @@ fn answer(header: ReplyHeader, body: Bytes, method: &Method) -> Result<Reply, St
 /// A status that the peer answered with. One from before the handler names no method, as the peer may know none.
 fn answered(code: Code, executed: bool, body: Bytes, method: &Method) -> Status {
     match proto::decode_status(code, executed, body) {
-        Ok(status) if executed || status.message().contains(method.name()) => status,
+        Ok(status)
+            if executed
+                || crate::relay::stands_for_others(method)
+                || status.message().contains(method.name()) =>
+        {
+            status
+        }
         Ok(status) => {
             let message = format!("{method}: {}", status.message());
             let mut named = Status::new(code, message).with_details(status.details().clone()).not_executed();

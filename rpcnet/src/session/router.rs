@@ -64,6 +64,14 @@ pub(crate) struct Served {
     pub(crate) fingerprint: u64,
     /// Of a service of this crate's family, which watches over the others: it is never refused for want of room.
     pub(crate) internal: bool,
+    /// It stands for all methods, and hands their calls on.
+    pub(crate) forwards: bool,
+}
+
+impl From<Served> for Entry {
+    fn from(served: Served) -> Self {
+        Self(Arc::new(served))
+    }
 }
 
 impl std::fmt::Debug for Entry {
@@ -233,6 +241,7 @@ fn add(
             metrics: metrics.method(method),
             fingerprint: method.fingerprint(),
             internal: method.service().starts_with(INTERNAL),
+            forwards: false,
         }));
         if let Some(other) = methods.insert(method.id(), entry) {
             *methods = before;

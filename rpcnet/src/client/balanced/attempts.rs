@@ -38,7 +38,16 @@ impl<'a> Attempts<'a> {
 
     /// A call that was made at some time, and counted.
     pub(super) fn begun(shared: &'a Shared, request: Request, times: Times) -> Self {
-        Self { shared, request, times, tried: Vec::new(), last: None, maybe_executed: false, left: None, answered_by: None }
+        Self {
+            shared,
+            request,
+            times,
+            tried: Vec::new(),
+            last: None,
+            maybe_executed: false,
+            left: None,
+            answered_by: None,
+        }
     }
 
     /// Makes it, best elsewhere than on this connection. Gives the one on which it was answered.
@@ -114,7 +123,7 @@ impl<'a> Attempts<'a> {
         let (request, session) = (&self.request, &picked.session);
         let call = async {
             match begun {
-                Some(call) => session.lane_answer(call.await, request.method),
+                Some(call) => session.lane_answer(call.await, request),
                 None => session.call(request, &self.times).await,
             }
         };
@@ -147,7 +156,7 @@ impl<'a> Attempts<'a> {
             Ok(mut reply) => {
                 let latency = picked.answered(reply.load);
                 self.answered_by = Some(picked.session.clone());
-                self.shared.hedges.observe(self.request.method, latency);
+                self.shared.hedges.observe(&self.request, latency);
                 // A stream is at work there until it ends.
                 if let Answer::Items(items) = &mut reply.answer {
                     items.keep(picked);
@@ -183,6 +192,10 @@ impl<'a> Attempts<'a> {
     /// Whether a failed attempt may be followed by another.
     pub(super) fn may_repeat(&self, status: &Status) -> bool {
         if self.tried.len() >= self.shared.config.max_attempts || !self.request.is_repeatable() {
+            return false;
+        }
+        // A relay has tried what it could; one that knows no server may be followed by one that does.
+        if status.is_handed_on() && (status.maybe_executed() || status.code() != Code::Unavailable) {
             return false;
         }
         let withdraw = || self.shared.budget().retries.withdraw();

@@ -2,6 +2,7 @@
 //! way, without a task or a box of their own.
 
 use std::{
+    any::Any,
     fmt,
     pin::Pin,
     sync::atomic::Ordering,
@@ -22,6 +23,8 @@ pub struct BalancedCall {
     /// They stay where they are while the call is on a lane: moving them costs more than the lane does.
     made: Option<(BalancedChannel, Request)>,
     state: State,
+    /// Dropped when the reply has ended, a stream included.
+    kept: Option<Box<dyn Any + Send>>,
 }
 
 enum State {
@@ -40,18 +43,25 @@ impl Caller for BalancedChannel {
     type Future = BalancedCall;
 
     fn call(&self, request: Request) -> BalancedCall {
-        BalancedCall { made: Some((self.clone(), request)), state: State::New }
+        BalancedCall { made: Some((self.clone(), request)), state: State::New, kept: None }
     }
 }
 
 impl BalancedCall {
+    /// Keeps something until the reply has ended; where it is a stream, until that has.
+    #[must_use]
+    pub fn keep(mut self, guard: impl Send + 'static) -> Self {
+        self.kept = Some(Box::new(guard));
+        self
+    }
+
     /// Makes the call.
     fn start(&mut self, cx: &Context<'_>) -> State {
         let (channel, request) = self.made.as_mut().expect("it is new");
         inherit_trace(request);
         let shared = &channel.inner.shared;
         let method = request.method;
-        let plain = channel.inner.chain.is_none() && method.hedge().is_none() && !method.resumable();
+        let plain = channel.inner.chain.is_none() && request.hedge().is_none() && !method.resumable();
         if plain && let Ok(picked) = shared.pick(request, &[]) {
             let picked = picked.begun();
             shared.made.fetch_add(1, Ordering::Relaxed);
@@ -128,7 +138,7 @@ impl Future for BalancedCall {
                         continue;
                     };
                     let (_, request) = self.made.as_ref().expect("it is at work");
-                    match picked.session.lane_answer(outcome, request.method) {
+                    match picked.session.lane_answer(outcome, request) {
                         Ok(reply) => {
                             picked.answered(reply.load);
                             return Poll::Ready(Ok(reply));
@@ -143,7 +153,11 @@ impl Future for BalancedCall {
                 State::Other(call) => {
                     let result = ready!(call.as_mut().poll(cx));
                     self.state = State::Done;
-                    return Poll::Ready(result);
+                    let kept = self.kept.take();
+                    return Poll::Ready(match kept {
+                        None => result,
+                        Some(kept) => result.map(|reply| reply.on_end(move || drop(kept))),
+                    });
                 }
                 State::Done => panic!("a call was polled after it was ready"),
             }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{attempts::Attempts, member::Picked};
-use crate::{Code, Hedge, Method, Reply, Status, ids::IdMap, retry::Lateness};
+use crate::{Code, Hedge, Method, Reply, Request, Status, ids::IdMap, retry::Lateness};
 
 /// How late calls are before it is known.
 const ASSUMED: Duration = Duration::from_millis(50);
@@ -31,9 +31,9 @@ impl Hedges {
     }
 
     /// A call of this method was answered within so long.
-    pub(super) fn observe(&self, method: &'static Method, latency: Duration) {
-        if method.hedge() == Some(Hedge::Automatic) {
-            self.with(method, |late| late.observe(latency));
+    pub(super) fn observe(&self, request: &Request, latency: Duration) {
+        if request.hedge() == Some(Hedge::Automatic) {
+            self.with(request.method, |late| late.observe(latency));
         }
     }
 
@@ -47,9 +47,11 @@ impl Attempts<'_> {
     /// When the call is late; `None` where it is not to be made twice.
     pub(super) fn hedge_after(&self) -> Option<Duration> {
         let (method, config) = (self.request.method, &self.shared.config);
-        let hedge = method.hedge()?;
+        let hedge = self.request.hedge()?;
         let allowed = config.hedging
             && method.idempotent()
+            // A relay does it for us.
+            && !self.shared.dialer.relays()
             && !self.request.items.is_some()
             && self.tried.len() + 2 <= config.max_attempts;
         allowed.then(|| match hedge {

@@ -77,7 +77,7 @@ impl Member {
         let member = Self {
             id: endpoint.id().clone(),
             addr: endpoint.addr(),
-            remote: Remote::start(dialer.clone(), Target::at(endpoint.addr())),
+            remote: Remote::start(dialer.clone(), Target::of(endpoint)),
             tags: ArcSwap::from_pointee(endpoint.tags().clone()),
             weight: AtomicU64::new(0),
             standing: AtomicU8::new(0),
@@ -296,6 +296,12 @@ impl Picked {
     /// It failed.
     pub(super) fn failed(&mut self, status: &Status) {
         let (outcome, well) = match status.code() {
+            // Neither what a relay hands on says anything of the relay, nor how long somebody behind it takes.
+            code if self.session.is_relayed()
+                && (status.is_handed_on() || code == Code::DeadlineExceeded) =>
+            {
+                (Outcome::Unknown, true)
+            }
             // One that goes away or is full says so. That is no reason to leave it out for longer than it says.
             Code::Unavailable if !status.maybe_executed() => (Outcome::Unknown, false),
             Code::ResourceExhausted => (Outcome::Unknown, false),

@@ -27,13 +27,13 @@ use tokio::{
     time::{Duration, Instant},
 };
 
+use self::{attempts::Attempts, hedge::Hedges, picking::Members};
 pub use self::{
     call::BalancedCall,
     call_all::{EndpointCaller, FromEndpoint, QuorumError, Replies},
     config::BalancedConfig,
     stats::EndpointStats,
 };
-use self::{attempts::Attempts, hedge::Hedges, picking::Members};
 use crate::{
     ConnectError, Reply, Request, Status,
     balance::{Detector, Layout, Picker},

@@ -1,6 +1,7 @@
 //! Calls that the peer makes.
 
 mod answer;
+mod forward;
 mod handler;
 #[cfg(feature = "reflect")]
 mod instead;
@@ -15,11 +16,11 @@ use tokio::{
 };
 use tracing::{error, warn};
 
-pub(crate) use self::handler::Dispatch;
 #[cfg(feature = "reflect")]
 pub(crate) use self::instead::{Running, call_instead};
 pub(super) use self::on_lane::{LaneCall, Started, panicked};
 use self::receive::{Arrival, Refusal};
+pub(crate) use self::{forward::entry as forwarding_entry, handler::Dispatch};
 use super::{Session, frame::FrameReader, lane, router::InFlight};
 use crate::{
     Code, Context, Status,
@@ -156,7 +157,7 @@ async fn admit(
         }
     };
     let in_flight = router.enter().ok_or(Refusal::Draining)?;
-    let scope = Scope { deadline, trace: header.trace.map(|trace| trace.child(&mut rand::rng())) };
+    let scope = Scope { deadline, trace: forward::own_span(&entry, header.trace) };
     Ok(Admitted { arrival: Arrival { entry, header, body, scope }, permit, in_flight })
 }
 
@@ -198,14 +199,18 @@ async fn run(
     send: &mut SendStream,
     received: Instant,
 ) {
-    let Admitted { arrival: Arrival { entry, header, body, scope }, permit, in_flight: _in_flight } =
+    let Admitted { arrival: Arrival { entry, mut header, body, scope }, permit, in_flight: _in_flight } =
         admitted;
+    let relayed = forward::relayed(&entry, &mut header);
     let method = entry.method;
     let timer = entry.metrics.start(received);
-    if method.priority() != 0 {
-        send.set_priority(method.priority().into());
+    let priority = relayed.as_ref().map_or(method.priority(), |relayed| relayed.routing.priority);
+    if priority != 0 {
+        send.set_priority(priority.into());
     }
-    let context = Context::new(method, session.clone(), scope, header.metadata).resuming(header.resume_after);
+    let context = Context::new(method, session.clone(), scope, header.metadata)
+        .with_relayed(relayed)
+        .resuming(header.resume_after);
     let mut cancel = CancelOnDrop(Some(context.clone()));
     let items = header.items.then(|| receive::items(session, reader, method, scope.deadline));
     let metrics = entry.metrics.clone();

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error};
 
-use super::{CancelOnDrop, TRANSIT, answer, full, handler, receive, until};
+use super::{CancelOnDrop, TRANSIT, answer, forward, full, handler, receive, until};
 use crate::{
     Context, Reply, Status,
     context::Scope,
@@ -135,7 +135,7 @@ impl LaneCall {
 
     /// Starts the handler; `None` where nothing is taken any more.
     fn run(
-        self,
+        mut self,
         session: &Session,
         outbox: &Arc<Outbox>,
         entry: Entry,
@@ -146,9 +146,11 @@ impl LaneCall {
             return None;
         };
         let deadline = self.deadline();
-        let scope = Scope { deadline, trace: self.header.trace.map(|trace| trace.child(&mut rand::rng())) };
+        let scope = Scope { deadline, trace: forward::own_span(&entry, self.header.trace) };
+        let relayed = forward::relayed(&entry, &mut self.header);
         let timer = entry.metrics.start(self.received);
-        let context = Context::new(entry.method, session.clone(), scope, self.header.metadata);
+        let context =
+            Context::new(entry.method, session.clone(), scope, self.header.metadata).with_relayed(relayed);
         let handler = handler::start(session, entry, context.clone(), self.body, None);
         Some(Running { id: self.id, context, handler, timer, permit, in_flight })
     }
@@ -184,7 +186,11 @@ impl Running {
         let mut cancel = CancelOnDrop(Some(self.context.clone()));
         async move {
             let scope = self.context.inherits();
-            let result = until(scope.deadline, scope.around(&mut self.handler)).await;
+            // A call that is handed on is timed where it waits, on a lane by a timer for all.
+            let timed =
+                self.context.relayed().is_some() && self.context.session().router().interceptors().is_none();
+            let deadline = if timed { None } else { scope.deadline };
+            let result = until(deadline, scope.around(&mut self.handler)).await;
             if result.is_some() {
                 cancel.0 = None;
             }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::forward;
 use crate::{
     Method, Status,
     context::Scope,
@@ -91,7 +92,12 @@ pub(super) fn check(session: &Session, header: &RequestHeader) -> Result<Entry, 
 
 pub(super) fn examine(session: &Session, header: &RequestHeader) -> Result<Entry, (Status, u32)> {
     let router = &session.inner.router;
-    let Some(entry) = router.find(header.method) else {
+    let found = router.find(header.method);
+    let entry = match &session.inner.forward {
+        Some(forward) => Some(found.filter(forward::is_about_this_server).unwrap_or_else(|| forward.clone())),
+        None => found,
+    };
+    let Some(entry) = entry else {
         let message = format!(
             "no method with id {:#018x} is registered here; the services are {:?}",
             header.method,
@@ -101,6 +107,7 @@ pub(super) fn examine(session: &Session, header: &RequestHeader) -> Result<Entry
     };
     if let Some(fingerprint) = header.fingerprint
         && fingerprint != entry.fingerprint
+        && !entry.forwards
     {
         return Err((other_schema(entry.method, fingerprint, entry.fingerprint), reset::CANCELLED));
     }

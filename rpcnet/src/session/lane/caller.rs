@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Request, Status,
     client::Times,
-    proto::{self, LaneFrame, LaneKind, RequestHeader, put_message},
+    proto::{self, LaneFrame, LaneKind, RequestHeader, Routing, put_message},
     session::Session,
     transport::ConnectionError,
 };
@@ -30,6 +30,9 @@ pub(crate) use self::measured::lane_call;
 /// Bytes that may wait to be written before further calls have streams of their own. Calls that are given up leave their
 /// messages here, so their number alone would bound nothing while the peer does not read.
 const FULL: usize = 4 << 20;
+
+/// What the peer is told of a method, where it has to be: its fingerprint, and how its calls are forwarded.
+type Told = (Option<u64>, Option<Arc<Routing>>);
 
 /// A stream on which many calls are made. Dropping it ends those that wait.
 #[derive(Debug)]
@@ -78,11 +81,11 @@ impl Lane {
         &self,
         session: &Session,
         request: &Request,
-        fingerprint: Option<u64>,
+        told: Told,
         times: &Times,
         caller: Option<Waker>,
     ) -> Option<LaneCall> {
-        let id = self.send(request, fingerprint, times, caller)?;
+        let id = self.send(request, told, times, caller)?;
         session.count_waiting();
         Some(LaneCall { session: session.clone(), id, done: false })
     }
@@ -90,7 +93,7 @@ impl Lane {
     fn send(
         &self,
         request: &Request,
-        fingerprint: Option<u64>,
+        (fingerprint, routing): Told,
         times: &Times,
         caller: Option<Waker>,
     ) -> Option<u64> {
@@ -100,13 +103,14 @@ impl Lane {
         let started = self.shared.calls().start(request.method, times.call, caller);
         let (id, driver) = started?;
         let header = RequestHeader {
-            method: request.method.id(),
+            method: request.method_id(),
             fingerprint,
             items: false,
             trace: request.trace,
             remaining: times.remaining(),
             metadata: request.metadata.clone(),
             resume_after: 0,
+            routing,
             body_length: request.body.len() as u64,
         };
         self.shared.outbox.put(|buffer| put_message(buffer, id, &header, request.body.chunks()));

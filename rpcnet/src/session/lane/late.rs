@@ -5,6 +5,7 @@ use tracing::debug;
 
 use crate::{
     proto,
+    relay::stands_for_others,
     session::{
         Session,
         frame::{FrameError, FrameReader},
@@ -36,8 +37,10 @@ async fn read(session: Session, stream: RecvStream) {
     let Some(lane) = session.inner.lane.get() else { return };
     // The caller may have given up in the meantime: the stream is stopped when it is dropped.
     let Some(method) = lane.method(id) else { return };
-    if !session.called(method).large {
-        session.found(method, |called| called.large = true);
+    // What a method is called by that stands for others, its caller knows.
+    let place = method.address() as u64;
+    if !stands_for_others(method) && !session.called_at(place).large {
+        session.found(place, |called| called.large = true);
     }
     let outcome = session.read_frame(&mut reader, method).await;
     lane.finish(id, outcome);

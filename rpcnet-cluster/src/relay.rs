@@ -1,0 +1,194 @@
+//! Hands the calls of clients that reach no worker on to the workers that a director knows.
+//!
+//! A director has one set of connections to workers for each filter that its clients choose by, made when the first of them
+//! calls. Calls are spread, repeated and hedged there as on any balanced channel: only the director knows the workers, so
+//! its clients leave that to it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rpcnet::{
+    BalancedChannel, BalancedConfig, Caller, Connector, ReplyFuture, Request, Status, discover::EndpointSet,
+    relay::Forward,
+};
+use tokio::{sync::watch, task::AbortHandle, time::Instant};
+
+use crate::{
+    TagFilter,
+    routes::{RoutePolicy, RouteTable},
+    swim::Member,
+    watching::Sight,
+};
+
+/// So many filters may be in use. Each has connections of its own to the workers that it matches.
+const FILTERS: usize = 32;
+/// A filter that was not used for so long makes room for another.
+const UNUSED: Duration = Duration::from_secs(60);
+
+/// What the operator says of relaying.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    open: AtomicBool,
+    balancing: Mutex<BalancedConfig>,
+    pub(crate) policy: Arc<Mutex<RoutePolicy>>,
+}
+
+impl Settings {
+    pub(crate) fn new(policy: Arc<Mutex<RoutePolicy>>) -> Self {
+        // A client that has other directors must not run out of time at one that knows no worker.
+        let balancing = BalancedConfig::default().with_ready_timeout(Duration::from_secs(2));
+        Self { open: AtomicBool::new(true), balancing: Mutex::new(balancing), policy }
+    }
+
+    pub(crate) fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_balancing(&self, config: BalancedConfig) {
+        *self.balancing.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    fn policy(&self) -> RoutePolicy {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn balancing(&self) -> BalancedConfig {
+        let config = self.balancing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        config.with_policy(self.policy().into())
+    }
+}
+
+/// Forwards calls to the workers among the members.
+pub(crate) struct Relay {
+    view: watch::Receiver<Arc<[Member]>>,
+    sight: watch::Receiver<Arc<Sight>>,
+    connector: Connector,
+    settings: Arc<Settings>,
+    /// All workers: what most clients choose among.
+    all: OnceLock<Workers>,
+    filtered: Mutex<HashMap<Box<str>, Used>>,
+}
+
+/// The workers that match a filter, and the connections to them.
+struct Workers {
+    channel: BalancedChannel,
+    following: AbortHandle,
+}
+
+struct Used {
+    workers: Workers,
+    last: Instant,
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Forward for Relay {
+    fn is_open(&self) -> bool {
+        self.settings.open.load(Ordering::Relaxed)
+    }
+
+    fn forward(&self, call: Request) -> ReplyFuture {
+        let channel = match call.selector() {
+            None => Ok(self.all.get_or_init(|| self.start(TagFilter::default())).channel.clone()),
+            Some(selector) => self.filtered(selector),
+        };
+        match channel {
+            Ok(channel) => Box::pin(channel.call(call)),
+            Err(status) => Box::pin(std::future::ready(Err(status.not_executed()))),
+        }
+    }
+}
+
+impl Relay {
+    pub(crate) fn new(
+        view: watch::Receiver<Arc<[Member]>>,
+        sight: watch::Receiver<Arc<Sight>>,
+        connector: Connector,
+        settings: Arc<Settings>,
+    ) -> Self {
+        Self { view, sight, connector, settings, all: OnceLock::new(), filtered: Mutex::default() }
+    }
+
+    /// The workers that match a client's filter.
+    fn filtered(&self, selector: &str) -> Result<BalancedChannel, Status> {
+        let now = Instant::now();
+        let mut filtered = self.lock();
+        if let Some(used) = filtered.get_mut(selector) {
+            used.last = now;
+            return Ok(used.workers.channel.clone());
+        }
+        let filter: TagFilter = selector
+            .parse()
+            .map_err(|error: crate::FilterError| Status::invalid_argument(error.to_string()))?;
+        filtered.retain(|_, used| now.saturating_duration_since(used.last) < UNUSED);
+        if filtered.len() >= FILTERS {
+            let message = format!("clients of this director choose workers by {FILTERS} filters already");
+            return Err(Status::resource_exhausted(message));
+        }
+        let workers = self.start(filter);
+        let channel = workers.channel.clone();
+        filtered.insert(selector.into(), Used { workers, last: now });
+        Ok(channel)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Used>> {
+        self.filtered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, filter: TagFilter) -> Workers {
+        let (sender, endpoints) = watch::channel(EndpointSet::from([]));
+        let channel = self.connector.balanced(endpoints, self.settings.balancing());
+        let following =
+            tokio::spawn(follow(self.view.clone(), self.sight.clone(), filter, sender)).abort_handle();
+        Workers { channel, following }
+    }
+}
+
+/// Keeps the endpoints as the membership says.
+async fn follow(
+    mut view: watch::Receiver<Arc<[Member]>>,
+    mut sight: watch::Receiver<Arc<Sight>>,
+    filter: TagFilter,
+    endpoints: watch::Sender<EndpointSet>,
+) {
+    loop {
+        let table = RouteTable::new(
+            RoutePolicy::default(),
+            view.borrow_and_update().iter(),
+            &sight.borrow_and_update(),
+        );
+        let workers = table.endpoints();
+        let matching: EndpointSet =
+            workers.iter().filter(|endpoint| filter.matches(endpoint.tags())).cloned().collect();
+        endpoints.send_if_modified(|current| {
+            let changed = *current != matching;
+            *current = matching;
+            changed
+        });
+        let changed = tokio::select! {
+            changed = view.changed() => changed,
+            changed = sight.changed() => changed,
+        };
+        if changed.is_err() {
+            // The node has stopped: what it knew last stands.
+            return;
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A server that hands calls on.
+
+use std::{fmt, sync::Arc};
+
+use super::Server;
+use crate::{
+    ServerError, proto,
+    relay::Forward,
+    session::{Entry, forwarding_entry},
+};
+
+/// Who forwards calls, and what stands in the place of methods for that.
+pub(super) struct Relay {
+    pub(super) forward: Arc<dyn Forward>,
+    pub(super) entry: Entry,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Relay")
+    }
+}
+
+impl Server {
+    /// Forwards the calls of peers that ask for it: takes connections of a further protocol, whose calls are not served
+    /// here. See [`relay`](crate::relay). Interceptors of this server stand around them too; they see the method
+    /// `rpcnet.Relay/call` in place of the one that is called, and the peer that calls, whom the server behind does not
+    /// see. [`Admission`](crate::Admission) does not count them.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Protocol`] where calls are forwarded already.
+    pub fn forward(&self, forward: impl Forward) -> Result<(), ServerError> {
+        let forward: Arc<dyn Forward> = Arc::new(forward);
+        let entry = forwarding_entry(forward.clone(), self.metrics());
+        let protocols = self.protocols();
+        self.inner
+            .relay
+            .set(Relay { forward, entry })
+            .map_err(|_| ServerError::Protocol(String::from_utf8_lossy(proto::RELAY_ALPN).into_owned()))?;
+        self.listen(&protocols)
+    }
+}

@@ -1,0 +1,79 @@
+//! Calls of a peer that are not served here but handed on.
+//!
+//! What hands them on takes the place of a method: all that holds for calls that arrive (size, deadline, cancellation,
+//! interceptors, drain, lanes) holds for these.
+
+use std::sync::Arc;
+
+use crate::{
+    Request, ServiceDescriptor,
+    metrics::Metrics,
+    proto::RequestHeader,
+    relay::{self, Forward, Relayed},
+    service::{HandlerFuture, Inbound, Service},
+    session::{Entry, router::Served},
+    trace::Trace,
+};
+
+/// What tells of the server itself, and so is of no use when it comes from another.
+const HEALTH: &str = "rpcnet.Health";
+
+/// Hands calls to whoever forwards them.
+struct Forwarding(Arc<dyn Forward>);
+
+impl Service for Forwarding {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        const { &ServiceDescriptor { name: "rpcnet.Relay", methods: &[] } }
+    }
+
+    fn call(&self, _: usize, inbound: Inbound) -> HandlerFuture {
+        let Inbound { context, body, items } = inbound;
+        let relayed = context.relayed().expect("what is forwarded was found to be so when it came").clone();
+        let mut request = Request::new(relay::method(&relayed.routing, items.is_some()), body);
+        request.metadata = context.metadata().clone();
+        request.trace = context.trace();
+        request.key = relayed.routing.key;
+        request.resume_after = context.resume_after();
+        request.relayed = Some(relayed);
+        if let Some(items) = items {
+            request = request.with_items(items);
+        }
+        self.0.forward(request)
+    }
+}
+
+/// What stands in the place of all methods where calls are handed on.
+pub(crate) fn entry(forward: Arc<dyn Forward>, metrics: &Metrics) -> Entry {
+    let method = relay::any_method();
+    Entry::from(Served {
+        service: Arc::new(Forwarding(forward)),
+        index: 0,
+        method,
+        metrics: metrics.method(method),
+        fingerprint: 0,
+        // Whoever serves the call has an admission of its own.
+        internal: true,
+        forwards: true,
+    })
+}
+
+/// Whether a method is served here all the same.
+pub(super) fn is_about_this_server(entry: &Entry) -> bool {
+    entry.method.service() == HEALTH
+}
+
+/// What is to be handed on with a call, if it is.
+pub(super) fn relayed(entry: &Entry, header: &mut RequestHeader) -> Option<Arc<Relayed>> {
+    entry.forwards.then(|| {
+        Arc::new(Relayed {
+            id: header.method,
+            fingerprint: header.fingerprint,
+            routing: header.routing.take().unwrap_or_default(),
+        })
+    })
+}
+
+/// The span of the handler; who hands a call on has none of its own.
+pub(super) fn own_span(entry: &Entry, trace: Option<Trace>) -> Option<Trace> {
+    if entry.forwards { trace } else { trace.map(|trace| trace.child(&mut rand::rng())) }
+}
