@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use rpcnet::{
     BalancedChannel, BalancedConfig, Caller, Channel, ChannelBuilder, ConfigError, ConnectError, Connector,
-    EndpointStats, Limits, balance::Policy, discover::EndpointSet, transport::MemoryNetwork,
+    EndpointCaller, EndpointStats, Limits, Replies, balance::Policy, discover::EndpointSet,
+    transport::MemoryNetwork,
 };
 use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
@@ -93,6 +94,39 @@ impl ClusterChannel {
     /// Waits until a worker, or in [`Mode::Relay`] a director, takes calls. Cancel-safe.
     pub async fn ready(&self) {
         self.channel.ready().await;
+    }
+
+    /// Makes one call at each worker that matches the filter, all at a time: to clear a cache, to load what has changed.
+    /// The answers come [one by one](Replies::next), [all together](Replies::all), or as a
+    /// [quorum](Replies::quorum). Not for [`Mode::Relay`], where the workers are not known here: the filter is applied to
+    /// directors, which have no tags here.
+    ///
+    /// ```no_run
+    /// # use rpcnet::rpc_trait;
+    /// # use rpcnet_cluster::ClusterChannel;
+    /// # #[rpc_trait]
+    /// # pub trait Cache { async fn clear(&self) -> rpcnet::Result<u64>; }
+    /// # async fn example(channel: ClusterChannel) -> Result<(), Box<dyn std::error::Error>> {
+    /// let cleared = channel.broadcast(&"zone=x".parse()?, |worker| CacheClient::new(worker).clear());
+    /// for from in cleared.all().await {
+    ///     println!("{}: {:?}", from.addr, from.output);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// As [`BalancedChannel::call_all`], whose limits it has.
+    pub fn broadcast<R>(&self, filter: &TagFilter, call: impl Fn(EndpointCaller) -> R) -> Replies<R::Output>
+    where
+        R: Future + Send + 'static,
+        R::Output: Send + 'static,
+    {
+        self.channel.call_all(|worker| filter.matches(&worker.tags()), call)
+    }
+
+    /// How often a late call was made a second time.
+    pub fn hedges(&self) -> u64 {
+        self.channel.hedges()
     }
 
     /// Shows another certificate in new handshakes; connections that stand go on.
