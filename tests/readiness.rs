@@ -10,6 +10,7 @@ use std::{
 
 use rpcnet::{
     BalancedChannel, BalancedConfig, Code, HealthClient, Readiness, Server,
+    balance::Policy,
     discover::{Endpoint, EndpointSet, Standing},
 };
 use rpcnet_tests::{
@@ -111,7 +112,7 @@ async fn pair(net: &Net) -> (Vec<Host0>, watch::Sender<EndpointSet>, BalancedCha
         hosts.push(Host0 { server, _running: running, _probed: probed });
     }
     let set = watch::Sender::new(endpoints(&hosts, |endpoint| endpoint));
-    let config = BalancedConfig::default();
+    let config = BalancedConfig::default().with_policy(Policy::RoundRobin);
     let channel = BalancedChannel::new(net.channel(), set.subscribe(), config).expect("complete");
     until(|| channel.endpoints().iter().filter(|endpoint| endpoint.ready).count() == 2).await;
     (hosts, set, channel)
