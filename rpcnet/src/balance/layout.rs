@@ -54,7 +54,7 @@ impl HashOptions {
 /// What is computed once for a set of endpoints and shared by all picks. Who holds the set builds it anew whenever
 /// the set changes; one of another set gives bad picks, nothing worse.
 ///
-/// Of a thousand endpoints, the ring of [`Policy::ConsistentHash`] takes some ten milliseconds. For policies other than this
+/// Of a thousand endpoints, the ring of [`Policy::ConsistentHash`] takes some tens of milliseconds. For policies other than this
 /// and [`Policy::Weighted`] there is nothing to compute.
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
