@@ -44,8 +44,7 @@ impl Routing {
             Hedge::Automatic => 0,
             Hedge::After(delay) => wire_micros(delay),
         });
-        let length =
-            2 + self.key.map_or(0, |_| 8) + hedge.map_or(0, |micros| varint::length(micros)) + selector.len();
+        let length = 2 + self.key.map_or(0, |_| 8) + hedge.map_or(0, varint::length) + selector.len();
         let header = 1 + varint::length(length as u64);
         varint::put(buffer, (header + length) as u64);
         buffer.put_u8(ROUTING);

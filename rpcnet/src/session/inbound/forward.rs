@@ -32,8 +32,7 @@ impl Service for Forwarding {
         let mut request = Request::new(relay::method(&relayed.routing, items.is_some()), body);
         request.metadata = context.metadata().clone();
         request.trace = context.trace();
-        request.key = relayed.routing.key;
-        request.relayed = Some(relayed);
+        request.set_relayed(relayed);
         if let Some(items) = items {
             request = request.with_items(items);
         }
