@@ -22,8 +22,8 @@ pub trait Forward: Send + Sync + 'static {
         true
     }
 
-    /// Forwards a call. Dropping the future cancels it. Its deadline is kept by the calls that it makes, which inherit it;
-    /// nothing else may take long in it.
+    /// Forwards a call. Dropping the future cancels it. It runs within the call's deadline, which calls made in it
+    /// inherit.
     ///
     /// # Errors
     ///

@@ -37,7 +37,7 @@ impl Times {
         let made = Instant::now();
         let inherited = Scope::inherited().deadline;
         // Of a call that is forwarded, the client has said how long it may take.
-        let is_told = request.relayed.is_some() && inherited.is_some();
+        let is_told = request.relayed().is_some() && inherited.is_some();
         let own = match explicit {
             None if method.streams() || is_told => None,
             timeout => Some(after(made, timeout.unwrap_or(default))),
@@ -47,7 +47,7 @@ impl Times {
             made,
             call,
             // The start of a stream that is forwarded is awaited by its client, who knows for how long.
-            start: (method.streams() && request.relayed.is_none()).then_some(default),
+            start: (method.streams() && request.relayed().is_none()).then_some(default),
             gap: request.item_timeout.or_else(|| method.item_timeout()),
             connect_by: call.unwrap_or_else(|| after(made, default)),
         }

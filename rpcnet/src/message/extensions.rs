@@ -13,9 +13,14 @@ pub(crate) struct Extensions(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);
 impl Extensions {
     /// Adds a value in place of one of its type.
     pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.insert_shared(Arc::new(value));
+    }
+
+    /// Likewise, one that others have too.
+    pub(crate) fn insert_shared<T: Send + Sync + 'static>(&mut self, value: Arc<T>) {
         let id = TypeId::of::<T>();
         self.0.retain(|(other, _)| *other != id);
-        self.0.push((id, Arc::new(value)));
+        self.0.push((id, value));
     }
 
     pub(crate) fn of<T: Send + Sync + 'static>(&self) -> Option<&T> {

@@ -30,8 +30,6 @@ pub struct Request {
     /// How many items of its stream of answers the caller has had.
     pub(crate) resume_after: u64,
     pub(crate) extensions: Extensions,
-    /// Of a call that is forwarded; its method is one that stands for others.
-    pub(crate) relayed: Option<Arc<Relayed>>,
     pub(crate) arrived: Option<Arrived>,
 }
 
@@ -58,7 +56,6 @@ impl Request {
             key: None,
             resume_after: 0,
             extensions: Extensions::default(),
-            relayed: None,
             arrived: None,
         }
     }
@@ -131,12 +128,23 @@ impl Request {
     /// What was set by [`set_selector`](Self::set_selector), here or, on a relay, by the client.
     pub fn selector(&self) -> Option<&str> {
         let own = self.extension::<Selector>().map(|selector| &*selector.0);
-        own.or_else(|| self.relayed.as_ref()?.routing.selector.as_deref())
+        own.or_else(|| self.relayed()?.routing.selector.as_deref())
     }
 
     /// When a channel makes the call a second time, if at all: as the method says, and on a relay as the client's does.
     pub fn hedge(&self) -> Option<Hedge> {
-        self.relayed.as_ref().map_or(self.method.hedge(), |relayed| relayed.routing.hedge)
+        self.relayed().map_or(self.method.hedge(), |relayed| relayed.routing.hedge)
+    }
+
+    /// What is known of a call that is forwarded; its method is one that stands for others.
+    pub(crate) fn relayed(&self) -> Option<&Relayed> {
+        self.extensions.of()
+    }
+
+    /// Makes it one.
+    pub(crate) fn set_relayed(&mut self, relayed: Arc<Relayed>) {
+        self.key = relayed.routing.key;
+        self.extensions.insert_shared(relayed);
     }
 
     /// What a relay has to know of it.
@@ -154,12 +162,12 @@ impl Request {
     /// Where what is known of its method is found: by the method's address, or by the id of one that is only known by
     /// that.
     pub(crate) fn place(&self) -> u64 {
-        self.relayed.as_ref().map_or(self.method.address() as u64, |relayed| relayed.id)
+        self.relayed().map_or(self.method.address() as u64, |relayed| relayed.id)
     }
 
     /// The id of its method.
     pub(crate) fn method_id(&self) -> u64 {
-        self.relayed.as_ref().map_or(self.method.id(), |relayed| relayed.id)
+        self.relayed().map_or(self.method.id(), |relayed| relayed.id)
     }
 
     /// On a server, what the handler will know of the call; `None` on a client.

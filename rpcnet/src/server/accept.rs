@@ -91,7 +91,7 @@ async fn handshake(server: &Weak<Inner>, incoming: Incoming) -> Option<Connectio
 fn admit(server: &Weak<Inner>, connection: &Connection) -> Option<(Admitted, ConnectionGauge)> {
     let server = Server { inner: server.upgrade()? };
     // Only where others are served is anything kept for them.
-    let reserved = is_of_calls(&connection) && !server.protocols().is_empty();
+    let reserved = is_of_calls(connection) && !server.protocols().is_empty();
     let metrics = server.inner.router.metrics();
     let (peer, name) = (connection.remote_addr(), connection.peer().name());
     match server.inner.connections.admit(name, peer.ip(), reserved) {

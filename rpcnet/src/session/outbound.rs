@@ -85,7 +85,7 @@ impl Session {
     ) -> Result<Reply, Status> {
         let (header, body) = outcome?;
         self.check_reply(header.body_length, request.method)?;
-        if request.relayed.is_some() {
+        if request.relayed().is_some() {
             self.learn_size(request, &header);
         }
         self.answer(header, body, request.method)
@@ -304,7 +304,7 @@ impl Session {
 
     /// What is to be sent for the peer to compare: nothing, where it has told its own and they are the same.
     fn fingerprint(&self, request: &Request) -> Result<Option<u64>, Status> {
-        if let Some(relayed) = &request.relayed {
+        if let Some(relayed) = request.relayed() {
             return Ok(relayed.fingerprint);
         }
         let method = request.method;

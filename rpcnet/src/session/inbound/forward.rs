@@ -32,9 +32,8 @@ impl Service for Forwarding {
         let mut request = Request::new(relay::method(&relayed.routing, items.is_some()), body);
         request.metadata = context.metadata().clone();
         request.trace = context.trace();
-        request.key = relayed.routing.key;
+        request.set_relayed(relayed);
         request.resume_after = context.resume_after();
-        request.relayed = Some(relayed);
         if let Some(items) = items {
             request = request.with_items(items);
         }

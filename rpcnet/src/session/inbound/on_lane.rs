@@ -186,11 +186,7 @@ impl Running {
         let mut cancel = CancelOnDrop(Some(self.context.clone()));
         async move {
             let scope = self.context.inherits();
-            // A call that is handed on is timed where it waits, on a lane by a timer for all.
-            let timed =
-                self.context.relayed().is_some() && self.context.session().router().interceptors().is_none();
-            let deadline = if timed { None } else { scope.deadline };
-            let result = until(deadline, scope.around(&mut self.handler)).await;
+            let result = until(scope.deadline, scope.around(&mut self.handler)).await;
             if result.is_some() {
                 cancel.0 = None;
             }

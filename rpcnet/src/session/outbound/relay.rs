@@ -17,7 +17,7 @@ impl Session {
         if !self.is_relayed() {
             return Ok(None);
         }
-        if let Some(relayed) = &request.relayed {
+        if let Some(relayed) = request.relayed() {
             return Ok(Some(relayed.routing.clone()));
         }
         let routing = request.routing();
