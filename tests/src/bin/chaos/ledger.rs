@@ -24,7 +24,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Starts one; the file must not be there.
     pub(crate) fn create(directory: &Path, name: &str) -> io::Result<Self> {
-        let path = directory.join(name).with_extension(EXTENSION);
+        let path = directory.join(format!("{name}.{EXTENSION}"));
         Ok(Self { file: OpenOptions::new().append(true).create_new(true).open(path)? })
     }
 

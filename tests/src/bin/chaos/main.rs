@@ -108,11 +108,12 @@ async fn all(flags: &Flags) -> Result<(), Failure> {
     for seed in (flags.seed..).take(usize::try_from(flags.seeds)?) {
         let directory =
             tempfile::Builder::new().prefix("rpcnet-chaos-").disable_cleanup(flags.keep).tempdir()?;
-        let run = run::run(flags, seed, directory.path()).await?;
-        let broken = report::tell(seed, &run);
         if flags.keep {
             say(&format!("seed {seed}: all is kept in {}", directory.path().display()));
-        } else if broken {
+        }
+        let run = run::run(flags, seed, directory.path()).await?;
+        let broken = report::tell(seed, &run);
+        if broken && !flags.keep {
             say(&format!("again, with logs: --seed {seed} --seconds {} --keep", flags.seconds));
         }
         runs.push((seed, run));

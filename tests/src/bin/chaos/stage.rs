@@ -117,7 +117,7 @@ impl Stage {
             arguments.push(format!("--snapshot={}", path(home.join("snapshot"))));
         }
         let failed = |error: Failure| format!("{name} did not start: {error}");
-        let mut process = Process::start(&arguments, &self.directory.join(&name).with_extension("log"))?;
+        let mut process = Process::start(&arguments, &self.directory.join(format!("{name}.log")))?;
         let source = process.listening().await.map_err(failed)?;
         self.sky.sends_from(index, source);
         node.proxy.forward_to(source);
