@@ -60,8 +60,8 @@ async fn befall(stage: Arc<Stage>, fault: Fault, began: Instant) -> Result<Optio
             stage.restart(index, &mut node, fault.elsewhere).await?;
             return Ok(None);
         }
-        Kind::Drain => {
-            let wrong = node.drain().await?;
+        Kind::Drain | Kind::DrainTwice => {
+            let wrong = node.drain(fault.kind == Kind::DrainTwice).await?;
             stage.journal.note(format!("{label} has gone{}", wrong.as_deref().unwrap_or_default()));
             over.await;
             stage.restart(index, &mut node, fault.elsewhere).await?;
@@ -90,6 +90,11 @@ async fn befall(stage: Arc<Stage>, fault: Fault, began: Instant) -> Result<Optio
             sky.set_for_clients(index, Weather::CUT);
             over.await;
             sky.set_for_clients(index, good);
+        }
+        Kind::Rebind => {
+            node.proxy.rebind();
+            drop(node);
+            over.await;
         }
         Kind::Split => {
             drop(node);

@@ -71,6 +71,15 @@ impl fmt::Display for Failed {
     }
 }
 
+impl Outcome {
+    /// For people, where it did not end well.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let End::Failed(failed) = &self.end else { return None };
+        let (began, took) = (self.began.as_secs_f64(), self.took.as_secs_f64());
+        Some(format!("{began:8.2} s  {:?} {:#x} took {took:.3} s: {failed}", self.kind, self.id))
+    }
+}
+
 /// A call that has ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {

@@ -90,7 +90,7 @@ async fn main() -> ExitCode {
         None => tokio::select! {
             ended = all(&flags) => ended,
             // What runs is dropped: its processes are killed, its directory is removed.
-            () = rpcnet::shutdown_signal() => Err("interrupted; all processes were stopped".into()),
+            _ = rpcnet::shutdown_signal() => Err("interrupted; all processes were stopped".into()),
         },
     };
     match ended {

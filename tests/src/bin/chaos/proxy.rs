@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +44,7 @@ struct Shared {
     target: Mutex<Option<SocketAddr>>,
     courier: Courier,
     paths: AtomicUsize,
+    forgets: AtomicBool,
 }
 
 impl Proxy {
@@ -58,6 +59,7 @@ impl Proxy {
             target: Mutex::default(),
             courier: Courier::start(),
             paths: AtomicUsize::new(0),
+            forgets: AtomicBool::new(false),
         });
         let task = tokio::spawn(forward(shared.clone())).abort_handle();
         Ok(Self { addr, shared, task })
@@ -71,6 +73,11 @@ impl Proxy {
     /// Where the node is from now on.
     pub(crate) fn forward_to(&self, target: SocketAddr) {
         *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+    }
+
+    /// With its next packet each peer comes from another address.
+    pub(crate) fn rebind(&self) {
+        self.shared.forgets.store(true, Ordering::Relaxed);
     }
 
     /// How many sockets it has open.
@@ -123,6 +130,9 @@ async fn forward(shared: Arc<Shared>) {
         let Ok(Ok((length, peer))) = timeout(FORGOTTEN, shared.front.recv_from(&mut buffer)).await else {
             continue;
         };
+        if shared.forgets.swap(false, Ordering::Relaxed) {
+            paths.clear();
+        }
         let Some(target) = shared.target() else { continue };
         let Some(late) = shared.sky.towards(shared.node, peer).fate(&mut rng) else { continue };
         let back = match paths.get_mut(&peer) {
@@ -194,5 +204,12 @@ mod tests {
         peer.send_to(b"late", proxy.addr()).await.unwrap();
         let (length, again) = within(node.recv_from(&mut buffer)).await.unwrap();
         assert_eq!((&buffer[..length], again), (&b"late"[..], seen));
+
+        sky.set(0, Way::In, Weather::default());
+        proxy.rebind();
+        peer.send_to(b"elsewhere", proxy.addr()).await.unwrap();
+        let (length, again) = within(node.recv_from(&mut buffer)).await.unwrap();
+        assert_eq!(&buffer[..length], b"elsewhere");
+        assert_ne!(again, seen);
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     faults,
     journal::Journal,
     ledger::Executions,
-    load::Load,
+    load::{Load, Outcome},
     resources::{Growth, Sampling},
     schedule::{OVERTURE, RECOVERY, Schedule},
     stage::Stage,
@@ -80,6 +80,9 @@ pub(crate) async fn run(flags: &Flags, seed: u64, directory: &Path) -> Result<Ou
     journal.note("the load has ended".into());
     let end = journal.now();
     let samples = sampling.stop().await?;
+    fs::write(directory.join("journal"), journal.told().join("\n"))?;
+    let failures: Vec<_> = calls.iter().filter_map(Outcome::failure).collect();
+    fs::write(directory.join("failures"), failures.join("\n"))?;
     let executions = Executions::read(&stage.ledgers())?;
     Ok(Outcomes {
         findings: checks::check(&calls, &executions, &outcomes.quiet),

@@ -77,12 +77,16 @@ pub(crate) enum Kind {
     Stop,
     /// SIGTERM, and a restart once it has gone, but not before the end.
     Drain,
+    /// SIGTERM, and again while it drains, which ends it at once; and a restart at the end.
+    DrainTwice,
     /// Its packets are lost.
     Cut(Way),
     /// Clients' packets to it and its packets to clients are lost; those of other nodes are not.
     CutFromClients,
     /// Its packets are late, overtake each other, or are lost now and then.
     Weather(Weather),
+    /// Whoever has a connection to it is seen at another address from then on, as behind a NAT that has forgotten.
+    Rebind,
     /// Between these nodes and the others packets are lost; between nodes and clients they are not.
     Split,
 }
@@ -94,16 +98,18 @@ impl Kind {
             Self::Kill => "kill",
             Self::Stop => "stop",
             Self::Drain => "drain",
+            Self::DrainTwice => "drain-twice",
             Self::Cut(_) => "cut",
             Self::CutFromClients => "cut-from-clients",
             Self::Weather(_) => "weather",
+            Self::Rebind => "rebind",
             Self::Split => "split",
         }
     }
 
     /// Whether a process is started at its end.
     fn restarts(self) -> bool {
-        matches!(self, Self::Kill | Self::Drain)
+        matches!(self, Self::Kill | Self::Drain | Self::DrainTwice)
     }
 }
 
@@ -228,12 +234,14 @@ fn half(rng: &mut StdRng, cast: Cast, free: &[usize]) -> Vec<usize> {
 }
 
 fn kind(rng: &mut StdRng) -> Kind {
-    match rng.random_range(0..20) {
+    match rng.random_range(0..21) {
         0..6 => Kind::Kill,
         6..10 => Kind::Stop,
-        10..13 => Kind::Drain,
+        10..12 => Kind::Drain,
+        12 => Kind::DrainTwice,
         13..16 => Kind::Cut(*[Way::Both, Way::In, Way::Out].choose(rng).expect("there are three")),
         16 => Kind::CutFromClients,
+        17 => Kind::Rebind,
         _ => Kind::Weather(Weather {
             loss: rng.random_range(0.0..0.3),
             delay: Duration::from_millis(rng.random_range(0..150)),

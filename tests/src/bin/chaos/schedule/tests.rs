@@ -20,7 +20,8 @@ fn ten_runs_have_faults_of_all_kinds() {
         .flat_map(|storm| storm.faults)
         .map(|fault| fault.kind.name())
         .collect();
-    let all = ["cut", "cut-from-clients", "drain", "kill", "split", "stop", "weather"];
+    let all =
+        ["cut", "cut-from-clients", "drain", "drain-twice", "kill", "rebind", "split", "stop", "weather"];
     assert_eq!(names.into_iter().collect::<Vec<_>>(), all);
 }
 
