@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rpcnet::{
-    CallError, Channel, Code, ConnectError, Limits, Server, ServerError, transport::ConnectionError,
+    CallError, Channel, Code, ConnectError, Hurry, Limits, Server, ServerError, transport::ConnectionError,
 };
 use rpcnet_tests::{Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, over_both, run, within};
 use tokio::{
@@ -53,6 +53,9 @@ over_both!(
     a_successor_on_the_same_port_takes_over,
     run_until_delivers_the_replies_of_what_runs,
     run_until_cuts_off_what_takes_too_long,
+    drain_cuts_off_what_takes_too_long_and_closes_nothing,
+    drain_ends_with_the_last_call,
+    told_twice_a_server_ends_at_once,
     every_call_is_answered_or_was_never_started,
     shutting_down_ends_what_still_runs,
     shutting_down_twice_is_fine,
@@ -215,6 +218,76 @@ async fn run_until_cuts_off_what_takes_too_long(net: Net) {
     assert!(error.maybe_executed());
 }
 
+async fn drain_cuts_off_what_takes_too_long_and_closes_nothing(net: Net) {
+    let config = net.server().with_drain_timeout(Duration::from_millis(200));
+    let (server, mut probed) = net.start_probed_with("server", config);
+    let channel = net.connect(&server).await;
+    let held = tokio::spawn(ProbeClient::new(channel.clone()).hold(1));
+    assert_eq!(probed.event().await, Event::Started(1));
+    assert_eq!(within(server.drain()).await, 1);
+    assert_eq!(server.in_flight(), 0);
+    assert_eq!(probed.event().await, Event::Dropped(1));
+    let error = within(held).await.expect("no panic").expect_err("it was cut off");
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    assert!(error.maybe_executed());
+    assert_eq!(server.readiness().reasons, ["the server is draining"]);
+    assert_eq!(within(server.drain()).await, 0);
+    within(server.shutdown()).await.expect("no reason to fail");
+}
+
+async fn drain_ends_with_the_last_call(net: Net) {
+    let Holding { server, mut probed, channel: _channel, held } = holding(&net).await;
+    let draining = tokio::spawn({
+        let server = server.clone();
+        async move { server.drain().await }
+    });
+    probed.open_gate();
+    assert_eq!(within(draining).await.expect("no panic"), 0);
+    held.await.expect("no panic").expect("it was at work before");
+    assert_eq!(probed.event().await, Event::Finished(1));
+}
+
+/// A second signal.
+struct Again(oneshot::Receiver<()>);
+
+impl Hurry for Again {
+    async fn hurried(self) {
+        let _ = self.0.await;
+    }
+}
+
+async fn told_twice_a_server_ends_at_once(net: Net) {
+    let Holding { server, mut probed, channel: _channel, held } = holding(&net).await;
+    let (stop, told) = oneshot::channel();
+    let (again, insisted) = oneshot::channel();
+    let signal = async move {
+        let _ = told.await;
+        Again(insisted)
+    };
+    let running = tokio::spawn({
+        let server = server.clone();
+        async move { server.run_until(signal).await }
+    });
+    stop.send(()).expect("it listens");
+    within(async {
+        while server.readiness().reasons != ["the server is draining"] {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(server.in_flight(), 1);
+    let started = Instant::now();
+    again.send(()).expect("it listens");
+    within(running).await.expect("no panic").expect("no reason to fail");
+    // The drain timeout is 30 s.
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!(server.readiness().reasons, ["the server is shut down"]);
+    assert_eq!(probed.event().await, Event::Dropped(1));
+    let error = within(held).await.expect("no panic").expect_err("it was cut off");
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    assert!(error.maybe_executed());
+}
+
 async fn every_call_is_answered_or_was_never_started(net: Net) {
     let server = Server::new(net.server().build().expect("complete")).expect("a free port");
     let (service, mut probed) = ProbeService::new("server");
@@ -275,7 +348,7 @@ async fn a_server_that_was_shut_down_does_not_run(net: Net) {
     let server = Server::new(net.server().build().expect("complete")).expect("a free port");
     within(server.shutdown()).await.expect("no reason to fail");
     assert!(matches!(within(server.run()).await, Err(ServerError::Closed)));
-    let result = within(server.run_until(std::future::pending())).await;
+    let result = within(server.run_until(std::future::pending::<()>())).await;
     assert!(matches!(result, Err(ServerError::Closed)));
 }
 

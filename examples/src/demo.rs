@@ -6,6 +6,7 @@
 mod args;
 mod cast;
 mod process;
+mod rolling;
 mod script;
 mod stage;
 
@@ -85,6 +86,6 @@ async fn run(args: DemoArgs) -> Result<bool, RoleError> {
     tokio::select! {
         ended = Stage::run(&args) => ended,
         // The stage is dropped, and its processes with it.
-        () = rpcnet::shutdown_signal() => Err(RoleError::Failed(anyhow::anyhow!("interrupted; all processes were stopped"))),
+        _ = rpcnet::shutdown_signal() => Err(RoleError::Failed(anyhow::anyhow!("interrupted; all processes were stopped"))),
     }
 }

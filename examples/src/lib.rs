@@ -17,7 +17,8 @@ mod text;
 pub use corpus::{Chunk, Chunks, Corpus, CorpusError, SkipReason, Skipped, TextFile};
 pub use display::{Display, Happening, Line, MemberRow, MemberState, Rate, Role, Snapshot, Tone, render};
 pub use report::{
-    ClientLine, DemoReport, Done, Histogram, HistogramError, Progress, Tally, WordFrequency, unix_micros,
+    ClientLine, DemoReport, Done, Histogram, HistogramError, Progress, RollingReport, Tally, WordFrequency,
+    unix_micros,
 };
 pub use service::{CountError, Counted, MAX_TEXT_BYTES, WordCount, WordCountClient, WordCountServer};
 pub use settings::{

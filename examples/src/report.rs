@@ -4,6 +4,7 @@
 //! microseconds since the Unix epoch ([`unix_micros`]): they run on one machine, so they share its clock.
 
 mod histogram;
+mod rolling;
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 pub use histogram::{Histogram, HistogramError};
+pub use rolling::RollingReport;
 
 /// Microseconds since the Unix epoch, zero for a clock that is set before it.
 pub fn unix_micros(time: SystemTime) -> u64 {
@@ -90,6 +92,8 @@ pub struct Progress {
     pub p50_us: u64,
     /// 99 % of them took at most this, in microseconds.
     pub p99_us: u64,
+    /// Latencies of those since the line before, in microseconds.
+    pub recent: Histogram,
 }
 
 /// What the client found.

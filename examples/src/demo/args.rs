@@ -19,9 +19,12 @@ pub struct DemoArgs {
     /// File or directory to count [default: this project's checkout]
     #[arg(long, value_name = "PATH")]
     input: Option<PathBuf>,
-    /// How long to count, again and again
+    /// How long to count, again and again; with --rolling-restart, how long before the first restart
     #[arg(long, value_name = "N", default_value_t = 15)]
     seconds: u64,
+    /// Restart every worker and every director in turn, and compare the time that calls take
+    #[arg(long)]
+    pub rolling_restart: bool,
     /// Print one JSON object on stdout, and nothing else there
     #[arg(long)]
     pub json: bool,
@@ -50,7 +53,7 @@ impl DemoArgs {
         })
     }
 
-    /// How long is counted.
+    /// How long is counted; how long the quiet before a rolling restart is.
     pub fn length(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }

@@ -16,6 +16,8 @@ pub(super) struct Actor {
     pub(super) state: MemberState,
     pub(super) process: Process,
     pub(super) started: SystemTime,
+    /// Where it listens, once it has said so.
+    pub(super) address: Option<String>,
     calls: u64,
     rate: Rate,
 }
@@ -30,7 +32,7 @@ pub(super) struct Casting<'a> {
 impl Casting<'_> {
     fn start(&self, role: Role, label: &str, arguments: Vec<OsString>) -> anyhow::Result<Actor> {
         let directory = self.directory.join(label);
-        fs::create_dir(&directory).with_context(|| format!("can't make {}", directory.display()))?;
+        fs::create_dir_all(&directory).with_context(|| format!("can't make {}", directory.display()))?;
         let issued = self.ca.issue(label)?;
         for (name, text) in
             [("ca.crt", self.ca.ca_pem()), ("node.crt", &issued.cert), ("node.key", &issued.key)]
@@ -50,6 +52,7 @@ impl Casting<'_> {
             role,
             state: MemberState::Starting,
             started: SystemTime::now(),
+            address: None,
             process: Process::start(name, &all, &directory)?,
             calls: 0,
             rate: Rate::new(),
@@ -58,21 +61,28 @@ impl Casting<'_> {
 
     /// A director on a free port; gives its address too.
     pub(super) async fn director(&self, label: &str, seeds: &[String]) -> anyhow::Result<(Actor, String)> {
-        let mut arguments = node(label);
-        if !seeds.is_empty() {
-            arguments.extend(["--seed-nodes".into(), seeds.join(",").into()]);
-        }
-        let mut actor = self.start(Role::Director, label, arguments)?;
-        let address = actor.process.address().await.with_context(|| format!("{label} did not start"))?;
+        let mut actor = self.start(Role::Director, label, node(Role::Director, label, ANY, seeds))?;
+        let address = actor.listens().await?;
         actor.state = MemberState::Up;
         Ok((actor, address))
     }
 
     /// A worker on a free port; it says where it listens when it is up.
     pub(super) fn worker(&self, label: &str, directors: &[String]) -> anyhow::Result<Actor> {
-        let mut arguments = node(label);
-        arguments.extend(["--director-addr".into(), directors.join(",").into()]);
-        self.start(Role::Worker, label, arguments)
+        self.start(Role::Worker, label, node(Role::Worker, label, ANY, directors))
+    }
+
+    /// A director or worker that was there before, where it was.
+    pub(super) fn again(
+        &self,
+        role: Role,
+        label: &str,
+        address: &str,
+        directors: &[String],
+    ) -> anyhow::Result<Actor> {
+        let mut actor = self.start(role, label, node(role, label, address, directors))?;
+        actor.address = Some(address.to_owned());
+        Ok(actor)
     }
 
     /// The client.
@@ -90,11 +100,27 @@ impl Casting<'_> {
     }
 }
 
-fn node(label: &str) -> Vec<OsString> {
-    ["--addr", "127.0.0.1:0", "--label", label].map(OsString::from).to_vec()
+/// A free port of this machine.
+const ANY: &str = "127.0.0.1:0";
+
+fn node(role: Role, label: &str, address: &str, directors: &[String]) -> Vec<OsString> {
+    let mut arguments = ["--addr", address, "--label", label].map(OsString::from).to_vec();
+    if !directors.is_empty() {
+        let flag = if role == Role::Director { "--seed-nodes" } else { "--director-addr" };
+        arguments.extend([flag.into(), directors.join(",").into()]);
+    }
+    arguments
 }
 
 impl Actor {
+    /// Waits until it says where it listens.
+    pub(super) async fn listens(&mut self) -> anyhow::Result<String> {
+        let address =
+            self.process.address().await.with_context(|| format!("{} did not start", self.label))?;
+        self.address = Some(address.clone());
+        Ok(address)
+    }
+
     /// Takes in the client's sums.
     pub(super) fn observe(&mut self, at: std::time::Duration, tally: &Tally) {
         self.calls = tally.calls_by_worker.get(&self.label).copied().unwrap_or_default();

@@ -36,7 +36,9 @@ impl Process {
     pub(super) fn start(role: &str, arguments: &[OsString], directory: &Path) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("the demo's own binary can't be found")?;
         let log = directory.join("log");
-        let stderr = File::create(&log).with_context(|| format!("can't write {}", log.display()))?;
+        // One that is started again goes on where the one before it has ended.
+        let stderr = File::options().create(true).append(true).open(&log);
+        let stderr = stderr.with_context(|| format!("can't write {}", log.display()))?;
         let mut command = Command::new(program);
         command
             .arg(ROLE)

@@ -16,31 +16,34 @@ use super::{
     script::{Act, DIRECTORS, FRESH, KILLED, STOPPED, Script, WORKERS},
 };
 use crate::{
-    ClientLine, DemoReport, Display, Done, Happening, MemberState, Rate, Role, Snapshot, Tally, Tone,
+    ClientLine, DemoReport, Display, Done, Happening, MemberState, Rate, Role, RollingReport, Snapshot,
+    Tally, Tone,
     roles::{RoleError, print, say},
     unix_micros,
 };
 
-const FRAME: Duration = Duration::from_millis(100);
+pub(super) const FRAME: Duration = Duration::from_millis(100);
+/// For a client that is told when to end: longer than any rolling restart.
+const UNTIL_TOLD: u64 = 24 * 60 * 60;
 /// A process that was told to stop gets this long.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A run.
 pub(super) struct Stage<'a> {
-    args: &'a DemoArgs,
-    ca: DevCa,
+    pub(super) args: &'a DemoArgs,
+    pub(super) ca: DevCa,
     directory: TempDir,
-    directors: Vec<String>,
-    actors: Vec<Actor>,
+    pub(super) directors: Vec<String>,
+    pub(super) actors: Vec<Actor>,
     display: Display,
     snapshot: Snapshot,
-    tally: Tally,
+    pub(super) tally: Tally,
     calls: Rate,
     bytes: Rate,
     /// When each act was played.
     played: BTreeMap<&'static str, SystemTime>,
     started: Instant,
-    failed: bool,
+    pub(super) failed: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -68,22 +71,29 @@ impl<'a> Stage<'a> {
         };
         let played = async {
             stage.open().await?;
-            stage.play().await
+            if args.rolling_restart {
+                let (done, report) = stage.roll().await?;
+                return Ok((done, Some(report)));
+            }
+            Ok((stage.play().await?, None))
         };
-        let done = match played.await {
-            Ok(done) => done,
+        let (done, rolling) = match played.await {
+            Ok(played) => played,
             Err(error) => {
                 let Self { display, snapshot, .. } = stage;
                 // The display gives the terminal back before anything is said.
                 let _ = display.finish(&snapshot);
-                return Err(error.into());
+                return Err(RoleError::Failed(error));
             }
         };
         stage.close().await;
-        Ok(stage.report(&done)?)
+        Ok(match rolling {
+            Some(rolling) => stage.report_rolling(&rolling)?,
+            None => stage.report(&done)?,
+        })
     }
 
-    fn casting(&self) -> Casting<'_> {
+    pub(super) fn casting(&self) -> Casting<'_> {
         Casting { ca: &self.ca, directory: self.directory.path() }
     }
 
@@ -103,10 +113,10 @@ impl<'a> Stage<'a> {
         }
         for actor in &mut self.actors {
             if actor.role == Role::Worker {
-                actor.process.address().await.with_context(|| format!("{} did not start", actor.label))?;
+                actor.listens().await?;
             }
         }
-        let seconds = self.args.length().as_secs();
+        let seconds = if self.args.rolling_restart { UNTIL_TOLD } else { self.args.length().as_secs() };
         let client = self.casting().client(&self.directors, &self.args.input(), seconds)?;
         self.actors.push(client);
         self.happened(Tone::Plain, format!("started {DIRECTORS} directors, {WORKERS} workers and a client"));
@@ -179,7 +189,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn observe(&mut self, line: &ClientLine) {
+    pub(super) fn observe(&mut self, line: &ClientLine) {
         let at = self.started.elapsed();
         self.tally = line.tally().clone();
         if let ClientLine::Progress(progress) = line {
@@ -194,7 +204,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Notices processes that ended.
-    fn watch(&mut self) {
+    pub(super) fn watch(&mut self) {
         let mut news = Vec::new();
         for actor in &mut self.actors {
             let before = actor.state;
@@ -228,6 +238,30 @@ impl<'a> Stage<'a> {
         }
     }
 
+    fn report_rolling(self, report: &RollingReport) -> anyhow::Result<bool> {
+        let mut snapshot = self.snapshot;
+        snapshot.members = self.actors.iter().map(Actor::row).collect();
+        self.display.finish(&snapshot)?;
+        if self.args.json {
+            print(serde_json::to_string(report)?);
+        } else {
+            say("");
+            say(format_args!(
+                "{} workers and {} directors were restarted, the slowest was back after {} ms",
+                report.workers_restarted, report.directors_restarted, report.longest_restart_ms
+            ));
+            say(format_args!(
+                "{} calls, {} failed, {} sent again",
+                report.calls, report.calls_failed, report.retries
+            ));
+            say(format_args!(
+                "99 % of calls took at most {} µs before, and {} µs during the restarts: {:.2} times as long",
+                report.quiet_p99_us, report.restart_p99_us, report.p99_ratio
+            ));
+        }
+        Ok(report.succeeded() && !self.failed)
+    }
+
     fn report(self, done: &Done) -> anyhow::Result<bool> {
         let stopped =
             self.actors.iter().any(|actor| actor.label == STOPPED && actor.state == MemberState::Left);
@@ -254,11 +288,11 @@ impl<'a> Stage<'a> {
         Ok(report.succeeded() && !self.failed)
     }
 
-    fn happened(&mut self, tone: Tone, text: String) {
+    pub(super) fn happened(&mut self, tone: Tone, text: String) {
         self.snapshot.happenings.push(Happening { at: self.started.elapsed(), tone, text });
     }
 
-    fn show(&mut self) -> anyhow::Result<()> {
+    pub(super) fn show(&mut self) -> anyhow::Result<()> {
         let snapshot = &mut self.snapshot;
         snapshot.elapsed = self.started.elapsed();
         snapshot.members = self.actors.iter().map(Actor::row).collect();
@@ -270,14 +304,14 @@ impl<'a> Stage<'a> {
         self.display.update(snapshot).context("the display can't be written")
     }
 
-    fn actor(&mut self, label: &str) -> anyhow::Result<&mut Actor> {
+    pub(super) fn actor(&mut self, label: &str) -> anyhow::Result<&mut Actor> {
         self.actors
             .iter_mut()
             .find(|actor| actor.label == label)
             .with_context(|| format!("there is no {label}"))
     }
 
-    fn client(&mut self) -> anyhow::Result<&mut Actor> {
+    pub(super) fn client(&mut self) -> anyhow::Result<&mut Actor> {
         self.actor("client")
     }
 }

@@ -1,7 +1,10 @@
 //! The client: sends the text of files to the workers and merges what they count.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -51,6 +54,14 @@ pub async fn run_client(settings: ClientSettings) -> Result<(), RoleError> {
         .context("no connection to the cluster")
         .map_err(RoleError::Usage)?;
     let mut run = Run::new(channel, &settings);
+    if settings.json_lines {
+        // At a terminal whoever presses ctrl-c wants no result; the demo wants one.
+        let told = run.told.clone();
+        tokio::spawn(async move {
+            rpcnet::shutdown_signal().await;
+            told.store(true, Ordering::Relaxed);
+        });
+    }
     run.all(&corpus).await?;
     let words = run.finish(corpus).await?;
     if !settings.json_lines {
@@ -77,6 +88,10 @@ struct Run<'a> {
     counts: Counts,
     tally: Tally,
     latency: Histogram,
+    /// Since progress was last told.
+    recent: Histogram,
+    /// Whether it was told to end after this pass.
+    told: Arc<AtomicBool>,
     failure: Option<CallError<CountError>>,
 }
 
@@ -90,6 +105,8 @@ impl<'a> Run<'a> {
             counts: Counts::default(),
             tally: Tally::default(),
             latency: Histogram::new(),
+            recent: Histogram::new(),
+            told: Arc::default(),
             failure: None,
         }
     }
@@ -100,7 +117,8 @@ impl<'a> Run<'a> {
             self.pass(corpus).await?;
             self.tally.passes += 1;
             let failed = self.failure.is_some() && !self.settings.json_lines;
-            if failed || self.started.elapsed() >= self.settings.repeat_for {
+            let told = self.told.load(Ordering::Relaxed);
+            if failed || told || self.started.elapsed() >= self.settings.repeat_for {
                 return Ok(());
             }
         }
@@ -143,7 +161,9 @@ impl<'a> Run<'a> {
                 self.tally.calls_ok += 1;
                 self.tally.bytes += outcome.bytes as u64;
                 *self.tally.calls_by_worker.entry(counted.worker).or_default() += 1;
-                self.latency.record(outcome.took.as_micros() as u64);
+                let micros = outcome.took.as_micros() as u64;
+                self.latency.record(micros);
+                self.recent.record(micros);
                 merge(&mut self.counts, counted.counts);
             }
             Err(error) => {
@@ -179,6 +199,7 @@ impl<'a> Run<'a> {
                 tally: self.tally.clone(),
                 p50_us: self.latency.quantile(0.5),
                 p99_us: self.latency.quantile(0.99),
+                recent: std::mem::take(&mut self.recent),
             });
             print(line.to_json().context("progress can't be written")?);
         }

@@ -112,7 +112,7 @@ impl ServerConfigBuilder {
         self
     }
 
-    /// How long [`run_until`](crate::Server::run_until) waits for calls to finish. 30 s by default.
+    /// How long [`drain`](crate::Server::drain) and [`run_until`](crate::Server::run_until) wait for calls to finish. 30 s by default.
     #[must_use]
     pub fn with_drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;

@@ -20,7 +20,7 @@ use tokio::{sync::watch, task::AbortHandle, time::Instant};
 use self::readiness::Conditions;
 pub use self::{
     config::{ServerConfig, ServerConfigBuilder},
-    shutdown::shutdown_signal,
+    shutdown::{Hurry, NextSignal, shutdown_signal},
 };
 use crate::{
     Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,

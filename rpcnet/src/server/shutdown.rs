@@ -12,6 +12,8 @@ use crate::{ServerError, proto::close};
 const LINGER: Duration = Duration::from_secs(1);
 /// How long peers get to be told that the connection is closed.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long handlers that are cut off get to end.
+const CUT: Duration = Duration::from_secs(1);
 /// How long each protocol gets to say goodbye.
 const PROTOCOLS: Duration = Duration::from_secs(5);
 
@@ -50,10 +52,7 @@ impl Server {
             self.protocols().remove(&alpn);
         }
         self.linger().await;
-        let endpoint = &self.inner.dialer.endpoint;
-        endpoint.close(close::SHUTDOWN, "the server has been shut down");
-        let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
-        self.advance(Phase::Closed);
+        self.close().await;
         Ok(())
     }
 
@@ -68,49 +67,138 @@ impl Server {
         }
     }
 
-    /// Answers calls until `signal` resolves, then goes down in good order: takes nothing new, waits for calls at
-    /// work (at most the drain timeout, 30 s by default), then [`shutdown`](Self::shutdown). Dropped half-way, it
-    /// leaves the server as far as it has come; another `run_until` or `shutdown` goes on from there.
+    /// Takes nothing new, waits for calls at work, at most the drain timeout (30 s by default), and cuts off those that
+    /// are left: their handlers are dropped, and their callers get `Unavailable`. Says how many those were.
+    ///
+    /// Connections stay open, and the server stays in its cluster: [`shutdown`](Self::shutdown) comes next. Cancel-safe:
+    /// dropped, it leaves the server as far as it has come, and a second call goes on from there.
+    pub async fn drain(&self) -> usize {
+        self.stop_accepting().await;
+        if timeout(self.inner.drain_timeout, self.wait_for_in_flight()).await.is_ok() {
+            return 0;
+        }
+        let left = self.in_flight();
+        warn!(in_flight = left, "calls are cut off: the drain timeout is over");
+        self.inner.router.cut_off();
+        // A handler that blocks its thread can't be dropped before it waits.
+        let _ = timeout(CUT, self.wait_for_in_flight()).await;
+        left
+    }
+
+    /// Answers calls until `signal` resolves, then goes down in good order: [`drain`](Self::drain), then
+    /// [`shutdown`](Self::shutdown). Where what the signal gave insists (see [`Hurry`]: a second SIGTERM does), it ends at
+    /// once: calls still at work end as `Unavailable`, and other protocols do not say goodbye, so a node does not leave
+    /// its cluster but is missed there. Dropped half-way, it leaves the server as far as it has come; another
+    /// `run_until` or `shutdown` goes on from there.
     ///
     /// # Errors
     ///
     /// [`ServerError::Closed`] where it has been shut down before.
-    pub async fn run_until(&self, signal: impl Future<Output = ()>) -> Result<(), ServerError> {
-        tokio::select! {
+    pub async fn run_until(&self, signal: impl Future<Output: Hurry>) -> Result<(), ServerError> {
+        let told = tokio::select! {
             ended = self.run() => return ended,
-            () = signal => {}
-        }
+            told = signal => told,
+        };
         info!(in_flight = self.in_flight(), "draining");
-        self.stop_accepting().await;
-        if timeout(self.inner.drain_timeout, self.wait_for_in_flight()).await.is_err() {
-            warn!(in_flight = self.in_flight(), "calls are cut off: the drain timeout is over");
+        let in_good_order = async {
+            self.drain().await;
+            self.shutdown().await
+        };
+        tokio::select! {
+            biased;
+            done = in_good_order => done,
+            () = told.hurried() => {
+                warn!(in_flight = self.in_flight(), "told again to stop: calls are cut off");
+                self.close().await;
+                Ok(())
+            }
         }
-        self.shutdown().await
+    }
+
+    /// Ends all connections.
+    async fn close(&self) {
+        let endpoint = &self.inner.dialer.endpoint;
+        endpoint.close(close::SHUTDOWN, "the server has been shut down");
+        let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
+        self.advance(Phase::Closed);
     }
 }
 
-/// Resolves on SIGTERM or ctrl-c.
-pub async fn shutdown_signal() {
-    #[cfg(unix)]
-    {
+/// What a signal to shut down gives to [`Server::run_until`]: how a server that is on its way down is told to hurry.
+///
+/// `()` never does.
+pub trait Hurry: Send {
+    /// Resolves when the server is to end at once.
+    fn hurried(self) -> impl Future<Output = ()> + Send;
+}
+
+impl Hurry for () {
+    async fn hurried(self) {
+        std::future::pending().await
+    }
+}
+
+/// The next SIGTERM or ctrl-c after the one that [`shutdown_signal`] has waited for.
+#[derive(Debug)]
+pub struct NextSignal(Signals);
+
+impl Hurry for NextSignal {
+    async fn hurried(mut self) {
+        self.0.next().await;
+    }
+}
+
+/// Resolves on SIGTERM or ctrl-c; what it gives, on the next one. From its first poll on, these signals do not end the
+/// process by themselves any more.
+pub async fn shutdown_signal() -> NextSignal {
+    let mut signals = Signals::new();
+    signals.next().await;
+    NextSignal(signals)
+}
+
+#[cfg(unix)]
+#[derive(Debug)]
+struct Signals(Option<[tokio::signal::unix::Signal; 2]>);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
 
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
+        let both = signal(SignalKind::terminate()).and_then(|terminate| {
+            let interrupt = signal(SignalKind::interrupt())?;
+            Ok([terminate, interrupt])
+        });
+        Self(both.inspect_err(|error| warn!(%error, "no signal can be waited for")).ok())
+    }
+
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some([terminate, interrupt]) => {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
                 }
             }
-            _ => {
-                warn!("no signal can be waited for");
-                std::future::pending().await
-            }
+            None => std::future::pending().await,
         }
     }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        warn!("no signal can be waited for");
-        std::future::pending().await
+}
+
+#[cfg(not(unix))]
+#[derive(Debug)]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            warn!(%error, "no signal can be waited for");
+            std::future::pending().await
+        }
     }
 }

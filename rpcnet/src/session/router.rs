@@ -34,6 +34,7 @@ pub(crate) struct Router {
     interceptors: Option<Next>,
     draining: AtomicBool,
     drained: CancellationToken,
+    cut: CancellationToken,
     in_flight: AtomicUsize,
     /// Calls at work that are no load: they watch.
     background: AtomicUsize,
@@ -171,6 +172,16 @@ impl Router {
     /// Resolves once no call is taken any more. Cancel-safe.
     pub(crate) async fn drained(&self) {
         self.drained.cancelled().await;
+    }
+
+    /// Ends the calls that are at work: their callers get `Unavailable`.
+    pub(crate) fn cut_off(&self) {
+        self.cut.cancel();
+    }
+
+    /// Resolves once calls at work are to end. Cancel-safe.
+    pub(crate) async fn cut(&self) {
+        self.cut.cancelled().await;
     }
 
     pub(crate) fn is_draining(&self) -> bool {

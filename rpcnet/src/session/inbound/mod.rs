@@ -8,7 +8,7 @@ mod instead;
 mod on_lane;
 mod receive;
 
-use std::sync::PoisonError;
+use std::{pin::pin, sync::PoisonError};
 
 use tokio::{
     task::JoinSet,
@@ -49,8 +49,21 @@ pub(super) async fn accept(session: &Session) -> ConnectionError {
     let mut calls = JoinSet::new();
     let mut allowed = session.limits().room().streams as usize;
     let most = session.limits().max_calls_per_connection() as usize;
+    // Not in each call's task: those would all wait on one list.
+    let mut cut = pin!(session.router().cut());
+    let mut is_cut = false;
     loop {
-        match session.connection().accept_bi().await {
+        let accepted = tokio::select! {
+            biased;
+            accepted = session.connection().accept_bi() => accepted,
+            () = &mut cut, if !is_cut => {
+                is_cut = true;
+                // Their streams are reset, which the peer takes for `Unavailable`; with a lane's, all calls on it.
+                calls.abort_all();
+                continue;
+            }
+        };
+        match accepted {
             Ok((send, recv)) => {
                 calls.spawn(serve(session.clone(), send, recv));
             }

@@ -1,0 +1,215 @@
+//! A UDP proxy in front of a node: others reach the node through it alone, and its packets have the weather of the day.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::{SeedableRng as _, rngs::SmallRng};
+use tokio::{
+    net::UdpSocket,
+    task::{AbortHandle, JoinSet},
+    time::{Instant, timeout},
+};
+
+use crate::{
+    courier::{Courier, Parcel},
+    sky::Sky,
+};
+
+/// A path that was not used for so long is forgotten: QUIC has given up its connections by then (30 s).
+const FORGOTTEN: Duration = Duration::from_secs(45);
+/// The largest datagram there is.
+const LARGEST: usize = 65_536;
+
+/// Forwards datagrams between whoever dials [`addr`](Self::addr) and a node. Ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    node: usize,
+    sky: Arc<Sky>,
+    front: Arc<UdpSocket>,
+    target: Mutex<Option<SocketAddr>>,
+    courier: Courier,
+    paths: AtomicUsize,
+    forgets: AtomicBool,
+}
+
+impl Proxy {
+    /// A proxy to this node, which need not be there yet.
+    pub(crate) async fn start(node: usize, sky: Arc<Sky>) -> io::Result<Self> {
+        let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+        let addr = front.local_addr()?;
+        let shared = Arc::new(Shared {
+            node,
+            sky,
+            front,
+            target: Mutex::default(),
+            courier: Courier::start(),
+            paths: AtomicUsize::new(0),
+            forgets: AtomicBool::new(false),
+        });
+        let task = tokio::spawn(forward(shared.clone())).abort_handle();
+        Ok(Self { addr, shared, task })
+    }
+
+    /// Where others reach the node.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where the node is from now on.
+    pub(crate) fn forward_to(&self, target: SocketAddr) {
+        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+    }
+
+    /// With its next packet each peer comes from another address.
+    pub(crate) fn rebind(&self) {
+        self.shared.forgets.store(true, Ordering::Relaxed);
+    }
+
+    /// How many sockets it has open.
+    pub(crate) fn sockets(&self) -> usize {
+        1 + self.shared.paths.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn target(&self) -> Option<SocketAddr> {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A socket a peer, so that the node tells them apart.
+struct Path {
+    back: Arc<UdpSocket>,
+    /// When the peer last sent.
+    used: Instant,
+    task: AbortHandle,
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn forward(shared: Arc<Shared>) {
+    let mut rng = SmallRng::from_rng(&mut rand::rng());
+    let mut paths = HashMap::<SocketAddr, Path>::new();
+    // The tasks end with this future.
+    let mut tasks = JoinSet::new();
+    let mut swept = Instant::now();
+    let mut buffer = vec![0; LARGEST];
+    loop {
+        if swept.elapsed() > FORGOTTEN / 3 {
+            swept = Instant::now();
+            paths.retain(|_, path| path.used.elapsed() < FORGOTTEN);
+            while tasks.try_join_next().is_some() {}
+            shared.paths.store(paths.len(), Ordering::Relaxed);
+        }
+        // An error tells of an earlier datagram that nobody took: it is lost, as it may be.
+        let Ok(Ok((length, peer))) = timeout(FORGOTTEN, shared.front.recv_from(&mut buffer)).await else {
+            continue;
+        };
+        if shared.forgets.swap(false, Ordering::Relaxed) {
+            paths.clear();
+        }
+        let Some(target) = shared.target() else { continue };
+        let Some(late) = shared.sky.towards(shared.node, peer).fate(&mut rng) else { continue };
+        let back = match paths.get_mut(&peer) {
+            Some(path) => {
+                path.used = Instant::now();
+                path.back.clone()
+            }
+            None => {
+                // Without a socket the packet is lost, as it may be.
+                let Ok(back) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { continue };
+                let back = Arc::new(back);
+                let task = tasks.spawn(answer(shared.clone(), peer, back.clone()));
+                paths.insert(peer, Path { back: back.clone(), used: Instant::now(), task });
+                shared.paths.store(paths.len(), Ordering::Relaxed);
+                back
+            }
+        };
+        shared.courier.send(late, Parcel::new(&buffer[..length], back, target)).await;
+    }
+}
+
+/// The way back to one peer.
+async fn answer(shared: Arc<Shared>, peer: SocketAddr, back: Arc<UdpSocket>) {
+    let mut rng = SmallRng::from_rng(&mut rand::rng());
+    let mut buffer = vec![0; LARGEST];
+    loop {
+        let Ok((length, _)) = back.recv_from(&mut buffer).await else { continue };
+        if let Some(late) = shared.sky.back(shared.node, peer).fate(&mut rng) {
+            shared.courier.send(late, Parcel::new(&buffer[..length], shared.front.clone(), peer)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rpcnet_tests::within;
+
+    use super::*;
+    use crate::{schedule::Way, weather::Weather};
+
+    #[tokio::test]
+    async fn datagrams_pass_unless_the_sky_says_no() {
+        let sky = Arc::new(Sky::new(2));
+        let proxy = Proxy::start(0, sky.clone()).await.unwrap();
+        let node = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        proxy.forward_to(node.local_addr().unwrap());
+        let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut buffer = [0; 16];
+
+        peer.send_to(b"there", proxy.addr()).await.unwrap();
+        let (length, seen) = within(node.recv_from(&mut buffer)).await.unwrap();
+        assert_eq!(&buffer[..length], b"there");
+        node.send_to(b"back", seen).await.unwrap();
+        let (length, from) = within(peer.recv_from(&mut buffer)).await.unwrap();
+        assert_eq!((&buffer[..length], from), (&b"back"[..], proxy.addr()));
+        assert_eq!(proxy.sockets(), 2);
+
+        // What comes from another node afterwards comes first: the proxy takes one after the other.
+        let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        sky.sends_from(1, other.local_addr().unwrap());
+        sky.set_for_clients(0, Weather::CUT);
+        peer.send_to(b"lost", proxy.addr()).await.unwrap();
+        other.send_to(b"heard", proxy.addr()).await.unwrap();
+        let (length, _) = within(node.recv_from(&mut buffer)).await.unwrap();
+        assert_eq!(&buffer[..length], b"heard");
+
+        sky.set_for_clients(0, Weather::default());
+        sky.set(0, Way::In, Weather { delay: Duration::from_millis(30), ..Weather::default() });
+        peer.send_to(b"late", proxy.addr()).await.unwrap();
+        let (length, again) = within(node.recv_from(&mut buffer)).await.unwrap();
+        assert_eq!((&buffer[..length], again), (&b"late"[..], seen));
+
+        sky.set(0, Way::In, Weather::default());
+        proxy.rebind();
+        peer.send_to(b"elsewhere", proxy.addr()).await.unwrap();
+        let (length, again) = within(node.recv_from(&mut buffer)).await.unwrap();
+        assert_eq!(&buffer[..length], b"elsewhere");
+        assert_ne!(again, seen);
+    }
+}

@@ -1,0 +1,96 @@
+//! Rows of all runs together, and for people what broke.
+
+use std::collections::BTreeMap;
+
+use rpcnet_benches::{Report, Row, percentile};
+
+use crate::{
+    checks::Invariant,
+    resources::{Growth, RUNNER},
+    run::{Outcomes, say},
+};
+
+/// Descriptors that a process may have more of in the end: a dial that is under way, a snapshot that is being written.
+const DESCRIPTORS: &str = "<=4";
+/// Memory that a process may have more of in the end, in MiB: allocators keep what large bodies needed, and a QUIC
+/// connection with each peer holds buffers.
+const MEMORY: &str = "<=32";
+
+/// The figures of these runs.
+pub(crate) fn report(runs: &[(u64, Outcomes)]) -> Report {
+    let mut rows = Vec::new();
+    let sum = |of: fn(&Outcomes) -> u64| runs.iter().map(|(_, run)| of(run)).sum::<u64>() as f64;
+    let row = |name: &str, value: f64, unit: &'static str| Row::new(format!("chaos/{name}"), value, unit);
+    let held = |name: &str, value: f64, unit: &'static str, target: &str| {
+        row(name, value, unit).with_target(target.parse().expect("written here"))
+    };
+    for invariant in Invariant::ALL {
+        let breaches = runs.iter().filter_map(|(_, run)| run.findings.breaches.get(&invariant)).sum::<u64>();
+        rows.push(held(invariant.name(), breaches as f64, "calls", "==0"));
+    }
+    rows.push(held("panics", sum(|run| run.panics.len() as u64), "lines", "==0"));
+    rows.push(held("unexpected-exits", sum(|run| run.broken.len() as u64), "processes", "==0"));
+    rows.push(held("unhealed", sum(|run| run.unhealed.len() as u64), "nodes", "==0"));
+    let growths = || runs.iter().flat_map(|(_, run)| &run.growths);
+    let most = |of: fn(&Growth) -> f64| growths().map(of).fold(0.0, f64::max);
+    rows.push(held("descriptors-grown", most(|growth| growth.descriptors as f64), "files", DESCRIPTORS));
+    rows.push(held("memory-grown", most(|growth| growth.memory), "MiB", MEMORY));
+    rows.push(row("memory-slope", most(|growth| growth.slope), "MiB/min"));
+    let of_runner = growths().filter(|growth| growth.life == RUNNER).map(|growth| growth.memory);
+    rows.push(row("memory-grown-runner", of_runner.fold(0.0, f64::max), "MiB"));
+
+    rows.push(row("calls", sum(|run| run.findings.calls), "calls"));
+    rows.push(row("quiet-calls", sum(|run| run.findings.quiet_calls), "calls"));
+    let (idempotent, failed) =
+        (sum(|run| run.findings.idempotent), sum(|run| run.findings.idempotent_failed));
+    rows.push(row("idempotent-failed", failed / idempotent.max(1.0) * 100.0, "%"));
+    for (code, count) in added(runs.iter().map(|(_, run)| &run.findings.failed)) {
+        rows.push(row(&format!("failed/{code}"), count as f64, "calls"));
+    }
+    for (kind, count) in added(runs.iter().map(|(_, run)| &run.faults)) {
+        rows.push(row(&format!("faults/{kind}"), count as f64, "faults"));
+    }
+    let mut quiet: Vec<_> = runs.iter().flat_map(|(_, run)| run.findings.quiet.iter().copied()).collect();
+    for (name, share) in [("quiet-p50", 0.5), ("quiet-p99", 0.99)] {
+        if let Some(micros) = percentile(&mut quiet, share) {
+            rows.push(row(name, micros as f64, "us"));
+        }
+    }
+    let healed = runs.iter().map(|(_, run)| run.healed.as_secs_f64());
+    rows.push(row("longest-to-heal", healed.fold(0.0, f64::max), "s"));
+    rows.into_iter().collect()
+}
+
+fn added<'a>(counts: impl Iterator<Item = &'a BTreeMap<&'static str, u64>>) -> BTreeMap<&'static str, u64> {
+    let mut all = BTreeMap::new();
+    for (name, count) in counts.flatten() {
+        *all.entry(*name).or_default() += count;
+    }
+    all
+}
+
+/// Whether an invariant was broken; then it is told which, how, and what had happened.
+pub(crate) fn tell(seed: u64, run: &Outcomes) -> bool {
+    let mut broken = run.findings.told.clone();
+    broken.extend(run.panics.iter().map(|line| format!("panic: {line}")));
+    broken.extend(run.broken.iter().map(|line| format!("unexpected exit: {line}")));
+    broken.extend(run.unhealed.iter().map(|line| format!("unhealed: {line}")));
+    let target = |text: &str| text.parse::<rpcnet_benches::Target>().expect("written here");
+    for growth in &run.growths {
+        if !target(DESCRIPTORS).holds(growth.descriptors as f64) || !target(MEMORY).holds(growth.memory) {
+            let Growth { life, memory, slope, descriptors } = growth;
+            broken.push(format!(
+                "growth: {life}: {memory:.1} MiB ({slope:.1} MiB/min), {descriptors} descriptors"
+            ));
+        }
+    }
+    if broken.is_empty() {
+        say(&format!("seed {seed}: all invariants hold"));
+        return false;
+    }
+    say(&format!("seed {seed}: invariants are BROKEN; what happened:"));
+    run.journal.iter().for_each(|line| say(&format!("  {line}")));
+    say("what broke:");
+    broken.iter().for_each(|line| say(&format!("  {line}")));
+    true
+}
