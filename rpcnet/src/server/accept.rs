@@ -57,15 +57,23 @@ fn validated(server: &Weak<Inner>, incoming: Incoming, at_work: usize) -> Option
 }
 
 /// One peer, from its handshake to the end of its connection.
-async fn take(server: Weak<Inner>, incoming: Incoming, permit: OwnedSemaphorePermit) {
-    let connection = handshake(&server, incoming).await;
-    drop(permit);
-    let Some(connection) = connection else { return };
-    let Some(_admitted) = admit(&server, &connection) else { return };
-    serve(server, connection).await;
+fn take(
+    server: Weak<Inner>,
+    incoming: Incoming,
+    permit: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> + Send {
+    // In memory of its own, which a connection that stands does without.
+    let handshake = Box::pin(handshake(server.clone(), incoming));
+    async move {
+        let connection = handshake.await;
+        drop(permit);
+        let Some(connection) = connection else { return };
+        let Some(_admitted) = admit(&server, &connection) else { return };
+        serve(server, connection).await;
+    }
 }
 
-async fn handshake(server: &Weak<Inner>, incoming: Incoming) -> Option<Connection> {
+async fn handshake(server: Weak<Inner>, incoming: Incoming) -> Option<Connection> {
     let peer = incoming.remote_addr();
     let within = server.upgrade()?.handshake_timeout;
     let reason = match timeout(within, incoming.handshake()).await {

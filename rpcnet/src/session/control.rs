@@ -1,9 +1,15 @@
 //! The two control streams of a connection: ours, and the peer's.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use bytes::BytesMut;
-use tokio::sync::mpsc;
+use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
 use tracing::debug;
 
 use super::{Session, lane};
@@ -15,47 +21,89 @@ use crate::{
 /// Of so many methods a peer may tell.
 const MOST_METHODS: usize = 1 << 14;
 
+/// What is to be said on our control stream. What is said again before it was written is written once.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    ping: AtomicBool,
+    go_away: AtomicBool,
+    /// Told when there is something.
+    more: Notify,
+}
+
+impl Said {
+    pub(super) fn ping(&self) {
+        self.say(&self.ping);
+    }
+
+    pub(super) fn go_away(&self) {
+        self.say(&self.go_away);
+    }
+
+    fn say(&self, what: &AtomicBool) {
+        what.store(true, Ordering::SeqCst);
+        self.more.notify_one();
+    }
+
+    /// The next frames. Cancel-safe; for one that waits alone.
+    async fn next(&self) -> Bytes {
+        loop {
+            let mut frames = BytesMut::new();
+            for (what, frame) in [(&self.go_away, ControlFrame::GoAway), (&self.ping, ControlFrame::Ping)] {
+                if what.swap(false, Ordering::SeqCst) {
+                    frame.encode(&mut frames);
+                }
+            }
+            if !frames.is_empty() {
+                return frames.freeze();
+            }
+            self.more.notified().await;
+        }
+    }
+}
+
 /// Opens our control stream, says hello, and writes what comes.
-pub(super) async fn write(session: &Session, frames: &mut mpsc::Receiver<ControlFrame>) -> ConnectionError {
+pub(super) async fn write(session: &Session) -> ConnectionError {
     let mut stream = match session.connection().open_uni().await {
         Ok(stream) => stream,
         Err(error) => return error,
     };
-    let mut buffer = BytesMut::new();
-    ControlFrame::Hello(Hello::new(session.limits().max_message() as u64, session.limits().lanes()))
-        .encode(&mut buffer);
-    // Where calls are forwarded, nobody is told of what is served here.
-    let served = if session.inner.forward.is_some() { Vec::new() } else { session.inner.router.schema() };
-    for methods in served.chunks(SCHEMA_ENTRIES) {
-        ControlFrame::Schema(methods.to_vec()).encode(&mut buffer);
-    }
+    let mut frames = hello(session);
     loop {
-        match stream.write(buffer.split().freeze()).await {
+        match stream.write(frames).await {
             Ok(()) => {}
             Err(WriteError::Connection(error)) => return error,
             Err(error) => return broken(session, &error),
         }
-        // The session holds a sender, so this never ends while the driver runs.
-        match frames.recv().await {
-            Some(next) => next.encode(&mut buffer),
-            None => std::future::pending().await,
-        }
+        frames = session.inner.said.next().await;
     }
+}
+
+/// The first frames: what we take, and what we serve.
+fn hello(session: &Session) -> Bytes {
+    let mut frames = BytesMut::new();
+    ControlFrame::Hello(Hello::new(session.limits().max_message() as u64, session.limits().lanes()))
+        .encode(&mut frames);
+    // Where calls are forwarded, nobody is told of what is served here.
+    let served = if session.inner.forward.is_some() { Vec::new() } else { session.inner.router.schema() };
+    for methods in served.chunks(SCHEMA_ENTRIES) {
+        ControlFrame::Schema(methods.to_vec()).encode(&mut frames);
+    }
+    frames.freeze()
 }
 
 /// Reads the peer's control stream, the first in that direction, and then what else comes in that direction.
 pub(super) async fn read(session: &Session) -> ConnectionError {
-    let stream = match session.connection().accept_uni().await {
+    let mut stream = match session.connection().accept_uni().await {
         Ok(stream) => stream,
         Err(error) => return error,
     };
     tokio::select! {
-        error = follow(session, stream) => error,
+        error = follow(session, &mut stream) => error,
         error = lane::accept(session) => error,
     }
 }
 
-async fn follow(session: &Session, mut stream: RecvStream) -> ConnectionError {
+async fn follow(session: &Session, stream: &mut RecvStream) -> ConnectionError {
     let mut buffer = BytesMut::new();
     let mut room = MOST_METHODS;
     loop {

@@ -24,7 +24,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use tokio::{
-    sync::{Notify, OnceCell, mpsc, watch},
+    sync::{Notify, OnceCell, watch},
     time::Instant,
 };
 
@@ -41,12 +41,9 @@ use crate::{
     Limits, Method, Request, Status, codec,
     ids::IdMap,
     limit::TokenBucket,
-    proto::{self, ControlFrame, Hello},
+    proto::{self, Hello},
     transport::{Connection, ConnectionError, Side},
 };
-
-/// Control frames that wait to be written. Pings are dropped beyond, GOAWAY is sent once.
-const CONTROL_QUEUE: usize = 4;
 
 /// What is known of the other side, for those who choose where to send calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,7 +118,7 @@ struct Inner {
     made: AtomicUsize,
     /// The path is fit for lanes.
     smooth: AtomicBool,
-    control: mpsc::Sender<ControlFrame>,
+    said: control::Said,
     /// Calls that the peer gives up.
     resets: Mutex<TokenBucket>,
     /// Our own calls that wait for an answer.
@@ -138,7 +135,6 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Driver {
     session: Session,
-    control: mpsc::Receiver<ControlFrame>,
 }
 
 impl Session {
@@ -153,7 +149,6 @@ impl Session {
         limits: Limits,
         forward: Option<Entry>,
     ) -> (Self, Driver) {
-        let (sender, control) = mpsc::channel(CONTROL_QUEUE);
         let session = Self {
             inner: Arc::new(Inner {
                 connection,
@@ -169,7 +164,7 @@ impl Session {
                 served: AtomicBool::new(false),
                 made: AtomicUsize::new(0),
                 smooth: AtomicBool::new(true),
-                control: sender,
+                said: control::Said::default(),
                 resets: Mutex::new(limits.resets(Instant::now().into_std())),
                 outstanding: AtomicUsize::new(0),
                 busy: Notify::new(),
@@ -177,7 +172,7 @@ impl Session {
                 quiet: Notify::new(),
             }),
         };
-        (session.clone(), Driver { session, control })
+        (session.clone(), Driver { session })
     }
 
     /// Lets the peer have a lane; `None` while it has one, and where there are none.
@@ -276,8 +271,7 @@ impl Session {
 
     /// Tells the peer to send nothing new. What it sends all the same is refused by the router.
     pub(crate) fn go_away(&self) {
-        // A full queue means that the peer reads nothing: refusing its calls has to do.
-        let _ = self.inner.control.try_send(ControlFrame::GoAway);
+        self.inner.said.go_away();
     }
 
     /// Why the connection ended, where more is known of it than the transport says.
@@ -388,14 +382,14 @@ impl Driver {
     /// Runs the session until the connection ends; says why it did.
     ///
     /// Dropping it cancels all handlers that the peer has started here.
-    pub(crate) async fn drive(mut self) -> ConnectionError {
+    pub(crate) async fn drive(self) -> ConnectionError {
         let session = &self.session;
+        // Whoever accepts or reads is told when the connection ends.
         let error = tokio::select! {
             error = inbound::accept(session) => error,
-            error = control::write(session, &mut self.control) => error,
+            error = control::write(session) => error,
             error = control::read(session) => error,
             error = silence::watch(session) => error,
-            error = session.connection().closed() => error,
         };
         // Several of these end at once; the connection knows the cause best, unless it was closed for its silence.
         let error = session.connection().close_reason().unwrap_or(error);

@@ -11,10 +11,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::Session;
-use crate::{
-    proto::{ControlFrame, close},
-    transport::ConnectionError,
-};
+use crate::{proto::close, transport::ConnectionError};
 
 const TICK: Duration = Duration::from_millis(50);
 /// How often a connection on which nothing but streams is at work is looked at.
@@ -81,53 +78,67 @@ impl Watch {
 
 /// Watches the session's peer while calls wait for it, or streams; returns when it is dead.
 pub(super) async fn watch(session: &Session) -> ConnectionError {
-    let stats = || session.connection().stats();
+    let packets = session.connection().stats().received_packets;
     // One for the connection's life: calls that give up soon, one after the other, add up.
-    let mut watch = Watch::new(session.limits().silence(), stats().received_packets, Instant::now());
+    let mut watch = Watch::new(session.limits().silence(), packets, Instant::now());
     loop {
-        // Calls that were given up leave the peer as it was: it stays avoided until it is heard from.
-        let mut asking = session.inner.condition.borrow().silent;
-        if !asking && session.outstanding() == 0 {
-            if session.streams() == 0 {
-                session.inner.busy.notified().await;
-                continue;
-            }
-            // The items of a stream may be rare: that none comes says nothing, that no answer to a ping comes does.
-            let before = stats().received_packets;
-            let _ = tokio::time::timeout(STREAM_CHECK, session.inner.busy.notified()).await;
-            if session.outstanding() == 0 {
-                if session.streams() == 0 || stats().received_packets != before {
-                    continue;
-                }
-                asking = true;
-                ping(session);
-            }
+        if is_idle(session) {
+            session.inner.busy.notified().await;
+            continue;
         }
-        watch.resume(Instant::now());
-        while asking || session.outstanding() > 0 {
-            tokio::time::sleep(TICK).await;
-            let stats = stats();
-            let verdict = watch.tick(Instant::now(), stats.received_packets, stats.rtt);
-            match verdict {
-                Verdict::Alive => {
-                    asking = false;
-                    session.update(|condition| condition.silent = false);
-                }
-                Verdict::Quiet => {}
-                Verdict::Ping => ping(session),
-                Verdict::Silent => {
-                    ping(session);
-                    asking = true;
-                    session.update(|condition| condition.silent = true);
-                }
-                Verdict::Dead => {
-                    let after = session.limits().silence();
-                    debug!(peer = %session.connection().remote_addr(), ?after, "peer is dead: no packet came");
-                    return give_up(session);
-                }
+        // In memory of its own, which an idle connection does without.
+        if let Some(error) = Box::pin(watch_busy(session, &mut watch)).await {
+            return error;
+        }
+    }
+}
+
+/// Calls that were given up leave the peer as it was: it stays avoided until it is heard from.
+fn is_idle(session: &Session) -> bool {
+    !session.inner.condition.borrow().silent && session.outstanding() == 0 && session.streams() == 0
+}
+
+/// Watches a peer of which something is expected, for a while. Why it was given up, where it is dead.
+async fn watch_busy(session: &Session, watch: &mut Watch) -> Option<ConnectionError> {
+    let stats = || session.connection().stats();
+    let mut asking = session.inner.condition.borrow().silent;
+    if !asking && session.outstanding() == 0 {
+        // The items of a stream may be rare: that none comes says nothing, that no answer to a ping comes does.
+        let before = stats().received_packets;
+        let _ = tokio::time::timeout(STREAM_CHECK, session.inner.busy.notified()).await;
+        if session.outstanding() == 0 {
+            if session.streams() == 0 || stats().received_packets != before {
+                return None;
+            }
+            asking = true;
+            session.inner.said.ping();
+        }
+    }
+    watch.resume(Instant::now());
+    while asking || session.outstanding() > 0 {
+        tokio::time::sleep(TICK).await;
+        let stats = stats();
+        let verdict = watch.tick(Instant::now(), stats.received_packets, stats.rtt);
+        match verdict {
+            Verdict::Alive => {
+                asking = false;
+                session.update(|condition| condition.silent = false);
+            }
+            Verdict::Quiet => {}
+            Verdict::Ping => session.inner.said.ping(),
+            Verdict::Silent => {
+                session.inner.said.ping();
+                asking = true;
+                session.update(|condition| condition.silent = true);
+            }
+            Verdict::Dead => {
+                let after = session.limits().silence();
+                debug!(peer = %session.connection().remote_addr(), ?after, "peer is dead: no packet came");
+                return Some(give_up(session));
             }
         }
     }
+    None
 }
 
 /// Says why before it closes: those whose calls fail then are told the cause, not that this side closed.
@@ -138,10 +149,6 @@ fn give_up(session: &Session) -> ConnectionError {
     });
     session.connection().close(close::SILENT, "no packet came from you");
     error
-}
-
-fn ping(session: &Session) {
-    let _ = session.inner.control.try_send(ControlFrame::Ping);
 }
 
 #[cfg(test)]

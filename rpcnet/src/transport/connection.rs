@@ -63,6 +63,8 @@ macro_rules! dispatch {
     };
 }
 
+/// What waits in memory waits in a box: of the two futures that stand side by side wherever a connection is waited for, that one
+/// is the larger, and idle connections over QUIC would carry its room.
 impl Connection {
     pub(super) fn quic(inner: quic::Connection, peer: PeerIdentity, protocol: Vec<u8>, side: Side) -> Self {
         Self { backend: Backend::Quic(inner), shared: Arc::new(Shared { peer, protocol, side }) }
@@ -106,7 +108,7 @@ impl Connection {
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         Ok(match &self.backend {
             Backend::Quic(connection) => quic_streams(connection.open_bi().await?),
-            Backend::Memory(connection) => memory_streams(connection.open_bi().await?),
+            Backend::Memory(connection) => memory_streams(Box::pin(connection.open_bi()).await?),
         })
     }
 
@@ -118,7 +120,7 @@ impl Connection {
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         Ok(match &self.backend {
             Backend::Quic(connection) => quic_streams(connection.accept_bi().await?),
-            Backend::Memory(connection) => memory_streams(connection.accept_bi().await?),
+            Backend::Memory(connection) => memory_streams(Box::pin(connection.accept_bi()).await?),
         })
     }
 
@@ -130,7 +132,7 @@ impl Connection {
     pub async fn open_uni(&self) -> Result<SendStream, ConnectionError> {
         Ok(SendStream::new(match &self.backend {
             Backend::Quic(connection) => SendBackend::Quic(connection.open_uni().await?),
-            Backend::Memory(connection) => SendBackend::Memory(connection.open_uni().await?),
+            Backend::Memory(connection) => SendBackend::Memory(Box::pin(connection.open_uni()).await?),
         }))
     }
 
@@ -142,7 +144,7 @@ impl Connection {
     pub async fn accept_uni(&self) -> Result<RecvStream, ConnectionError> {
         Ok(RecvStream::new(match &self.backend {
             Backend::Quic(connection) => RecvBackend::Quic(connection.accept_uni().await?),
-            Backend::Memory(connection) => RecvBackend::Memory(connection.accept_uni().await?),
+            Backend::Memory(connection) => RecvBackend::Memory(Box::pin(connection.accept_uni()).await?),
         }))
     }
 
@@ -166,7 +168,10 @@ impl Connection {
     ///
     /// The connection's end.
     pub async fn read_datagram(&self) -> Result<Bytes, ConnectionError> {
-        dispatch!(self, connection => connection.read_datagram().await)
+        match &self.backend {
+            Backend::Quic(connection) => connection.read_datagram().await,
+            Backend::Memory(connection) => Box::pin(connection.read_datagram()).await,
+        }
     }
 
     /// The largest datagram in bytes that the path takes now; `None` where the peer takes none.
@@ -181,7 +186,10 @@ impl Connection {
 
     /// Waits for the connection's end. Cancel-safe.
     pub async fn closed(&self) -> ConnectionError {
-        dispatch!(self, connection => connection.closed().await)
+        match &self.backend {
+            Backend::Quic(connection) => connection.closed().await,
+            Backend::Memory(connection) => Box::pin(connection.closed()).await,
+        }
     }
 
     /// Why it ended; `None` while it stands.

@@ -64,7 +64,11 @@ impl SendStream {
     ///
     /// See [`WriteError`]; the stream is of no more use then.
     pub async fn write_chunks(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
-        dispatch!(self, SendBackend, stream => stream.write_chunks(chunks).await)
+        match &mut self.backend {
+            SendBackend::Quic(stream) => stream.write_chunks(chunks).await,
+            // It is the larger future of the two, and not the one in use.
+            SendBackend::Memory(stream) => Box::pin(stream.write_chunks(chunks)).await,
+        }
     }
 
     /// Writes what can be written now; ready when all is. What is left stays in `chunks`.

@@ -88,7 +88,8 @@ pub(super) async fn accept(session: &Session) -> ConnectionError {
 async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
     let mut reader = FrameReader::new(recv);
     let received = Instant::now();
-    let refusal = match within(received + TRANSIT, receive::is_lane(&session, &mut reader)).await {
+    let is_lane = timeout_at(received + TRANSIT, receive::is_lane(&session, &mut reader)).await;
+    match is_lane.unwrap_or(Err(Refusal::GivenUp(None))) {
         Ok(true) => match session.begin_lane() {
             Some(turn) => {
                 let most = session.limits().max_calls_per_connection();
@@ -97,16 +98,25 @@ async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
                     session.connection().allow_streams(most + 1);
                 }
                 let (recv, first) = reader.into_parts();
-                return lane::serve(turn, send, recv, first).await;
+                lane::serve(turn, send, recv, first).await;
             }
-            None => Refusal::Malformed,
+            None => send.reset(reset::PROTOCOL),
         },
-        Ok(false) => match admit(&session, &mut send, &mut reader, received).await {
-            Ok(admitted) => return run(&session, admitted, reader, &mut send, received).await,
-            Err(refusal) => refusal,
-        },
-        Err(refusal) => refusal,
-    };
+        // In memory of its own: this task's is that of a lane, which stands as long as its connection.
+        Ok(false) => Box::pin(call(session, send, reader, received)).await,
+        Err(refusal) => Box::pin(refuse(session, send, reader, refusal)).await,
+    }
+}
+
+/// A call with a stream of its own.
+async fn call(session: Session, mut send: SendStream, mut reader: FrameReader, received: Instant) {
+    match admit(&session, &mut send, &mut reader, received).await {
+        Ok(admitted) => run(&session, admitted, reader, &mut send, received).await,
+        Err(refusal) => refuse(session, send, reader, refusal).await,
+    }
+}
+
+async fn refuse(session: Session, mut send: SendStream, mut reader: FrameReader, refusal: Refusal) {
     match refusal {
         Refusal::Status(status, code) => {
             reader.stop(code);
