@@ -56,11 +56,14 @@ impl Node {
     }
 
     pub(super) fn fire_sync(&mut self, now: Instant) {
-        if let Some(peer) = self.random_peer() {
+        let interval = self.config.sync_interval();
+        // Who is near will do to learn who is there. What it can't know, because all near peers have missed it, random ones
+        // tell in time.
+        let peer = if self.sync_backoff < interval { self.near_peer() } else { self.random_peer() };
+        if let Some(peer) = peer {
             self.send_groups(peer);
         }
         // Nodes that join together know little of each other after their first comparison: the next ones follow soon.
-        let interval = self.config.sync_interval();
         self.sync_backoff = (self.sync_backoff * 2).min(interval);
         self.schedule_sync(now);
     }
