@@ -85,6 +85,7 @@ pub struct Node {
     pub(super) claims: Claims,
     pub(super) fingerprint: Fingerprint,
     pub(super) near: Near,
+    pub(super) started: Instant,
     /// Whom this node was asked to probe, and when. At most `MAX_RELAYED`.
     pub(super) relayed: BTreeMap<NodeId, Instant>,
     /// Whether news was waiting to be gossiped after the last input.
@@ -124,6 +125,7 @@ impl Node {
             claims: Claims::default(),
             fingerprint: Fingerprint::new(now),
             near: Near::default(),
+            started: now,
             relayed: BTreeMap::new(),
             has_news: false,
             config,

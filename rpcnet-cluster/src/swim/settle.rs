@@ -173,14 +173,14 @@ impl Node {
             certain = true;
         }
         let others = self.others();
-        if matches!(timer, Timer::ProbeRandomMember(_)) && self.health.excuses_probe(now, others) {
-            self.out.timers.set(now + self.config.probe_period(), Task::Foca(timer));
-            return;
-        }
-        self.out.slower = self.health.slowness() - 1;
         if matches!(timer, Timer::ProbeRandomMember(_)) {
             self.refresh_fingerprint(now);
+            if self.is_joining(now) || self.health.excuses_probe(now, others) {
+                self.out.timers.set(now + self.config.probe_period(), Task::Foca(timer));
+                return;
+            }
         }
+        self.out.slower = self.health.slowness() - 1;
         let probe = matches!(timer, Timer::ProbeRandomMember(_)).then(|| Task::Foca(timer.clone()));
         let gossip = matches!(timer, Timer::PeriodicGossip(_));
         if gossip && self.foca.updates_backlog() + self.foca.custom_broadcast_backlog() > 0 {
