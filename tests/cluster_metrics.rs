@@ -48,6 +48,8 @@ async fn a_node_shows_what_it_sees_and_does() {
     // A suspicion, a failure, and no link any more.
     second.kill().await;
     is(&first, "cluster_events_total", "event=\"suspect\"", |raised| raised == 1.0).await;
+    is(&first, "gossip_probes_failed_total", "", |failed| failed >= 1.0).await;
+    is(&first, "gossip_suspicions_raised_total", "", |raised| raised == 1.0).await;
     is(&first, "cluster_events_total", "event=\"failed\"", |failed| failed == 1.0).await;
     is(&first, "gossip_messages_sent_total", "message=\"ping\"", |probes| probes > 2.0).await;
     let gone = || first.metric("gossip_rtt_seconds", &peer).is_none();

@@ -95,7 +95,7 @@ impl Cluster {
 
     /// How many nodes belong to the cluster (alive or suspect), this one among them.
     pub async fn node_count(&self) -> usize {
-        self.gossip.members().iter().filter(|member| member.state().is_active()).count()
+        self.gossip.active_count()
     }
 
     /// All nodes that are known, those that are down or have left among them, and the broadcasts.

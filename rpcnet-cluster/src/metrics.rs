@@ -20,6 +20,8 @@ use crate::swim::{Member, MemberState, Statistics, packet_kind};
 /// | `gossip_oversize_total` | | packets that went on streams because the path takes only smaller datagrams |
 /// | `gossip_packets_total`, `gossip_bytes_total` | `direction`, `kind` | packets sent and received, and their payload |
 /// | `gossip_messages_sent_total` | `message` | packets of kind `gossip` by what they are; `ping` is a probe, `ping_request` asks others after one that failed |
+/// | `gossip_probes_failed_total` | | probes that got no answer, neither directly nor through others |
+/// | `gossip_suspicions_raised_total` | | suspicions that this node raised because of them |
 /// | `gossip_syncs_total` | | comparisons of all that is known (anti-entropy), begun by this node |
 /// | `gossip_fetched_total` | `what` | members and records that these brought |
 /// | `gossip_agreement_age_seconds` | | since a peer was last found to know the same; -1 before |
@@ -39,6 +41,8 @@ pub(crate) struct ClusterMetrics {
     packets: IntCounterVec,
     bytes: IntCounterVec,
     messages: IntCounterVec,
+    probes_failed: IntCounter,
+    suspicions_raised: IntCounter,
     syncs: IntCounter,
     fetched: IntCounterVec,
     agreement_age: GaugeVec,
@@ -113,6 +117,14 @@ impl ClusterMetrics {
                 "Packets of kind gossip by what they are.",
                 &["message"],
             ),
+            probes_failed: counter(
+                "gossip_probes_failed_total",
+                "Probes that got no answer, neither directly nor through others.",
+            ),
+            suspicions_raised: counter(
+                "gossip_suspicions_raised_total",
+                "Suspicions that this node raised because a probe of its own failed.",
+            ),
             syncs: counter("gossip_syncs_total", "Comparisons of all that is known, begun by this node."),
             fetched: counters(
                 "gossip_fetched_total",
@@ -147,6 +159,8 @@ impl ClusterMetrics {
             Box::new(self.packets.clone()),
             Box::new(self.bytes.clone()),
             Box::new(self.messages.clone()),
+            Box::new(self.probes_failed.clone()),
+            Box::new(self.suspicions_raised.clone()),
             Box::new(self.syncs.clone()),
             Box::new(self.fetched.clone()),
             Box::new(self.agreement_age.clone()),
@@ -214,6 +228,8 @@ impl ClusterMetrics {
         for (message, count) in &node.messages {
             raise(&self.messages.with_label_values(&[*message]), *count);
         }
+        raise(&self.probes_failed, node.probes_failed);
+        raise(&self.suspicions_raised, node.suspicions_raised);
         raise(&self.syncs, node.syncs);
         raise(&self.fetched.with_label_values(&["members"]), node.members_fetched);
         raise(&self.fetched.with_label_values(&["records"]), node.records_fetched);

@@ -232,6 +232,11 @@ impl Gossip {
         self.broadcasts.subscribe()
     }
 
+    /// How many nodes are alive or suspect, this one among them.
+    pub(crate) fn active_count(&self) -> usize {
+        self.node().members().filter(|member| member.state().is_active()).count()
+    }
+
     /// The members as they are now, not as they were last published.
     pub(crate) fn members(&self) -> Vec<Member> {
         self.node().members().cloned().collect()

@@ -64,6 +64,7 @@ impl Gossip {
         let options = DialOptions::default()
             .with_initial_rtt(Duration::from_millis(50))
             .with_keep_alive(None)
+            .with_larger_packets(false)
             .with_idle_timeout(IDLE);
         self.metrics.dialled();
         let linked = async {

@@ -5,7 +5,7 @@
 //! a storm of handshakes nobody does.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,14 +26,18 @@ use super::{
     greet::{HELLO, Link},
     hello::HelloError,
 };
-use crate::swim::{Channel, Identity, Transmit};
+use crate::swim::{Channel, Identity, NodeId, Transmit};
 
 /// Packets that wait for one dial.
 const WAITING: usize = 16;
 /// New handshakes a second, and at once.
 const HANDSHAKES: u32 = 8;
+/// Dials under way. Where handshakes take long because hosts have too much to do, this makes them fewer: more of them would
+/// time out, be repeated, and never be done. To hosts that are gone there are three a second at least.
+const DIALLING: usize = 16;
 /// Packets on streams of their own that are being written.
 const STREAMS: usize = 64;
+
 /// The links of a node.
 #[derive(Debug)]
 pub(super) struct Links {
@@ -47,6 +51,8 @@ struct Table {
     budget: Budget,
     closed: bool,
     most: usize,
+    /// Whether the peers that there are links to may be others than when that was last asked.
+    changed: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +66,7 @@ impl Links {
     pub(super) fn new(most: usize) -> Self {
         let budget = Budget::new(HANDSHAKES, HANDSHAKES, Instant::now());
         Self {
-            table: Mutex::new(Table { slots: HashMap::new(), budget, closed: false, most }),
+            table: Mutex::new(Table { slots: HashMap::new(), budget, closed: false, most, changed: false }),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }
     }
@@ -105,10 +111,11 @@ pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
             }
         }
         _ => {
-            if !table.budget.take(Instant::now()) {
+            if table.dialling() >= DIALLING || !table.budget.take(Instant::now()) {
                 gossip.metrics.dropped("handshake_budget");
                 return;
             }
+            table.changed = true;
             // A link to an earlier life is read until it ends by itself: that life may yet prove to be this one.
             table.slots.insert(addr, Slot::Dialling(VecDeque::from([transmit])));
             drop(table);
@@ -222,18 +229,20 @@ impl Links {
             table.evict();
         }
         table.slots.insert(addr, Slot::Open { link: link.clone(), used: Instant::now() });
+        table.changed = true;
         Some(waiting)
+    }
+
+    /// The peers that there are links to, if they may have changed since this was last asked.
+    pub(super) fn changed_peers(&self) -> Option<BTreeSet<NodeId>> {
+        let mut table = self.table();
+        std::mem::take(&mut table.changed).then(|| table.open().map(|link| link.identity.id()).collect())
     }
 
     /// The peers that there are links to, and their round trips.
     pub(super) fn round_trips(&self) -> Vec<(String, Duration)> {
-        let open = |slot: &Slot| match slot {
-            Slot::Open { link, .. } if link.connection.close_reason().is_none() => {
-                Some((link.identity.addr().to_string(), link.connection.stats().rtt))
-            }
-            _ => None,
-        };
-        self.table().slots.values().filter_map(open).collect()
+        let shown = |link: &Link| (link.identity.addr().to_string(), link.connection.stats().rtt);
+        self.table().open().map(shown).collect()
     }
 
     /// How many packets are being written on streams.
@@ -243,9 +252,7 @@ impl Links {
 
     /// Whether there is one.
     pub(super) fn any(&self) -> bool {
-        let open =
-            |slot: &Slot| matches!(slot, Slot::Open { link, .. } if link.connection.close_reason().is_none());
-        self.table().slots.values().any(open)
+        self.table().open().next().is_some()
     }
 
     /// Sends no more over the link to a node that is gone: whoever is found at its address later is dialled anew, not
@@ -256,6 +263,7 @@ impl Links {
             && !is_later(&link.identity, gone)
         {
             table.slots.remove(&gone.addr());
+            table.changed = true;
         }
     }
 
@@ -267,11 +275,23 @@ impl Links {
             && current.connection.close_reason().is_some()
         {
             table.slots.remove(&addr);
+            table.changed = true;
         }
     }
 }
 
 impl Table {
+    fn dialling(&self) -> usize {
+        self.slots.values().filter(|slot| matches!(slot, Slot::Dialling(_))).count()
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Link> {
+        self.slots.values().filter_map(|slot| match slot {
+            Slot::Open { link, .. } if link.connection.close_reason().is_none() => Some(link),
+            _ => None,
+        })
+    }
+
     fn evict(&mut self) {
         let oldest = self
             .slots

@@ -49,10 +49,14 @@ impl Publisher {
 impl Gossip {
     /// Sends what the node wants sent, and tells what has happened to it.
     pub(super) fn flush(self: &Arc<Self>, publisher: &mut Publisher) {
+        let linked = self.links.changed_peers();
         let mut transmits = Vec::new();
         let mut happened = Vec::new();
         let (view, broadcasts, active) = {
             let mut node = self.node();
+            if let Some(linked) = linked {
+                node.set_linked(linked);
+            }
             // Until others can reach us there is nobody to send to.
             while let Some(transmit) = node.poll_transmit() {
                 transmits.push(transmit);

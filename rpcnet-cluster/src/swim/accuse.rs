@@ -39,6 +39,7 @@ impl Node {
 
     /// foca's probe of this member has failed.
     pub(super) fn accuse(&mut self, now: Instant, suspect: Identity, incarnation: u16, token: TimerToken) {
+        self.counted.probes_failed += 1;
         if !self.view.is_still_suspect(&suspect, incarnation) {
             return;
         }
@@ -48,6 +49,7 @@ impl Node {
         if known.is_some_and(|own| own.token == token && own.identity == suspect) {
             return;
         }
+        self.counted.suspicions_raised += 1;
         let own = Own { identity: suspect, since: now, token, warned: false };
         if self.shared.lock().suspicions.set_own(suspect.id(), incarnation, own) {
             self.schedule_down(suspect.id(), incarnation);

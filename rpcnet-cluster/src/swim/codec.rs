@@ -1,5 +1,8 @@
 //! foca's packets in bytes.
 //!
+//! foca chooses whom news goes to at random and can't be told better. So this writes another destination where there is one,
+//! and [`Runtime`](super::effects::Runtime) sends the packet to whom it says.
+//!
 //! Header: source, incarnation, destination, a tag and what the message names. Member: identity, incarnation, state.
 
 use bytes::{Buf, BufMut};
@@ -38,15 +41,16 @@ impl foca::Codec<Peer> for Codec {
         if buf.remaining_mut() < HEADER_MAX {
             return Err(WireError::NoRoom);
         }
-        let fingerprint = {
+        let (fingerprint, near) = {
             let mut shared = self.0.lock();
             shared.messages[usize::from(tag)] += 1;
             shared.incarnation = header.src_incarnation;
-            shared.fingerprint
+            let is_news = matches!(header.message, Message::Gossip | Message::Broadcast);
+            (shared.fingerprint, if is_news { shared.near.pop() } else { None })
         };
         put_identity(&mut buf, &header.src.0);
         buf.put_u16(header.src_incarnation);
-        put_identity(&mut buf, &header.dst.0);
+        put_identity(&mut buf, &near.unwrap_or(header.dst.0));
         buf.put_u8(tag);
         match named {
             Named::Nothing => {}

@@ -9,11 +9,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use foca::{Notification, Timer, TimerToken};
 
 use super::{
+    codec::read_header,
     event::Event,
     identity::{Identity, Peer},
     node::{Channel, Transmit},
     timers::{Task, Timers},
-    wire::Kind,
+    wire::{Kind, Reader},
 };
 
 /// A driver empties the queue after every input, so this is only reached if it doesn't. Gossip tolerates loss.
@@ -94,6 +95,8 @@ impl foca::Runtime<Peer> for Runtime<'_> {
     }
 
     fn send_to(&mut self, to: Peer, data: &[u8]) {
+        // The codec may have written another one.
+        let to = read_header(&mut Reader::new(data)).map_or(to, |header| header.dst);
         let mut payload = BytesMut::with_capacity(data.len() + 1);
         payload.put_u8(Kind::Gossip as u8);
         payload.put_slice(data);

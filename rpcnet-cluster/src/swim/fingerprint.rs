@@ -5,7 +5,7 @@
 //! news finds out within a probe period or two, for eight bytes a packet. Where two differ, the same over groups of members
 //! tells which ones to compare (a Merkle tree of two levels). Members that are gone are left out: memories of them differ.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use foca::State;
@@ -55,9 +55,13 @@ impl Fingerprint {
     }
 
     /// The form that is sent.
-    pub(super) fn encoded(&self, now: Instant, quiet_after: std::time::Duration) -> u64 {
-        let quiet = now.saturating_duration_since(self.changed) >= quiet_after;
-        (self.hash & !QUIET) | if quiet { QUIET } else { 0 }
+    pub(super) fn encoded(&self, now: Instant, quiet_after: Duration) -> u64 {
+        (self.hash & !QUIET) | if self.is_quiet(now, quiet_after) { QUIET } else { 0 }
+    }
+
+    /// Whether nothing has changed for so long.
+    pub(super) fn is_quiet(&self, now: Instant, quiet_after: Duration) -> bool {
+        now.saturating_duration_since(self.changed) >= quiet_after
     }
 }
 

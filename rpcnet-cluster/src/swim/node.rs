@@ -21,6 +21,7 @@ use super::{
     identity::{Identity, NodeId, Peer},
     leave::Leaving,
     member::Member,
+    near::Near,
     record::Record,
     shared::SharedHandle,
     statistics::Counted,
@@ -83,6 +84,8 @@ pub struct Node {
     pub(super) health: Health,
     pub(super) claims: Claims,
     pub(super) fingerprint: Fingerprint,
+    pub(super) near: Near,
+    pub(super) started: Instant,
     /// Whom this node was asked to probe, and when. At most `MAX_RELAYED`.
     pub(super) relayed: BTreeMap<NodeId, Instant>,
     /// Whether news was waiting to be gossiped after the last input.
@@ -121,6 +124,8 @@ impl Node {
             health: Health::new(now),
             claims: Claims::default(),
             fingerprint: Fingerprint::new(now),
+            near: Near::default(),
+            started: now,
             relayed: BTreeMap::new(),
             has_news: false,
             config,

@@ -173,16 +173,20 @@ impl Node {
             certain = true;
         }
         let others = self.others();
-        if matches!(timer, Timer::ProbeRandomMember(_)) && self.health.excuses_probe(now, others) {
-            self.out.timers.set(now + self.config.probe_period(), Task::Foca(timer));
-            return;
-        }
-        self.out.slower = self.health.slowness() - 1;
         if matches!(timer, Timer::ProbeRandomMember(_)) {
             self.refresh_fingerprint(now);
+            if self.is_joining(now) || self.health.excuses_probe(now, others) {
+                self.out.timers.set(now + self.config.probe_period(), Task::Foca(timer));
+                return;
+            }
         }
+        self.out.slower = self.health.slowness() - 1;
         let probe = matches!(timer, Timer::ProbeRandomMember(_)).then(|| Task::Foca(timer.clone()));
         let gossip = matches!(timer, Timer::PeriodicGossip(_));
+        if gossip && self.foca.updates_backlog() + self.foca.custom_broadcast_backlog() > 0 {
+            let near = self.news_to_near();
+            self.shared.lock().near = near;
+        }
         if let Err(error) = self.foca.handle_timer(timer, self.out.runtime(now)) {
             tracing::warn!(%error, "timer could not be handled");
             // An error on the way must not end probing for ever.
@@ -190,13 +194,15 @@ impl Node {
                 self.out.timers.set(now + self.config.probe_period(), probe);
             }
         }
-        if gossip
-            && self.foca.custom_broadcast_backlog() > 0
-            && self.foca.updates_backlog() > CROWDED_UPDATES
-            && let Err(error) = self.foca.broadcast(self.out.runtime(now))
+        if gossip && self.foca.custom_broadcast_backlog() > 0 && self.foca.updates_backlog() > CROWDED_UPDATES
         {
-            tracing::warn!(%error, "records could not be broadcast");
+            let near = self.news_to_near();
+            self.shared.lock().near = near;
+            if let Err(error) = self.foca.broadcast(self.out.runtime(now)) {
+                tracing::warn!(%error, "records could not be broadcast");
+            }
         }
+        self.shared.lock().near.clear();
         self.settle(now, None, certain);
     }
 

@@ -52,6 +52,8 @@ pub(super) struct Shared {
     pub(super) fingerprint: u64,
     /// Members that the packet calls down, which is not believed yet.
     pub(super) disbelieved: Vec<Identity>,
+    /// Whom news goes to in place of those that foca has chosen.
+    pub(super) near: Vec<Identity>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +76,7 @@ impl SharedHandle {
             incarnation: 0,
             fingerprint: 0,
             disbelieved: Vec::new(),
+            near: Vec::new(),
         })))
     }
 

@@ -26,6 +26,10 @@ pub struct Statistics {
     /// Gossip packets sent, by what they are: a probe is a `ping`; a probe that was not answered in time is followed by
     /// up to three `ping_request`s.
     pub messages: Vec<(&'static str, u64)>,
+    /// Probes that got no answer, neither directly nor through others.
+    pub probes_failed: u64,
+    /// Suspicions that this node raised, because of such a probe. Those that it heard of are not among them.
+    pub suspicions_raised: u64,
     /// Comparisons of all that is known, begun by this node.
     pub syncs: u64,
     /// Members that other nodes sent because this one lacked them, or knew an older state.
@@ -47,6 +51,8 @@ pub struct Statistics {
 /// What is counted on the way.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
+    pub(super) probes_failed: u64,
+    pub(super) suspicions_raised: u64,
     pub(super) syncs: u64,
     pub(super) members_fetched: u64,
     pub(super) records_fetched: u64,
@@ -62,6 +68,8 @@ impl Node {
         let messages = self.shared.lock().messages;
         Statistics {
             messages: MESSAGES.into_iter().zip(messages).collect(),
+            probes_failed: self.counted.probes_failed,
+            suspicions_raised: self.counted.suspicions_raised,
             syncs: self.counted.syncs,
             members_fetched: self.counted.members_fetched,
             records_fetched: self.counted.records_fetched,

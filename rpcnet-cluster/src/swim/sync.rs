@@ -29,6 +29,9 @@ const NEWS: usize = 32;
 /// A record that was asked for is not asked for again so soon, from whomever.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);
 
+/// For so many probe periods at most a node counts as joining.
+const JOINING: u32 = 10;
+
 /// Views that did not change for so many gossip intervals are compared: news has gone round by then.
 const QUIET: u32 = 5;
 
@@ -56,11 +59,14 @@ impl Node {
     }
 
     pub(super) fn fire_sync(&mut self, now: Instant) {
-        if let Some(peer) = self.random_peer() {
+        let interval = self.config.sync_interval();
+        // Who is near will do to learn who is there. What it can't know, because all near peers have missed it, random ones
+        // tell in time.
+        let peer = if self.sync_backoff < interval { self.near_peer() } else { self.random_peer() };
+        if let Some(peer) = peer {
             self.send_groups(peer);
         }
         // Nodes that join together know little of each other after their first comparison: the next ones follow soon.
-        let interval = self.config.sync_interval();
         self.sync_backoff = (self.sync_backoff * 2).min(interval);
         self.schedule_sync(now);
     }
@@ -97,6 +103,14 @@ impl Node {
             self.fingerprint.rests_until = now + self.config.probe_period() / 2;
             self.send_groups(from);
         }
+    }
+
+    /// Whether this node was just started and still learns of others. Then it probes nobody: what it learns is that they
+    /// live. A probe of a random member takes a handshake, and where many nodes start at once these are what all of them
+    /// would wait for.
+    pub(super) fn is_joining(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.started) < self.config.probe_period() * JOINING
+            && !self.fingerprint.is_quiet(now, self.config.gossip_interval() * QUIET)
     }
 
     fn send_groups(&mut self, to: Identity) {

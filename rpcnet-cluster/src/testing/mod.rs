@@ -34,6 +34,7 @@
 
 mod check;
 mod host;
+mod links;
 mod network;
 mod operation;
 mod process;

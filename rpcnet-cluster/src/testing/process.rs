@@ -10,7 +10,10 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rpcnet::Backoff;
 
-use super::host::{Host, Outgoing};
+use super::{
+    host::{Host, Outgoing},
+    links::Links,
+};
 use crate::swim::{Channel, Config, Identity, Node, NodeId};
 
 /// The pauses of the driver, between rounds while a node is alone, and afterwards.
@@ -28,6 +31,8 @@ enum Content {
         from: usize,
     },
     Answer(Identity),
+    /// There is a connection, of which this is the other end.
+    Linked(Identity),
     Gossip {
         from: Identity,
         payload: Bytes,
@@ -47,6 +52,8 @@ pub struct Process {
     alone: Backoff,
     check: Backoff,
     rng: StdRng,
+    links: Links,
+    /// What is no gossip, and not counted as its payload.
     dials: Vec<Outgoing<Packet>>,
     /// Packets that the node called malformed. There are none, unless something is wrong.
     refused: u64,
@@ -71,6 +78,7 @@ impl Process {
             alone: Backoff::new(ALONE.0, ALONE.1),
             check: Backoff::new(CHECK.0, CHECK.1),
             rng: StdRng::from_rng(rng),
+            links: Links::default(),
             dials: Vec::new(),
             refused: 0,
         }
@@ -103,7 +111,6 @@ impl Process {
         for &seed in self.seeds.difference(&active) {
             missing = true;
             let packet = Packet(Content::Hello { from: self.index });
-            // A dial is not gossip: it is not counted as its payload.
             self.dials.push(Outgoing { to: seed, packet, length: 0, reliable: true });
         }
         if !missing {
@@ -113,8 +120,11 @@ impl Process {
         self.ask_at = now + pauses.next(&mut self.rng);
     }
 
-    /// Being alone is asked about at once, company ends the hurry.
+    /// Being alone is asked about at once, company ends the hurry; the node is told of its links.
     fn notice(&mut self, now: Instant) {
+        if let Some(peers) = self.links.changed(now) {
+            self.node.set_linked(peers);
+        }
         let alone = self.node.is_isolated();
         if std::mem::replace(&mut self.was_alone, alone) == alone {
             return;
@@ -139,7 +149,12 @@ impl Host for Process {
                 self.dials.push(Outgoing { to: from, packet, length: 0, reliable: true });
             }
             Content::Answer(identity) => self.node.announce(now, identity),
+            Content::Linked(identity) => self.links.hear(now, &identity),
             Content::Gossip { from, payload } => {
+                if self.links.receive(now, &from) {
+                    let (to, packet) = (index_of(from.addr()), Packet(Content::Linked(self.node.identity())));
+                    self.dials.push(Outgoing { to, packet, length: 0, reliable: true });
+                }
                 if self.node.handle_packet(now, from, &payload).is_err() {
                     self.refused += 1;
                 }

@@ -25,7 +25,7 @@ const OUTBOX: usize = 4096;
 /// What a host has sent.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 pub struct Traffic {
-    /// Packets, on whatever channel.
+    /// Packets with payload, on whatever channel.
     pub packets: u64,
     /// Their payload in bytes, without what QUIC, UDP and IP add.
     pub bytes: u64,
@@ -336,7 +336,7 @@ impl<H: Host> World<H> {
     fn dispatch(&mut self, from: usize, outgoing: Outgoing<H::Packet>) {
         let Outgoing { to, packet, length, reliable } = outgoing;
         let sent = &mut self.slots[from].sent;
-        sent.packets += 1;
+        sent.packets += u64::from(length > 0);
         sent.bytes += length as u64;
         let mut arrivals = self.network.fate(&mut self.rng, self.now, (from, to), reliable);
         let Some(first) = arrivals.next() else { return };

@@ -11,15 +11,17 @@ pub struct DialOptions {
     initial_rtt: Duration,
     keep_alive: Option<Duration>,
     idle_timeout: Duration,
+    larger_packets: bool,
 }
 
 impl Default for DialOptions {
-    /// An initial RTT of 100 ms, a keep-alive every 10 s, an idle timeout of 30 s.
+    /// An initial RTT of 100 ms, a keep-alive every 10 s, an idle timeout of 30 s, larger packets where the path takes them.
     fn default() -> Self {
         Self {
             initial_rtt: Duration::from_millis(100),
             keep_alive: Some(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(30),
+            larger_packets: true,
         }
     }
 }
@@ -44,6 +46,18 @@ impl DialOptions {
     pub fn with_idle_timeout(mut self, after: Duration) -> Self {
         self.idle_timeout = after;
         self
+    }
+
+    /// Whether it is found out, at the cost of some large packets of padding, if the path takes packets of more than 1200
+    /// bytes: worth it where much is sent.
+    #[must_use]
+    pub fn with_larger_packets(mut self, sought: bool) -> Self {
+        self.larger_packets = sought;
+        self
+    }
+
+    pub(super) fn larger_packets(&self) -> bool {
+        self.larger_packets
     }
 
     pub(super) fn initial_rtt(&self) -> Duration {

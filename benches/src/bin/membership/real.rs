@@ -68,7 +68,7 @@ async fn run(count: usize, plan: Plan<'_>) -> Result<Vec<Row>, Failure> {
     }
     let joined = started.elapsed();
     let incomplete = incomplete(&nodes).await;
-    let joining = cpu_time(std::process::id())? - cpu;
+    let (joining, dialled) = (cpu_time(std::process::id())? - cpu, dials(&nodes));
     sleep(plan.seconds(30)).await;
 
     let before = (cpu_time(std::process::id())?, dials(&nodes), loopback()?, Instant::now());
@@ -82,6 +82,7 @@ async fn run(count: usize, plan: Plan<'_>) -> Result<Vec<Row>, Failure> {
         Row::new(id("join"), joined.as_secs_f64(), "s").with_target(target("<=10")),
         Row::new(id("incomplete"), incomplete as f64, "nodes").with_target(target("==0")),
         Row::new(id("join-cpu"), joining.as_secs_f64(), "s"),
+        Row::new(id("join-handshakes"), dialled / count as f64, "a node"),
         Row::new(id("idle-cpu"), a_node(cpu) * 100.0, "% of a core").with_target(target("<=0.5")),
         Row::new(id("memory"), memory, "KiB"),
         Row::new(id("handshakes-per-s"), a_node(dials(&nodes) - before.1), "1/s"),

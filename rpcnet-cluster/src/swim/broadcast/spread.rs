@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::Instant};
 use bytes::Bytes;
 
 use super::{
-    super::{config::Config, error::PacketError, identity::Identity, node::Node, timers::Task, wire::Reader},
+    super::{
+        config::Config, error::PacketError, identity::Identity, member::Member, node::Node, timers::Task,
+        wire::Reader,
+    },
     Broadcast, BroadcastError,
     packet::{Entry, Packet, packets},
 };
@@ -108,8 +111,11 @@ impl Node {
                 self.broadcasts.hot.insert(key, rounds - 1);
             }
         }
-        let fanout = self.config.gossip_fanout();
-        let peers = self.view.sample(&mut self.rng, fanout, |member| member.state().is_active());
+        let mut peers = self.news_to_near();
+        let missing = self.config.gossip_fanout().saturating_sub(peers.len());
+        let others = |member: &Member| member.state().is_active() && !peers.contains(&member.identity());
+        let others = self.view.sample(&mut self.rng, missing, others);
+        peers.extend(others);
         for packet in packets(false, &entries, self.config.max_packet_size()) {
             for peer in &peers {
                 self.send_by_size(*peer, packet.clone());

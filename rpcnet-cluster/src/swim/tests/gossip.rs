@@ -1,18 +1,19 @@
 //! One node that hears what a simulated cluster would rarely say.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use bytes::Bytes;
 use foca::{Codec as _, Header, Member, Message, State};
 
 use super::sim::{Sim, epoch, millis, secs};
 use crate::swim::{
-    Config, Event, Identity, MemberState, Node,
-    codec::{Codec, put_member},
+    Config, Event, Identity, MemberState, Node, NodeId,
+    codec::{Codec, put_member, read_header},
     digest::DeltaWriter,
     identity::Peer,
     record::Record,
     shared::SharedHandle,
+    wire::Reader,
 };
 
 const SPEAKER: usize = 1;
@@ -187,4 +188,42 @@ fn members_that_are_gone_are_forgotten() {
     let id = Sim::identity(SUBJECT, 1).id();
     assert!(listener.node.member(id).is_none());
     assert!(listener.node.shared.lock().record(id).is_none());
+}
+
+/// Whom node 0 of 30 gossips to within a second in which it has news, in order, while it is linked to these.
+fn told_by_one_of_30(linked: &BTreeSet<NodeId>) -> Vec<NodeId> {
+    let mut sim = Sim::cluster(1, Config::new_lan(), 30, secs(60));
+    sim.with(0, |node, now| {
+        node.set_linked(linked.clone());
+        node.set_tag(now, "role", "worker").unwrap();
+        let mut told = Vec::new();
+        while let Some(due) = node.poll_timeout().filter(|due| *due <= now + secs(1)) {
+            node.handle_timeout(due);
+            while let Some(transmit) = node.poll_transmit() {
+                let header = read_header(&mut Reader::new(&transmit.payload[1..]));
+                if transmit.payload[0] == 0 && header.is_ok_and(|header| header.message == Message::Gossip) {
+                    told.push(transmit.to.id());
+                }
+            }
+        }
+        told
+    })
+}
+
+#[test]
+fn news_goes_to_linked_peers_in_turn() {
+    let linked: BTreeSet<_> = (1..=10).map(|index| Sim::identity(index, 1).id()).collect();
+    let told = told_by_one_of_30(&linked);
+    assert!(told.len() >= 12, "{}", told.len());
+    assert!(told.iter().all(|id| linked.contains(id)));
+    let first: BTreeSet<_> = told[..9].iter().collect();
+    assert_eq!(first.len(), 9, "nobody has it twice before all have it");
+}
+
+#[test]
+fn some_news_goes_elsewhere_while_few_are_linked() {
+    let linked: BTreeSet<_> = (1..=2).map(|index| Sim::identity(index, 1).id()).collect();
+    let told = told_by_one_of_30(&linked);
+    let elsewhere = told.iter().filter(|id| !linked.contains(id)).count();
+    assert!(elsewhere >= told.len() / 4 && elsewhere <= told.len() / 2, "{elsewhere} of {}", told.len());
 }

@@ -49,7 +49,6 @@ impl Caller for BalancedChannel {
 
 impl BalancedCall {
     /// Keeps something until the reply has ended; where it is a stream, until that has.
-    #[must_use]
     pub fn keep(mut self, guard: impl Send + 'static) -> Self {
         self.kept = Some(Box::new(guard));
         self

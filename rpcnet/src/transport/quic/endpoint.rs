@@ -196,7 +196,7 @@ pub(super) fn transport(options: &DialOptions, room: Room, path: Path) -> Transp
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(with_eighth(room.streams)))
         .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
-        .mtu_discovery_config(Some(probing))
+        .mtu_discovery_config(options.larger_packets().then_some(probing))
         .stream_receive_window(VarInt::from_u32(room.window / 8))
         .receive_window(VarInt::from_u32(room.window))
         .send_window(u64::from(room.window))

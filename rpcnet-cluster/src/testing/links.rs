@@ -1,0 +1,71 @@
+//! The connections that a simulated node would have.
+//!
+//! A packet to a peer without one takes a handshake, which is not simulated; that afterwards there is one, at both ends, is.
+//! The packet's receiver says so, and says it again now and then while packets come, as acknowledgements do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use crate::swim::{Identity, NodeId};
+
+/// As many as a node keeps by default, and for how long without a packet from the peer.
+const MOST: usize = 256;
+const IDLE: Duration = Duration::from_secs(30);
+/// How often packets are acknowledged.
+const ACKNOWLEDGED: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    open: BTreeMap<NodeId, Link>,
+    changed: bool,
+    looked: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Link {
+    heard: Instant,
+    acknowledged: Option<Instant>,
+}
+
+impl Links {
+    /// Something has come from this peer.
+    pub(super) fn hear(&mut self, now: Instant, from: &Identity) {
+        self.link(now, from);
+    }
+
+    /// A packet has come from this peer. Tells whether it is to be acknowledged.
+    pub(super) fn receive(&mut self, now: Instant, from: &Identity) -> bool {
+        let link = self.link(now, from);
+        let due = link.acknowledged.is_none_or(|at| now.saturating_duration_since(at) >= ACKNOWLEDGED);
+        if due {
+            link.acknowledged = Some(now);
+        }
+        due
+    }
+
+    fn link(&mut self, now: Instant, from: &Identity) -> &mut Link {
+        if !self.open.contains_key(&from.id()) {
+            self.changed = true;
+            if self.open.len() >= MOST {
+                let oldest = self.open.iter().min_by_key(|(_, link)| link.heard).map(|(id, _)| *id);
+                oldest.and_then(|id| self.open.remove(&id));
+            }
+        }
+        let link = self.open.entry(from.id()).or_insert(Link { heard: now, acknowledged: None });
+        link.heard = now;
+        link
+    }
+
+    /// Their peers, if they have changed.
+    pub(super) fn changed(&mut self, now: Instant) -> Option<BTreeSet<NodeId>> {
+        if self.looked.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
+            self.looked = Some(now);
+            let before = self.open.len();
+            self.open.retain(|_, link| now.saturating_duration_since(link.heard) < IDLE);
+            self.changed |= self.open.len() < before;
+        }
+        std::mem::take(&mut self.changed).then(|| self.open.keys().copied().collect())
+    }
+}
