@@ -9,7 +9,6 @@ use tokio::{sync::mpsc, time::Instant};
 /// What one call came to.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
-    pub(crate) id: u64,
     /// When it was due, after the start of the loop.
     pub(crate) due: Duration,
     /// From when it was due to its end.
@@ -47,7 +46,7 @@ impl OpenLoop {
                     let result = call(id).await;
                     let latency = started.elapsed().saturating_sub(due);
                     let result = result.map_err(|error| (error.maybe_executed(), error.to_string()));
-                    let _ = sender.send(Outcome { id, due, latency, result });
+                    let _ = sender.send(Outcome { due, latency, result });
                 });
             }
         });

@@ -104,7 +104,7 @@ fn policy_alone(policy: Policy) -> f64 {
 
 /// All of what a channel does to pick one of a thousand connected endpoints, and to forget it again.
 async fn whole_channel(plan: Plan) -> Result<f64, Failure> {
-    let network = MemoryNetwork::new(7);
+    let network = MemoryNetwork::new();
     let config = ServerConfig::builder()
         .with_bind_addr(SocketAddr::from(([127, 0, 0, 1], 0)))
         .with_network(&network)
