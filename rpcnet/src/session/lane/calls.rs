@@ -27,6 +27,15 @@ pub(super) struct Calls {
     driver: Option<Waker>,
 }
 
+/// A call that was begun.
+pub(super) struct Started {
+    pub(super) id: u64,
+    /// No other is at work.
+    pub(super) alone: bool,
+    /// Who is to be woken because its deadline is sooner than all before.
+    pub(super) driver: Option<Waker>,
+}
+
 #[derive(Debug)]
 struct Place {
     generation: u64,
@@ -41,14 +50,13 @@ enum State {
 }
 
 impl Calls {
-    /// A new call's id, and who is to be woken because its deadline is sooner than all before; `None` when there are as
-    /// many calls as ids can tell apart, and when the lane has ended.
+    /// Begins a call; `None` when there are as many as ids can tell apart, and when the lane has ended.
     pub(super) fn start(
         &mut self,
         method: &'static Method,
         deadline: Option<Instant>,
         caller: Option<Waker>,
-    ) -> Option<(u64, Option<Waker>)> {
+    ) -> Option<Started> {
         if self.closed {
             return None;
         }
@@ -65,7 +73,8 @@ impl Calls {
         let earliest = self.earliest.into_iter().chain(deadline).min();
         let driver = if earliest == self.earliest { None } else { self.driver.take() };
         self.earliest = earliest;
-        Some((generation << PLACE_BITS | place as u64, driver))
+        let alone = self.places.len() - self.free.len() == 1;
+        Some(Started { id: generation << PLACE_BITS | place as u64, alone, driver })
     }
 
     fn place(&mut self, id: u64) -> Option<&mut Place> {
@@ -169,5 +178,23 @@ impl Calls {
             }
         }
         callers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static METHOD: Method = Method::new("test.v1.Echo", "echo", "() -> Result<(), Status>");
+
+    #[test]
+    fn only_who_has_no_company_is_alone() {
+        let mut calls = Calls::default();
+        let mut start = || calls.start(&METHOD, None, None).expect("there is room");
+        let (first, second) = (start(), start());
+        assert!(first.alone && !second.alone);
+        calls.abandon(second.id);
+        calls.abandon(first.id);
+        assert!(calls.start(&METHOD, None, None).expect("there is room").alone);
     }
 }
