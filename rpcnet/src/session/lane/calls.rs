@@ -10,6 +10,8 @@ use crate::{Method, Status, proto::ReplyHeader};
 /// Ids have the place of a call in their low bits, and above them how often the place was taken before.
 const PLACE_BITS: u32 = 16;
 const GENERATIONS: u64 = (1 << 30) - 1;
+/// So many places are kept when no call is at work.
+const KEPT: usize = 256;
 
 /// What a call came to.
 pub(super) type Outcome = Result<(ReplyHeader, Bytes), Status>;
@@ -19,6 +21,8 @@ pub(super) type Outcome = Result<(ReplyHeader, Bytes), Status>;
 pub(super) struct Calls {
     places: Vec<Place>,
     free: Vec<u32>,
+    /// Of a new place: no place that was given back had a later one, so that no id comes again.
+    first_generation: u64,
     /// No call has a sooner deadline; some may have had, and be gone.
     earliest: Option<Instant>,
     /// None is taken any more.
@@ -64,7 +68,7 @@ impl Calls {
             Some(place) => place as usize,
             None if self.places.len() == 1 << PLACE_BITS => return None,
             None => {
-                self.places.push(Place { generation: 0, state: State::Free });
+                self.places.push(Place { generation: self.first_generation, state: State::Free });
                 self.places.len() - 1
             }
         };
@@ -117,7 +121,20 @@ impl Calls {
         if let Some(place) = self.place(id) {
             place.generation = (place.generation + 1) & GENERATIONS;
             self.free.push((id & ((1 << PLACE_BITS) - 1)) as u32);
+            if self.free.len() == self.places.len() && self.places.len() > KEPT {
+                self.shrink();
+            }
         }
+    }
+
+    /// Gives back what a crowd has left behind.
+    fn shrink(&mut self) {
+        let left = self.places.drain(KEPT..).map(|place| place.generation);
+        self.first_generation = left.fold(self.first_generation, u64::max);
+        self.places.shrink_to_fit();
+        self.free.clear();
+        self.free.extend((0..KEPT as u32).rev());
+        self.free.shrink_to_fit();
     }
 
     /// Whose answer this would be; `None` for a call that was given up.
@@ -183,9 +200,24 @@ impl Calls {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     static METHOD: Method = Method::new("test.v1.Echo", "echo", "() -> Result<(), Status>");
+
+    #[test]
+    fn a_crowd_leaves_nothing_behind_and_no_id_comes_again() {
+        let mut calls = Calls::default();
+        let mut ids = HashSet::new();
+        for crowd in [1000, 1, 3000, 300, 2000] {
+            let at_work: Vec<u64> =
+                (0..crowd).map(|_| calls.start(&METHOD, None, None).expect("there is room").id).collect();
+            assert!(at_work.iter().all(|id| ids.insert(*id)));
+            assert!(at_work.into_iter().all(|id| calls.abandon(id).is_some()));
+            assert!(calls.places.capacity() <= 2 * KEPT, "{} for nothing", calls.places.capacity());
+        }
+    }
 
     #[test]
     fn only_who_has_no_company_is_alone() {

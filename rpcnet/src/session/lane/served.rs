@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     task::{AbortHandle, JoinError, JoinSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tracing::{debug, error};
 
@@ -31,6 +31,8 @@ use crate::{
 
 /// Chunks that are read before what they led to is written.
 const READS: usize = 8;
+/// So long handlers run in place before their answers are written.
+const SLICE: Duration = Duration::from_millis(1);
 /// Calls that wait because as many are at work as the peer may have.
 const WAITING: usize = 1024;
 /// Bytes of answers that may wait while their peer does not read, before it is not heard any more.
@@ -80,7 +82,7 @@ struct Lane {
     outbox: Arc<Outbox>,
     /// Handlers that were not ready at once, and that the peer has not given up.
     at_work: HashMap<u64, AtWork>,
-    /// Some moments ago: the clock is looked at once a call.
+    /// Some moments ago: the clock is looked at once a call, and when this is polled.
     now: Instant,
     /// Resolves when nothing is taken any more; asked once calls wait.
     drained: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -94,14 +96,16 @@ impl Lane {
     /// Ready when the lane has ended.
     fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<(), DecodeError>> {
         let mut heard_all = false;
+        self.now = Instant::now();
+        let until = self.now + SLICE;
         for _ in 0..READS {
             self.outbox.awake();
-            self.proceed(task);
+            self.proceed(task, until);
             if self.is_unread() && self.write(task).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            self.requests(task)?;
-            if !self.may_read() {
+            self.requests(task, until)?;
+            if !self.may_read() || self.now >= until {
                 break;
             }
             match self.recv.poll_read_chunk(task, CHUNK) {
@@ -114,7 +118,7 @@ impl Lane {
             }
         }
         // Once more, after the last that was started: only who looks for the end of a task is woken by it.
-        self.proceed(task);
+        self.proceed(task, until);
         if self.write(task).is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -126,13 +130,13 @@ impl Lane {
         Poll::Pending
     }
 
-    /// Takes note of the handlers that have ended, and starts calls that waited for it.
-    fn proceed(&mut self, task: &mut Task<'_>) {
+    /// Takes note of the handlers that have ended, and starts calls that waited for it, until then.
+    fn proceed(&mut self, task: &mut Task<'_>, until: Instant) {
         loop {
             while let Poll::Ready(Some(ended)) = self.tasks.poll_join_next(task) {
                 self.ended(ended);
             }
-            if self.is_full() || self.is_unread() {
+            if self.is_full() || self.is_unread() || self.now >= until {
                 break;
             }
             match self.waiting.pop() {
@@ -200,11 +204,11 @@ impl Lane {
         self.tasks.len() >= self.session.limits().max_calls_per_connection() as usize
     }
 
-    /// Starts the calls that are here whole, or lets them wait.
-    fn requests(&mut self, task: &mut Task<'_>) -> Result<(), DecodeError> {
-        let received = Instant::now();
-        self.now = received;
+    /// Starts the calls that are here whole, or lets them wait. Those that are not begun by then stay for the next time.
+    fn requests(&mut self, task: &mut Task<'_>, until: Instant) -> Result<(), DecodeError> {
+        let received = self.now;
         while self.may_read()
+            && self.now < until
             && let Some((id, input)) = self.input.next()?
         {
             match input {
