@@ -179,7 +179,11 @@ fn by_key(
 ) -> Option<usize> {
     let bound = match options.bound {
         f64::INFINITY => f64::INFINITY,
-        bound => (bound * (candidates.pending_in_all() + 1) as f64 / candidates.ready().max(1) as f64).ceil(),
+        bound => {
+            // Rounded down, to be a bound; but never so low that there is no room for all.
+            let mean = (candidates.pending_in_all() + 1) as f64 / candidates.ready().max(1) as f64;
+            (bound * mean).floor().max(mean.ceil())
+        }
     };
     let has_room = |index: usize| {
         let room = (bound * candidates.weight(index).min(1.0)).ceil();

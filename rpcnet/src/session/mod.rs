@@ -11,6 +11,8 @@ mod lane;
 mod outbound;
 mod router;
 mod silence;
+#[cfg(test)]
+mod tests;
 
 use std::{
     any::Any,
@@ -284,7 +286,7 @@ impl Session {
         self.inner.condition.send_if_modified(|condition| {
             let before = condition.clone();
             change(condition);
-            self.inner.takes_calls.store(condition.takes_calls(), Ordering::Relaxed);
+            self.inner.takes_calls.store(condition.takes_calls(), Ordering::SeqCst);
             fell_silent = condition.silent && !before.silent;
             *condition != before
         });
@@ -313,7 +315,8 @@ impl Session {
     /// Waits until no call of ours waits for an answer and no stream of ours is read; for a peer that drains.
     /// Cancel-safe.
     pub(crate) async fn quiet(&self) {
-        while self.outstanding() + self.streams() > 0 {
+        let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+        while count(&self.inner.outstanding) + count(&self.inner.streams) > 0 {
             self.inner.quiet.notified().await;
         }
     }
@@ -372,7 +375,10 @@ impl Session {
     }
 
     fn left(&self, count: &AtomicUsize) {
-        if count.fetch_sub(1, Ordering::Relaxed) == 1 && self.inner.condition.borrow().draining {
+        // Counted down first, then looked, while who waits for it to drain has told before it counts: one of them sees the
+        // other. Mostly calls are taken, and then the peer does not drain.
+        let last = count.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && !self.inner.takes_calls.load(Ordering::SeqCst) && self.inner.condition.borrow().draining {
             self.inner.quiet.notify_one();
         }
     }

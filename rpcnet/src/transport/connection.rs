@@ -63,8 +63,8 @@ macro_rules! dispatch {
     };
 }
 
-/// What waits in memory waits in a box: of the two futures that stand side by side wherever a connection is waited for, that one
-/// is the larger, and idle connections over QUIC would carry its room.
+// A future that waits for a connection has room for the larger of the two backends. That one is in memory, and waits in a
+// box, so that connections over QUIC don't carry its room.
 impl Connection {
     pub(super) fn quic(inner: quic::Connection, peer: PeerIdentity, protocol: Vec<u8>, side: Side) -> Self {
         Self { backend: Backend::Quic(inner), shared: Arc::new(Shared { peer, protocol, side }) }

@@ -66,7 +66,7 @@ impl SendStream {
     pub async fn write_chunks(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
         match &mut self.backend {
             SendBackend::Quic(stream) => stream.write_chunks(chunks).await,
-            // It is the larger future of the two, and not the one in use.
+            // The larger future of the two: over QUIC its room is not carried about.
             SendBackend::Memory(stream) => Box::pin(stream.write_chunks(chunks)).await,
         }
     }

@@ -64,10 +64,10 @@ pub(crate) fn measure() -> Result<Vec<Row>, Failure> {
         workers.0[index] += 1;
         at_work.push(index);
         if at_work.len() > 1000 {
+            // When it was given a call: those that end elsewhere lower the mean afterwards.
+            fullest = fullest.max(workers.0[index] as f64 / (at_work.len() as f64 / 10.0));
             let ended = at_work.swap_remove(rng.random_range(0..at_work.len()));
             workers.0[ended] -= 1;
-            // Of what it was given: calls that end elsewhere lower the mean afterwards.
-            fullest = fullest.max(workers.0[index] as f64 / (at_work.len() as f64 / 10.0));
         }
     }
     let id = |name: &str| format!("{PREFIX}{name}");

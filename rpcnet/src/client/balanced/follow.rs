@@ -1,7 +1,7 @@
 //! Keeps up with the set of endpoints, and looks for those that fail more than others.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -56,7 +56,7 @@ impl Shared {
                 continue;
             }
             debug!(id = %endpoint.id(), addr = %endpoint.addr(), "endpoint added");
-            let member = Member::start(&self.dialer, &self.detector, endpoint);
+            let member = Member::start(&self.dialer, &self.common, endpoint);
             watchers.spawn(watch_member(Arc::downgrade(self), Arc::downgrade(&member)));
             all.push(member);
         }
@@ -64,6 +64,13 @@ impl Shared {
         let weights = all.iter().map(|member| member.full_weight());
         let layout = Layout::new(self.config.policy, ids, &self.config.hash).with_weights(weights);
         self.members.store(Arc::new(Members { all, layout }));
+    }
+
+    /// Counts the members that calls could go to.
+    fn count_ready(&self) -> usize {
+        let ready = self.members.load().all.iter().filter(|member| member.is_untried(&[])).count();
+        self.common.ready.store(ready, Ordering::Relaxed);
+        ready
     }
 
     /// What calls take where there were some, in the mean.
@@ -76,9 +83,11 @@ impl Shared {
     fn sweep(&self) {
         let members = self.members.load();
         let all = &members.all;
-        self.detector.has_endpoints(all.iter().filter(|member| member.is_untried(&[])).count());
+        let ready = self.count_ready();
+        self.common.detector.has_endpoints(ready);
         let now = Instant::now().into_std();
-        let found = self.detector.sweep(now, all.len(), |index| all[index].outlier(), &mut rand::rng());
+        let found =
+            self.common.detector.sweep(now, all.len(), |index| all[index].outlier(), &mut rand::rng());
         for (index, ejected) in found {
             all[index].out(ejected);
         }
@@ -98,6 +107,7 @@ async fn watch_member(shared: Weak<Shared>, member: Weak<Member>) {
             {
                 member.connected(session, shared.handling());
             }
+            shared.count_ready();
             known = session.as_ref().map(Session::downgrade);
             shared.changed.notify_waiters();
             changes

@@ -54,13 +54,23 @@ pub(super) struct Member {
     outlier: Mutex<Outlier>,
     /// It was left out at some time: until then there is nothing to ask.
     was_out: AtomicBool,
-    detector: Arc<Detector>,
+    common: Arc<Common>,
     calls: AtomicU64,
     failures: AtomicU64,
     /// Nanoseconds after `since`, and one; zero for never.
     first_pick: AtomicU64,
     last_pick: AtomicU64,
     since: (Instant, SystemTime),
+}
+
+/// What the members of a channel have in common.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) detector: Detector,
+    /// Calls at work at all, and how many members take calls, as of some moment ago. Counted where the policy asks.
+    pub(super) counts: bool,
+    pub(super) pending: AtomicUsize,
+    pub(super) ready: AtomicUsize,
 }
 
 /// What calls there have shown.
@@ -72,7 +82,7 @@ pub(super) struct Record {
 }
 
 impl Member {
-    pub(super) fn start(dialer: &Arc<Dialer>, detector: &Arc<Detector>, endpoint: &Endpoint) -> Arc<Self> {
+    pub(super) fn start(dialer: &Arc<Dialer>, common: &Arc<Common>, endpoint: &Endpoint) -> Arc<Self> {
         let now = Instant::now();
         let member = Self {
             id: endpoint.id().clone(),
@@ -90,7 +100,7 @@ impl Member {
             }),
             outlier: Mutex::new(Outlier::new(now.into_std())),
             was_out: AtomicBool::new(false),
-            detector: detector.clone(),
+            common: common.clone(),
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             first_pick: AtomicU64::new(0),
@@ -158,12 +168,12 @@ impl Member {
 
     /// Whether calls there have not come to what it would be left out for.
     pub(super) fn admits(&self, now: Instant) -> bool {
-        self.detector.ejected() == 0 || self.outlier().admits(now.into_std()) != Admission::No
+        self.common.detector.ejected() == 0 || self.outlier().admits(now.into_std()) != Admission::No
     }
 
     /// A call goes there; false where it must not, for another was faster to try whether it is well again.
     pub(super) fn begin(&self, now: Instant) -> bool {
-        self.detector.ejected() == 0 || self.outlier().begin(now.into_std())
+        self.common.detector.ejected() == 0 || self.outlier().begin(now.into_std())
     }
 
     pub(super) fn outlier(&self) -> MutexGuard<'_, Outlier> {
@@ -224,6 +234,9 @@ impl Member {
 
     pub(super) fn picked(self: &Arc<Self>, session: Session, now: Instant) -> Picked {
         self.pending.fetch_add(1, Ordering::Relaxed);
+        if self.common.counts {
+            self.common.pending.fetch_add(1, Ordering::Relaxed);
+        }
         let nanos = now.saturating_duration_since(self.since.0).as_nanos() as u64 + 1;
         self.last_pick.store(nanos, Ordering::Relaxed);
         if self.first_pick.load(Ordering::Relaxed) == 0 {
@@ -326,7 +339,7 @@ impl Picked {
         } else {
             self.member.record().latency.fail(now.into_std(), latency);
         }
-        let (began, detector) = (self.since.into_std(), &self.member.detector);
+        let (began, detector) = (self.since.into_std(), &self.member.common.detector);
         let ejected =
             self.member.outlier().observe(detector, began, now.into_std(), outcome, &mut rand::rng());
         if let Some(ejected) = ejected {
@@ -339,6 +352,9 @@ impl Picked {
 impl Drop for Picked {
     fn drop(&mut self) {
         self.member.pending.fetch_sub(1, Ordering::Relaxed);
+        if self.member.common.counts {
+            self.member.common.pending.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.state == Progress::Sent {
             // Another was faster, or nobody waits any more.
             let now = Instant::now();
@@ -346,7 +362,7 @@ impl Drop for Picked {
             self.member.record().latency.give_up(now.into_std(), after);
             if self.member.was_out.load(Ordering::Relaxed) {
                 // It may have been the trial.
-                let (began, detector) = (self.since.into_std(), &self.member.detector);
+                let (began, detector) = (self.since.into_std(), &self.member.common.detector);
                 let outcome = Outcome::Unknown;
                 let rng = &mut rand::rng();
                 self.member.outlier().observe(detector, began, now.into_std(), outcome, rng);

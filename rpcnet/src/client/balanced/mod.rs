@@ -16,7 +16,7 @@ mod stats;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -27,7 +27,7 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use self::{attempts::Attempts, hedge::Hedges, picking::Members};
+use self::{attempts::Attempts, hedge::Hedges, member::Common, picking::Members};
 pub use self::{
     call::BalancedCall,
     call_all::{EndpointCaller, FromEndpoint, QuorumError, Replies},
@@ -36,7 +36,7 @@ pub use self::{
 };
 use crate::{
     ConnectError, Reply, Request, Status,
-    balance::{Detector, Layout, Picker},
+    balance::{Detector, Layout, Picker, Policy},
     client::{
         ChannelBuilder, Times,
         resume::{self, Reopen},
@@ -87,7 +87,7 @@ struct Shared {
     dialer: Arc<Dialer>,
     config: BalancedConfig,
     members: ArcSwap<Members>,
-    detector: Arc<Detector>,
+    common: Arc<Common>,
     /// Told whenever an endpoint comes, goes, connects or disconnects.
     changed: Notify,
     picker: Picker,
@@ -131,7 +131,12 @@ impl BalancedChannel {
         let shared = Arc::new(Shared {
             dialer,
             members: ArcSwap::from_pointee(Members { all: Vec::new(), layout }),
-            detector: Arc::new(Detector::new(config.outliers.clone())),
+            common: Arc::new(Common {
+                detector: Detector::new(config.outliers.clone()),
+                counts: config.policy == Policy::ConsistentHash,
+                pending: AtomicUsize::new(0),
+                ready: AtomicUsize::new(0),
+            }),
             changed: Notify::new(),
             picker: Picker::new(config.policy),
             rng: Mutex::new(SmallRng::from_rng(&mut rand::rng())),

@@ -1,13 +1,13 @@
 //! Who gets a call.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use rand::rngs::SmallRng;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{
     Shared,
-    member::{Member, Picked},
+    member::{Common, Member, Picked},
 };
 use crate::{
     Request, Status,
@@ -34,6 +34,7 @@ pub(super) enum Unpicked {
 /// The members as a picker sees them.
 struct View<'a> {
     members: &'a [Arc<Member>],
+    common: &'a Common,
     service: &'static str,
     tried: &'a [Session],
     now: Instant,
@@ -69,6 +70,14 @@ impl Candidates for View<'_> {
         self.members[index].pending()
     }
 
+    fn ready(&self) -> usize {
+        self.common.ready.load(Ordering::Relaxed)
+    }
+
+    fn pending_in_all(&self) -> usize {
+        self.common.pending.load(Ordering::Relaxed)
+    }
+
     fn weight(&self, index: usize) -> f64 {
         self.members[index].weight(self.now)
     }
@@ -85,6 +94,7 @@ impl Shared {
         let members = self.members.load();
         let mut view = View {
             members: &members.all,
+            common: &self.common,
             service,
             tried,
             now: Instant::now(),

@@ -85,7 +85,8 @@ pub(super) async fn accept(session: &Session) -> ConnectionError {
     }
 }
 
-async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
+/// A stream that the peer has opened: a call, or its lane.
+pub(super) async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
     let mut reader = FrameReader::new(recv);
     let received = Instant::now();
     let is_lane = timeout_at(received + TRANSIT, receive::is_lane(&session, &mut reader)).await;

@@ -2,26 +2,28 @@
 
 #[cfg(feature = "measuring")]
 mod measured;
+#[cfg(test)]
+mod tests;
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     task::{Context, Poll, Waker, ready},
 };
 
 use tokio::task::AbortHandle;
 
 use super::{
-    calls::{Calls, Outcome},
+    calls::{Calls, Outcome, Started},
     driver::Driver,
-    outbox::Outbox,
+    outbox::{Outbox, Writer},
 };
 use crate::{
     Request, Status,
     client::Times,
     proto::{self, LaneFrame, LaneKind, RequestHeader, Routing, put_message},
     session::Session,
-    transport::ConnectionError,
+    transport::{ConnectionError, WriteError},
 };
 
 #[cfg(feature = "measuring")]
@@ -50,6 +52,8 @@ impl Drop for Lane {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) outbox: Outbox,
+    /// `None` when the lane has ended.
+    writer: Mutex<Option<Writer>>,
     calls: Mutex<Calls>,
 }
 
@@ -58,7 +62,37 @@ impl Shared {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes what waits. For the driver.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        match &mut *self.writer() {
+            Some(writer) => self.outbox.poll_write(cx, writer),
+            None => Poll::Ready(Err(WriteError::Closed)),
+        }
+    }
+
+    /// Writes what waits in place of the driver: one that is woken for a single call costs it as much time as the rest of
+    /// its way to the socket. Where the driver is at it, or something is left to do, it is woken all the same.
+    fn write_for(&self, driver: Waker) {
+        let written = match self.writer.try_lock() {
+            Ok(mut writer) => writer
+                .as_mut()
+                .map(|writer| self.outbox.poll_write(&mut Context::from_waker(&driver), writer)),
+            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => None,
+        };
+        match written {
+            // What the peer does not take now wakes the driver when it does.
+            Some(Poll::Ready(Ok(())) | Poll::Pending) => {}
+            // The driver finds the same error.
+            Some(Poll::Ready(Err(_))) | None => driver.wake(),
+        }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn close(&self, status: &Status) {
+        drop(self.writer().take());
         let callers = self.calls().close(status);
         callers.into_iter().for_each(Waker::wake);
     }
@@ -68,9 +102,9 @@ impl Lane {
     /// Opens one.
     pub(in crate::session) async fn open(session: &Session) -> Result<Self, ConnectionError> {
         let (send, recv) = session.connection().open_bi().await?;
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared { writer: Mutex::new(Some(Writer::new(send))), ..Shared::default() });
         shared.outbox.put(|buffer| buffer.extend_from_slice(&proto::PREFACE));
-        let driver = Driver::new(session.downgrade(), shared.clone(), send, recv);
+        let driver = Driver::new(session.downgrade(), shared.clone(), recv);
         let task = tokio::spawn(driver.run()).abort_handle();
         Ok(Self { shared, task })
     }
@@ -101,7 +135,7 @@ impl Lane {
             return None;
         }
         let started = self.shared.calls().start(request.method, times.call, caller);
-        let (id, driver) = started?;
+        let Started { id, alone, driver } = started?;
         let header = RequestHeader {
             method: request.method_id(),
             fingerprint,
@@ -113,7 +147,13 @@ impl Lane {
             routing,
             body_length: request.body.len() as u64,
         };
-        self.shared.outbox.put(|buffer| put_message(buffer, id, &header, request.body.chunks()));
+        let writer =
+            self.shared.outbox.fill(|buffer| put_message(buffer, id, &header, request.body.chunks()));
+        match writer {
+            Some(driver) if alone => self.shared.write_for(driver),
+            Some(driver) => driver.wake(),
+            None => {}
+        }
         // While the peer does not read, what is put into the outbox wakes nobody.
         if let Some(driver) = driver {
             driver.wake();

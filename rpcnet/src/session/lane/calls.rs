@@ -10,6 +10,8 @@ use crate::{Method, Status, proto::ReplyHeader};
 /// Ids have the place of a call in their low bits, and above them how often the place was taken before.
 const PLACE_BITS: u32 = 16;
 const GENERATIONS: u64 = (1 << 30) - 1;
+/// So many places are kept when no call is at work.
+const KEPT: usize = 256;
 
 /// What a call came to.
 pub(super) type Outcome = Result<(ReplyHeader, Bytes), Status>;
@@ -19,12 +21,23 @@ pub(super) type Outcome = Result<(ReplyHeader, Bytes), Status>;
 pub(super) struct Calls {
     places: Vec<Place>,
     free: Vec<u32>,
+    /// Of a new place: no place that was given back had a later one, so that no id comes again.
+    first_generation: u64,
     /// No call has a sooner deadline; some may have had, and be gone.
     earliest: Option<Instant>,
     /// None is taken any more.
     closed: bool,
     /// Of the lane's driver, which waits until `earliest`.
     driver: Option<Waker>,
+}
+
+/// A call that was begun.
+pub(super) struct Started {
+    pub(super) id: u64,
+    /// No other is at work.
+    pub(super) alone: bool,
+    /// Who is to be woken because its deadline is sooner than all before.
+    pub(super) driver: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -41,14 +54,13 @@ enum State {
 }
 
 impl Calls {
-    /// A new call's id, and who is to be woken because its deadline is sooner than all before; `None` when there are as
-    /// many calls as ids can tell apart, and when the lane has ended.
+    /// Begins a call; `None` when there are as many as ids can tell apart, and when the lane has ended.
     pub(super) fn start(
         &mut self,
         method: &'static Method,
         deadline: Option<Instant>,
         caller: Option<Waker>,
-    ) -> Option<(u64, Option<Waker>)> {
+    ) -> Option<Started> {
         if self.closed {
             return None;
         }
@@ -56,7 +68,7 @@ impl Calls {
             Some(place) => place as usize,
             None if self.places.len() == 1 << PLACE_BITS => return None,
             None => {
-                self.places.push(Place { generation: 0, state: State::Free });
+                self.places.push(Place { generation: self.first_generation, state: State::Free });
                 self.places.len() - 1
             }
         };
@@ -65,7 +77,8 @@ impl Calls {
         let earliest = self.earliest.into_iter().chain(deadline).min();
         let driver = if earliest == self.earliest { None } else { self.driver.take() };
         self.earliest = earliest;
-        Some((generation << PLACE_BITS | place as u64, driver))
+        let alone = self.places.len() - self.free.len() == 1;
+        Some(Started { id: generation << PLACE_BITS | place as u64, alone, driver })
     }
 
     fn place(&mut self, id: u64) -> Option<&mut Place> {
@@ -108,7 +121,20 @@ impl Calls {
         if let Some(place) = self.place(id) {
             place.generation = (place.generation + 1) & GENERATIONS;
             self.free.push((id & ((1 << PLACE_BITS) - 1)) as u32);
+            if self.free.len() == self.places.len() && self.places.len() > KEPT {
+                self.shrink();
+            }
         }
+    }
+
+    /// Gives back what a crowd has left behind.
+    fn shrink(&mut self) {
+        let left = self.places.drain(KEPT..).map(|place| place.generation);
+        self.first_generation = left.fold(self.first_generation, u64::max);
+        self.places.shrink_to_fit();
+        self.free.clear();
+        self.free.extend((0..KEPT as u32).rev());
+        self.free.shrink_to_fit();
     }
 
     /// Whose answer this would be; `None` for a call that was given up.
@@ -178,5 +204,38 @@ impl Calls {
             }
         }
         callers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    static METHOD: Method = Method::new("test.v1.Echo", "echo", "() -> Result<(), Status>");
+
+    #[test]
+    fn a_crowd_leaves_nothing_behind_and_no_id_comes_again() {
+        let mut calls = Calls::default();
+        let mut ids = HashSet::new();
+        for crowd in [1000, 1, 3000, 300, 2000] {
+            let at_work: Vec<u64> =
+                (0..crowd).map(|_| calls.start(&METHOD, None, None).expect("there is room").id).collect();
+            assert!(at_work.iter().all(|id| ids.insert(*id)));
+            assert!(at_work.into_iter().all(|id| calls.abandon(id).is_some()));
+            assert!(calls.places.capacity() <= 2 * KEPT, "{} for nothing", calls.places.capacity());
+        }
+    }
+
+    #[test]
+    fn only_who_has_no_company_is_alone() {
+        let mut calls = Calls::default();
+        let mut start = || calls.start(&METHOD, None, None).expect("there is room");
+        let (first, second) = (start(), start());
+        assert!(first.alone && !second.alone);
+        calls.abandon(second.id);
+        calls.abandon(first.id);
+        assert!(calls.start(&METHOD, None, None).expect("there is room").alone);
     }
 }

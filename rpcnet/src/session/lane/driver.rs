@@ -7,7 +7,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
@@ -16,7 +15,7 @@ use crate::{
     Status,
     proto::{DecodeError, LaneBuffer, LaneFrame, LaneInput, LaneKind},
     session::{WeakSession, frame::FrameError},
-    transport::{ConnectionError, ReadError, RecvStream, SendStream, WriteError},
+    transport::{ConnectionError, ReadError, RecvStream, WriteError},
 };
 
 /// Chunks that are read before what waits is written.
@@ -25,10 +24,8 @@ const READS: usize = 16;
 pub(super) struct Driver {
     session: WeakSession,
     shared: Arc<Shared>,
-    send: SendStream,
     recv: RecvStream,
     input: LaneBuffer,
-    writing: [Bytes; 1],
     timer: Option<Pin<Box<Sleep>>>,
     /// Callers that have their answer, and are to be told.
     answered: Vec<Waker>,
@@ -50,17 +47,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn new(session: WeakSession, shared: Arc<Shared>, send: SendStream, recv: RecvStream) -> Self {
-        Self {
-            session,
-            shared,
-            send,
-            recv,
-            input: LaneBuffer::default(),
-            writing: [Bytes::new()],
-            timer: None,
-            answered: Vec::new(),
-        }
+    pub(super) fn new(session: WeakSession, shared: Arc<Shared>, recv: RecvStream) -> Self {
+        Self { session, shared, recv, input: LaneBuffer::default(), timer: None, answered: Vec::new() }
     }
 
     pub(super) async fn run(mut self) {
@@ -75,6 +63,7 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FrameError> {
+        self.shared.outbox.awake();
         for round in 0.. {
             if round == READS {
                 cx.waker().wake_by_ref();
@@ -93,7 +82,7 @@ impl Driver {
             }
         }
         self.answered.drain(..).for_each(Waker::wake);
-        match self.shared.outbox.poll_write(cx, &mut self.send, &mut self.writing) {
+        match self.shared.poll_write(cx) {
             Poll::Ready(Err(WriteError::Connection(error))) => {
                 return Poll::Ready(ReadError::Connection(error).into());
             }

@@ -1,9 +1,12 @@
-//! Frames that wait to be written: put in by many, written by the one task that drives the lane.
+//! Frames that wait to be written: put in by many, written by the task that drives the lane, or by a caller that is alone.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -14,7 +17,7 @@ use crate::transport::{SendStream, WriteError};
 
 /// What one allocation of the buffer holds at least and, unless more is put in at once, at most. In between it has room
 /// for four writes like the last: a connection at rest keeps the buffer that it had.
-const SMALL_CHUNK: usize = 1 << 10;
+const SMALL_CHUNK: usize = 256;
 const LARGE_CHUNK: usize = 16 << 10;
 /// Calls that gather between two writes and are a crowd.
 const CROWD: usize = 128;
@@ -29,6 +32,26 @@ pub(in crate::session) struct Outbox {
     length: AtomicUsize,
     /// How many writes of late, up to [`CROWDED`] twice, had a crowd to take along; fewer by one for each that had none.
     crowded: AtomicU32,
+    /// The driver runs, and writes before it waits: nobody needs to wake it.
+    awake: AtomicBool,
+}
+
+/// The stream that an outbox is written to.
+#[derive(Debug)]
+pub(super) struct Writer {
+    send: SendStream,
+    /// Taken out of the outbox, and not written yet.
+    writing: [Bytes; 1],
+}
+
+impl Writer {
+    pub(super) fn new(send: SendStream) -> Self {
+        Self { send, writing: [Bytes::new()] }
+    }
+
+    pub(super) fn reset(&mut self, code: u32) {
+        self.send.reset(code);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -45,32 +68,42 @@ struct State {
 impl Outbox {
     /// Puts frames in. They leave together with what others put in before the driver runs.
     pub(in crate::session) fn put(&self, write: impl FnOnce(&mut BytesMut)) {
-        let driver = {
-            let mut state = self.state();
-            if state.buffer.is_empty()
-                && state.buffer.capacity() < state.written.clamp(SMALL_CHUNK / 4, LARGE_CHUNK)
-            {
-                let chunk = (4 * state.written).clamp(SMALL_CHUNK, LARGE_CHUNK);
-                state.buffer = BytesMut::with_capacity(chunk);
-            }
-            write(&mut state.buffer);
-            state.frames += 1;
-            self.length.store(state.buffer.len(), Ordering::Relaxed);
-            state.driver.take()
-        };
-        if let Some(driver) = driver {
+        if let Some(driver) = self.fill(write) {
             driver.wake();
         }
     }
 
-    /// Writes all that waits, as far as the peer takes it. Ready when there is no more to write; the driver is woken
-    /// when there is.
+    /// Puts frames in, and gives whom to wake so that they are written.
+    pub(super) fn fill(&self, write: impl FnOnce(&mut BytesMut)) -> Option<Waker> {
+        let mut state = self.state();
+        if state.buffer.is_empty()
+            && state.buffer.capacity() < state.written.clamp(SMALL_CHUNK / 4, LARGE_CHUNK)
+        {
+            let chunk = (4 * state.written).clamp(SMALL_CHUNK, LARGE_CHUNK);
+            state.buffer = BytesMut::with_capacity(chunk);
+        }
+        write(&mut state.buffer);
+        state.frames += 1;
+        self.length.store(state.buffer.len(), Ordering::Relaxed);
+        if self.awake.load(Ordering::Relaxed) { None } else { state.driver.take() }
+    }
+
+    /// The driver runs, and writes before it waits again. For the driver alone.
+    ///
+    /// Whoever sees it late wakes the driver for nothing. Nobody sees it for too long: it is taken back under the lock under
+    /// which the driver finds nothing more to write, and what is put in after that, under the same lock, wakes it.
+    pub(super) fn awake(&self) {
+        self.awake.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes all that waits, as far as the peer takes it. Ready when there is no more to write; then whoever `cx` is
+    /// of, the driver, is woken when there is, and otherwise when the peer takes more.
     pub(super) fn poll_write(
         &self,
         cx: &mut Context<'_>,
-        send: &mut SendStream,
-        writing: &mut [Bytes; 1],
+        writer: &mut Writer,
     ) -> Poll<Result<(), WriteError>> {
+        let Writer { send, writing } = writer;
         loop {
             if !writing[0].is_empty() {
                 match send.poll_write_chunks(cx, writing) {
@@ -80,6 +113,7 @@ impl Outbox {
             }
             let mut state = self.state();
             if state.buffer.is_empty() {
+                self.awake.store(false, Ordering::Relaxed);
                 if !state.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
                     state.driver = Some(cx.waker().clone());
                 }
@@ -92,7 +126,7 @@ impl Outbox {
             drop(state);
             let crowded = self.crowded.load(Ordering::Relaxed);
             let now = if crowd { (crowded + 1).min(2 * CROWDED) } else { crowded.saturating_sub(1) };
-            // Only the lane's own task writes.
+            // Who writes has the writer for itself.
             if now != crowded {
                 self.crowded.store(now, Ordering::Relaxed);
             }

@@ -11,11 +11,15 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     task::{AbortHandle, JoinError, JoinSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tracing::{debug, error};
 
-use super::{CHUNK, outbox::Outbox, waiting::Waiting};
+use super::{
+    CHUNK,
+    outbox::{Outbox, Writer},
+    waiting::Waiting,
+};
 use crate::{
     proto::{DecodeError, LaneBuffer, LaneInput},
     session::{
@@ -27,37 +31,41 @@ use crate::{
 
 /// Chunks that are read before what they led to is written.
 const READS: usize = 8;
+/// So long handlers run in place before their answers are written.
+const SLICE: Duration = Duration::from_millis(1);
 /// Calls that wait because as many are at work as the peer may have.
 const WAITING: usize = 1024;
 /// Bytes of answers that may wait while their peer does not read, before it is not heard any more.
 const FULL: usize = 256 << 10;
 
 /// Answers the calls of a lane until it ends. Its handlers end with the future.
-pub(in crate::session) async fn serve(
+pub(in crate::session) fn serve(
     turn: session::Served,
-    mut send: SendStream,
+    send: SendStream,
     recv: RecvStream,
     first: Bytes,
-) {
+) -> impl Future<Output = ()> + Send {
     let mut input = LaneBuffer::default();
     input.add(first);
-    let session = turn.0.clone();
-    let router = session.router().clone();
+    // Not within the future, which would have room for the parts beside the whole.
     let mut lane = Lane {
-        drained: Box::pin(async move { router.drained().await }),
-        session,
+        session: turn.0.clone(),
         now: Instant::now(),
+        writer: Writer::new(send),
         recv,
         input,
         outbox: Arc::default(),
-        writing: [Bytes::new()],
         at_work: HashMap::new(),
+        drained: None,
         waiting: Waiting::default(),
         tasks: JoinSet::new(),
     };
-    if let Err(error) = poll_fn(|task| lane.poll(task, &mut send)).await {
-        debug!(peer = %lane.session.connection().remote_addr(), %error, "lane not understood");
-        send.reset(crate::proto::reset::PROTOCOL);
+    async move {
+        let _turn = turn;
+        if let Err(error) = poll_fn(|task| lane.poll(task)).await {
+            debug!(peer = %lane.session.connection().remote_addr(), %error, "lane not understood");
+            lane.writer.reset(crate::proto::reset::PROTOCOL);
+        }
     }
 }
 
@@ -68,16 +76,16 @@ struct AtWork {
 
 struct Lane {
     session: Session,
+    writer: Writer,
     recv: RecvStream,
     input: LaneBuffer,
     outbox: Arc<Outbox>,
-    writing: [Bytes; 1],
     /// Handlers that were not ready at once, and that the peer has not given up.
     at_work: HashMap<u64, AtWork>,
-    /// Some moments ago: the clock is looked at once a call.
+    /// Some moments ago: the clock is looked at once a call, and when this is polled.
     now: Instant,
-    /// Resolves when nothing is taken any more.
-    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Resolves when nothing is taken any more; asked once calls wait.
+    drained: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Calls that wait for one of them to end.
     waiting: Waiting<LaneCall>,
     /// Handlers as tasks, each with its call's id.
@@ -86,15 +94,18 @@ struct Lane {
 
 impl Lane {
     /// Ready when the lane has ended.
-    fn poll(&mut self, task: &mut Task<'_>, send: &mut SendStream) -> Poll<Result<(), DecodeError>> {
+    fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<(), DecodeError>> {
         let mut heard_all = false;
+        self.now = Instant::now();
+        let until = self.now + SLICE;
         for _ in 0..READS {
-            self.proceed(task);
-            if self.is_unread() && self.write(task, send).is_ready() {
+            self.outbox.awake();
+            self.proceed(task, until);
+            if self.is_unread() && self.write(task).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            self.requests(task)?;
-            if !self.may_read() {
+            self.requests(task, until)?;
+            if !self.may_read() || self.now >= until {
                 break;
             }
             match self.recv.poll_read_chunk(task, CHUNK) {
@@ -107,8 +118,8 @@ impl Lane {
             }
         }
         // Once more, after the last that was started: only who looks for the end of a task is woken by it.
-        self.proceed(task);
-        if self.write(task, send).is_ready() {
+        self.proceed(task, until);
+        if self.write(task).is_ready() {
             return Poll::Ready(Ok(()));
         }
         // While nothing may be read or started, the end of a handler or the peer's reading wakes this task.
@@ -119,13 +130,13 @@ impl Lane {
         Poll::Pending
     }
 
-    /// Takes note of the handlers that have ended, and starts calls that waited for it.
-    fn proceed(&mut self, task: &mut Task<'_>) {
+    /// Takes note of the handlers that have ended, and starts calls that waited for it, until then.
+    fn proceed(&mut self, task: &mut Task<'_>, until: Instant) {
         loop {
             while let Poll::Ready(Some(ended)) = self.tasks.poll_join_next(task) {
                 self.ended(ended);
             }
-            if self.is_full() || self.is_unread() {
+            if self.is_full() || self.is_unread() || self.now >= until {
                 break;
             }
             match self.waiting.pop() {
@@ -134,12 +145,21 @@ impl Lane {
                 None => break,
             }
         }
-        // Nothing is made to wait after that, so this is not asked for again.
-        if !self.waiting.is_empty() && self.drained.as_mut().poll(task).is_ready() {
+        if !self.waiting.is_empty() && self.drained().poll(task).is_ready() {
+            // Nothing is made to wait after that, so this is not asked for again.
             while let Some(call) = self.waiting.pop() {
                 call.refuse(&self.outbox);
             }
         }
+    }
+
+    fn drained(&mut self) -> Pin<&mut (dyn Future<Output = ()> + Send)> {
+        let router = self.session.router();
+        let drained = self.drained.get_or_insert_with(|| {
+            let router = router.clone();
+            Box::pin(async move { router.drained().await })
+        });
+        drained.as_mut()
     }
 
     fn ended(&mut self, ended: Result<u64, JoinError>) {
@@ -172,8 +192,8 @@ impl Lane {
     }
 
     /// Writes the answers; ready when the peer wants none any more.
-    fn write(&mut self, task: &mut Task<'_>, send: &mut SendStream) -> Poll<()> {
-        match self.outbox.poll_write(task, send, &mut self.writing) {
+    fn write(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        match self.outbox.poll_write(task, &mut self.writer) {
             Poll::Ready(Err(_)) => Poll::Ready(()),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
@@ -184,11 +204,11 @@ impl Lane {
         self.tasks.len() >= self.session.limits().max_calls_per_connection() as usize
     }
 
-    /// Starts the calls that are here whole, or lets them wait.
-    fn requests(&mut self, task: &mut Task<'_>) -> Result<(), DecodeError> {
-        let received = Instant::now();
-        self.now = received;
+    /// Starts the calls that are here whole, or lets them wait. Those that are not begun by then stay for the next time.
+    fn requests(&mut self, task: &mut Task<'_>, until: Instant) -> Result<(), DecodeError> {
+        let received = self.now;
         while self.may_read()
+            && self.now < until
             && let Some((id, input)) = self.input.next()?
         {
             match input {
