@@ -125,7 +125,14 @@ impl Caller for ClusterChannel {
         if let Some(selector) = &self.selector {
             request.set_selector(selector.clone());
         }
-        self.channel.call(request)
+        let moves = request.method().resumable();
+        let call = self.channel.call(request);
+        if !moves {
+            return call;
+        }
+        // The directors are followed for as long as the stream may have to go on elsewhere.
+        let channel = self.clone();
+        Box::pin(async move { Ok(call.await?.on_end(move || drop(channel))) })
     }
 }
 

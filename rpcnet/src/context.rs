@@ -55,6 +55,7 @@ pub struct Context {
     inner: Arc<Inner>,
     /// What interceptors have changed.
     changed: Option<Arc<Changed>>,
+    resume_after: u64,
 }
 
 #[derive(Debug)]
@@ -97,7 +98,12 @@ impl Context {
             cancelled: AtomicBool::new(false),
             token: OnceLock::new(),
         };
-        Self { inner: Arc::new(inner), changed: None }
+        Self { inner: Arc::new(inner), changed: None, resume_after: 0 }
+    }
+
+    /// That of a call whose stream goes on behind so many items.
+    pub(crate) fn resuming(self, after: u64) -> Self {
+        Self { resume_after: after, ..self }
     }
 
     /// That of a call which is to be forwarded, where this says how. Nobody else may hold it yet.
@@ -118,8 +124,9 @@ impl Context {
         let changed = Some(Arc::new(Changed { metadata, extensions }));
         if self.is_cancelled() {
             let Inner { method, session, scope, metadata, relayed, .. } = &*self.inner;
-            let fresh = Self::new(method, session.clone(), *scope, metadata.clone());
-            return Self { changed, ..fresh.with_relayed(relayed.clone()) };
+            let anew = Self::new(method, session.clone(), *scope, metadata.clone());
+            let anew = anew.with_relayed(relayed.clone());
+            return Self { changed, resume_after: self.resume_after, ..anew };
         }
         Self { changed, ..self }
     }
@@ -221,9 +228,20 @@ impl Context {
     }
 
     /// Waits until the server takes no new calls, because it is going down. What runs may go on for the drain
-    /// timeout: a stream that never ends by itself should end now. Cancel-safe.
+    /// timeout: a stream that never ends by itself should end now, unless its method is
+    /// `resumable`. Cancel-safe.
     pub async fn draining(&self) {
         self.inner.session.router().drained().await;
+    }
+
+    /// How many items of this stream its caller has had, from servers that have gone: the handler of a `resumable`
+    /// method begins behind them. Zero for a stream that begins, and for all other methods.
+    ///
+    /// The item that it sends first is number `resume_after() + 1` to the caller, so all servers must make the same
+    /// items of the same arguments, or keep their number beside them. When the server drains, such a stream is ended
+    /// without the handler being asked, and goes on elsewhere.
+    pub fn resume_after(&self) -> u64 {
+        self.resume_after
     }
 
     /// A caller that opens calls to the peer on the connection that this call came on.

@@ -153,11 +153,16 @@ impl Method {
     ///
     /// What a type is made of is found through its `Deserialize`: names and types of fields, variants, and so on
     /// down. Where that refuses to be asked (a hand-written one that checks its input), the signature as it was written
-    /// counts too. Computed anew each time, in microseconds to milliseconds.
+    /// counts too, and so does it that a method is resumable. Computed anew each time, in microseconds to milliseconds.
     pub fn fingerprint(&self) -> u64 {
         let shape = self.shape();
         let known = !shape.is_empty() && !shape.contains('?');
-        proto::fingerprint(&if known { shape } else { format!("{} {shape}", self.signature) })
+        let mut made = if known { shape } else { format!("{} {shape}", self.signature) };
+        if self.resumable {
+            // Where one side knows nothing of it, a stream would begin anew in the middle.
+            made.push_str(" resumable");
+        }
+        proto::fingerprint(&made)
     }
 
     /// What its types are made of, such as `(string)->struct Counts{words:u64}!enum CountError{..}`; empty for a method

@@ -23,6 +23,7 @@ use super::{
     Caller, Times,
     channel::inherit_trace,
     member::{Member, Picked},
+    resume::{self, Reopen},
     times::after,
 };
 use crate::{
@@ -117,6 +118,10 @@ pub struct EndpointStats {
 /// may have run, if its method is `idempotent` and the [`RetryBudget`] allows. An `idempotent` call that waits at an
 /// endpoint that has gone silent (see [`Limits::with_silence`](crate::Limits::with_silence)) does not wait for that
 /// endpoint's death. While no endpoint takes calls, a call waits for one.
+///
+/// A stream of a `resumable` method goes on at another endpoint where its own drains, dies, or goes silent while there is
+/// another: see [`Method::with_resumable`](crate::Method::with_resumable). For the next one it waits as long as a call
+/// does.
 #[derive(Debug, Clone)]
 pub struct BalancedChannel {
     inner: Arc<Inner>,
@@ -351,6 +356,11 @@ impl Shared {
         }
     }
 
+    /// Whether another connection takes calls.
+    fn has_elsewhere(&self, session: &Session) -> bool {
+        self.members.load().iter().any(|member| untried(member, std::slice::from_ref(session)).is_some())
+    }
+
     fn has_other(&self, picked: &Picked, tried: &[Session]) -> bool {
         self.members
             .load()
@@ -379,9 +389,23 @@ impl Shared {
         request.method.idempotent() && status.code() == Code::Unavailable && self.budget().withdraw()
     }
 
-    async fn call(&self, request: Request) -> Result<Reply, Status> {
+    async fn call(self: Arc<Self>, request: Request) -> Result<Reply, Status> {
         let times = Times::of(&request, &self.dialer.limits);
         self.budget().deposit();
+        if request.method.resumable() {
+            let patience = self.config.ready_timeout;
+            return resume::call(self, request, times, patience).await;
+        }
+        self.attempts(&request, &times, None).await.map(|(reply, _)| reply)
+    }
+
+    /// All attempts of a call; best elsewhere than where its stream was `left`. Gives the session that has answered.
+    async fn attempts(
+        &self,
+        request: &Request,
+        times: &Times,
+        left: Option<&Session>,
+    ) -> Result<(Reply, Session), Status> {
         let mut tried: Vec<Session> = Vec::new();
         let mut last: Option<Status> = None;
         let mut maybe_executed = false;
@@ -389,28 +413,33 @@ impl Shared {
             let picked = match &last {
                 // Where all others are full too, or there is none, the caller is to know at once.
                 Some(status) if status.code() == Code::ResourceExhausted => self.pick(&tried),
-                _ => self.pick_or_wait(&tried, times.open_by()).await,
+                Some(_) => self.pick_or_wait(&tried, times.open_by()).await,
+                None => match left.and_then(|left| self.pick(std::slice::from_ref(left))) {
+                    None => self.pick_or_wait(&tried, times.open_by()).await,
+                    elsewhere => elsewhere,
+                },
             };
             let Some(picked) = picked else {
                 return Err(last.unwrap_or_else(|| self.none_ready()));
             };
-            if last.is_some() {
+            if last.is_some() || left.is_some() {
                 self.retries.fetch_add(1, Ordering::Relaxed);
             }
-            let result = self.attempt(&picked, &tried, &request, &times).await;
+            let result = self.attempt(&picked, &tried, request, times).await;
             let failed = matches!(&result, Err(status) if blames_endpoint(&picked.session, status));
             picked.done(!failed);
+            let session = picked.session.clone();
             let status = match result {
                 Ok(mut reply) => {
                     // A stream is at work there until it ends.
                     if let Answer::Items(items) = &mut reply.answer {
                         items.keep(picked);
                     }
-                    return Ok(reply);
+                    return Ok((reply, session));
                 }
                 Err(status) => status,
             };
-            let repeated = self.may_retry(&status, &request, tried.len() + 1);
+            let repeated = self.may_retry(&status, request, tried.len() + 1);
             // What the caller is told is about all attempts: an earlier one may have run.
             maybe_executed |= status.maybe_executed();
             let status = status.with_maybe_executed(maybe_executed);
@@ -418,8 +447,29 @@ impl Shared {
                 return Err(status);
             }
             debug!(method = %request.method, endpoint = %picked.member.endpoint.addr(), %status, "sent again");
-            tried.push(picked.session.clone());
+            tried.push(session);
             last = Some(status);
+        }
+    }
+}
+
+impl Reopen for Arc<Shared> {
+    async fn open(
+        self,
+        request: Request,
+        times: Times,
+        left: Option<Session>,
+    ) -> Result<(Reply, Session), Status> {
+        self.attempts(&request, &times, left.as_ref()).await
+    }
+
+    async fn better_elsewhere(self, session: Session) {
+        loop {
+            session.unresponsive().await;
+            if self.has_elsewhere(&session) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
@@ -451,11 +501,17 @@ impl Caller for BalancedChannel {
 
     fn call(&self, mut request: Request) -> ReplyFuture {
         let channel = self.clone();
+        let moves = request.method.resumable();
         Box::pin(async move {
             inherit_trace(&mut request);
-            match &channel.inner.chain {
-                None => channel.inner.shared.call(request).await,
+            let reply = match &channel.inner.chain {
+                None => channel.inner.shared.clone().call(request).await,
                 Some(chain) => chain.run(request).await,
+            };
+            match reply {
+                // The set is followed for as long as the stream may have to go on elsewhere.
+                Ok(reply) if moves => Ok(reply.on_end(move || drop(channel))),
+                reply => reply,
             }
         })
     }
@@ -467,7 +523,6 @@ struct End(Arc<Shared>);
 
 impl interceptor::Service for End {
     fn call(&self, request: Request) -> ReplyFuture {
-        let shared = self.0.clone();
-        Box::pin(async move { shared.call(request).await })
+        Box::pin(self.0.clone().call(request))
     }
 }

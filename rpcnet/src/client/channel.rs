@@ -5,11 +5,16 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Caller, ChannelBuilder, Times, lines::Lines};
+use super::{
+    Caller, ChannelBuilder, Times,
+    lines::Lines,
+    resume::{self, Reopen},
+};
 use crate::{
     ConfigError, Reply, Request, Status,
     context::Scope,
@@ -20,11 +25,17 @@ use crate::{
     tls::{CaCertificates, OwnCertificate},
 };
 
+/// How long a stream that was cut off waits for a connection on which it can go on.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A connection to one server, made again whenever it is lost. Cheap to clone.
 ///
 /// A call waits for an attempt to connect that is under way; between attempts it fails at once with `Unavailable`
 /// and the reason why the last attempt failed. The connection is closed when the last clone and the last call are
 /// dropped.
+///
+/// A stream of a `resumable` method that is cut off goes on when the server, or its successor at this address, is there
+/// within 5 s.
 ///
 /// Where more calls gather than one connection can carry, further ones are opened
 /// ([`ChannelBuilder::with_max_connections`]).
@@ -94,8 +105,7 @@ struct End(Arc<Core>);
 
 impl interceptor::Service for End {
     fn call(&self, request: Request) -> ReplyFuture {
-        let core = self.0.clone();
-        Box::pin(async move { core.call(request).await })
+        Box::pin(self.0.clone().call(request))
     }
 }
 
@@ -109,8 +119,16 @@ impl Core {
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no connection came in time").not_executed()))
     }
 
-    async fn call(&self, request: Request) -> Result<Reply, Status> {
+    async fn call(self: Arc<Self>, request: Request) -> Result<Reply, Status> {
         let times = Times::of(&request, &self.dialer.limits);
+        if request.method.resumable() {
+            return resume::call(self, request, times, PATIENCE).await;
+        }
+        self.attempt(request, times).await.map(|(reply, _)| reply)
+    }
+
+    /// Makes a call; gives the session that has answered.
+    async fn attempt(&self, request: Request, times: Times) -> Result<(Reply, Session), Status> {
         let session = match self.lines.ready() {
             Some(session) => session,
             None => Box::pin(self.session(times.open_by())).await?,
@@ -133,16 +151,34 @@ impl Core {
         times: Times,
         mut session: Session,
         mut result: Result<Reply, Status>,
-    ) -> Result<Reply, Status> {
+    ) -> Result<(Reply, Session), Status> {
         for _ in 0..=self.dialer.max_connections {
-            let Err(status) = result else { break };
+            let status = match result {
+                Ok(reply) => return Ok((reply, session)),
+                Err(status) => status,
+            };
             if !Self::was_left(&request, &session, &status) {
                 return Err(status);
             }
             session = Box::pin(self.session(times.open_by())).await.map_err(|_| status)?;
             result = Box::pin(session.call(&request, &times.having_waited())).await;
         }
-        result
+        result.map(|reply| (reply, session))
+    }
+}
+
+impl Reopen for Arc<Core> {
+    async fn open(
+        self,
+        request: Request,
+        times: Times,
+        _: Option<Session>,
+    ) -> Result<(Reply, Session), Status> {
+        self.attempt(request, times).await
+    }
+
+    async fn better_elsewhere(self, _: Session) {
+        std::future::pending().await
     }
 }
 
@@ -192,7 +228,7 @@ impl ChannelCall {
         let (channel, request) = self.made.take().expect("it is new");
         Ok(State::Other(Box::pin(async move {
             let mut reply = match &channel.inner.chain {
-                None => channel.inner.core.call(request).await?,
+                None => channel.inner.core.clone().call(request).await?,
                 Some(chain) => chain.run(request).await?,
             };
             // The connection stands until the stream ends.
@@ -230,7 +266,9 @@ impl Future for ChannelCall {
                             let session = call.session().clone();
                             let (channel, request) = (channel.clone(), request.clone());
                             self.state = State::Other(Box::pin(async move {
-                                channel.inner.core.once_more(request, times, session, Err(status)).await
+                                let core = &channel.inner.core;
+                                let answer = core.once_more(request, times, session, Err(status)).await;
+                                answer.map(|(reply, _)| reply)
                             }));
                         }
                         result => return Poll::Ready(result),

@@ -8,6 +8,7 @@ mod connector;
 mod key;
 mod lines;
 mod member;
+mod resume;
 mod times;
 
 pub use self::{

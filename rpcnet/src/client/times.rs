@@ -63,6 +63,13 @@ impl Times {
         Self { made: Instant::now(), ..self.clone() }
     }
 
+    /// The same for a stream that is to go on elsewhere: there is as much time to connect as there was at first.
+    pub(crate) fn again(&self) -> Self {
+        let made = Instant::now();
+        let connect_by = self.connect_by.saturating_duration_since(self.made);
+        Self { made, connect_by: self.call.unwrap_or_else(|| after(made, connect_by)), ..self.clone() }
+    }
+
     /// When the call must have been sent.
     pub(crate) fn open_by(&self) -> Instant {
         self.connect_by

@@ -59,6 +59,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         remaining: None,
         metadata: Metadata::new(),
         routing: None,
+        resume_after: 0,
         body_length: 0,
     };
     let full = RequestHeader {
@@ -67,6 +68,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         trace: Some(Trace::with_rng(&mut StdRng::seed_from_u64(1))),
         remaining: Some(Duration::from_secs(30)),
         metadata: pairs(3),
+        resume_after: 1 << 20,
         body_length: varint::MAX,
         ..small.clone()
     };
@@ -75,6 +77,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         routing: Some(Arc::new(Routing {
             idempotent: true,
             answers_items: true,
+            resumable: true,
             priority: -1,
             key: Some(9),
             hedge: Some(Hedge::After(Duration::from_millis(20))),
@@ -91,7 +94,8 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
         ("full", full.clone()),
         ("many_pairs", written(|buffer| many.encode(buffer))),
         ("with_a_body", [&small[..], b"body"].concat()),
-        ("extension", [&head(2)[..], b"\x05hello\x00"].concat()),
+        ("extension_cut_off", [&head(2)[..], b"\x05hello\x00"].concat()),
+        ("extension", [&head(2)[..], b"\x07\x05\x05hello\x00"].concat()),
         ("relayed", relayed),
         ("later_minor", [&[proto::VERSION | 0xf], &full[1..]].concat()),
         ("other_major", [&[0x20], &full[1..]].concat()),
@@ -229,6 +233,7 @@ fn lane_frames() -> Vec<(&'static str, Vec<u8>)> {
             remaining: Some(Duration::from_secs(5)),
             metadata: pairs(2),
             routing: None,
+            resume_after: 0,
             body_length: 4,
         };
         header.encode(buffer);

@@ -29,6 +29,7 @@ fn request() -> RequestHeader {
         remaining: Some(Duration::from_secs(30)),
         metadata: Metadata::new(),
         routing: None,
+        resume_after: 0,
         body_length: BODY.len() as u64,
     }
 }

@@ -62,6 +62,11 @@ pub(crate) trait Remote: Send + fmt::Debug {
 
     /// What came with the end; none before.
     fn trailers(&self) -> Option<&Metadata>;
+
+    /// What came before the items, where that is not what came with the answer: a stream that moves has several beginnings.
+    fn metadata(&self) -> Option<&Metadata> {
+        None
+    }
 }
 
 /// The items of a streaming call, encoded: those that a client sends, or those that a server answers with.
@@ -113,16 +118,31 @@ impl Items {
 
     /// The next item, where it is here already and small, without asking for memory of its own.
     pub(crate) fn map_small<T>(&mut self, map: impl Fn(&[u8]) -> T) -> Option<T> {
-        let Flow::Remote(remote) = &mut self.flow else { return None };
         let mut mapped = None;
-        remote.lend_small(&mut |item| mapped = Some(map(item)));
+        self.lend_small(&mut |item| mapped = Some(map(item)));
         mapped
+    }
+
+    /// Likewise: whether it was handed on.
+    pub(crate) fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
+        match &mut self.flow {
+            Flow::Remote(remote) => remote.lend_small(take),
+            Flow::Local(_) => false,
+        }
     }
 
     /// What came with the end.
     pub(crate) fn trailers(&self) -> Option<&Metadata> {
         match &self.flow {
             Flow::Remote(remote) => remote.trailers(),
+            Flow::Local(_) => None,
+        }
+    }
+
+    /// What came before the items, where that is not what came with the answer.
+    pub(crate) fn metadata(&self) -> Option<&Metadata> {
+        match &self.flow {
+            Flow::Remote(remote) => remote.metadata(),
             Flow::Local(_) => None,
         }
     }

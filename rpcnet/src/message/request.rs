@@ -27,6 +27,8 @@ pub struct Request {
     pub(crate) metadata: Metadata,
     pub(crate) trace: Option<Trace>,
     pub(crate) key: Option<u64>,
+    /// How many items of its stream of answers the caller has had.
+    pub(crate) resume_after: u64,
     pub(crate) extensions: Extensions,
     pub(crate) arrived: Option<Arrived>,
 }
@@ -52,6 +54,7 @@ impl Request {
             metadata: Metadata::default(),
             trace: None,
             key: None,
+            resume_after: 0,
             extensions: Extensions::default(),
             arrived: None,
         }
@@ -149,6 +152,7 @@ impl Request {
         Routing {
             idempotent: self.method.idempotent(),
             answers_items: self.method.streams_reply(),
+            resumable: self.method.resumable(),
             priority: self.method.priority(),
             key: self.key,
             hedge: self.method.hedge(),

@@ -4,6 +4,7 @@
 //! took, or an error. None allocates more than the input holds, none panics.
 
 mod control;
+mod extension;
 mod hash;
 mod item;
 mod lane;
@@ -95,6 +96,8 @@ pub(crate) enum DecodeError {
     LaneMessage(u64),
     #[error("call {0} is at work on its lane already")]
     LaneCall(u64),
+    #[error("the extension of a header breaks off")]
+    Extension,
     #[error("control frame of {0} bytes is too long")]
     ControlTooLong(u64),
     #[error("an item of {0} bytes is larger than the limit")]

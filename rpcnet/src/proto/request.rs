@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::{Cursor, DecodeError, MAX_HEADER, Routing, VERSION, check_version, put_block, varint};
+use super::{
+    Cursor, DecodeError, MAX_HEADER, Routing, VERSION, check_version, extension::Extension, put_block, varint,
+};
 use crate::{metadata::Metadata, trace::Trace};
 
 const HAS_METADATA: u8 = 1;
@@ -29,6 +31,8 @@ pub(crate) struct RequestHeader {
     pub(crate) metadata: Metadata,
     /// For whoever forwards the call. Shared with what is made of it there.
     pub(crate) routing: Option<Arc<Routing>>,
+    /// The caller has had so many items of the stream that it asks for, which is to go on behind them.
+    pub(crate) resume_after: u64,
     pub(crate) body_length: u64,
 }
 
@@ -38,7 +42,7 @@ impl RequestHeader {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         buffer.put_u8(
             flag(!self.metadata.is_empty(), HAS_METADATA)
-                | flag(self.routing.is_some(), HAS_EXTENSION)
+                | flag(self.routing.is_some() || self.resume_after > 0, HAS_EXTENSION)
                 | flag(self.fingerprint.is_some(), HAS_FINGERPRINT)
                 | flag(self.items, HAS_ITEMS)
                 | flag(self.trace.is_some(), HAS_TRACE),
@@ -54,8 +58,8 @@ impl RequestHeader {
         if !self.metadata.is_empty() {
             put_block(buffer, &self.metadata);
         }
-        if let Some(routing) = &self.routing {
-            routing.encode(buffer);
+        if self.routing.is_some() || self.resume_after > 0 {
+            Extension { resume_after: self.resume_after, routing: self.routing.clone() }.encode(buffer);
         }
         varint::put(buffer, self.body_length);
     }
@@ -103,11 +107,11 @@ impl RequestHeader {
         } else {
             Metadata::default()
         };
-        let routing = if has(HAS_EXTENSION) {
+        let extension = if has(HAS_EXTENSION) {
             let Some(block) = cursor.take_block()? else { return Ok(None) };
-            Routing::find(&block).map(Arc::new)
+            Extension::decode(block)?
         } else {
-            None
+            Extension::default()
         };
         let Some(body_length) = varint::take(&mut cursor.rest)? else { return Ok(None) };
         let remaining = (micros > 0).then(|| Duration::from_micros(micros));
@@ -118,7 +122,8 @@ impl RequestHeader {
             trace,
             remaining,
             metadata,
-            routing,
+            routing: extension.routing,
+            resume_after: extension.resume_after,
             body_length,
         }))
     }
@@ -146,6 +151,7 @@ mod tests {
             remaining: Some(Duration::from_secs(30)),
             metadata,
             routing: Some(Arc::new(Routing { idempotent: true, key: Some(3), ..Routing::default() })),
+            resume_after: 70_000,
             body_length: 1 << 20,
         }
     }
@@ -165,11 +171,12 @@ mod tests {
     #[test]
     fn a_later_minor_version_is_understood_and_its_extension_skipped() {
         let mut buffer = BytesMut::new();
-        RequestHeader { metadata: Metadata::new(), routing: None, ..header() }.encode(&mut buffer);
+        RequestHeader { metadata: Metadata::new(), routing: None, resume_after: 0, ..header() }
+            .encode(&mut buffer);
         let body_length = buffer.split_off(buffer.len() - 4);
         buffer[0] = VERSION | 0x03;
         buffer[1] |= HAS_EXTENSION;
-        buffer.put_slice(b"\x05hello");
+        buffer.put_slice(b"\x07\x05\x05hello");
         buffer.put_slice(&body_length);
         let (decoded, _) = RequestHeader::decode(&buffer.freeze()).expect("valid").expect("complete");
         assert_eq!(decoded.body_length, 1 << 20);

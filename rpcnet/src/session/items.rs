@@ -190,7 +190,8 @@ impl fmt::Debug for ItemReader {
 }
 
 /// Writes items as they come, many in one write, until they end; what was not yet written stays in the batch, to
-/// leave with the ending frame. A source that panics is counted, where somebody counts. Not cancel-safe.
+/// leave with the ending frame. Once `leave` resolves the items end as if their source had said `Unavailable`. A source
+/// that panics is counted, where somebody counts. Not cancel-safe.
 pub(super) async fn write_items(
     send: &mut SendStream,
     items: &mut Items,
@@ -198,7 +199,9 @@ pub(super) async fn write_items(
     method: &'static Method,
     limit: usize,
     metrics: Option<&MethodMetrics>,
+    leave: impl Future<Output = ()>,
 ) -> Result<Ended, WriteError> {
+    tokio::pin!(leave);
     loop {
         let next = std::future::poll_fn(|cx| {
             // What a stream that panicked has borrowed is dropped with it and never looked at again.
@@ -214,6 +217,11 @@ pub(super) async fn write_items(
         });
         let ended = tokio::select! {
             biased;
+            // Before the items, of which there may always be another.
+            () = &mut leave => {
+                let status = Status::unavailable(format!("{method} goes on elsewhere: the server is going away"));
+                return Ok(Ended { result: Err(status.into()), trailers: Metadata::default() });
+            }
             ended = next => ended,
             stopped = send.stopped() => return Err(match stopped {
                 Ok(code) => WriteError::Stopped(code.unwrap_or(reset::CANCELLED)),
@@ -252,8 +260,10 @@ impl Pump {
         let scope = crate::context::Scope::inherited();
         let task = async move {
             let mut batch = Batch::default();
+            let stay = std::future::pending();
+            let written = write_items(&mut send, &mut items, &mut batch, method, limit, None, stay);
             // Where the peer wants no more, its reply says why.
-            if let Ok(ended) = write_items(&mut send, &mut items, &mut batch, method, limit, None).await {
+            if let Ok(ended) = written.await {
                 batch.end(&ended.frame(Metadata::default()));
                 if send.write_chunks(&mut batch.take()).await.is_ok() {
                     send.finish();

@@ -241,6 +241,7 @@ impl Session {
             remaining: deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             metadata: request.metadata.clone(),
             routing,
+            resume_after: request.resume_after,
             body_length: request.body.len() as u64,
         };
         let mut buffer = BytesMut::with_capacity(64 + request.body.len().min(INLINE));

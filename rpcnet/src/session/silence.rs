@@ -51,9 +51,13 @@ impl Watch {
         Self { dead_after, packets, last: now, quiet: Duration::ZERO }
     }
 
-    /// Goes on after a time in which nothing was expected, and which does not count.
-    fn resume(&mut self, now: Instant) {
+    /// Goes on after a time in which nothing was expected, and which does not count. What has come in it does.
+    fn resume(&mut self, now: Instant, packets: u64) {
         self.last = now;
+        if packets != self.packets {
+            self.packets = packets;
+            self.quiet = Duration::ZERO;
+        }
     }
 
     fn tick(&mut self, now: Instant, packets: u64, rtt: Duration) -> Verdict {
@@ -103,7 +107,7 @@ pub(super) async fn watch(session: &Session) -> ConnectionError {
                 ping(session);
             }
         }
-        watch.resume(Instant::now());
+        watch.resume(Instant::now(), stats().received_packets);
         while asking || session.outstanding() > 0 {
             tokio::time::sleep(TICK).await;
             let stats = stats();
@@ -179,6 +183,17 @@ mod tests {
         assert_eq!(after(&mut watch, start, 270, 8, RTT), Verdict::Alive);
         assert_eq!(after(&mut watch, start, 519, 8, RTT), Verdict::Ping);
         assert_eq!(after(&mut watch, start, 520, 8, RTT), Verdict::Silent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_while_nothing_was_expected_is_no_sign_of_life_now() {
+        let start = Instant::now();
+        let mut watch = Watch::new(Duration::from_secs(3), 7, start);
+        assert_eq!(after(&mut watch, start, 200, 7, RTT), Verdict::Ping);
+        let later = start + Duration::from_secs(60);
+        watch.resume(later, 9);
+        assert_eq!(after(&mut watch, later, 50, 9, RTT), Verdict::Quiet);
+        assert_eq!(after(&mut watch, later, 250, 9, RTT), Verdict::Silent);
     }
 
     #[tokio::test(start_paused = true)]

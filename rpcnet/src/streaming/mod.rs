@@ -124,10 +124,14 @@ where
 }
 
 impl<T, E> Streaming<T, E> {
-    /// What the server sent before the first item. Empty in a handler, which has it in
-    /// [`Context::metadata`](crate::Context::metadata), and for a stream that was made on this side.
+    /// What the server sent before the first item; for a stream that has gone on elsewhere, that of the server which it
+    /// comes from now. Empty in a handler, which has it in [`Context::metadata`](crate::Context::metadata), and for a
+    /// stream that was made on this side.
     pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+        match &self.flow {
+            Flow::Encoded(items) => items.metadata().unwrap_or(&self.metadata),
+            Flow::Local(_) | Flow::Ended(_) => &self.metadata,
+        }
     }
 
     /// What the server sent with the end, or with the error in its place; `None` before it. Empty where nothing was
@@ -169,7 +173,9 @@ impl<T: DeserializeOwned + 'static, E: ItemError> Stream for Streaming<T, E> {
             }
         };
         if !matches!(item, Some(Ok(_))) {
-            self.flow = Flow::Ended(trailers.cloned().unwrap_or_default());
+            let ended = Flow::Ended(trailers.cloned().unwrap_or_default());
+            self.metadata = self.metadata().clone();
+            self.flow = ended;
         }
         Poll::Ready(item)
     }

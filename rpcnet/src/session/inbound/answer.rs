@@ -1,5 +1,7 @@
 //! A reply goes out.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
@@ -131,7 +133,19 @@ async fn write(send: &mut SendStream, header: ReplyHeader, mut body: Body) {
     }
 }
 
-/// Sends items as they come, until they end, the peer wants no more, or the deadline passes.
+/// How long a stream that is to go on elsewhere may take to say so: a peer that does not read hears nothing.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Resolves once a stream of this method should go on elsewhere: when the server drains, if the method is resumable.
+async fn moves(session: &Session, method: &Method) {
+    if method.resumable() {
+        session.inner.router.drained().await;
+    } else {
+        std::future::pending().await
+    }
+}
+
+/// Sends items as they come, until they end, the peer wants no more, the deadline passes, or they are to go on elsewhere.
 async fn stream(
     session: &Session,
     context: &Context,
@@ -147,8 +161,24 @@ async fn stream(
     header.encode(&mut buffer);
     let mut batch = Batch::open(buffer);
     let scope = context.inherits();
-    let writing = scope.around(write_items(send, &mut items, &mut batch, method, limit, Some(metrics)));
-    let ended = match super::until(scope.deadline, writing).await {
+    let leave = moves(session, method);
+    let writing = write_items(send, &mut items, &mut batch, method, limit, Some(metrics), leave);
+    let writing = super::until(scope.deadline, scope.around(writing));
+    let stuck = async {
+        moves(session, method).await;
+        tokio::time::sleep(LEAVING).await;
+    };
+    let written = tokio::select! {
+        biased;
+        written = writing => written,
+        () = stuck => {
+            // A part of a frame may have been written. What is lost here the caller asks for elsewhere.
+            send.reset(reset::CANCELLED);
+            context.cancel();
+            return Some(Code::Unavailable);
+        }
+    };
+    let ended = match written {
         Some(Ok(ended)) => ended,
         Some(Err(WriteError::Stopped(_) | WriteError::Closed | WriteError::Connection(_))) => {
             return Some(Code::Cancelled);
@@ -165,6 +195,9 @@ async fn stream(
         Err(Failure::Application(_)) => Some(Code::Unknown),
         Err(Failure::Status(status)) => Some(status.wire_code()),
     };
+    if code == Some(Code::Unavailable) && method.resumable() && session.router().is_draining() {
+        context.cancel();
+    }
     let mut more = context.take_trailers();
     more.append(trailers);
     batch.end(&Ended::frame(ended, more));

@@ -110,6 +110,7 @@ impl Lane {
             remaining: times.remaining(),
             metadata: request.metadata.clone(),
             routing,
+            resume_after: 0,
             body_length: request.body.len() as u64,
         };
         self.shared.outbox.put(|buffer| put_message(buffer, id, &header, request.body.chunks()));

@@ -1,0 +1,298 @@
+//! Streams of answers that go on elsewhere when their server drains, dies or falls silent.
+//!
+//! An item's number is its place in the stream, so nothing stands beside items on the wire. Whoever reads counts what it
+//! was given; where the stream is cut off, the call is made again with that count, and the handler begins behind it. What
+//! was under way and was not given out is made once more, so that each item comes once, in order. What says something of
+//! the method (its own errors, other statuses, the deadline) ends the stream as it ends any other.
+//!
+//! Nothing runs while nobody reads: the stream moves when it is asked for an item.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::{Times, times::after};
+use crate::{
+    Backoff, Code, Metadata, Reply, Request, Status,
+    message::{Answer, Failure, Items, Remote},
+    session::Session,
+};
+
+/// A stream that was cut off so often without an item in between is not made again: what it is asked to do may be what
+/// brings its servers down.
+const MOST_IN_A_ROW: u32 = 16;
+/// The pauses between attempts. There is none before the first: most often another server is there.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Who makes a call again.
+pub(super) trait Reopen: Clone + Send + 'static {
+    /// Makes the call, and says where its stream comes from. Elsewhere than on `left`, where there is an elsewhere.
+    fn open(
+        self,
+        request: Request,
+        times: Times,
+        left: Option<Session>,
+    ) -> impl Future<Output = Result<(Reply, Session), Status>> + Send;
+
+    /// Resolves when nothing is to be hoped of this session, though it has not ended, and there is another.
+    fn better_elsewhere(self, session: Session) -> impl Future<Output = ()> + Send;
+}
+
+/// Makes a call of a resumable method. For one move the stream tries for `patience`, and gives up with the attempt in
+/// which that ends.
+pub(super) async fn call<R: Reopen>(
+    reopen: R,
+    request: Request,
+    times: Times,
+    patience: Duration,
+) -> Result<Reply, Status> {
+    let (mut reply, session) = reopen.clone().open(request.clone(), times.clone(), None).await?;
+    if let Answer::Items(items) = reply.answer {
+        let part = Part::new(&reopen, items, session);
+        reply.answer = Answer::Items(Items::remote(Resumed {
+            reopen,
+            request,
+            times,
+            patience,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            in_a_row: 0,
+            state: State::Open(part),
+            metadata: None,
+        }));
+    }
+    Ok(reply)
+}
+
+/// A stream, wherever it comes from now.
+struct Resumed<R> {
+    reopen: R,
+    /// With how many items were given out.
+    request: Request,
+    times: Times,
+    patience: Duration,
+    backoff: Backoff,
+    /// How often it was cut off since the last item.
+    in_a_row: u32,
+    state: State,
+    /// What came before the items of this part, where it is not the first.
+    metadata: Option<Metadata>,
+}
+
+enum State {
+    Open(Part),
+    Moving(Pin<Box<dyn Future<Output = Result<Moved, Status>> + Send>>),
+    /// It could not go on.
+    Lost,
+}
+
+/// What comes from one server.
+struct Part {
+    items: Items,
+    session: Session,
+    better_elsewhere: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+struct Moved {
+    items: Items,
+    metadata: Metadata,
+    session: Session,
+}
+
+impl Part {
+    fn new<R: Reopen>(reopen: &R, items: Items, session: Session) -> Self {
+        let better_elsewhere = Box::pin(reopen.clone().better_elsewhere(session.clone()));
+        Self { items, session, better_elsewhere }
+    }
+
+    /// An item, or the end; or why this server is to be left.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Result<Bytes, Failure>>, Status>> {
+        Poll::Ready(match self.items.poll_item(cx) {
+            Poll::Ready(Some(Err(Failure::Status(status)))) if goes_on(&status) => Err(status),
+            Poll::Ready(item) => Ok(item),
+            Poll::Pending => {
+                ready!(self.better_elsewhere.as_mut().poll(cx));
+                Err(Status::unavailable("the server has gone silent"))
+            }
+        })
+    }
+}
+
+impl<R: Reopen> Resumed<R> {
+    fn given(&mut self) {
+        self.request.resume_after += 1;
+        if self.in_a_row > 0 {
+            self.in_a_row = 0;
+            self.backoff.reset();
+        }
+    }
+
+    /// What was cut off goes on elsewhere; or gives the status, where that has happened too often.
+    fn leave(&mut self, left: Session, status: Status) -> Result<(), Status> {
+        self.in_a_row += 1;
+        if self.in_a_row > MOST_IN_A_ROW {
+            return Err(status);
+        }
+        let pause = match self.in_a_row {
+            1 => Duration::ZERO,
+            _ => self.backoff.next(&mut rand::rng()),
+        };
+        debug!(
+            method = %self.request.method, after = self.request.resume_after, %status, "a stream goes on elsewhere"
+        );
+        let trying = keep_trying(Move {
+            reopen: self.reopen.clone(),
+            request: self.request.clone(),
+            times: self.times.clone(),
+            patience: self.patience,
+            backoff: self.backoff.clone(),
+            left,
+            pause,
+            status,
+        });
+        let (method, gap) = (self.request.method, self.times.gap);
+        self.state = State::Moving(Box::pin(async move {
+            let Some(gap) = gap else { return trying.await };
+            timeout(gap, trying).await.unwrap_or_else(|_| {
+                Err(Status::deadline_exceeded(format!("{method}: no item came within {gap:?}")))
+            })
+        }));
+        Ok(())
+    }
+}
+
+/// How a stream gets from one server to another.
+struct Move<R> {
+    reopen: R,
+    request: Request,
+    times: Times,
+    patience: Duration,
+    backoff: Backoff,
+    left: Session,
+    /// Before the first attempt.
+    pause: Duration,
+    /// Why it moves; then, why the last attempt has failed.
+    status: Status,
+}
+
+async fn keep_trying<R: Reopen>(job: Move<R>) -> Result<Moved, Status> {
+    let Move { reopen, request, times, patience, mut backoff, left, mut pause, mut status } = job;
+    let method = request.method;
+    let give_up = after(Instant::now(), patience);
+    loop {
+        let resumed = Instant::now() + pause;
+        match times.call {
+            Some(deadline) if deadline <= resumed => {
+                sleep_until(deadline).await;
+                let message = format!("{method}: no time was left to go on elsewhere");
+                return Err(Status::deadline_exceeded(message).with_source(status));
+            }
+            _ => sleep_until(resumed).await,
+        }
+        let opened = reopen.clone().open(request.clone(), times.again(), Some(left.clone())).await;
+        status = match opened {
+            Ok((reply, session)) => return moved(reply, session, &request),
+            Err(status) if goes_on(&status) => status,
+            Err(status) => return Err(status),
+        };
+        pause = backoff.next(&mut rand::rng()).max(status.retry_after().unwrap_or_default());
+        if Instant::now() + pause > give_up {
+            return Err(status);
+        }
+    }
+}
+
+fn moved(reply: Reply, session: Session, request: &Request) -> Result<Moved, Status> {
+    let method = request.method;
+    match reply.answer {
+        Answer::Items(items) => Ok(Moved { items, metadata: reply.metadata, session }),
+        // The stream has a type of errors of its own, and this is not of it.
+        Answer::Application(error) => Err(Status::new(
+            Code::Aborted,
+            format!(
+                "{method} did not go on behind item {}: it answered with an error of its own, which is in the details",
+                request.resume_after
+            ),
+        )
+        .with_details(error.into_bytes())),
+        Answer::Value(_) => Err(Status::internal(format!("one value came for {method}, which has a stream"))),
+    }
+}
+
+/// Whether such an end says nothing of the call itself.
+fn goes_on(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable => true,
+        // All servers were full when it came to them, and say when they will not be.
+        Code::ResourceExhausted => !status.maybe_executed() && status.retry_after().is_some(),
+        _ => false,
+    }
+}
+
+impl<R: Reopen> Remote for Resumed<R> {
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            match &mut self.state {
+                State::Open(part) => match ready!(part.poll(cx)) {
+                    Ok(item) => {
+                        if matches!(item, Some(Ok(_))) {
+                            self.given();
+                        }
+                        return Poll::Ready(item);
+                    }
+                    Err(status) => {
+                        let left = part.session.clone();
+                        // The part is dropped with its state: a server that is silent is told that it was left.
+                        if let Err(status) = self.leave(left, status) {
+                            return Poll::Ready(Some(Err(status.into())));
+                        }
+                    }
+                },
+                State::Moving(moving) => match ready!(moving.as_mut().poll(cx)) {
+                    Ok(Moved { items, metadata, session }) => {
+                        self.metadata = Some(metadata);
+                        self.state = State::Open(Part::new(&self.reopen, items, session));
+                    }
+                    Err(status) => {
+                        self.state = State::Lost;
+                        return Poll::Ready(Some(Err(status.into())));
+                    }
+                },
+                State::Lost => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
+        let State::Open(part) = &mut self.state else { return false };
+        let lent = part.items.lend_small(take);
+        if lent {
+            self.given();
+        }
+        lent
+    }
+
+    fn trailers(&self) -> Option<&Metadata> {
+        match &self.state {
+            State::Open(part) => part.items.trailers(),
+            State::Moving(_) | State::Lost => None,
+        }
+    }
+
+    fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()
+    }
+}
+
+impl<R> fmt::Debug for Resumed<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} after {}", self.request.method, self.request.resume_after)
+    }
+}
