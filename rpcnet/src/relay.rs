@@ -52,16 +52,18 @@ const ANY: Method = Method::new("rpcnet.Relay", "call", "");
 
 /// Of each combination of options one, made when it is first called. The options come from peers, so there must not be
 /// more of them than can be kept for ever.
-static METHODS: [OnceLock<Method>; 8 << 8] = [const { OnceLock::new() }; 8 << 8];
+static METHODS: [OnceLock<Method>; 16 << 8] = [const { OnceLock::new() }; 16 << 8];
 
 /// What stands for a method in this process that is called with items, or without.
 pub(crate) fn method(routing: &Routing, items: bool) -> &'static Method {
-    let index = usize::from(routing.priority as u8) << 3
+    let index = usize::from(routing.priority as u8) << 4
+        | usize::from(routing.resumable) << 3
         | usize::from(routing.idempotent) << 2
         | usize::from(items) << 1
         | usize::from(routing.answers_items);
     METHODS[index].get_or_init(|| {
         let method = ANY.with_priority(routing.priority).with_streams(items, routing.answers_items);
+        let method = if routing.resumable { method.with_resumable() } else { method };
         if routing.idempotent { method.with_idempotent() } else { method }
     })
 }
@@ -83,11 +85,12 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn each_combination_of_options_is_kept(
-            idempotent: bool, answers_items: bool, items: bool, priority: i8,
+            (idempotent, answers_items, resumable, items): (bool, bool, bool, bool), priority: i8,
         ) {
-            let routing = Routing { idempotent, answers_items, priority, ..Routing::default() };
+            let routing = Routing { idempotent, answers_items, resumable, priority, ..Routing::default() };
             let method = method(&routing, items);
-            assert_eq!(method.idempotent(), idempotent);
+            assert_eq!(method.idempotent(), idempotent || resumable);
+            assert_eq!(method.resumable(), resumable);
             assert_eq!((method.streams_request(), method.streams_reply()), (items, answers_items));
             assert_eq!(method.priority(), priority);
             assert!(stands_for_others(method));

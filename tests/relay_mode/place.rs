@@ -27,6 +27,9 @@ pub(crate) trait Desk {
     async fn bytes(&self, count: usize) -> rpcnet::Result<Vec<u8>>;
     /// Blocks of so many bytes, without end.
     async fn blocks(&self, size: usize) -> rpcnet::Result<Streaming<Vec<u8>>>;
+    /// The numbers from one on.
+    #[rpc(resumable)]
+    async fn numbers(&self, cx: &Context) -> rpcnet::Result<Streaming<u64>>;
     /// How many blocks came.
     async fn count(&self, blocks: Streaming<Vec<u8>>) -> rpcnet::Result<u64>;
     /// Takes none of the blocks.
@@ -57,6 +60,10 @@ impl Desk for Clerk {
             made.fetch_add(1, Ordering::SeqCst);
             vec![7; size]
         })))
+    }
+
+    async fn numbers(&self, cx: &Context) -> rpcnet::Result<Streaming<u64>> {
+        Ok(Streaming::iter(cx.resume_after() + 1..))
     }
 
     async fn count(&self, mut blocks: Streaming<Vec<u8>>) -> rpcnet::Result<u64> {

@@ -15,6 +15,7 @@ over_both!(
     a_worker_that_does_not_read_stops_the_client,
     a_stream_that_is_dropped_ends_at_the_worker,
     streams_go_on_while_a_relay_drains,
+    streams_move_from_worker_to_worker_and_from_relay_to_relay,
 );
 
 /// As much as the windows of two connections and what is under way in between hold.
@@ -85,5 +86,30 @@ async fn streams_go_on_while_a_relay_drains(net: Net) {
     assert!(!error.maybe_executed(), "{error}");
     assert!(matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded), "{error}");
     drop(blocks);
+    place.quiet().await;
+}
+
+async fn streams_move_from_worker_to_worker_and_from_relay_to_relay(net: Net) {
+    let mut place = Place::start(&net, 3, 3).await;
+    let mut numbers = within(place.desk.numbers()).await.expect("it starts");
+    let mut expected = 0;
+    for round in 0..5 {
+        for _ in 0..1000 {
+            expected += 1;
+            let number = within(numbers.next()).await.expect("not the end").expect("it goes on");
+            assert_eq!(number, expected);
+        }
+        // Whichever they are at, at last they are at those that are left.
+        match round {
+            0 => place.workers.remove(0).kill(),
+            1 => place.relays.remove(0).kill(),
+            2 => place.workers.remove(0).server.stop_accepting().await,
+            3 => place.relays[0].server.stop_accepting().await,
+            _ => {}
+        }
+    }
+    // A relay that drains does not wait for it.
+    within(place.relays[0].server.wait_for_in_flight()).await;
+    drop(numbers);
     place.quiet().await;
 }

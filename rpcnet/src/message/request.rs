@@ -152,6 +152,7 @@ impl Request {
         Routing {
             idempotent: self.method.idempotent(),
             answers_items: self.method.streams_reply(),
+            resumable: self.method.resumable(),
             priority: self.method.priority(),
             key: self.key,
             hedge: self.method.hedge(),

@@ -95,7 +95,9 @@ impl LaneHeader for RequestHeader {
     }
 
     fn is_short(&self) -> bool {
-        self.metadata.is_empty() && self.routing.as_ref().is_none_or(|routing| routing.selector.is_none())
+        self.metadata.is_empty()
+            && self.resume_after == 0
+            && self.routing.as_ref().is_none_or(|routing| routing.selector.is_none())
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Request, ServiceDescriptor,
+    Method, Request, ServiceDescriptor,
     metrics::Metrics,
     proto::RequestHeader,
     relay::{self, Forward, Relayed},
@@ -30,6 +30,7 @@ impl Service for Forwarding {
         let Inbound { context, body, items } = inbound;
         let relayed = context.relayed().expect("what is forwarded was found to be so when it came").clone();
         let mut request = Request::new(relay::method(&relayed.routing, items.is_some()), body);
+        request.resume_after = context.resume_after();
         request.metadata = context.metadata().clone();
         request.trace = context.trace();
         request.set_relayed(relayed);
@@ -70,6 +71,11 @@ pub(super) fn relayed(entry: &Entry, header: &mut RequestHeader) -> Option<Arc<R
             routing: header.routing.take().unwrap_or_default(),
         })
     })
+}
+
+/// The method that is called, or what stands for it.
+pub(super) fn method(entry: &Entry, relayed: Option<&Relayed>, items: bool) -> &'static Method {
+    relayed.map_or(entry.method, |relayed| relay::method(&relayed.routing, items))
 }
 
 /// The span of the handler; who hands a call on has none of its own.

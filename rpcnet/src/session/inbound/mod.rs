@@ -226,11 +226,10 @@ async fn run(
     let Admitted { arrival: Arrival { entry, mut header, body, scope }, permit, in_flight: _in_flight } =
         admitted;
     let relayed = forward::relayed(&entry, &mut header);
-    let method = entry.method;
+    let method = forward::method(&entry, relayed.as_deref(), header.items);
     let timer = entry.metrics.start(received);
-    let priority = relayed.as_ref().map_or(method.priority(), |relayed| relayed.routing.priority);
-    if priority != 0 {
-        send.set_priority(priority.into());
+    if method.priority() != 0 {
+        send.set_priority(method.priority().into());
     }
     let context = Context::new(method, session.clone(), scope, header.metadata)
         .with_relayed(relayed)

@@ -111,7 +111,7 @@ pub(super) fn examine(session: &Session, header: &RequestHeader) -> Result<Entry
     {
         return Err((other_schema(entry.method, fingerprint, entry.fingerprint), reset::CANCELLED));
     }
-    if header.resume_after > 0 && !entry.method.resumable() {
+    if header.resume_after > 0 && !entry.method.resumable() && !entry.forwards {
         let message = format!("{} can't go on in the middle: it is not resumable here", entry.method);
         return Err((Status::failed_precondition(message), reset::CANCELLED));
     }
