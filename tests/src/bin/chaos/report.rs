@@ -78,10 +78,7 @@ pub(crate) fn tell(seed: u64, run: &Outcomes) -> bool {
     let target = |text: &str| text.parse::<rpcnet_benches::Target>().expect("written here");
     for growth in &run.growths {
         if !target(DESCRIPTORS).holds(growth.descriptors as f64) || !target(MEMORY).holds(growth.memory) {
-            let Growth { life, memory, slope, descriptors } = growth;
-            broken.push(format!(
-                "growth: {life}: {memory:.1} MiB ({slope:.1} MiB/min), {descriptors} descriptors"
-            ));
+            broken.push(format!("growth: {growth}"));
         }
     }
     if broken.is_empty() {
