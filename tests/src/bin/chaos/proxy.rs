@@ -12,6 +12,7 @@ use std::{
 };
 
 use rand::{SeedableRng as _, rngs::SmallRng};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::UdpSocket,
     task::{AbortHandle, JoinSet},
@@ -25,6 +26,8 @@ use crate::{
 
 /// A path that was not used for so long is forgotten: QUIC has given up its connections by then (30 s).
 const FORGOTTEN: Duration = Duration::from_secs(45);
+/// The kernel may grant less.
+const BUFFER: usize = 4 << 20;
 /// The largest datagram there is.
 const LARGEST: usize = 65_536;
 
@@ -50,7 +53,7 @@ struct Shared {
 impl Proxy {
     /// A proxy to this node, which need not be there yet.
     pub(crate) async fn start(node: usize, sky: Arc<Sky>) -> io::Result<Self> {
-        let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+        let front = Arc::new(bind()?);
         let addr = front.local_addr()?;
         let shared = Arc::new(Shared {
             node,
@@ -112,6 +115,16 @@ impl Drop for Path {
     }
 }
 
+/// A socket on a free port, with room for as much as a node's own: a proxy loses what it is told to, not what is large.
+fn bind() -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.set_send_buffer_size(BUFFER)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket.into())
+}
+
 async fn forward(shared: Arc<Shared>) {
     let mut rng = SmallRng::from_rng(&mut rand::rng());
     let mut paths = HashMap::<SocketAddr, Path>::new();
@@ -142,7 +155,7 @@ async fn forward(shared: Arc<Shared>) {
             }
             None => {
                 // Without a socket the packet is lost, as it may be.
-                let Ok(back) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { continue };
+                let Ok(back) = bind() else { continue };
                 let back = Arc::new(back);
                 let task = tasks.spawn(answer(shared.clone(), peer, back.clone()));
                 paths.insert(peer, Path { back: back.clone(), used: Instant::now(), task });

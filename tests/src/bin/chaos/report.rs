@@ -12,9 +12,9 @@ use crate::{
 
 /// Descriptors that a process may have more of in the end: a dial that is under way, a snapshot that is being written.
 const DESCRIPTORS: &str = "<=4";
-/// Memory that a process may have more of in the end, in MiB: allocators keep what large bodies needed, and a QUIC
-/// connection with each peer holds buffers.
-const MEMORY: &str = "<=32";
+/// Memory that a process may have more of in the end, in MiB: allocators keep what large bodies needed. The client
+/// makes six such calls a second by default; while they wait for their deadlines, those of five seconds take 30 MiB.
+const MEMORY: &str = "<=64";
 
 /// The figures of these runs.
 pub(crate) fn report(runs: &[(u64, Outcomes)]) -> Report {
@@ -78,10 +78,7 @@ pub(crate) fn tell(seed: u64, run: &Outcomes) -> bool {
     let target = |text: &str| text.parse::<rpcnet_benches::Target>().expect("written here");
     for growth in &run.growths {
         if !target(DESCRIPTORS).holds(growth.descriptors as f64) || !target(MEMORY).holds(growth.memory) {
-            let Growth { life, memory, slope, descriptors } = growth;
-            broken.push(format!(
-                "growth: {life}: {memory:.1} MiB ({slope:.1} MiB/min), {descriptors} descriptors"
-            ));
+            broken.push(format!("growth: {growth}"));
         }
     }
     if broken.is_empty() {

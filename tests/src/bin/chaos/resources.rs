@@ -1,6 +1,6 @@
 //! Memory and descriptors of all processes, once a second.
 
-use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, sync::Arc, time::Duration};
 
 use rpcnet_benches::Memory;
 use tokio::{sync::watch, task::JoinHandle, time::interval};
@@ -39,6 +39,16 @@ pub(crate) struct Growth {
     /// Over the second half of its life, in MiB a minute.
     pub(crate) slope: f64,
     pub(crate) descriptors: i64,
+}
+
+impl fmt::Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { life, memory, slope, descriptors } = self;
+        write!(
+            f,
+            "{life}: {memory:.1} MiB ({slope:.1} MiB/min in the second half), {descriptors} descriptors"
+        )
+    }
 }
 
 impl Samples {

@@ -83,6 +83,9 @@ pub(crate) async fn run(flags: &Flags, seed: u64, directory: &Path) -> Result<Ou
     fs::write(directory.join("journal"), journal.told().join("\n"))?;
     let failures: Vec<_> = calls.iter().filter_map(Outcome::failure).collect();
     fs::write(directory.join("failures"), failures.join("\n"))?;
+    let growths = samples.growths(GROWN, end);
+    let told: Vec<_> = growths.iter().map(ToString::to_string).collect();
+    fs::write(directory.join("growths"), told.join("\n"))?;
     let executions = Executions::read(&stage.ledgers())?;
     Ok(Outcomes {
         findings: checks::check(&calls, &executions, &outcomes.quiet),
@@ -91,7 +94,7 @@ pub(crate) async fn run(flags: &Flags, seed: u64, directory: &Path) -> Result<Ou
         panics: panics(directory)?,
         unhealed,
         healed: outcomes.healed,
-        growths: samples.growths(GROWN, end),
+        growths,
         journal: journal.told(),
     })
 }

@@ -118,7 +118,7 @@ impl Stage {
             format!("--seeds={}", seeds.join(",")),
         ];
         // Half of the nodes come back as the ones they were, the others as new ones.
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             arguments.push(format!("--snapshot={}", path(home.join("snapshot"))));
         }
         let failed = |error: Failure| format!("{name} did not start: {error}");
