@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::{process::Process, simulation::Seen};
-use crate::swim::{Event, Identity, Member, MemberState, Node, NodeId};
+use crate::swim::{Broadcast, Event, Identity, Member, MemberState, Node, NodeId};
 
 /// Something that should never have happened in a simulation.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,6 +88,7 @@ struct Observer {
     revision: Option<u64>,
     own: u64,
     known: BTreeMap<NodeId, Known>,
+    broadcasts: Heard,
     /// A second, and how much had been sent when it began.
     second: (u64, u64),
 }
@@ -98,6 +99,15 @@ pub(super) struct Checker {
     observers: BTreeMap<usize, Observer>,
     /// The tags that belong to a node's generation and version.
     tags: BTreeMap<(NodeId, u64, u64), BTreeMap<String, String>>,
+    /// The broadcasts that belong to a key, a version and an author.
+    values: BTreeMap<(String, u64, NodeId), Broadcast>,
+}
+
+/// The broadcasts that one observer has seen: the newest version of each key, and whether it is there.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    revision: u64,
+    newest: BTreeMap<String, ((u64, NodeId), bool)>,
 }
 
 impl Checker {
@@ -131,6 +141,11 @@ impl Checker {
         if let Some(what) = node.overfull() {
             return Err(Broken::Unbounded(what));
         }
+        if std::mem::replace(&mut observer.broadcasts.revision, node.broadcasts_revision())
+            != node.broadcasts_revision()
+        {
+            observer.broadcasts.check(node, &mut self.values)?;
+        }
         if observer.revision.replace(node.revision()) == Some(node.revision()) {
             return Ok(());
         }
@@ -142,6 +157,35 @@ impl Checker {
             observer.member(member)?;
             check_tags(&mut self.tags, node, member)?;
         }
+        Ok(())
+    }
+}
+
+impl Heard {
+    fn check(
+        &mut self,
+        node: &Node,
+        values: &mut BTreeMap<(String, u64, NodeId), Broadcast>,
+    ) -> Result<(), Broken> {
+        let mut before = std::mem::take(&mut self.newest);
+        for (key, broadcast) in node.broadcasts() {
+            let stamp = (broadcast.version(), broadcast.origin());
+            match before.remove(key) {
+                Some((newest, _)) if stamp < newest => {
+                    return Err(Broken::WentBack(format!("the version of broadcast {key}, to {}", stamp.0)));
+                }
+                Some((newest, false)) if stamp == newest => {
+                    return Err(Broken::Resurrected(format!("broadcast {key}, version {}", stamp.0)));
+                }
+                _ => {}
+            }
+            let known = values.entry((key.to_owned(), stamp.0, stamp.1)).or_insert_with(|| broadcast.clone());
+            if known != broadcast {
+                return Err(Broken::Disagreed(format!("broadcast {key}, version {}", stamp.0)));
+            }
+            self.newest.insert(key.to_owned(), (stamp, true));
+        }
+        self.newest.extend(before.into_iter().map(|(key, (stamp, _))| (key, (stamp, false))));
         Ok(())
     }
 }

@@ -38,6 +38,22 @@ pub enum Operation {
         /// The tag's key.
         key: String,
     },
+    /// Gives all nodes a value under a key, as [`Node::broadcast`](crate::swim::Node::broadcast) does.
+    Broadcast {
+        /// Whose node does it.
+        node: usize,
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// Takes the value away from a key.
+    Withdraw {
+        /// Whose node does it.
+        node: usize,
+        /// The key.
+        key: String,
+    },
     /// Puts a node's clock forward, as when its host was suspended.
     Forward {
         /// Which node.
@@ -127,6 +143,8 @@ impl fmt::Display for Operation {
             Self::Leave(node) => write!(f, "leave {node}"),
             Self::SetTag { node, key, value } => write!(f, "tag {node} {key} {value}"),
             Self::RemoveTag { node, key } => write!(f, "untag {node} {key}"),
+            Self::Broadcast { node, key, value } => write!(f, "broadcast {node} {key} {value}"),
+            Self::Withdraw { node, key } => write!(f, "withdraw {node} {key}"),
             Self::Forward { node, by } => write!(f, "forward {node} {}", Millis(*by)),
             Self::Back { node, by } => write!(f, "back {node} {}", Millis(*by)),
             Self::Fault { fault, lasting } => {
@@ -216,6 +234,10 @@ impl Words<'_> {
             "leave" => Operation::Leave(self.parsed()?),
             "tag" => Operation::SetTag { node: self.parsed()?, key: self.parsed()?, value: self.parsed()? },
             "untag" => Operation::RemoveTag { node: self.parsed()?, key: self.parsed()? },
+            "broadcast" => {
+                Operation::Broadcast { node: self.parsed()?, key: self.parsed()?, value: self.parsed()? }
+            }
+            "withdraw" => Operation::Withdraw { node: self.parsed()?, key: self.parsed()? },
             "forward" => Operation::Forward { node: self.parsed()?, by: self.time()? },
             "back" => Operation::Back { node: self.parsed()?, by: self.time()? },
             fault => {
@@ -257,6 +279,8 @@ mod tests {
 20ms leave 2
 30ms tag 2 role worker
 40ms untag 2 role
+40ms broadcast 2 rules strict
+40ms withdraw 2 rules
 50ms forward 1 20000ms
 60ms back 1 3600000ms
 70ms latency 10ms 200ms for 5000ms

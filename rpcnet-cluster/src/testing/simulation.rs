@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
@@ -135,12 +136,20 @@ impl Simulation {
             Operation::Leave(node) => {
                 self.with_node(*node, Node::leave);
             }
-            // Tags that are not allowed are the script's fault, and change nothing.
+            // Tags and values that are not allowed are the script's fault, and change nothing.
             Operation::SetTag { node, key, value } => {
                 let _ = self.with_node(*node, |node, now| node.set_tag(now, key, value));
             }
             Operation::RemoveTag { node, key } => {
                 let _ = self.with_node(*node, |node, now| node.remove_tag(now, key));
+            }
+            Operation::Broadcast { node, key, value } => {
+                let (wall, value) = (self.wall(*node), Bytes::copy_from_slice(value.as_bytes()));
+                let _ = self.with_node(*node, |node, now| node.broadcast(now, wall, key, value));
+            }
+            Operation::Withdraw { node, key } => {
+                let wall = self.wall(*node);
+                let _ = self.with_node(*node, |node, now| node.withdraw_broadcast(now, wall, key));
             }
             Operation::Forward { node, by } => self.world.jump_clock(*node, *by),
             Operation::Back { node, by } => {
@@ -226,7 +235,7 @@ impl Simulation {
     }
 
     /// Whether every node that runs and has not left lists exactly these nodes, alive, in their newest life and with their
-    /// tags.
+    /// tags; and all have the same broadcasts.
     pub fn agrees(&self) -> bool {
         self.disagreement().is_none()
     }
@@ -261,7 +270,19 @@ impl Simulation {
                 return Some(format!("{by} lists {listed} of {} nodes", live.len()));
             }
         }
+        let mut shared = live.values().map(|node| node.broadcasts());
+        if let Some(first) = shared.next().map(Iterator::collect::<Vec<_>>)
+            && let Some(other) = shared.map(Iterator::collect::<Vec<_>>).find(|other| *other != first)
+        {
+            return Some(format!("broadcasts are {first:?} and {other:?}"));
+        }
         None
+    }
+
+    /// What the clock of a node's host shows, in Unix milliseconds.
+    fn wall(&self, node: usize) -> u64 {
+        let back = self.past.get(&node).map_or(0, |past| past.back);
+        (BEGINNING + self.world.now().as_millis() as u64).saturating_sub(back)
     }
 
     fn launch(&mut self, node: usize, remembering: bool) {

@@ -184,7 +184,7 @@ fn random_operation(rng: &mut StdRng, nodes: usize) -> Operation {
     let mut millis = |most: u64| Duration::from_millis(rng.random_range(100..most));
     let (brief, long, delay) = (millis(30_000), millis(90_000), millis(500));
     let fault = |fault, lasting| Operation::Fault { fault, lasting };
-    match rng.random_range(0..20) {
+    match rng.random_range(0..23) {
         0..3 => Operation::Start { node, remembering: rng.random_bool(0.5) },
         3..5 => Operation::Crash(node),
         5 => Operation::Leave(node),
@@ -204,7 +204,9 @@ fn random_operation(rng: &mut StdRng, nodes: usize) -> Operation {
             fault(Fault::Partition(vec![side]), long)
         }
         18 => fault(Fault::Pause(node), brief),
-        _ => fault(Fault::Block(node), brief),
+        19 => fault(Fault::Block(node), brief),
+        20..22 => Operation::Broadcast { node, key, value: rng.random_range(0..100).to_string() },
+        _ => Operation::Withdraw { node, key },
     }
 }
 

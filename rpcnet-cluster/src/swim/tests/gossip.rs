@@ -214,10 +214,11 @@ fn told_by_one_of_30(linked: &BTreeSet<NodeId>) -> Vec<NodeId> {
 fn news_goes_to_linked_peers_in_turn() {
     let linked: BTreeSet<_> = (1..=10).map(|index| Sim::identity(index, 1).id()).collect();
     let told = told_by_one_of_30(&linked);
-    assert!(told.len() >= 12, "{}", told.len());
+    // In a cluster of 30 a piece of news is sent eight times.
+    assert!(told.len() >= 8, "{}", told.len());
     assert!(told.iter().all(|id| linked.contains(id)));
-    let first: BTreeSet<_> = told[..9].iter().collect();
-    assert_eq!(first.len(), 9, "nobody has it twice before all have it");
+    let first: BTreeSet<_> = told[..8].iter().collect();
+    assert_eq!(first.len(), 8, "nobody has it twice before all have it");
 }
 
 #[test]
