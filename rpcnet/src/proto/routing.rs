@@ -11,6 +11,7 @@ const IDEMPOTENT: u8 = 1;
 const ANSWERS_ITEMS: u8 = 1 << 1;
 const HAS_KEY: u8 = 1 << 2;
 const HAS_HEDGE: u8 = 1 << 3;
+const RESUMABLE: u8 = 1 << 4;
 
 /// A selector has at most so many bytes.
 pub(crate) const MAX_SELECTOR: usize = 512;
@@ -22,6 +23,8 @@ pub(crate) struct Routing {
     pub(crate) idempotent: bool,
     /// Its answer is a stream of items.
     pub(crate) answers_items: bool,
+    /// That stream can go on elsewhere.
+    pub(crate) resumable: bool,
     pub(crate) priority: i8,
     /// What the call is routed by.
     pub(crate) key: Option<u64>,
@@ -53,7 +56,8 @@ impl Routing {
             flag(self.idempotent, IDEMPOTENT)
                 | flag(self.answers_items, ANSWERS_ITEMS)
                 | flag(self.key.is_some(), HAS_KEY)
-                | flag(hedge.is_some(), HAS_HEDGE),
+                | flag(hedge.is_some(), HAS_HEDGE)
+                | flag(self.resumable, RESUMABLE),
         );
         buffer.put_i8(self.priority);
         if let Some(key) = self.key {
@@ -84,6 +88,7 @@ impl Routing {
         Some(Self {
             idempotent: flags & IDEMPOTENT != 0,
             answers_items: flags & ANSWERS_ITEMS != 0,
+            resumable: flags & RESUMABLE != 0,
             priority,
             key,
             hedge,
@@ -111,6 +116,7 @@ mod tests {
         fn it_survives_the_wire(
             idempotent: bool,
             answers_items: bool,
+            resumable: bool,
             priority: i8,
             key in option::of(any::<u64>()),
             hedge in option::of(1..1u64 << 40),
@@ -118,7 +124,7 @@ mod tests {
         ) {
             let hedge = hedge.map(|micros| Hedge::After(Duration::from_micros(micros)));
             let routing =
-                Routing { idempotent, answers_items, priority, key, hedge, selector: selector.map(Into::into) };
+                Routing { idempotent, answers_items, resumable, priority, key, hedge, selector: selector.map(Into::into) };
             prop_assert_eq!(Routing::decode(&encoded(&routing)), Some(routing));
         }
 
