@@ -172,3 +172,14 @@ async fn a_list_is_stale_when_no_director_was_heard_from_for_long() {
     let (_, failures) = load.stop().await;
     assert!(failures.is_empty(), "{failures:?}");
 }
+
+#[tokio::test]
+async fn a_director_that_is_a_worker_calls_itself() {
+    let net = Net::quic();
+    let worker = Worker::start(&net, "both", &[]).await;
+    let director = Director::new(&worker.host.server, &worker.host.cluster);
+    within(director.registry().wait_for_healthy(1)).await;
+    let builder = cluster_channel(&net, &[worker.host.addr()]).with_mode(Mode::Relay);
+    let channel = builder.connect().await.expect("it answers");
+    assert_eq!(within(ProbeClient::new(channel).server_name()).await.expect("answered"), "both");
+}
