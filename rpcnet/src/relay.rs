@@ -85,8 +85,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn each_combination_of_options_is_kept(
-            (idempotent, answers_items, resumable, items): (bool, bool, bool, bool), priority: i8,
+            flags: [bool; 4], priority: i8,
         ) {
+            let [idempotent, answers_items, resumable, items] = flags;
             let routing = Routing { idempotent, answers_items, resumable, priority, ..Routing::default() };
             let method = method(&routing, items);
             assert_eq!(method.idempotent(), idempotent || resumable);

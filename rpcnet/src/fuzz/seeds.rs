@@ -76,6 +76,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
     let relayed = RequestHeader {
         routing: Some(Arc::new(Routing {
             idempotent: true,
+            resumable: false,
             answers_items: true,
             priority: -1,
             key: Some(9),

@@ -57,10 +57,7 @@ async fn run(stage: &Stage, takes: &[Duration], policy: Policy, plan: Plan) -> R
     all_ready(&channel, takes.len()).await;
     let client = WorkClient::new(channel);
     let time = plan.seconds(10) + Duration::from_secs(1);
-    let outcomes = OpenLoop::start(RATE, time, move |_| {
-        let call = client.work();
-        async move { call.await.map_err(Into::into) }
-    });
+    let outcomes = OpenLoop::start(RATE, time, move |_| client.work());
     let outcomes = outcomes.ended().await;
     // In the first second nothing is known of anybody.
     let from = Duration::from_secs(1);

@@ -14,13 +14,15 @@ use tracing::debug;
 
 use super::{Shared, member::Member, picking::Members};
 use crate::{
-    balance::Layout,
+    balance::{Layout, Policy},
     discover::EndpointSet,
     session::{Session, WeakSession},
 };
 
 /// How often outliers are looked for.
 const SWEEP: Duration = Duration::from_millis(250);
+/// The layout of more endpoints is computed where it holds up nobody.
+const FEW: usize = 32;
 
 /// Keeps the members as the set says.
 pub(super) async fn follow(shared: Arc<Shared>, mut endpoints: watch::Receiver<EndpointSet>) {
@@ -29,7 +31,8 @@ pub(super) async fn follow(shared: Arc<Shared>, mut endpoints: watch::Receiver<E
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ends = false;
     loop {
-        shared.update(&endpoints.borrow_and_update().clone(), &mut watchers);
+        let set = endpoints.borrow_and_update().clone();
+        shared.update(&set, &mut watchers).await;
         shared.changed.notify_waiters();
         while watchers.try_join_next().is_some() {}
         loop {
@@ -46,7 +49,7 @@ pub(super) async fn follow(shared: Arc<Shared>, mut endpoints: watch::Receiver<E
 }
 
 impl Shared {
-    fn update(self: &Arc<Self>, set: &EndpointSet, watchers: &mut JoinSet<()>) {
+    async fn update(self: &Arc<Self>, set: &EndpointSet, watchers: &mut JoinSet<()>) {
         let before = self.members.load_full();
         let mut all = Vec::with_capacity(set.len());
         for endpoint in &**set {
@@ -60,10 +63,24 @@ impl Shared {
             watchers.spawn(watch_member(Arc::downgrade(self), Arc::downgrade(&member)));
             all.push(member);
         }
-        let ids = all.iter().map(|member| &**member.id());
-        let weights = all.iter().map(|member| member.full_weight());
-        let layout = Layout::new(self.config.policy, ids, &self.config.hash).with_weights(weights);
-        self.members.store(Arc::new(Members { all, layout }));
+        let (policy, options) = (self.config.policy, self.config.hash.clone());
+        let arrange = move || {
+            let ids = all.iter().map(|member| &**member.id());
+            let weights = all.iter().map(|member| member.full_weight());
+            let layout = Layout::new(policy, ids, &options).with_weights(weights);
+            Members { all, layout }
+        };
+        // Of hundreds, a ring takes tens of milliseconds.
+        let members = if policy == Policy::ConsistentHash && set.len() > FEW {
+            match tokio::task::spawn_blocking(arrange).await {
+                Ok(members) => members,
+                // The runtime goes down.
+                Err(_) => return,
+            }
+        } else {
+            arrange()
+        };
+        self.members.store(Arc::new(members));
     }
 
     /// Counts the members that calls could go to.

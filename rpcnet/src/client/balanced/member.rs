@@ -183,7 +183,13 @@ impl Member {
     /// It is left out for what calls there came to.
     pub(super) fn out(&self, ejected: Ejected) {
         self.was_out.store(true, Ordering::Relaxed);
-        let time = ejected.until.saturating_duration_since(Instant::now().into_std());
+        let now = Instant::now().into_std();
+        // What was held against it is dealt with; else the trial would always go elsewhere.
+        let mut record = self.record();
+        let assumed = record.latency.latency();
+        record.latency.forgive(now, assumed);
+        drop(record);
+        let time = ejected.until.saturating_duration_since(now);
         info!(id = %self.id, addr = %self.addr, cause = ?ejected.cause, ?time, "endpoint left out: calls there fail");
     }
 
