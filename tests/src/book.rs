@@ -26,6 +26,9 @@ struct Testing;
 #[doc = include_str!("../../book/src/servers-and-channels.md")]
 struct ServersAndChannels;
 
+#[doc = include_str!("../../book/src/routing.md")]
+struct Routing;
+
 #[doc = include_str!("../../book/src/clusters.md")]
 struct Clusters;
 
