@@ -22,8 +22,16 @@ pub struct Limits {
     max_metadata_bytes: usize,
     max_metadata_pairs: usize,
     max_resets_per_second: u32,
-    lanes: bool,
+    lanes: Lanes,
     receive_window: u32,
+}
+
+/// When small calls share a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lanes {
+    Never,
+    WherePathsAreSmooth,
+    Always,
 }
 
 impl Default for Limits {
@@ -38,7 +46,7 @@ impl Default for Limits {
             max_metadata_bytes: metadata::MAX_BYTES,
             max_metadata_pairs: metadata::MAX_PAIRS,
             max_resets_per_second: 2000,
-            lanes: true,
+            lanes: Lanes::WherePathsAreSmooth,
             receive_window: 16 << 20,
         }
     }
@@ -127,13 +135,26 @@ impl Limits {
     /// times dearer. Calls to a side that has it off have their own streams too.
     #[must_use]
     pub fn with_lanes(mut self, lanes: bool) -> Self {
-        self.lanes = lanes;
+        self.lanes = if lanes { Lanes::WherePathsAreSmooth } else { Lanes::Never };
+        self
+    }
+
+    /// Lets small calls of this side share a stream whatever the path is like. Over one that takes long and loses packets that
+    /// makes calls wait for each other: it is for tests, which are to take the same way on a busy machine.
+    #[must_use]
+    pub fn with_lanes_on_any_path(mut self) -> Self {
+        self.lanes = Lanes::Always;
         self
     }
 
     /// Whether small calls may share a stream.
     pub fn lanes(&self) -> bool {
-        self.lanes
+        self.lanes != Lanes::Never
+    }
+
+    /// Whether they do so whatever the path is like.
+    pub(crate) fn lanes_on_any_path(&self) -> bool {
+        self.lanes == Lanes::Always
     }
 
     /// What a peer may have under way on a connection that is new. Each stream that may be opened costs memory, whether

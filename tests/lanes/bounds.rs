@@ -52,7 +52,10 @@ async fn nor_are_its_calls_started_that_wait(net: Net) {
 async fn reads_nothing(net: Net, method: &str) {
     const CALLS: u64 = 2000;
     const SIZE: usize = 10_000;
-    let narrow = Limits::default().with_receive_window(64 << 10).with_max_calls_per_connection(16);
+    let narrow = Limits::default()
+        .with_lanes_on_any_path()
+        .with_receive_window(64 << 10)
+        .with_max_calls_per_connection(16);
     let (server, _probed) = net.start_probed_with("server", net.server().with_limits(narrow));
     let (here, _) = Here::on(&server);
     let connection = dial(&server, net.channel().with_limits(narrow)).await;
@@ -87,7 +90,7 @@ async fn reads_nothing(net: Net, method: &str) {
 }
 
 async fn so_many_calls_run_and_the_rest_wait(net: Net) {
-    let limits = Limits::default().with_max_calls_per_connection(4);
+    let limits = Limits::default().with_lanes_on_any_path().with_max_calls_per_connection(4);
     let (server, mut probed) = net.start_probed_with("server", net.server().with_limits(limits));
     let connection = dial(&server, net.channel()).await;
     let mut lane = HandLane::open(&connection).await;
@@ -116,7 +119,7 @@ async fn so_many_calls_run_and_the_rest_wait(net: Net) {
 }
 
 async fn calls_that_wait_run_when_others_end_without_an_answer(net: Net) {
-    let limits = Limits::default().with_max_calls_per_connection(1);
+    let limits = Limits::default().with_lanes_on_any_path().with_max_calls_per_connection(1);
     let (server, mut probed) = net.start_probed_with("server", net.server().with_limits(limits));
     let connection = dial(&server, net.channel()).await;
     let mut lane = HandLane::open(&connection).await;
@@ -130,7 +133,7 @@ async fn calls_that_wait_run_when_others_end_without_an_answer(net: Net) {
 }
 
 async fn calls_that_wait_run_when_a_large_reply_has_left(net: Net) {
-    let limits = Limits::default().with_max_calls_per_connection(1);
+    let limits = Limits::default().with_lanes_on_any_path().with_max_calls_per_connection(1);
     let (server, _probed) = net.start_probed_with("server", net.server().with_limits(limits));
     Here::on(&server);
     let connection = dial(&server, net.channel()).await;
@@ -149,7 +152,7 @@ async fn calls_that_wait_run_when_a_large_reply_has_left(net: Net) {
 }
 
 async fn who_drains_refuses_calls_that_wait(net: Net) {
-    let limits = Limits::default().with_max_calls_per_connection(1);
+    let limits = Limits::default().with_lanes_on_any_path().with_max_calls_per_connection(1);
     let (server, mut probed) = net.start_probed_with("server", net.server().with_limits(limits));
     let connection = dial(&server, net.channel()).await;
     let mut lane = HandLane::open(&connection).await;
@@ -171,7 +174,7 @@ async fn who_drains_refuses_calls_that_wait(net: Net) {
 }
 
 async fn one_call_at_a_time_leaves_room_beside_the_lane(net: Net) {
-    let limits = Limits::default().with_max_calls_per_connection(1);
+    let limits = Limits::default().with_lanes_on_any_path().with_max_calls_per_connection(1);
     let (server, _probed) = net.start_probed_with("server", net.server().with_limits(limits));
     let connection = dial(&server, net.channel()).await;
     let mut lane = HandLane::open(&connection).await;

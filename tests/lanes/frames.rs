@@ -44,7 +44,7 @@ on_lanes!(
 );
 
 async fn answers_carry_the_ids_of_their_calls(net: Net) {
-    let (_server, mut probed, connection) = dialled(&net, Limits::default()).await;
+    let (_server, mut probed, connection) = dialled(&net, Limits::default().with_lanes_on_any_path()).await;
     let mut lane = HandLane::open(&connection).await;
     answers(&mut lane, 0).await;
     let most = (1 << 62) - 1;
@@ -60,7 +60,7 @@ async fn answers_carry_the_ids_of_their_calls(net: Net) {
 }
 
 async fn a_call_that_is_given_up_is_dropped_and_not_answered(net: Net) {
-    let (server, mut probed, connection) = dialled(&net, Limits::default()).await;
+    let (server, mut probed, connection) = dialled(&net, Limits::default().with_lanes_on_any_path()).await;
     let mut lane = HandLane::open(&connection).await;
     lane.write(call(1, &method("hold"), 0, &[1])).await;
     assert_eq!(probed.event().await, Event::Started(1));
@@ -74,7 +74,7 @@ async fn a_call_that_is_given_up_is_dropped_and_not_answered(net: Net) {
 }
 
 async fn what_there_is_not_can_be_given_up(net: Net) {
-    let (_server, _probed, connection) = dialled(&net, Limits::default()).await;
+    let (_server, _probed, connection) = dialled(&net, Limits::default().with_lanes_on_any_path()).await;
     let mut lane = HandLane::open(&connection).await;
     lane.write([cancel(1), cancel(1 << 40)].concat()).await;
     answers(&mut lane, 1).await;
@@ -86,7 +86,7 @@ async fn what_there_is_not_can_be_given_up(net: Net) {
 }
 
 async fn frames_come_in_any_pieces(net: Net) {
-    let (_server, _probed, connection) = dialled(&net, Limits::default()).await;
+    let (_server, _probed, connection) = dialled(&net, Limits::default().with_lanes_on_any_path()).await;
     let mut lane = HandLane::open(&connection).await;
     let both = [call(70, &method("echo"), 0, &text("first")), call(71, &method("echo"), 0, &text("second"))];
     for byte in both.concat() {
@@ -97,7 +97,7 @@ async fn frames_come_in_any_pieces(net: Net) {
 }
 
 async fn a_second_lane_is_refused(net: Net) {
-    let (_server, _probed, connection) = dialled(&net, Limits::default()).await;
+    let (_server, _probed, connection) = dialled(&net, Limits::default().with_lanes_on_any_path()).await;
     let mut first = HandLane::open(&connection).await;
     answers(&mut first, 1).await;
     let mut second = HandLane::open(&connection).await;
@@ -127,7 +127,7 @@ async fn where_there_are_no_lanes_none_is_taken(net: Net) {
 
 async fn what_is_not_understood_ends_the_lane_alone(net: Net) {
     let (server, mut probed, connection) =
-        dialled(&net, Limits::default().with_max_calls_per_connection(2)).await;
+        dialled(&net, Limits::default().with_lanes_on_any_path().with_max_calls_per_connection(2)).await;
     let hold = |id: u64, number: u8| call(id, &method("hold"), 0, &[number]);
     let too_long = [vec![0, 9], header(&method("once"), 0, (16 << 10) + 1)].concat();
     let of_another_version = [vec![0, 9, 0x20], vec![0; 40]].concat();
@@ -155,7 +155,7 @@ async fn what_is_not_understood_ends_the_lane_alone(net: Net) {
 }
 
 async fn calls_end_with_their_lane(net: Net) {
-    let limits = Limits::default().with_max_calls_per_connection(1);
+    let limits = Limits::default().with_lanes_on_any_path().with_max_calls_per_connection(1);
     let (server, mut probed, connection) = dialled(&net, limits).await;
     let mut lane = HandLane::open(&connection).await;
     lane.write(call(1, &method("hold"), 0, &[1])).await;
@@ -172,7 +172,7 @@ async fn calls_end_with_their_lane(net: Net) {
 }
 
 async fn a_refused_call_is_answered(net: Net) {
-    let limits = Limits::default().with_max_message(100);
+    let limits = Limits::default().with_lanes_on_any_path().with_max_message(100);
     let (_server, mut probed, connection) = dialled(&net, limits).await;
     let mut lane = HandLane::open(&connection).await;
     let status = |id, code| Frame::Status(id, code, false);
@@ -193,7 +193,7 @@ async fn a_refused_call_is_answered(net: Net) {
 }
 
 async fn the_deadline_is_the_servers_too(net: Net) {
-    let limits = Limits::default().with_max_calls_per_connection(1);
+    let limits = Limits::default().with_lanes_on_any_path().with_max_calls_per_connection(1);
     let (_server, mut probed, connection) = dialled(&net, limits).await;
     let mut lane = HandLane::open(&connection).await;
     // The second has less time than it waits for its turn.
@@ -207,7 +207,7 @@ async fn the_deadline_is_the_servers_too(net: Net) {
 }
 
 async fn a_call_that_is_given_up_at_once_tells_those_who_wait_for_it(net: Net) {
-    let (server, _probed, connection) = dialled(&net, Limits::default()).await;
+    let (server, _probed, connection) = dialled(&net, Limits::default().with_lanes_on_any_path()).await;
     let (_here, mut told) = Here::on(&server);
     let mut lane = HandLane::open(&connection).await;
     // Its handler runs in place, and is given up before its task has run.
@@ -217,7 +217,7 @@ async fn a_call_that_is_given_up_at_once_tells_those_who_wait_for_it(net: Net) {
 }
 
 async fn a_panic_outside_a_handler_is_answered(net: Net) {
-    let (server, _probed, connection) = dialled(&net, Limits::default()).await;
+    let (server, _probed, connection) = dialled(&net, Limits::default().with_lanes_on_any_path()).await;
     Here::on(&server);
     let mut lane = HandLane::open(&connection).await;
     lane.write(call(1, &loads("bursts"), 50 * MS, &[])).await;
@@ -227,7 +227,10 @@ async fn a_panic_outside_a_handler_is_answered(net: Net) {
 }
 
 async fn a_peer_that_gives_up_too_many_calls_is_cut_off(net: Net) {
-    let limits = Limits::default().with_max_resets_per_second(1).with_max_calls_per_connection(3);
+    let limits = Limits::default()
+        .with_lanes_on_any_path()
+        .with_max_resets_per_second(1)
+        .with_max_calls_per_connection(3);
     let (_server, _probed, connection) = dialled(&net, limits).await;
     let mut lane = HandLane::open(&connection).await;
     // Those that wait for their turn count as well.

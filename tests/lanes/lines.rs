@@ -118,7 +118,7 @@ async fn a_few_calls_share_one(net: Net) {
 
 async fn calls_go_on_when_one_connection_is_cut(net: Net) {
     // A peer that gives up too much is cut off: so one of the connections can be, and not the others.
-    let limits = Limits::default().with_max_resets_per_second(1);
+    let limits = Limits::default().with_lanes_on_any_path().with_max_resets_per_second(1);
     let (server, mut probed) = net.start_probed_with("server", net.server().with_limits(limits));
     let channel = connect(&net, &server, 2).await;
     let crowd = Crowd::of(600, &channel);

@@ -65,7 +65,7 @@ impl Asked {
 async fn dialled(net: &Net) -> (Server, Connection, SendStream) {
     let server = net.start();
     Here::on(&server);
-    let narrow = Limits::default().with_receive_window(64 << 10);
+    let narrow = Limits::default().with_lanes_on_any_path().with_receive_window(64 << 10);
     let connection = dial(&server, net.channel().with_limits(narrow)).await;
     let control = hello(&connection).await;
     // It has been heard once something that came after it is answered.

@@ -173,6 +173,8 @@ impl Net {
                     .with_cert_and_key(cert, key)
                     .and_then(|builder| builder.with_ca_cert(ca.ca_pem()))
                     .expect("just issued")
+                    // On a busy machine a loopback takes long.
+                    .with_limits(Limits::default().with_lanes_on_any_path())
             }
             Self::Memory(network) => ServerConfig::builder().with_network(network),
             Self::WithoutLanes(net) => net.server().with_limits(Limits::default().with_lanes(false)),
@@ -189,6 +191,8 @@ impl Net {
                     .with_cert_and_key(cert, key)
                     .and_then(|builder| builder.with_ca_cert(ca.ca_pem()))
                     .expect("just issued")
+                    // On a busy machine a loopback takes long.
+                    .with_limits(Limits::default().with_lanes_on_any_path())
             }
             Self::Memory(network) => Channel::builder().with_network(network),
             Self::WithoutLanes(net) => net.channel().with_limits(Limits::default().with_lanes(false)),

@@ -119,7 +119,7 @@ impl Session {
             && self.inner.peer.get().is_some_and(|hello| hello.lanes)
             && !request.items.is_some()
             && !called.large
-            && self.is_smooth()
+            && (self.limits().lanes_on_any_path() || self.is_smooth())
     }
 
     /// A lost packet holds back what is behind it on its lane, for a round trip and more. Where that is long and
