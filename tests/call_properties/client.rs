@@ -29,7 +29,7 @@ impl Caller for Line {
     fn call(&self, request: Request) -> ReplyFuture {
         match self {
             Self::One(channel) => Box::pin(channel.call(request)),
-            Self::Many(channel) => channel.call(request),
+            Self::Many(channel) => Box::pin(channel.call(request)),
         }
     }
 }
