@@ -80,12 +80,15 @@ pub(crate) fn stands_for_others(method: &Method) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::any;
+
     use super::*;
 
     proptest::proptest! {
         #[test]
         fn each_combination_of_options_is_kept(
-            (idempotent, answers_items, resumable, items): (bool, bool, bool, bool), priority: i8,
+            (idempotent, answers_items, resumable, items) in any::<(bool, bool, bool, bool)>(),
+            priority in any::<i8>(),
         ) {
             let routing = Routing { idempotent, answers_items, resumable, priority, ..Routing::default() };
             let method = method(&routing, items);

@@ -114,8 +114,8 @@ mod tests {
     proptest! {
         #[test]
         fn it_survives_the_wire(
-            (idempotent, answers_items, resumable): (bool, bool, bool),
-            priority: i8,
+            (idempotent, answers_items, resumable) in any::<(bool, bool, bool)>(),
+            priority in any::<i8>(),
             key in option::of(any::<u64>()),
             hedge in option::of(0..1u64 << 40),
             selector in option::of("[a-zß=,]{1,200}"),
