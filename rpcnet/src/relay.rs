@@ -80,6 +80,8 @@ pub(crate) fn stands_for_others(method: &Method) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::any;
+
     use super::*;
 
     proptest::proptest! {

@@ -114,15 +114,16 @@ mod tests {
     proptest! {
         #[test]
         fn it_survives_the_wire(
-            idempotent: bool,
-            answers_items: bool,
-            resumable: bool,
-            priority: i8,
+            (idempotent, answers_items, resumable) in any::<(bool, bool, bool)>(),
+            priority in any::<i8>(),
             key in option::of(any::<u64>()),
-            hedge in option::of(1..1u64 << 40),
+            hedge in option::of(0..1u64 << 40),
             selector in option::of("[a-zß=,]{1,200}"),
         ) {
-            let hedge = hedge.map(|micros| Hedge::After(Duration::from_micros(micros)));
+            let hedge = hedge.map(|micros| match micros {
+                0 => Hedge::Automatic,
+                micros => Hedge::After(Duration::from_micros(micros)),
+            });
             let routing =
                 Routing { idempotent, answers_items, resumable, priority, key, hedge, selector: selector.map(Into::into) };
             prop_assert_eq!(Routing::decode(&encoded(&routing)), Some(routing));
