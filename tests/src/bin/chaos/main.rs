@@ -28,7 +28,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use rpcnet_benches::{Failure, Options};
 
-use self::{role::RoleArgs, run::say, schedule::Cast};
+use self::{
+    role::RoleArgs,
+    run::say,
+    schedule::{Cast, Kind},
+};
 
 /// Lets processes of a cluster die, stop, drain and lose their packets under load, and checks that nothing is lost.
 #[derive(Debug, Parser)]
@@ -52,6 +56,9 @@ struct Flags {
     /// Calls a second.
     #[arg(long, default_value_t = 120)]
     rate: u32,
+    /// Only these faults [default: all].
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = Kind::NAMES)]
+    faults: Vec<String>,
     /// How calls reach workers.
     #[arg(long, default_value = "direct")]
     mode: Mode,

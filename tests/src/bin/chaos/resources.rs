@@ -12,6 +12,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// What a process has when it is so old is what it should have in the end. It has had its first large bodies by then.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// In a shorter life the first calls of each kind tell more than a slope.
+const LONG: Duration = Duration::from_secs(60);
+
 /// What the runner is called.
 pub(crate) const RUNNER: &str = "runner";
 
@@ -36,18 +39,19 @@ pub(crate) struct Growth {
     pub(crate) life: String,
     /// In MiB.
     pub(crate) memory: f64,
-    /// Over the second half of its life, in MiB a minute.
-    pub(crate) slope: f64,
+    /// Over the second half of its life, in MiB a minute; `None` where that was short.
+    pub(crate) slope: Option<f64>,
     pub(crate) descriptors: i64,
 }
 
 impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { life, memory, slope, descriptors } = self;
-        write!(
-            f,
-            "{life}: {memory:.1} MiB ({slope:.1} MiB/min in the second half), {descriptors} descriptors"
-        )
+        write!(f, "{life}: {memory:.1} MiB, {descriptors} descriptors")?;
+        match slope {
+            Some(slope) => write!(f, ", {slope:.1} MiB/min in the second half"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -68,7 +72,7 @@ fn growth(life: &str, samples: &[Sample]) -> Option<Growth> {
     Some(Growth {
         life: life.to_owned(),
         memory: last.memory - young.memory,
-        slope: slope(&samples[samples.len() / 2..]),
+        slope: (last.at - first.at >= LONG).then(|| slope(&samples[samples.len() / 2..])),
         descriptors: last.descriptors as i64 - young.descriptors as i64,
     })
 }
@@ -167,8 +171,9 @@ mod tests {
     fn growth_is_from_youth_to_the_end() {
         let growth = growth("worker-1.1", &samples(|second| 20.0 + second as f64 * 0.5, 101)).unwrap();
         assert_eq!(growth.memory, 47.5);
-        assert!((growth.slope - 30.0).abs() < 1e-6, "{}", growth.slope);
+        assert!(growth.slope.is_some_and(|slope| (slope - 30.0).abs() < 1e-6), "{:?}", growth.slope);
         assert_eq!(growth.descriptors, 1);
+        assert_eq!(super::growth("worker-1.1", &samples(|_| 1.0, 60)).unwrap().slope, None);
         assert_eq!(slope(&samples(|_| 20.0, 50)), 0.0);
         assert_eq!(slope(&samples(|_| 20.0, 1)), 0.0);
     }

@@ -113,7 +113,10 @@ impl Storms {
     async fn play(flags: &Flags, seed: u64, stage: &Arc<Stage>, zero: Instant) -> Result<Self, Failure> {
         let journal = &stage.journal;
         let mut all = Self::default();
-        let schedule = Schedule::new(seed, stage.cast, Duration::from_secs(flags.seconds));
+        let mut schedule = Schedule::new(seed, stage.cast, Duration::from_secs(flags.seconds));
+        if !flags.faults.is_empty() {
+            schedule = schedule.only(&flags.faults);
+        }
         // Connections are made in the first second.
         sleep(RECOVERY / 2).await;
         let from = journal.now();

@@ -92,6 +92,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// All names.
+    pub(crate) const NAMES: [&'static str; 9] =
+        ["kill", "stop", "drain", "drain-twice", "cut", "cut-from-clients", "weather", "rebind", "split"];
+
     /// What rows call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -171,6 +175,15 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
+    /// With no other faults than those of these names.
+    #[must_use]
+    pub(crate) fn only(mut self, names: &[String]) -> Self {
+        for storm in &mut self.storms {
+            storm.faults.retain(|fault| names.iter().any(|name| name == fault.kind.name()));
+        }
+        self
+    }
+
     /// The schedule of this seed, for a run of about this length.
     pub(crate) fn new(seed: u64, cast: Cast, length: Duration) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
