@@ -58,7 +58,7 @@ async fn a_check_decides_whether_a_server_is_ready(net: Net) {
 
 async fn a_check_that_takes_too_long_fails(net: Net) {
     let (server, _running) = started(&net).await;
-    server.add_check("model", PERIOD, || std::future::pending::<Result<(), String>>());
+    server.add_check("model", PERIOD, std::future::pending::<Result<(), String>>);
     until(|| server.readiness().reasons.iter().any(|reason| reason.starts_with("model: no answer"))).await;
 }
 
