@@ -22,8 +22,9 @@ pub use report::{
 };
 pub use service::{CountError, Counted, MAX_TEXT_BYTES, WordCount, WordCountClient, WordCountServer};
 pub use settings::{
-    Certificates, ClientArgs, ClientSettings, DEVELOPMENT_CERTIFICATES, DirectorArgs, DirectorSettings,
-    NodeArgs, Origin, SettingsError, SharedArgs, SharedSettings, USAGE_EXIT_CODE, WorkerArgs, WorkerSettings,
+    CallerArgs, CallerSettings, Certificates, ClientArgs, ClientSettings, DEVELOPMENT_CERTIFICATES,
+    DirectorArgs, DirectorSettings, NodeArgs, Origin, SettingsError, SharedArgs, SharedSettings,
+    USAGE_EXIT_CODE, WorkerArgs, WorkerSettings,
 };
 pub use text::{
     Chunker, Counts, DEFAULT_CHUNK_BYTES, MAX_WORD_BYTES, NotText, TextCheck, WordCounter, count_words,

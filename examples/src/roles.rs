@@ -12,7 +12,12 @@ use std::{
     process::ExitCode,
 };
 
-pub use self::{client::run_client, director::run_director, worker::run_worker};
+pub use self::{
+    client::{connect, run_client},
+    director::run_director,
+    node::{Node, NodeSettings},
+    worker::run_worker,
+};
 use crate::{CorpusError, SettingsError, USAGE_EXIT_CODE};
 
 /// Why a role ended early.
@@ -68,7 +73,7 @@ pub(crate) fn print(line: impl fmt::Display) {
 }
 
 /// Logs to stderr as `RUST_LOG` and `--log` say. A second call does nothing.
-pub(crate) fn init_log(filter: &str) {
+pub fn init_log(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::new(filter);
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use args::{ClientArgs, DirectorArgs, NodeArgs, SharedArgs, WorkerArgs};
+pub use args::{CallerArgs, ClientArgs, DirectorArgs, NodeArgs, SharedArgs, WorkerArgs};
 pub use error::{Origin, SettingsError, USAGE_EXIT_CODE};
 use layers::{Layers, Setting};
 
@@ -106,6 +106,15 @@ pub struct WorkerSettings {
     pub metrics: Option<SocketAddr>,
 }
 
+/// How to make calls in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallerSettings {
+    /// What all binaries have.
+    pub shared: SharedSettings,
+    /// `host:port` of directors, at least one.
+    pub directors: Vec<String>,
+}
+
 /// How a client is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
@@ -175,6 +184,25 @@ impl WorkerArgs {
             region: layers.one(REGION, self.node.region.as_deref(), value::name)?,
             metrics: metrics(&layers, &self.node)?,
             shared: self.shared.resolve(&layers, "info")?,
+        })
+    }
+}
+
+impl CallerArgs {
+    /// Flags over environment over file over defaults.
+    ///
+    /// # Errors
+    ///
+    /// When a value is not valid, there are no certificates, or the file cannot be read.
+    pub fn resolve(
+        &self,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<CallerSettings, SettingsError> {
+        let layers = Layers::open(self.shared.config.as_deref(), &environment, &[&SHARED, &[DIRECTORS]])?;
+        let directors = layers.list(DIRECTORS, &self.director_addr, value::host_port)?;
+        Ok(CallerSettings {
+            directors: or_local_director(directors),
+            shared: self.shared.resolve(&layers, "warn")?,
         })
     }
 }

@@ -15,8 +15,8 @@ use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 
 use super::{RoleError, certificates::Pem, init_log, print, say};
 use crate::{
-    Chunk, ClientLine, ClientSettings, Corpus, CorpusError, Counts, Done, Histogram, Progress, Tally,
-    WordFrequency, merge, multiply,
+    Chunk, ClientLine, ClientSettings, Corpus, CorpusError, Counts, Done, Histogram, Progress,
+    SharedSettings, Tally, WordFrequency, merge, multiply,
     service::{CountError, Counted, WordCountClient},
     top, unix_micros,
 };
@@ -42,17 +42,7 @@ pub async fn run_client(settings: ClientSettings) -> Result<(), RoleError> {
             say(format_args!("skipped {skipped}"));
         }
     }
-    let pem = Pem::load(&settings.shared.certificates, "client")?;
-    let channel = ClusterChannel::builder()
-        .with_directors(&settings.directors)
-        .with_ca_cert(pem.ca)
-        .and_then(|builder| builder.with_cert_and_key(pem.cert, pem.key))
-        .context("the certificates can't be used")
-        .map_err(RoleError::Usage)?
-        .connect()
-        .await
-        .context("no connection to the cluster")
-        .map_err(RoleError::Usage)?;
+    let channel = connect(&settings.directors, &settings.shared).await?;
     let mut run = Run::new(channel, &settings);
     if settings.json_lines {
         // At a terminal whoever presses ctrl-c wants no result; the demo wants one.
@@ -70,6 +60,25 @@ pub async fn run_client(settings: ClientSettings) -> Result<(), RoleError> {
         }
     }
     Ok(())
+}
+
+/// A channel to the workers that these directors know.
+///
+/// # Errors
+///
+/// [`RoleError::Usage`] where there are no certificates, or no director answers.
+pub async fn connect(directors: &[String], shared: &SharedSettings) -> Result<ClusterChannel, RoleError> {
+    let pem = Pem::load(&shared.certificates, "client")?;
+    ClusterChannel::builder()
+        .with_directors(directors)
+        .with_ca_cert(pem.ca)
+        .and_then(|builder| builder.with_cert_and_key(pem.cert, pem.key))
+        .context("the certificates can't be used")
+        .map_err(RoleError::Usage)?
+        .connect()
+        .await
+        .context("no connection to the cluster")
+        .map_err(RoleError::Usage)
 }
 
 /// What became of a chunk.

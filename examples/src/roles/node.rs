@@ -11,26 +11,39 @@ use crate::SharedSettings;
 
 /// How a node is to run.
 #[derive(Debug)]
-pub(super) struct NodeSettings<'a> {
-    pub(super) role: &'static str,
-    pub(super) label: &'a str,
-    pub(super) bind: SocketAddr,
-    pub(super) seeds: &'a [String],
-    pub(super) region: Option<&'a str>,
-    pub(super) metrics: Option<SocketAddr>,
-    pub(super) shared: &'a SharedSettings,
+pub struct NodeSettings<'a> {
+    /// Its tag `role`.
+    pub role: &'static str,
+    /// Its tag `label`, and the name in its certificate.
+    pub label: &'a str,
+    /// Where to listen.
+    pub bind: SocketAddr,
+    /// `host:port` of nodes through which to join.
+    pub seeds: &'a [String],
+    /// The region to announce.
+    pub region: Option<&'a str>,
+    /// Where to serve `/metrics` and health over HTTP.
+    pub metrics: Option<SocketAddr>,
+    /// What all binaries have.
+    pub shared: &'a SharedSettings,
 }
 
 /// A node that gossips and does not answer calls yet.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) server: Server,
-    pub(super) cluster: Cluster,
+pub struct Node {
+    /// The server.
+    pub server: Server,
+    /// Its place in the cluster.
+    pub cluster: Cluster,
 }
 
 impl Node {
     /// Binds, lets `register` add services, joins, and prints where it listens.
-    pub(super) async fn start(
+    ///
+    /// # Errors
+    ///
+    /// [`RoleError::Usage`] where it can't start as it was told to, [`RoleError::Failed`] where `register` fails.
+    pub async fn start(
         settings: &NodeSettings<'_>,
         register: impl FnOnce(&Server) -> anyhow::Result<()>,
     ) -> Result<Self, RoleError> {
@@ -72,7 +85,11 @@ impl Node {
     }
 
     /// Answers calls until SIGTERM or ctrl-c, then goes down in good order.
-    pub(super) async fn run(self) -> Result<(), RoleError> {
+    ///
+    /// # Errors
+    ///
+    /// [`RoleError::Failed`] where another node has its address or id.
+    pub async fn run(self) -> Result<(), RoleError> {
         tokio::select! {
             done = self.server.run_until(rpcnet::shutdown_signal()) => done.context("the server failed")?,
             // Nothing that it tells of the cluster would be true any more.

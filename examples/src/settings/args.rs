@@ -80,6 +80,17 @@ pub struct WorkerArgs {
     pub shared: SharedArgs,
 }
 
+/// Flags of binaries that make calls in a cluster.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CallerArgs {
+    /// Directors to ask for workers, comma separated [env: DIRECTOR_ADDR] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT,..")]
+    pub director_addr: Vec<String>,
+    /// Flags of all binaries.
+    #[command(flatten)]
+    pub shared: SharedArgs,
+}
+
 /// Counts the words of files and directories on the workers of a cluster
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "client", version)]

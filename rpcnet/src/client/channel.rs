@@ -305,6 +305,8 @@ impl Caller for Channel {
 }
 
 /// Makes calls to the peer of a connection that the peer opened. See [`Context::caller`](crate::Context::caller).
+///
+/// A stream ends with the connection, also that of a `resumable` method: there is nowhere else to go.
 #[derive(Debug, Clone)]
 pub struct PeerCaller {
     session: Session,

@@ -19,7 +19,8 @@ const PROTOCOLS: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Takes nothing new: peers are told (GOAWAY), calls that they send all the same are refused as never started,
-    /// and so are new connections for calls. What runs goes on.
+    /// and so are new connections for calls. What runs goes on, except for streams of `resumable` methods, which are ended
+    /// so that their callers go on elsewhere.
     pub async fn stop_accepting(&self) {
         self.inner.router.drain();
         self.advance(Phase::Draining);
