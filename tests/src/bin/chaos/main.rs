@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod process;
 mod proxy;
+mod pulse;
 mod report;
 mod resources;
 mod role;

@@ -60,6 +60,9 @@ pub(crate) fn report(runs: &[(u64, Outcomes)]) -> Report {
             rows.push(row(name, micros as f64, "us"));
         }
     }
+    rows.push(row("quiet-not-judged", sum(|run| run.not_judged as u64), "times"));
+    let stalled = runs.iter().map(|(_, run)| run.stalled.as_secs_f64());
+    rows.push(row("runner-stalled", stalled.fold(0.0, f64::max), "s"));
     let healed = runs.iter().map(|(_, run)| run.healed.as_secs_f64());
     rows.push(row("longest-to-heal", healed.fold(0.0, f64::max), "s"));
     rows.into_iter().collect()

@@ -22,6 +22,7 @@ use crate::{
     journal::Journal,
     ledger::Executions,
     load::{Load, Outcome},
+    pulse::{self, Pulse},
     resources::{Growth, Sampling},
     schedule::{OVERTURE, RECOVERY, Schedule},
     stage::Stage,
@@ -43,6 +44,10 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     pub(crate) findings: Findings,
+    /// Quiet times in which the runner stood still: they tell nothing.
+    pub(crate) not_judged: usize,
+    /// How long the runner stood still at the most.
+    pub(crate) stalled: Duration,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// Processes that ended otherwise than they were told to.
     pub(crate) broken: Vec<String>,
@@ -73,6 +78,7 @@ pub(crate) async fn run(flags: &Flags, seed: u64, directory: &Path) -> Result<Ou
         .await?;
     let load = Load::start(&channel, seed, flags.rate, zero);
     let sampling = Sampling::start(stage.clone());
+    let pulse = Pulse::start(zero);
     journal.note("the load begins".into());
     let mut outcomes = Storms::play(flags, seed, &stage, zero).await?;
     unhealed.append(&mut outcomes.unhealed);
@@ -80,6 +86,8 @@ pub(crate) async fn run(flags: &Flags, seed: u64, directory: &Path) -> Result<Ou
     journal.note("the load has ended".into());
     let end = journal.now();
     let samples = sampling.stop().await?;
+    let stalls = pulse.stop().await?;
+    let quiet = pulse::without(&outcomes.quiet, &stalls);
     fs::write(directory.join("journal"), journal.told().join("\n"))?;
     let failures: Vec<_> = calls.iter().filter_map(Outcome::failure).collect();
     fs::write(directory.join("failures"), failures.join("\n"))?;
@@ -88,7 +96,9 @@ pub(crate) async fn run(flags: &Flags, seed: u64, directory: &Path) -> Result<Ou
     fs::write(directory.join("growths"), told.join("\n"))?;
     let executions = Executions::read(&stage.ledgers())?;
     Ok(Outcomes {
-        findings: checks::check(&calls, &executions, &outcomes.quiet),
+        findings: checks::check(&calls, &executions, &quiet),
+        not_judged: outcomes.quiet.len() - quiet.len(),
+        stalled: stalls.iter().map(|stall| stall.length).max().unwrap_or_default(),
         faults: outcomes.faults,
         broken: outcomes.broken,
         panics: panics(directory)?,
