@@ -115,8 +115,10 @@ impl Watching {
     /// Has a task at each worker.
     fn follow(&mut self, members: &[Member]) {
         while self.tasks.try_join_next().is_some() {}
-        let workers: HashMap<Identity, ()> =
-            members.iter().filter(|member| is_worker(member)).map(|member| (member.identity(), ())).collect();
+        // Of itself a director knows without asking.
+        let own = self.cluster.local_node_id();
+        let others = members.iter().filter(|member| is_worker(member) && member.id() != own);
+        let workers: HashMap<Identity, ()> = others.map(|member| (member.identity(), ())).collect();
         self.watched.retain(|identity, task| {
             let stays = workers.contains_key(identity);
             if !stays {

@@ -6,7 +6,7 @@
 //! tried anew after a few decays. So it is kept apart here what differs in how long it is true:
 //!
 //! - the *average* of what answers took, over the decay. Where nothing is answered it fades six times slower: a worker ten
-//!   times slower than others is tried again after 14 decays;
+//!   times slower than others is tried again after 14 decays. One that has answered but a few times is tried again soon;
 //! - the *excess* of the last peak over it, at most as much again, which falls ten times faster. It bridges the time until
 //!   the average knows;
 //! - the share of calls that *failed*, over the decay. What fails is fast, and its latency says nothing;
@@ -23,6 +23,8 @@ const FAILURE: f64 = 4.0;
 /// So many times the average is all that a peak may exceed it by: else one stutter would send calls to workers that are
 /// always slow.
 const PEAK: f64 = 1.0;
+/// Answers that an average takes to be believed for long. The first ones tell of caches and connections that are cold.
+const ENOUGH: f64 = 50.0;
 /// How much dearer is an endpoint all of whose calls fail. Fewer would be outweighed by calls at work elsewhere.
 const ALL_FAIL: f64 = 100.0;
 /// So many times the average is all that one answer may add to it: after a pause of seconds it has the weight of many.
@@ -43,8 +45,8 @@ pub struct PeakEwma {
     /// 0 to 1.
     failing: f64,
     at: Instant,
-    /// Whether anything was answered; until then the average is an assumption.
-    known: bool,
+    /// Answers so far, up to what is enough; without one the average is an assumption.
+    answers: u8,
     /// Calls that wait for an answer, and since when none has come.
     waiting: usize,
     silent_since: Instant,
@@ -61,7 +63,7 @@ impl PeakEwma {
             excess: 0.0,
             failing: 0.0,
             at: now,
-            known: false,
+            answers: 0,
             waiting: 0,
             silent_since: now,
             decay: decay.as_nanos().max(1) as f64,
@@ -100,8 +102,9 @@ impl PeakEwma {
         self.silent_since = self.silent_since.max(now);
         let latency = latency.as_nanos() as f64;
         let weight = self.advance(now);
-        if !self.known {
-            self.known = true;
+        let is_first = self.answers == 0;
+        self.answers = self.answers.saturating_add(1);
+        if is_first {
             self.average = latency;
             return;
         }
@@ -164,7 +167,12 @@ impl PeakEwma {
     }
 
     fn faded(&self, idle: f64) -> f64 {
-        self.average * faded_by(idle / FADES_SLOWER)
+        self.average * faded_by(idle / self.lasts())
+    }
+
+    /// How many decays the average takes to fade while nothing is answered.
+    fn lasts(&self) -> f64 {
+        FADES_SLOWER * (f64::from(self.answers) / ENOUGH).clamp(0.02, 1.0)
     }
 
     /// Lets fall what falls until now; returns the weight of an outcome now.

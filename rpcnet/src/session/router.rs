@@ -196,15 +196,16 @@ impl Router {
         if self.is_draining() { None } else { Some(guard) }
     }
 
+    /// Calls at work, but for those that only watch: who waits for the end of the others need not wait for these.
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::SeqCst)
+        let watching = self.background.load(Ordering::SeqCst);
+        self.in_flight.load(Ordering::SeqCst).saturating_sub(watching)
     }
 
     /// What replies say of the load here: calls at work, and what was reported. Nothing where there is but the one
     /// that is answered.
     pub(crate) fn load(&self) -> Option<u64> {
-        let watching = self.background.load(Ordering::Relaxed);
-        let at_work = self.in_flight.load(Ordering::Relaxed).saturating_sub(watching) as u64;
+        let at_work = self.in_flight() as u64;
         let load = at_work.saturating_add(self.reported.load(Ordering::Relaxed));
         (load > 1).then_some(load)
     }
@@ -216,7 +217,10 @@ impl Router {
 
     /// Counts a call as no load until the guard is dropped.
     pub(crate) fn background(self: &Arc<Self>) -> Background {
-        self.background.fetch_add(1, Ordering::Relaxed);
+        self.background.fetch_add(1, Ordering::SeqCst);
+        if self.in_flight() == 0 {
+            self.idle.notify_waiters();
+        }
         Background(self.clone())
     }
 
@@ -268,7 +272,8 @@ pub(crate) struct InFlight(Arc<Router>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Ordering::SeqCst) == 1 {
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if self.0.in_flight() == 0 {
             self.0.idle.notify_waiters();
         }
     }
@@ -280,6 +285,6 @@ pub(crate) struct Background(Arc<Router>);
 
 impl Drop for Background {
     fn drop(&mut self) {
-        self.0.background.fetch_sub(1, Ordering::Relaxed);
+        self.0.background.fetch_sub(1, Ordering::SeqCst);
     }
 }
