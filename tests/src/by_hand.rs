@@ -263,6 +263,9 @@ fn take_varint(rest: &mut &[u8]) -> Option<u64> {
     Some(bytes[1..].iter().fold(u64::from(bytes[0] & 0x3f), |value, byte| value << 8 | u64::from(*byte)))
 }
 
+/// The server says how busy it is.
+const LOAD: u8 = 32;
+
 fn take_frame(rest: &mut &[u8], requests: bool) -> Option<Frame> {
     let kind = take(rest, 1)?[0];
     let id = take_varint(rest)?;
@@ -278,7 +281,10 @@ fn take_frame(rest: &mut &[u8], requests: bool) -> Option<Frame> {
         0 => {
             let head = take(rest, 3)?;
             let (flags, code) = (head[1], Code::from_u8(head[2]));
-            assert_eq!(flags & !3, 0, "nothing is beside it");
+            assert_eq!(flags & !(3 | LOAD), 0, "nothing else is beside it");
+            if flags & LOAD != 0 {
+                take_varint(rest)?;
+            }
             let length = take_varint(rest)? as usize;
             let body = take(rest, length)?.to_vec();
             Some(match code {
