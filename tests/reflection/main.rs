@@ -154,7 +154,7 @@ async fn what_is_not_there_is_not_called(net: Net) {
     assert!(itself.message().contains("call it directly"));
     let health =
         bench.reflection.call("rpcnet.Health/ready".into(), "[]".into()).await.expect("it is called");
-    assert_eq!(one(all(health).await), r#"{"ready":true,"reasons":[]}"#);
+    assert_eq!(one(all(health).await), r#"{"ready":true,"reasons":[],"not_serving":[]}"#);
 
     let message = bench.refused("sum", "[1]", Code::InvalidArgument).await;
     assert!(message.contains("rpcnet.Reflection/call_items"), "{message}");

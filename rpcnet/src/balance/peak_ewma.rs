@@ -24,7 +24,7 @@ const FAILURE: f64 = 4.0;
 /// always slow.
 const PEAK: f64 = 1.0;
 /// Answers that an average takes to be believed for long. The first ones tell of caches and connections that are cold.
-const ENOUGH: f64 = 50.0;
+const ENOUGH: f64 = 20.0;
 /// How much dearer is an endpoint all of whose calls fail. Fewer would be outweighed by calls at work elsewhere.
 const ALL_FAIL: f64 = 100.0;
 /// So many times the average is all that one answer may add to it: after a pause of seconds it has the weight of many.
