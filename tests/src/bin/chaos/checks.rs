@@ -95,11 +95,17 @@ impl Findings {
     }
 }
 
-/// Compares what callers saw with what workers wrote down. Times are since the beginning of the run.
-pub(crate) fn check(outcomes: &[Outcome], executions: &Executions, quiet: &[Range<Duration>]) -> Findings {
+/// Compares what callers saw with what workers wrote down. Times are since the beginning of the run; for `stalled` at the
+/// most the callers had no processor, and ended late for that.
+pub(crate) fn check(
+    outcomes: &[Outcome],
+    executions: &Executions,
+    quiet: &[Range<Duration>],
+    stalled: Duration,
+) -> Findings {
     let mut findings = Findings { calls: outcomes.len() as u64, ..Findings::default() };
     for outcome in outcomes {
-        judge(&mut findings, outcome, executions);
+        judge(&mut findings, outcome, executions, stalled);
         if quiet.iter().any(|quiet| quiet.start <= outcome.began && outcome.began + outcome.took <= quiet.end)
         {
             in_quiet(&mut findings, outcome);
@@ -108,7 +114,7 @@ pub(crate) fn check(outcomes: &[Outcome], executions: &Executions, quiet: &[Rang
     findings
 }
 
-fn judge(findings: &mut Findings, outcome: &Outcome, executions: &Executions) {
+fn judge(findings: &mut Findings, outcome: &Outcome, executions: &Executions, stalled: Duration) {
     let Outcome { id, kind, .. } = *outcome;
     findings.idempotent += u64::from(kind.is_idempotent());
     match &outcome.end {
@@ -132,7 +138,7 @@ fn judge(findings: &mut Findings, outcome: &Outcome, executions: &Executions) {
     if !kind.is_idempotent() && count > 1 {
         findings.breach(Invariant::ExecutedTwice, outcome, &format!("{count} executions"));
     }
-    if outcome.took > kind.deadline() + GRACE {
+    if outcome.took > kind.deadline() + GRACE + stalled {
         findings.breach(Invariant::Overdue, outcome, &ended(&outcome.end));
     }
 }

@@ -88,6 +88,7 @@ pub(crate) async fn run(flags: &Flags, seed: u64, directory: &Path) -> Result<Ou
     let samples = sampling.stop().await?;
     let stalls = pulse.stop().await?;
     let quiet = pulse::without(&outcomes.quiet, &stalls);
+    let stalled = stalls.iter().map(|stall| stall.length).max().unwrap_or_default();
     fs::write(directory.join("journal"), journal.told().join("\n"))?;
     let failures: Vec<_> = calls.iter().filter_map(Outcome::failure).collect();
     fs::write(directory.join("failures"), failures.join("\n"))?;
@@ -96,9 +97,9 @@ pub(crate) async fn run(flags: &Flags, seed: u64, directory: &Path) -> Result<Ou
     fs::write(directory.join("growths"), told.join("\n"))?;
     let executions = Executions::read(&stage.ledgers())?;
     Ok(Outcomes {
-        findings: checks::check(&calls, &executions, &quiet),
+        findings: checks::check(&calls, &executions, &quiet, stalled),
         not_judged: outcomes.quiet.len() - quiet.len(),
-        stalled: stalls.iter().map(|stall| stall.length).max().unwrap_or_default(),
+        stalled,
         faults: outcomes.faults,
         broken: outcomes.broken,
         panics: panics(directory)?,

@@ -17,7 +17,7 @@ fn ledger(entries: &[(u64, u64)]) -> Executions {
 }
 
 fn breached(outcomes: &[Outcome], executions: &Executions) -> Vec<Invariant> {
-    let findings = check(outcomes, executions, &[]);
+    let findings = check(outcomes, executions, &[], Duration::ZERO);
     assert_eq!(findings.told.len() as u64, findings.breaches.values().sum::<u64>());
     findings.breaches.into_keys().collect()
 }
@@ -33,7 +33,7 @@ fn what_is_right_breaks_nothing() {
     ];
     let executions = ledger(&[(1, 11), (2, 21), (2, 22), (3, 33)]);
     assert_eq!(breached(&outcomes, &executions), []);
-    let findings = check(&outcomes, &executions, &[]);
+    let findings = check(&outcomes, &executions, &[], Duration::ZERO);
     assert_eq!((findings.calls, findings.idempotent, findings.idempotent_failed), (5, 2, 1));
     assert_eq!(findings.failed, BTreeMap::from([("unavailable", 2), ("deadline_exceeded", 1)]));
 }
@@ -74,7 +74,7 @@ fn quiet_calls_began_and_ended_in_it() {
         ]
     };
     let executions = ledger(&[(2, 22), (3, 33)]);
-    let during = |quiet: Range<Duration>| check(&calls(), &executions, &[quiet]);
+    let during = |quiet: Range<Duration>| check(&calls(), &executions, &[quiet], Duration::ZERO);
     let findings = during(SECOND * 9..SECOND * 11);
     assert_eq!((findings.quiet_calls, findings.quiet), (3, vec![2000]));
     assert_eq!(findings.breaches, BTreeMap::from([(Invariant::FailedWhenQuiet, 1)]));
