@@ -28,8 +28,8 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn start() -> Result<Self, Failure> {
         let stage = Stage::new()?;
-        let director = stage.director()?;
-        let worker = stage.member(0, director.addr)?;
+        let director = stage.director(&[], None)?;
+        let worker = stage.member(0, Duration::ZERO, &[director.addr])?;
         Ok(Self { director, worker, stage })
     }
 

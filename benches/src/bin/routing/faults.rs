@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use rpcnet::{BalancedChannel, BalancedConfig, CallError};
+use rpcnet::{BalancedChannel, BalancedConfig};
 use rpcnet_benches::{Failure, Row};
+use rustix::process::Signal;
 use tokio::sync::watch;
 
 use super::{
@@ -41,17 +42,8 @@ impl Fleet {
         Ok(Self { workers, channel, _set: set })
     }
 
-    fn signal(&self, signal: rustix::process::Signal) -> Result<(), Failure> {
-        let pid = self.workers[0].process.id();
-        let pid = rustix::process::Pid::from_raw(pid as i32).ok_or("a process has a number")?;
-        Ok(rustix::process::kill_process(pid, signal)?)
-    }
-}
-
-fn converted<E: std::fmt::Debug>(error: CallError<E>) -> CallError {
-    match error {
-        CallError::Status(status) => CallError::Status(status),
-        CallError::Application(error) => unreachable!("it declares none: {error:?}"),
+    fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        self.workers[0].signal(signal)
     }
 }
 
@@ -62,18 +54,12 @@ pub(crate) async fn kill(plan: Plan) -> Result<Vec<Row>, Failure> {
     let client = WorkClient::new(fleet.channel.clone());
     let repeated = client.clone();
     let time = Duration::from_secs(time);
-    let idempotent = OpenLoop::start(RATE / 2.0, time, move |_| {
-        let call = repeated.work();
-        async move { call.await.map_err(converted) }
-    });
-    let once = OpenLoop::start(RATE / 2.0, time, move |id| {
-        let call = client.once(id);
-        async move { call.await.map_err(converted) }
-    });
+    let idempotent = OpenLoop::start(RATE / 2.0, time, move |_| repeated.work());
+    let once = OpenLoop::start(RATE / 2.0, time, move |id| client.once(id));
     tokio::time::sleep_until(idempotent.started + quiet).await;
     let at_work = fleet.channel.endpoints()[0].pending;
     let killed = SystemTime::now();
-    fleet.signal(rustix::process::Signal::KILL)?;
+    fleet.signal(Signal::KILL)?;
     let (idempotent, once) = (idempotent.ended().await, once.ended().await);
     let failed = |outcomes: &[Outcome]| outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
     // Those that never ran could have been made elsewhere.
@@ -101,12 +87,12 @@ pub(crate) async fn hang(plan: Plan, hedged: bool) -> Result<Vec<Row>, Failure> 
     let time = quiet + stopped;
     let calls = OpenLoop::start(RATE, time, move |_| {
         let client = client.clone();
-        async move { if hedged { client.work_hedged().await } else { client.work().await }.map_err(converted) }
+        async move { if hedged { client.work_hedged().await } else { client.work().await } }
     });
     tokio::time::sleep_until(calls.started + quiet).await;
-    fleet.signal(rustix::process::Signal::STOP)?;
+    fleet.signal(Signal::STOP)?;
     tokio::time::sleep(stopped).await;
-    fleet.signal(rustix::process::Signal::CONT)?;
+    fleet.signal(Signal::CONT)?;
     let outcomes = calls.ended().await;
     let second = Duration::from_secs(1);
     let before = p99(&outcomes, quiet.min(second), quiet);

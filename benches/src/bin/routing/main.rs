@@ -9,6 +9,7 @@ mod hash;
 mod load;
 mod pick;
 mod relay;
+mod restart;
 mod role;
 mod service;
 mod slow;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-const PREFIXES: [&str; 8] = [
+const PREFIXES: [&str; 10] = [
     pick::PREFIX,
     hash::PREFIX,
     direct::PREFIX,
@@ -54,6 +55,8 @@ const PREFIXES: [&str; 8] = [
     faults::KILL,
     faults::HANG,
     faults::HEDGING,
+    restart::PREFIX,
+    restart::STREAM,
 ];
 
 /// How long things take.
@@ -108,6 +111,9 @@ fn measure(options: &Options) -> Result<(), Failure> {
         }
         if asked(faults::HEDGING) {
             report.extend(faults::hang(plan, true).await?);
+        }
+        if asked(restart::PREFIX) || asked(restart::STREAM) {
+            report.extend(restart::measure(plan).await?);
         }
         Ok::<(), Failure>(())
     })?;

@@ -13,6 +13,7 @@ use rpcnet::{
 };
 use rpcnet_benches::{Credentials, Failure, ServerProcess, exit_with_parent};
 use rpcnet_cluster::{ClusterConfig, ClusterExt, Director};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -30,6 +31,8 @@ pub(crate) struct Orders {
     seeds: Vec<String>,
     cluster: bool,
     director: bool,
+    /// Where it listens; anywhere, where this says nothing.
+    at: Option<SocketAddr>,
 }
 
 /// Processes of one CA.
@@ -43,6 +46,22 @@ pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
 }
 
+impl Process {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        let pid = Pid::from_raw(self.process.id() as i32).ok_or("a process has a number")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Lets it go in good order, and waits until it has. Blocks.
+    pub(crate) fn stop(&mut self) -> Result<(), Failure> {
+        self.signal(Signal::TERM)?;
+        // It says nothing more: that it can't be asked means that it has ended.
+        while self.process.ask("").is_ok() {}
+        Ok(())
+    }
+}
+
 impl Stage {
     pub(crate) fn new() -> Result<Self, Failure> {
         Ok(Self { ca: DevCa::generate()? })
@@ -50,33 +69,45 @@ impl Stage {
 
     /// Workers that belong to no cluster, each of whose calls takes so long.
     pub(crate) fn workers(&self, takes: &[Duration]) -> Result<Vec<Process>, Failure> {
-        let start =
-            |(index, takes): (usize, &Duration)| self.start(index as u32, *takes, Vec::new(), false, false);
+        let start = |(index, takes): (usize, &Duration)| self.start(&self.orders(index as u32, *takes)?);
         takes.iter().enumerate().map(start).collect()
     }
 
-    pub(crate) fn director(&self) -> Result<Process, Failure> {
-        self.start(100, Duration::ZERO, Vec::new(), true, true)
+    /// A director that knows these others, at an address where it is to have a certain one.
+    pub(crate) fn director(&self, others: &[SocketAddr], at: Option<SocketAddr>) -> Result<Process, Failure> {
+        self.start(&Orders { director: true, at, ..self.member_of(100, Duration::ZERO, others)? })
     }
 
-    /// A worker in the cluster of a director.
-    pub(crate) fn member(&self, index: u32, director: SocketAddr) -> Result<Process, Failure> {
-        self.start(index, Duration::ZERO, vec![director.to_string()], true, false)
-    }
-
-    fn start(
+    /// A worker in the cluster of these directors, each of whose calls takes so long.
+    pub(crate) fn member(
         &self,
         index: u32,
         takes: Duration,
-        seeds: Vec<String>,
-        cluster: bool,
-        director: bool,
+        directors: &[SocketAddr],
     ) -> Result<Process, Failure> {
-        let name = format!("worker-{index}");
-        let credentials = Credentials::issue(&self.ca, &name)?;
-        let takes_us = takes.as_micros() as u64;
-        let orders = Orders { credentials, index, takes_us, seeds, cluster, director };
-        let process = ServerProcess::start(&name, &["--serve"], &serde_json::to_string(&orders)?)?;
+        self.start(&self.member_of(index, takes, directors)?)
+    }
+
+    fn member_of(&self, index: u32, takes: Duration, others: &[SocketAddr]) -> Result<Orders, Failure> {
+        let seeds = others.iter().map(SocketAddr::to_string).collect();
+        Ok(Orders { seeds, cluster: true, ..self.orders(index, takes)? })
+    }
+
+    fn orders(&self, index: u32, takes: Duration) -> Result<Orders, Failure> {
+        Ok(Orders {
+            credentials: Credentials::issue(&self.ca, &format!("node-{index}"))?,
+            index,
+            takes_us: takes.as_micros() as u64,
+            seeds: Vec::new(),
+            cluster: false,
+            director: false,
+            at: None,
+        })
+    }
+
+    fn start(&self, orders: &Orders) -> Result<Process, Failure> {
+        let name = format!("node-{}", orders.index);
+        let process = ServerProcess::start(&name, &["--serve"], &serde_json::to_string(orders)?)?;
         let addr = process.greeting().parse()?;
         Ok(Process { process, addr })
     }
@@ -106,7 +137,7 @@ pub(crate) fn serve() -> Result<(), Failure> {
 async fn run(orders: Orders) -> Result<(), Failure> {
     let own = &orders.credentials;
     let config = ServerConfig::builder()
-        .with_bind_addr(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .with_bind_addr(orders.at.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))))
         .with_cert_and_key(&own.cert, &own.key)?
         .with_ca_cert(&own.ca)?
         .build()?;
@@ -127,5 +158,5 @@ async fn run(orders: Orders) -> Result<(), Failure> {
     writeln!(out, "{}", server.local_addr())?;
     out.flush()?;
     drop(out);
-    Ok(server.run().await?)
+    Ok(server.run_until(rpcnet::shutdown_signal()).await?)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rpcnet::{Status, rpc_impl, rpc_trait};
+use rpcnet::{Context, Status, Streaming, rpc_impl, rpc_trait};
 use tokio::sync::Semaphore;
 
 /// Calls that a worker has room for at a time.
@@ -20,6 +20,10 @@ pub(crate) trait Work {
 
     /// The same, and may not be done twice.
     async fn once(&self, id: u64) -> rpcnet::Result<u32>;
+
+    /// Numbers from one on, one each 2 ms, and which process each comes from.
+    #[rpc(resumable)]
+    async fn numbers(&self, cx: &Context) -> rpcnet::Result<Streaming<(u32, u64)>>;
 
     /// At once.
     #[rpc(idempotent)]
@@ -57,6 +61,21 @@ impl Work for Worker {
     async fn once(&self, id: u64) -> rpcnet::Result<u32> {
         let _ = id;
         self.do_it().await
+    }
+
+    async fn numbers(&self, cx: &Context) -> rpcnet::Result<Streaming<(u32, u64)>> {
+        let process = std::process::id();
+        let (sender, numbers) = Streaming::channel(4);
+        let after = cx.resume_after();
+        tokio::spawn(async move {
+            for number in after + 1.. {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                if sender.send((process, number)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(numbers)
     }
 
     async fn echo(&self, bytes: [u8; 32]) -> rpcnet::Result<[u8; 32]> {
