@@ -106,7 +106,7 @@ async fn a_call_may_be_given_another() {
     let shop = ShopClient::new(recorder.clone());
     let _ = shop.profile(7, Vec::new()).await;
     let _ = shop.list().key(7u64).await;
-    let _ = shop.profile(8, Vec::new()).key(7u64).await;
+    let _ = shop.profile(8, Vec::new()).key((7u64,)).await;
     let _ = shop.order(7, "a".into()).await;
     let _ = shop.list().key(("a", 7u64)).await;
     let keys = recorder.take();

@@ -194,10 +194,11 @@ impl Shared {
 
 #[cfg(feature = "measuring")]
 impl super::BalancedChannel {
-    /// Picks an endpoint and forgets it; whether there was one.
+    /// Picks an endpoint so often, and forgets it each time; whether there always was one.
     #[doc(hidden)]
-    pub fn pick_for_measuring(&self) -> bool {
+    pub fn pick_for_measuring(&self, times: usize) -> bool {
         static METHOD: crate::Method = crate::Method::new("bench.Pick", "pick", "");
-        self.inner.shared.pick(&Request::new(&METHOD, bytes::Bytes::new()), &[]).is_ok()
+        let request = Request::new(&METHOD, bytes::Bytes::new());
+        (0..times).all(|_| self.inner.shared.pick(&request, &[]).is_ok())
     }
 }
