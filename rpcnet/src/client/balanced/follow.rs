@@ -124,7 +124,9 @@ async fn watch_member(shared: Weak<Shared>, member: Weak<Member>) {
             {
                 member.connected(session, shared.handling());
             }
-            shared.count_ready();
+            if shared.common.counts {
+                shared.count_ready();
+            }
             known = session.as_ref().map(Session::downgrade);
             shared.changed.notify_waiters();
             changes
