@@ -80,7 +80,6 @@ pub(crate) fn stands_for_others(method: &Method) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::any;
 
     use super::*;
 

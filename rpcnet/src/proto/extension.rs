@@ -1,6 +1,8 @@
 //! The extension of a header: what later minor versions have added. Entries, each a varint kind, a varint length and so
 //! many bytes; kinds that are not known are skipped.
 
+use std::sync::Arc;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{DecodeError, Routing, varint};
@@ -14,7 +16,7 @@ const ROUTING: u64 = 2;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Extension {
     pub(super) resume_after: u64,
-    pub(super) routing: Option<Routing>,
+    pub(super) routing: Option<Arc<Routing>>,
 }
 
 impl Extension {
@@ -53,7 +55,7 @@ impl Extension {
                     }
                 }
                 // What can't be understood is as if it were not there: the call is refused where it is forwarded.
-                ROUTING => this.routing = Routing::decode(&value),
+                ROUTING => this.routing = Routing::decode(&value).map(Arc::new),
                 _ => {}
             }
         }

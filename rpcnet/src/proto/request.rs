@@ -123,7 +123,7 @@ impl RequestHeader {
             remaining,
             metadata,
             resume_after: extension.resume_after,
-            routing: extension.routing.map(Arc::new),
+            routing: extension.routing,
             body_length,
         }))
     }
