@@ -24,11 +24,14 @@ use tokio::{
 const MS: Duration = Duration::from_millis(1);
 const DELAY: Duration = Duration::from_millis(100);
 
+/// Late now and then.
 #[rpc_trait]
 pub trait Late {
+    /// Which server it is; made twice after a while.
     #[rpc(idempotent, hedge = "100ms")]
     async fn name(&self, cx: &Context) -> rpcnet::Result<usize>;
 
+    /// The same; made twice when the channel finds it late.
     #[rpc(idempotent, hedge)]
     async fn when_late(&self) -> rpcnet::Result<usize>;
 }
