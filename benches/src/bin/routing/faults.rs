@@ -95,7 +95,7 @@ pub(crate) async fn hang(plan: Plan, hedged: bool) -> Result<Vec<Row>, Failure> 
     fleet.signal(Signal::CONT)?;
     let outcomes = calls.ended().await;
     let second = Duration::from_secs(1);
-    let before = p99(&outcomes, quiet.min(second), quiet);
+    let before = p99(&outcomes, second.min(quiet / 2), quiet);
     let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
     let prefix = if hedged { HEDGING } else { HANG };
     let id = |name: &str| format!("{prefix}{name}");
