@@ -16,7 +16,7 @@ use rpcnet::{
     discover::{Endpoint, EndpointSet},
 };
 use rpcnet_tests::{
-    Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, Relay, over_both, run, within,
+    Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, Relay, over_both, run, until, within,
 };
 use tokio::{
     sync::watch,
@@ -91,7 +91,8 @@ impl Fleet {
         let channel = BalancedChannel::new(builder, set.subscribe(), config).expect("complete");
         let client = ProbeClient::new(channel.clone());
         let fleet = Self { nodes, set, channel, client };
-        fleet.served_by(&(0..size).map(|index| index.to_string()).collect()).await;
+        let ready = || fleet.channel.endpoints().iter().filter(|endpoint| endpoint.ready).count();
+        until(|| ready() == size).await;
         fleet
     }
 

@@ -15,6 +15,9 @@ use super::{
 const FEW: usize = 16;
 /// Among more, among so many.
 const CHOICES: usize = 4;
+/// A cost is lower than another where it is less than this share of it. Estimates are not better than that, and a client
+/// that makes one call at a time would always ask the same endpoint.
+const ALIKE: f64 = 0.8;
 /// How often a turn that another thread took is tried for.
 const TURNS: usize = 4;
 /// How many points of the ring are looked at for an endpoint that has room. At the default bound a few do, unless many
@@ -124,7 +127,7 @@ fn two_choices(candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize
             && let Some(cost) = weighted_cost(candidates, index)
         {
             found += 1;
-            if best.is_none_or(|(_, least)| cost < least) {
+            if best.is_none_or(|(_, least)| cost < least * ALIKE) {
                 best = Some((index, cost));
             }
         }
