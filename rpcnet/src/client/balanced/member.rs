@@ -361,18 +361,20 @@ impl Drop for Picked {
         if self.member.common.counts {
             self.member.common.pending.fetch_sub(1, Ordering::Relaxed);
         }
+        if self.state == Progress::Ended {
+            return;
+        }
+        let now = Instant::now();
         if self.state == Progress::Sent {
             // Another was faster, or nobody waits any more.
-            let now = Instant::now();
             let after = now.saturating_duration_since(self.since);
             self.member.record().latency.give_up(now.into_std(), after);
-            if self.member.was_out.load(Ordering::Relaxed) {
-                // It may have been the trial.
-                let (began, detector) = (self.since.into_std(), &self.member.common.detector);
-                let outcome = Outcome::Unknown;
-                let rng = &mut rand::rng();
-                self.member.outlier().observe(detector, began, now.into_std(), outcome, rng);
-            }
+        }
+        if self.member.was_out.load(Ordering::Relaxed) {
+            // It may have been the trial, which another call can be now; so may one that was never sent.
+            let (began, detector) = (self.since.into_std(), &self.member.common.detector);
+            let (outcome, rng) = (Outcome::Unknown, &mut rand::rng());
+            self.member.outlier().observe(detector, began, now.into_std(), outcome, rng);
         }
     }
 }
