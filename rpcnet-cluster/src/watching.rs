@@ -88,7 +88,6 @@ impl Watching {
     pub(crate) async fn run(mut self) {
         let mut view = self.cluster.view();
         let mut broadcasts = self.cluster.broadcasts();
-        let mut sight = self.sight.subscribe();
         let mut told = Told::default();
         let mut share = tokio::time::interval(SHARE);
         share.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -103,10 +102,10 @@ impl Watching {
             };
             tokio::select! {
                 changed = changed => if changed.is_err() { return },
+                // Also where it could not be told the last time.
                 _ = share.tick() => {
-                    if sight.has_changed().unwrap_or(false) {
-                        self.share(&sight.borrow_and_update().clone(), &mut told);
-                    }
+                    let sight = self.sight.borrow().clone();
+                    self.share(&sight, &mut told);
                 }
             }
         }
