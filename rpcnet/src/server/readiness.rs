@@ -11,6 +11,9 @@ use tracing::{info, warn};
 use super::{Phase, Server};
 use crate::{Readiness, session::Background};
 
+/// Checks are not run more often than this says.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
+
 /// What is known, but for how far the server is.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
@@ -46,7 +49,7 @@ impl Server {
     }
 
     /// Makes readiness depend on something: a database, a model that is loaded. `check` is run at once and then every
-    /// `period`; while it fails, takes longer than `period`, or has not succeeded yet, the server is not ready, and the
+    /// `period` (10 ms at least); while it fails, takes longer than `period`, or has not succeeded yet, the server is not ready, and the
     /// name and what it says are the reason. It ends with the server. A second check of a name runs beside the
     /// first, and the last result counts.
     pub fn add_check<F, R, E>(&self, name: impl Into<String>, period: Duration, check: F)
@@ -55,7 +58,7 @@ impl Server {
         R: Future<Output = Result<(), E>> + Send,
         E: std::fmt::Display,
     {
-        let name = name.into();
+        let (name, period) = (name.into(), period.max(SHORTEST_PERIOD));
         self.change(|conditions| {
             conditions.failing.insert(name.clone(), "not checked yet".into());
         });
