@@ -6,7 +6,7 @@ use rpcnet::{
     BalancedChannel, BalancedConfig, Server,
     discover::{Endpoint, EndpointSet},
 };
-use rpcnet_tests::{Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, over_both, run, within};
+use rpcnet_tests::{Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, over_both, run, until, within};
 use tokio::{sync::watch, task::JoinHandle};
 
 struct Fleet {
@@ -32,12 +32,7 @@ impl Fleet {
         let set = watch::Sender::new(EndpointSet::from(endpoints));
         let config = BalancedConfig::default();
         let channel = BalancedChannel::new(net.channel(), set.subscribe(), config).expect("complete");
-        within(async {
-            while channel.endpoints().iter().filter(|endpoint| endpoint.ready).count() < size {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        until(|| channel.endpoints().iter().filter(|endpoint| endpoint.ready).count() == size).await;
         Self { probed: all, channel, servers, _set: set }
     }
 }

@@ -14,14 +14,13 @@ use rpcnet::{
     discover::{Endpoint, EndpointSet},
     rpc_impl, rpc_trait,
 };
-use rpcnet_tests::{Net, over_both, run, within};
+use rpcnet_tests::{Net, over_both, run, until, within};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
     time::Instant,
 };
 
-const MS: Duration = Duration::from_millis(1);
 const DELAY: Duration = Duration::from_millis(100);
 
 /// Late now and then.
@@ -117,14 +116,8 @@ impl Fleet {
         let set = watch::Sender::new(EndpointSet::from(endpoints));
         let config = config.with_policy(Policy::RoundRobin);
         let channel = BalancedChannel::new(net.channel(), set.subscribe(), config).expect("complete");
-        within(async {
-            while !channel.endpoints().iter().all(|endpoint| endpoint.ready)
-                || channel.endpoints().len() < moods.len()
-            {
-                tokio::time::sleep(5 * MS).await;
-            }
-        })
-        .await;
+        let ready = || channel.endpoints().iter().filter(|endpoint| endpoint.ready).count();
+        until(|| ready() == moods.len()).await;
         let client = LateClient::new(channel.clone());
         Self { begun, cancelled, channel, client, _servers: servers, _set: set }
     }
