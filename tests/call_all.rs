@@ -6,7 +6,9 @@ use rpcnet::{
     BalancedChannel, BalancedConfig, Server,
     discover::{Endpoint, EndpointSet},
 };
-use rpcnet_tests::{Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, over_both, run, until, within};
+use rpcnet_tests::{
+    Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, over_both, run, until, within,
+};
 use tokio::{sync::watch, task::JoinHandle};
 
 struct Fleet {
