@@ -22,8 +22,11 @@ const BUCKETS: [f64; 18] = [
     10.0, 30.0,
 ];
 
-/// A method whose handler kept its thread for long is not run in place for so many calls.
-const CAREFUL: u32 = 256;
+/// A method is not run in place while its [`PerMethod::long`] is above this. One handler that kept its thread for long
+/// brings it here: its thread may have been taken off its processor meanwhile.
+const SUSPECT: u32 = 64;
+/// What another one among the next calls makes of it.
+const CAREFUL: u32 = SUSPECT + 256;
 
 /// The metrics of a node. Cheap to clone.
 ///
@@ -207,14 +210,15 @@ struct PerMethod {
     requests: IntCounter,
     latency: Histogram,
     panics: IntCounter,
-    /// For so many calls more, its handlers are not run in place.
+    /// For so many calls more, less [`SUSPECT`], its handlers are not run in place.
     long: AtomicU32,
 }
 
 impl MethodMetrics {
     /// Its handler kept its thread for long.
     pub(crate) fn took_long(&self) {
-        self.0.long.store(CAREFUL, Ordering::Relaxed);
+        let before = self.0.long.load(Ordering::Relaxed);
+        self.0.long.store(if before == 0 { SUSPECT } else { CAREFUL }, Ordering::Relaxed);
     }
 
     /// Whether its handlers did so lately.
@@ -224,7 +228,7 @@ impl MethodMetrics {
             // Counts may be lost among threads: it is about so many.
             self.0.long.store(long - 1, Ordering::Relaxed);
         }
-        long > 0
+        long > SUSPECT
     }
 
     pub(crate) fn panicked(&self) {

@@ -170,12 +170,14 @@ async fn thousands_at_once_are_answered(net: Net) {
 }
 
 #[tokio::test]
-async fn a_handler_that_keeps_its_thread_does_so_once() {
+async fn a_handler_that_keeps_its_thread_does_so_twice() {
     let net = Net::quic();
     let (_server, _here, client) = served(&net).await;
     let lane = within(client.keep(0)).await.expect("answered");
     assert_eq!(within(client.keep(0)).await.expect("answered"), lane, "both run in place");
     assert_eq!(within(client.keep(5000)).await.expect("answered"), lane, "this keeps others waiting");
+    assert_eq!(within(client.keep(0)).await.expect("answered"), lane, "the thread may have been preempted");
+    assert_eq!(within(client.keep(5000)).await.expect("answered"), lane, "this was no accident");
     for _ in 0..20 {
         assert_ne!(within(client.keep(5000)).await.expect("answered"), lane, "it has a task of its own");
     }
