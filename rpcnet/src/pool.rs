@@ -15,7 +15,7 @@ use crate::{
     error::chain,
     interceptor::Chain,
     proto::{self, close},
-    session::{Router, Session},
+    session::{Current, Router, Session},
     tls::Tls,
     transport::{Connection, ConnectionError, DialOptions, Endpoint},
 };
@@ -150,6 +150,8 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Remote {
     state: watch::Receiver<State>,
+    /// The session in it, which each call looks at.
+    current: Arc<Current>,
     task: AbortHandle,
 }
 
@@ -174,21 +176,21 @@ impl Remote {
     fn run(dialer: Arc<Dialer>, target: Target, first: Option<(Session, Driving)>) -> Self {
         let initial = first.as_ref().map_or(State::Connecting, |(session, _)| State::Ready(session.clone()));
         let (sender, state) = watch::channel(initial);
-        let task = tokio::spawn(keep_connected(dialer, target, sender, first)).abort_handle();
-        Self { state, task }
+        let current = Arc::<Current>::default();
+        current.set(first.as_ref().map(|(session, _)| session));
+        let progress = Progress { state: sender, current: current.clone() };
+        let task = tokio::spawn(keep_connected(dialer, target, progress, first)).abort_handle();
+        Self { state, current, task }
     }
 
     /// The session that calls may be sent on now.
     pub(crate) fn ready(&self) -> Option<Session> {
-        match &*self.state.borrow() {
-            State::Ready(session) if session.takes_calls() => Some(session.clone()),
-            _ => None,
-        }
+        self.current.ready()
     }
 
     /// Whether there is one.
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(&*self.state.borrow(), State::Ready(session) if session.takes_calls())
+        self.current.is_ready()
     }
 
     /// Why there is none, where dialling failed.
@@ -232,10 +234,25 @@ impl Remote {
     }
 }
 
+/// Where it is told how it stands.
+struct Progress {
+    state: watch::Sender<State>,
+    current: Arc<Current>,
+}
+
+impl Progress {
+    fn is(&self, state: State) {
+        let session = if let State::Ready(session) = &state { Some(session) } else { None };
+        // Whoever waits for a change finds the session.
+        self.current.set(session);
+        self.state.send_replace(state);
+    }
+}
+
 async fn keep_connected(
     dialer: Arc<Dialer>,
     target: Target,
-    state: watch::Sender<State>,
+    progress: Progress,
     mut first: Option<(Session, Driving)>,
 ) {
     let mut rng: SmallRng = SmallRng::from_rng(&mut rand::rng());
@@ -251,7 +268,7 @@ async fn keep_connected(
         let failure = match attempt {
             Ok((session, mut driving)) => {
                 let since = Instant::now();
-                state.send_replace(State::Ready(session.clone()));
+                progress.is(State::Ready(session.clone()));
                 let mut condition = session.condition();
                 let ended = tokio::select! {
                     error = &mut driving => Some(error),
@@ -261,7 +278,7 @@ async fn keep_connected(
                     debug!(address = %target.address, "the server is going away");
                     leaving.spawn(finish(session, driving));
                     // Not a failure: calls wait for the successor. A pause all the same where it came at once.
-                    state.send_replace(State::Connecting);
+                    progress.is(State::Connecting);
                     if since.elapsed() < STABLE {
                         tokio::time::sleep(backoff.next(&mut rng)).await;
                     }
@@ -270,7 +287,7 @@ async fn keep_connected(
                 if since.elapsed() >= STABLE {
                     backoff.reset();
                     info!(address = %target.address, error = %source, "connection lost, dialling again");
-                    state.send_replace(State::Connecting);
+                    progress.is(State::Connecting);
                     continue;
                 }
                 ConnectError::of(session.connection().remote_addr(), source)
@@ -279,9 +296,9 @@ async fn keep_connected(
         };
         let pause = backoff.next(&mut rng);
         debug!(address = %target.address, error = chain(&failure), ?pause, "no connection");
-        state.send_replace(State::Failed(Arc::new(failure)));
+        progress.is(State::Failed(Arc::new(failure)));
         tokio::time::sleep(pause).await;
-        state.send_replace(State::Connecting);
+        progress.is(State::Connecting);
     }
 }
 

@@ -221,8 +221,8 @@ impl ChannelCall {
             match session.start_small(request, &times, cx.waker()) {
                 Ok(Some(call)) => return Ok(State::Small { times, call }),
                 Ok(None) => {}
-                Err(status) if Core::was_left(request, &session, &status) => {}
-                Err(status) => return Err(status),
+                Err((status, session)) if Core::was_left(request, &session, &status) => {}
+                Err((status, _)) => return Err(status),
             }
         }
         let (channel, request) = self.made.take().expect("it is new");

@@ -30,7 +30,7 @@ pub(super) struct Lines {
     most: usize,
     /// When the last one was opened.
     opened: Mutex<Option<Instant>>,
-    /// Calls so far, to look at the crowd now and then.
+    /// Calls that may have been in a crowd, to look at it now and then.
     calls: AtomicUsize,
 }
 
@@ -58,6 +58,7 @@ impl Lines {
             more.iter().filter_map(|remote| remote.ready()).chain(first).min_by_key(Session::outstanding)
         };
         if self.most > 1
+            && session.as_ref().is_some_and(Session::may_be_crowded)
             && self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY)
             && session.as_ref().is_some_and(Session::is_crowded)
         {

@@ -23,7 +23,7 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use tokio::{
     sync::{Notify, OnceCell, watch},
@@ -116,21 +116,56 @@ struct Inner {
     lane: OnceCell<lane::Lane>,
     /// The peer has a lane of its own, on which it calls.
     served: AtomicBool,
-    /// Calls made, to look at the path now and then.
-    made: AtomicUsize,
+    counts: Counts,
     /// The path is fit for lanes.
     smooth: AtomicBool,
     said: control::Said,
     /// Calls that the peer gives up.
     resets: Mutex<TokenBucket>,
-    /// Our own calls that wait for an answer.
-    outstanding: AtomicUsize,
-    /// Told when `outstanding` or `streams` leaves zero.
+    /// Told when a call of ours waits for an answer, or a stream of items is read, and none did before.
     busy: Notify,
-    /// Streams of items that are read here.
-    streams: AtomicUsize,
     /// Told when nothing of ours is left here while the peer drains.
     quiet: Notify,
+}
+
+/// What each call counts. In a cache line of its own (processors fetch them in pairs): the other fields of a session are
+/// read with each call, and hardly ever written.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Counts {
+    /// Calls made, to look at the path now and then.
+    made: AtomicUsize,
+    /// Our own calls that wait for an answer.
+    outstanding: AtomicUsize,
+    /// Streams of items that are read here.
+    streams: AtomicUsize,
+}
+
+/// Where the session of the moment is found: without a lock, and without writing what other threads read.
+#[derive(Debug, Default)]
+pub(crate) struct Current(ArcSwapOption<Inner>);
+
+impl Current {
+    pub(crate) fn set(&self, session: Option<&Session>) {
+        self.0.store(session.map(|session| session.inner.clone()));
+    }
+
+    /// The session, where calls may be sent on it now.
+    pub(crate) fn ready(&self) -> Option<Session> {
+        let inner = self.0.load();
+        let inner = inner.as_ref().filter(|inner| inner.takes_calls())?;
+        Some(Session { inner: inner.clone() })
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.load().as_ref().is_some_and(|inner| inner.takes_calls())
+    }
+}
+
+impl Inner {
+    fn takes_calls(&self) -> bool {
+        self.takes_calls.load(Ordering::Relaxed)
+    }
 }
 
 /// What the driver alone holds.
@@ -164,13 +199,11 @@ impl Session {
                 called: ArcSwap::default(),
                 lane: OnceCell::new(),
                 served: AtomicBool::new(false),
-                made: AtomicUsize::new(0),
+                counts: Counts::default(),
                 smooth: AtomicBool::new(true),
                 said: control::Said::default(),
                 resets: Mutex::new(limits.resets(Instant::now().into_std())),
-                outstanding: AtomicUsize::new(0),
                 busy: Notify::new(),
-                streams: AtomicUsize::new(0),
                 quiet: Notify::new(),
             }),
         };
@@ -238,7 +271,7 @@ impl Session {
     }
 
     pub(crate) fn takes_calls(&self) -> bool {
-        self.inner.takes_calls.load(Ordering::Relaxed)
+        self.inner.takes_calls()
     }
 
     /// Whether calls wait and nothing comes.
@@ -303,31 +336,36 @@ impl Session {
     }
 
     fn count_waiting(&self) {
-        if self.inner.outstanding.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.inner.counts.outstanding.fetch_add(1, Ordering::Relaxed) == 0 {
             self.inner.busy.notify_one();
         }
     }
 
     fn count_answered(&self) {
-        self.left(&self.inner.outstanding);
+        self.left(&self.inner.counts.outstanding);
     }
 
     /// Waits until no call of ours waits for an answer and no stream of ours is read; for a peer that drains.
     /// Cancel-safe.
     pub(crate) async fn quiet(&self) {
         let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
-        while count(&self.inner.outstanding) + count(&self.inner.streams) > 0 {
+        while count(&self.inner.counts.outstanding) + count(&self.inner.counts.streams) > 0 {
             self.inner.quiet.notified().await;
         }
     }
 
     fn streams(&self) -> usize {
-        self.inner.streams.load(Ordering::Relaxed)
+        self.inner.counts.streams.load(Ordering::Relaxed)
     }
 
     /// Our own calls that wait for an answer.
     pub(crate) fn outstanding(&self) -> usize {
-        self.inner.outstanding.load(Ordering::Relaxed)
+        self.inner.counts.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are enough calls for a crowd.
+    pub(crate) fn may_be_crowded(&self) -> bool {
+        self.outstanding() >= lane::CROWD
     }
 
     /// Whether calls gather on its lane faster than they leave.
@@ -362,13 +400,13 @@ struct Reading(Session);
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.0.left(&self.0.inner.streams);
+        self.0.left(&self.0.inner.counts.streams);
     }
 }
 
 impl Session {
     fn reading(&self) -> Reading {
-        if self.inner.streams.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.inner.counts.streams.fetch_add(1, Ordering::Relaxed) == 0 {
             self.inner.busy.notify_one();
         }
         Reading(self.clone())

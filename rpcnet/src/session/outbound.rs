@@ -52,8 +52,8 @@ impl Session {
                     (lane, &waited)
                 }
             };
-            if let Some(call) = self.start_on(lane, request, called, times, None)? {
-                return self.lane_answer(call.await, request);
+            if let Some(id) = self.start_on(lane, request, called, times, None)? {
+                return self.lane_answer(LaneCall::new(self.clone(), id).await, request);
             }
         }
         // In memory of its own, so that the future of a call on the lane, of which there are many, stays small.
@@ -63,17 +63,22 @@ impl Session {
     /// Starts a call, where it is small and there is a lane for it; `None` where it has to be [made](Self::call)
     /// otherwise. The caller is woken when there is an answer.
     pub(crate) fn start_small(
-        &self,
+        self,
         request: &Request,
         times: &Times,
         caller: &Waker,
-    ) -> Result<Option<LaneCall>, Status> {
+    ) -> Result<Option<LaneCall>, (Status, Self)> {
         let called = self.called(request);
-        match self.inner.lane.get() {
+        let started = match self.inner.lane.get() {
             Some(lane) if self.fits_lane(request, called) => {
                 self.start_on(lane, request, called, times, Some(caller.clone()))
             }
-            _ => Ok(None),
+            _ => return Ok(None),
+        };
+        match started {
+            Ok(Some(id)) => Ok(Some(LaneCall::new(self, id))),
+            Ok(None) => Ok(None),
+            Err(status) => Err((status, self)),
         }
     }
 
@@ -128,7 +133,7 @@ impl Session {
         const LOOK_EVERY: usize = 64;
         const SHORT: Duration = Duration::from_millis(3);
         const KNOWN: u64 = 2000;
-        if self.inner.made.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
+        if self.inner.counts.made.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
             let stats = self.connection().stats();
             // A path that takes long has to prove itself first.
             let known = stats.sent_packets >= KNOWN;
@@ -158,6 +163,7 @@ impl Session {
         }
     }
 
+    /// Sends a call; gives its id, of which a [`LaneCall`] is to be made at once.
     fn start_on(
         &self,
         lane: &Lane,
@@ -165,12 +171,12 @@ impl Session {
         called: Called,
         times: &Times,
         caller: Option<Waker>,
-    ) -> Result<Option<LaneCall>, Status> {
+    ) -> Result<Option<u64>, Status> {
         self.may_send()?;
         self.check_size(request)?;
         let fingerprint = if called.agreed { None } else { self.fingerprint(request)? };
         let routing = self.routing(request)?;
-        Ok(lane.call(self, request, (fingerprint, routing), times, caller))
+        Ok(lane.call(request, (fingerprint, routing), times, caller))
     }
 
     /// Likewise, where items go with the request, with the reply, or with both.

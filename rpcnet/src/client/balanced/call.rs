@@ -65,10 +65,10 @@ impl BalancedCall {
             let picked = picked.begun();
             shared.made.fetch_add(1, Ordering::Relaxed);
             let times = Times::of(request, &shared.dialer.limits);
-            return match picked.session.start_small(request, &times, cx.waker()) {
+            return match picked.session.clone().start_small(request, &times, cx.waker()) {
                 Ok(Some(call)) => State::Small { times, picked, call },
                 Ok(None) => self.leave(times, Then::Begin(picked)),
-                Err(status) => self.leave(times, Then::Ended(picked, Err(status))),
+                Err((status, _)) => self.leave(times, Then::Ended(picked, Err(status))),
             };
         }
         let (channel, request) = self.made.take().expect("it is new");

@@ -109,22 +109,9 @@ impl Lane {
         Ok(Self { shared, task })
     }
 
-    /// Makes a call; `None` where there is no room for it, or the lane has ended. The caller is woken when there is an
-    /// answer.
+    /// Sends a call, and gives its id; `None` where there is no room for it, or the lane has ended. The caller is woken
+    /// when there is an answer.
     pub(in crate::session) fn call(
-        &self,
-        session: &Session,
-        request: &Request,
-        told: Told,
-        times: &Times,
-        caller: Option<Waker>,
-    ) -> Option<LaneCall> {
-        let id = self.send(request, told, times, caller)?;
-        session.count_waiting();
-        Some(LaneCall { session: session.clone(), id, done: false })
-    }
-
-    fn send(
         &self,
         request: &Request,
         (fingerprint, routing): Told,
@@ -200,6 +187,12 @@ pub(crate) struct LaneCall {
 }
 
 impl LaneCall {
+    /// The call that this id was given for; nobody else has asked for its answer.
+    pub(in crate::session) fn new(session: Session, id: u64) -> Self {
+        session.count_waiting();
+        Self { session, id, done: false }
+    }
+
     /// The session that it was made on.
     pub(crate) fn session(&self) -> &Session {
         &self.session

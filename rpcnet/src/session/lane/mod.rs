@@ -16,6 +16,11 @@ mod waiting;
 pub(crate) use self::caller::LaneCall;
 #[cfg(feature = "measuring")]
 pub(crate) use self::caller::lane_call;
-pub(super) use self::{caller::Lane, late::accept, outbox::Outbox, served::serve};
+pub(super) use self::{
+    caller::Lane,
+    late::accept,
+    outbox::{CROWD, Outbox},
+    served::serve,
+};
 
 const CHUNK: usize = 64 << 10;

@@ -20,7 +20,7 @@ use crate::transport::{SendStream, WriteError};
 const SMALL_CHUNK: usize = 256;
 const LARGE_CHUNK: usize = 16 << 10;
 /// Calls that gather between two writes and are a crowd.
-const CROWD: usize = 128;
+pub(in crate::session) const CROWD: usize = 128;
 /// Writes with a crowd, one after the other, that make a lane crowded.
 const CROWDED: u32 = 16;
 
