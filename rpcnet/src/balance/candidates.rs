@@ -12,7 +12,7 @@ pub trait Candidates {
         self.len() == 0
     }
 
-    /// What one more call there would cost, in a unit that is the same for all: latency × calls at work, say. `None`
+    /// What one more call there would cost, in a unit that is the same for all: latency × √calls, say. `None`
     /// where none may go now.
     fn cost(&self, index: usize) -> Option<f64>;
 

@@ -17,7 +17,7 @@ const FEW: usize = 16;
 const CHOICES: usize = 4;
 /// A cost is lower than another where it is less than this share of it. Estimates are not better than that, and a client
 /// that makes one call at a time would always ask the same endpoint.
-const ALIKE: f64 = 0.8;
+const ALIKE: f64 = 0.9;
 /// How often a turn that another thread took is tried for.
 const TURNS: usize = 4;
 /// How many points of the ring are looked at for an endpoint that has room. At the default bound a few do, unless many

@@ -39,6 +39,20 @@ fn one_that_is_ten_times_slower_gets_less_than_a_hundredth() {
 }
 
 #[test]
+fn neither_bursts_nor_stutters_send_calls_to_a_slow_one() {
+    // Where clients stand still, answers look late, and what was due meanwhile is sent all at once.
+    for stalls in [ms(0), ms(5), ms(10), ms(20)] {
+        for stutter in [0.0, 0.01, 0.05] {
+            let setting = Setting { rate: 1800.0, slots: 4, stutter, stalls, ..Setting::default() };
+            let mut world = World::new(&[FAST, FAST, FAST, SLOW], setting);
+            world.run(secs(1));
+            let share = world.run(secs(20)).share(3);
+            assert!(share < 0.006, "{share} with {stutter} and {stalls:?}");
+        }
+    }
+}
+
+#[test]
 fn others_do_not_avoid_one_that_is_slow() {
     let share = |policy| {
         let setting = Setting { policy, rate: 100.0, slots: 8, ..Setting::default() };

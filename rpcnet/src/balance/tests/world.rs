@@ -37,6 +37,8 @@ pub(super) struct Setting {
     pub(super) slots: usize,
     /// The share of calls that take up to 50 ms longer, for no reason.
     pub(super) stutter: f64,
+    /// So long of every 100 ms clients do nothing: another process has their processor.
+    pub(super) stalls: Duration,
     pub(super) deadline: Duration,
     pub(super) outliers: OutlierConfig,
     pub(super) hash: HashOptions,
@@ -52,6 +54,7 @@ impl Default for Setting {
             rate: 600.0,
             slots: 1,
             stutter: 0.0,
+            stalls: Duration::ZERO,
             deadline: Duration::from_secs(2),
             outliers: OutlierConfig::off(),
             hash: HashOptions::default(),
@@ -163,6 +166,7 @@ impl Candidates for View<'_> {
 
 pub(super) struct World {
     setting: Setting,
+    began: Instant,
     now: Instant,
     workers: Vec<Worker>,
     clients: Vec<Client>,
@@ -180,6 +184,7 @@ impl World {
     pub(super) fn new(modes: &[Mode], setting: Setting) -> Self {
         let now = tokio::time::Instant::now().into_std();
         let mut world = Self {
+            began: now,
             now,
             workers: Vec::new(),
             clients: Vec::new(),
@@ -314,8 +319,11 @@ impl World {
         seen
     }
 
-    fn schedule(&mut self, at: Instant, event: Event) {
+    fn schedule(&mut self, mut at: Instant, event: Event) {
+        const EVERY: Duration = Duration::from_millis(100);
         self.numbers += 1;
+        let into = Duration::from_nanos(((at - self.began).as_nanos() % EVERY.as_nanos()) as u64);
+        at += self.setting.stalls.saturating_sub(into);
         self.queue.push(Reverse((at, self.numbers, event)));
     }
 
