@@ -8,6 +8,7 @@ use crate::{proto, types::Types};
 #[derive(Debug, Clone, Copy)]
 pub struct Method {
     service: &'static str,
+    service_id: u64,
     name: &'static str,
     signature: &'static str,
     id: u64,
@@ -39,6 +40,7 @@ impl Method {
     pub const fn new(service: &'static str, name: &'static str, signature: &'static str) -> Self {
         Self {
             service,
+            service_id: proto::service_id(service),
             name,
             signature,
             id: proto::method_id(service, name),
@@ -142,6 +144,11 @@ impl Method {
     /// Its argument and result types as they were written.
     pub const fn signature(&self) -> &'static str {
         self.signature
+    }
+
+    /// The hash of that name.
+    pub(crate) const fn service_id(&self) -> u64 {
+        self.service_id
     }
 
     /// The 64-bit hash of `"service/method"`, by which it is called.

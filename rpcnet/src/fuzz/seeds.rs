@@ -79,6 +79,7 @@ fn request_headers() -> Vec<(&'static str, Vec<u8>)> {
             resumable: false,
             answers_items: true,
             priority: -1,
+            service: Some(7),
             key: Some(9),
             hedge: Some(Hedge::After(Duration::from_millis(20))),
             selector: Some("zone=x,gpu".into()),

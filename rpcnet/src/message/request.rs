@@ -154,6 +154,7 @@ impl Request {
             answers_items: self.method.streams_reply(),
             resumable: self.method.resumable(),
             priority: self.method.priority(),
+            service: Some(self.method.service_id()),
             key: self.key,
             hedge: self.method.hedge(),
             selector: self.extension::<Selector>().map(|selector| selector.0.clone()),
@@ -164,6 +165,11 @@ impl Request {
     /// that.
     pub(crate) fn place(&self) -> u64 {
         self.relayed().map_or(self.method.address() as u64, |relayed| relayed.id)
+    }
+
+    /// The hash of its service's name; nothing for a call that is forwarded, whose client did not say.
+    pub(crate) fn service_id(&self) -> Option<u64> {
+        self.relayed().map_or(Some(self.method.service_id()), |relayed| relayed.routing.service)
     }
 
     /// The id of its method.

@@ -20,6 +20,11 @@ pub(crate) const fn method_id(service: &str, method: &str) -> u64 {
     fnv1a(fnv1a(fnv1a(OFFSET, service.as_bytes()), b"/"), method.as_bytes())
 }
 
+/// The hash of a service's name.
+pub(crate) const fn service_id(service: &str) -> u64 {
+    fnv1a(OFFSET, service.as_bytes())
+}
+
 /// The fingerprint of a method's signature as it was written.
 pub(crate) const fn fingerprint(signature: &str) -> u64 {
     fnv1a(OFFSET, signature.as_bytes())

@@ -12,6 +12,7 @@ const ANSWERS_ITEMS: u8 = 1 << 1;
 const HAS_KEY: u8 = 1 << 2;
 const HAS_HEDGE: u8 = 1 << 3;
 const RESUMABLE: u8 = 1 << 4;
+const HAS_SERVICE: u8 = 1 << 5;
 
 /// A selector has at most so many bytes.
 pub(crate) const MAX_SELECTOR: usize = 512;
@@ -26,6 +27,8 @@ pub(crate) struct Routing {
     /// That stream can go on elsewhere.
     pub(crate) resumable: bool,
     pub(crate) priority: i8,
+    /// The hash of its service's name: some servers take calls of some services alone.
+    pub(crate) service: Option<u64>,
     /// What the call is routed by.
     pub(crate) key: Option<u64>,
     /// When it is made a second time.
@@ -44,9 +47,10 @@ impl Routing {
 
     /// So many bytes it takes.
     pub(super) fn length(&self) -> usize {
+        let service = self.service.map_or(0, |_| 8);
         let key = self.key.map_or(0, |_| 8);
         let hedge = self.wire_hedge().map_or(0, varint::length);
-        2 + key + hedge + self.selector.as_deref().unwrap_or_default().len()
+        2 + service + key + hedge + self.selector.as_deref().unwrap_or_default().len()
     }
 
     pub(super) fn encode(&self, buffer: &mut impl BufMut) {
@@ -57,9 +61,13 @@ impl Routing {
                 | flag(self.answers_items, ANSWERS_ITEMS)
                 | flag(self.key.is_some(), HAS_KEY)
                 | flag(hedge.is_some(), HAS_HEDGE)
-                | flag(self.resumable, RESUMABLE),
+                | flag(self.resumable, RESUMABLE)
+                | flag(self.service.is_some(), HAS_SERVICE),
         );
         buffer.put_i8(self.priority);
+        if let Some(service) = self.service {
+            buffer.put_u64(service);
+        }
         if let Some(key) = self.key {
             buffer.put_u64(key);
         }
@@ -72,6 +80,7 @@ impl Routing {
     pub(super) fn decode(mut payload: &[u8]) -> Option<Self> {
         let flags = payload.try_get_u8().ok()?;
         let priority = payload.try_get_i8().ok()?;
+        let service = if flags & HAS_SERVICE != 0 { Some(payload.try_get_u64().ok()?) } else { None };
         let key = if flags & HAS_KEY != 0 { Some(payload.try_get_u64().ok()?) } else { None };
         let hedge = if flags & HAS_HEDGE != 0 {
             Some(match varint::take(&mut payload).ok()?? {
@@ -90,6 +99,7 @@ impl Routing {
             answers_items: flags & ANSWERS_ITEMS != 0,
             resumable: flags & RESUMABLE != 0,
             priority,
+            service,
             key,
             hedge,
             selector: (!selector.is_empty()).then(|| selector.into()),
@@ -116,6 +126,7 @@ mod tests {
         fn it_survives_the_wire(
             (idempotent, answers_items, resumable) in any::<(bool, bool, bool)>(),
             priority in any::<i8>(),
+            service in option::of(any::<u64>()),
             key in option::of(any::<u64>()),
             hedge in option::of(0..1u64 << 40),
             selector in option::of("[a-zß=,]{1,200}"),
@@ -124,8 +135,9 @@ mod tests {
                 0 => Hedge::Automatic,
                 micros => Hedge::After(Duration::from_micros(micros)),
             });
+            let selector = selector.map(Into::into);
             let routing =
-                Routing { idempotent, answers_items, resumable, priority, key, hedge, selector: selector.map(Into::into) };
+                Routing { idempotent, answers_items, resumable, priority, service, key, hedge, selector };
             prop_assert_eq!(Routing::decode(&encoded(&routing)), Some(routing));
         }
 

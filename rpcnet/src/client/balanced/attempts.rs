@@ -134,7 +134,7 @@ impl<'a> Attempts<'a> {
             session.unresponsive().await;
             // Items that were sent are gone: then there is nothing to send elsewhere.
             while !request.is_repeatable()
-                || !self.shared.has_other(&picked.member, request.method.service(), &self.tried)
+                || !self.shared.has_other(&picked.member, request.service_id(), &self.tried)
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -20,6 +20,7 @@ use crate::{
     balance::{Admission, Detector, Ejected, Outcome, Outlier, PeakEwma},
     discover::{Endpoint, Standing},
     pool::{Dialer, Remote, Target},
+    proto::service_id,
     session::Session,
 };
 
@@ -45,8 +46,8 @@ pub(super) struct Member {
     /// Bits of a float.
     weight: AtomicU64,
     standing: AtomicU8,
-    /// Services that should get no calls there; looked at only where there are some.
-    not_serving: ArcSwap<Vec<String>>,
+    /// Services that should get no calls there, by the hashes of their names; looked at only where there are some.
+    not_serving: ArcSwap<Vec<u64>>,
     serves_all: AtomicBool,
     pub(super) remote: Remote,
     pending: AtomicUsize,
@@ -136,7 +137,8 @@ impl Member {
         let weight = weight.filter(|weight| weight.is_finite()).unwrap_or(1.0).clamp(0.0, HEAVIEST);
         self.weight.store(weight.to_bits(), Ordering::Relaxed);
         self.standing.store(endpoint.standing() as u8, Ordering::Relaxed);
-        self.not_serving.store(Arc::new(endpoint.not_serving().to_vec()));
+        let not_serving = endpoint.not_serving().iter().map(|service| service_id(service));
+        self.not_serving.store(Arc::new(not_serving.collect()));
         self.serves_all.store(endpoint.not_serving().is_empty(), Ordering::Relaxed);
     }
 
@@ -149,10 +151,10 @@ impl Member {
         self.is_standing(Standing::Away)
     }
 
-    /// Whether calls of this service should go there, as far as it is told.
-    pub(super) fn serves(&self, service: &str) -> bool {
+    /// Whether calls of this service should go there, as far as it is told, and the service is known.
+    pub(super) fn serves(&self, service: Option<u64>) -> bool {
         self.serves_all.load(Ordering::Relaxed)
-            || !self.not_serving.load().iter().any(|other| other == service)
+            || service.is_none_or(|service| !self.not_serving.load().contains(&service))
     }
 
     /// Whether a call may be sent there, on a connection that it was not tried on.

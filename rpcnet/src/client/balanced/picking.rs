@@ -35,7 +35,7 @@ pub(super) enum Unpicked {
 struct View<'a> {
     members: &'a [Arc<Member>],
     common: &'a Common,
-    service: &'static str,
+    service: Option<u64>,
     tried: &'a [Session],
     now: Instant,
     most: usize,
@@ -90,7 +90,7 @@ impl Shared {
 
     /// An endpoint that takes calls, on a connection on which this call was not tried.
     pub(super) fn pick(&self, request: &Request, tried: &[Session]) -> Result<Picked, Unpicked> {
-        let (key, service) = (request.key(), request.method.service());
+        let (key, service) = (request.key(), request.service_id());
         let members = self.members.load();
         let mut view = View {
             members: &members.all,
@@ -184,7 +184,7 @@ impl Shared {
     }
 
     /// Whether a call that was picked for one endpoint could go to another.
-    pub(super) fn has_other(&self, than: &Member, service: &str, tried: &[Session]) -> bool {
+    pub(super) fn has_other(&self, than: &Member, service: Option<u64>, tried: &[Session]) -> bool {
         let is_other = |member: &Arc<Member>| {
             !std::ptr::eq(&**member, than) && member.is_untried(tried) && member.serves(service)
         };
