@@ -44,14 +44,15 @@ impl Director {
         let list = WorkerList { view: cluster.view(), sight: sight.subscribe(), policy: policy.clone() };
         server.register(DirectoryServer::new(list)).expect("a server is made a director once");
         let settings = Arc::new(Settings::new(policy));
-        let relay = Relay::new(cluster.view(), sight.subscribe(), server.connector(), settings.clone());
-        if server.forward(relay).is_err() {
+        let relay =
+            Arc::new(Relay::new(cluster.view(), sight.subscribe(), server.connector(), settings.clone()));
+        if server.forward(relay.clone()).is_err() {
             tracing::warn!("this server forwards calls otherwise: the director relays none");
         }
         if !cluster.has_tag(ROLE) {
             cluster.set_tag(ROLE, "director");
         }
-        let watching = Watching::new(cluster.clone(), server.connector(), sight);
+        let watching = Watching::new(cluster.clone(), server.connector(), relay, sight);
         let closed = server.closed();
         tokio::spawn(async move {
             tokio::select! {

@@ -5,7 +5,7 @@
 //! its clients leave that to it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -23,7 +23,7 @@ use tokio::{sync::watch, task::AbortHandle, time::Instant};
 use crate::{
     TagFilter,
     routes::{RoutePolicy, RouteTable},
-    swim::Member,
+    swim::{Identity, Member},
     watching::Sight,
 };
 
@@ -124,6 +124,21 @@ impl Relay {
         settings: Arc<Settings>,
     ) -> Self {
         Self { view, sight, connector, settings, all: OnceLock::new(), filtered: Mutex::default() }
+    }
+
+    /// The workers that it leaves out, for what calls there came to.
+    pub(crate) fn ejected(&self) -> Vec<Identity> {
+        let mut ejected: HashSet<Arc<str>> = HashSet::new();
+        let filtered = self.lock();
+        let all = self.all.get().into_iter().chain(filtered.values().map(|used| &used.workers));
+        all.for_each(|workers| ejected.extend(workers.channel.ejected()));
+        drop(filtered);
+        if ejected.is_empty() {
+            return Vec::new();
+        }
+        let view = self.view.borrow();
+        let identities = view.iter().map(Member::identity);
+        identities.filter(|identity| ejected.contains(&*identity.to_string())).collect()
     }
 
     /// The workers that match a client's filter.

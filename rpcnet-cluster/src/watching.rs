@@ -1,5 +1,5 @@
-//! What a director knows of the workers beyond gossip: it watches the health service of each, and hears from the other
-//! directors what they see.
+//! What a director knows of the workers beyond gossip: it watches the health service of each, knows to which of them the
+//! calls that it relays fail, and hears from the other directors what they see.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,6 +19,7 @@ use tracing::{debug, info};
 use crate::{
     Broadcast, Cluster,
     registry::is_worker,
+    relay::Relay,
     swim::{Identity, Member, NodeId},
 };
 
@@ -44,7 +45,9 @@ pub(crate) enum Seen {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sight {
     own: HashMap<NodeId, Seen>,
-    /// Those that some other director can't reach.
+    /// Those that the calls which it relays are kept from. Sorted.
+    ejected: Vec<NodeId>,
+    /// Those that some other director can't reach, or keeps calls from. Sorted.
     others: Vec<NodeId>,
 }
 
@@ -57,22 +60,25 @@ impl Sight {
         }
     }
 
-    /// Whether some director can't reach it.
+    /// Whether some director can't reach it, or calls that one relays fail there.
     pub(crate) fn is_doubtful(&self, id: NodeId) -> bool {
-        self.own.get(&id) == Some(&Seen::Unreachable) || self.others.binary_search(&id).is_ok()
+        self.own.get(&id) == Some(&Seen::Unreachable)
+            || self.ejected.binary_search(&id).is_ok()
+            || self.others.binary_search(&id).is_ok()
     }
 }
 
-/// Which workers a director can't reach, as it tells the others.
+/// Which workers a director can't reach, or keeps calls from, as it tells the others.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
-    unreachable: Vec<NodeId>,
+    doubtful: Vec<NodeId>,
 }
 
 /// Watches the workers of a cluster until it is dropped.
 pub(crate) struct Watching {
     cluster: Cluster,
     connector: Connector,
+    relay: Arc<Relay>,
     sight: watch::Sender<Arc<Sight>>,
     /// One task a worker.
     watched: HashMap<Identity, AbortHandle>,
@@ -80,8 +86,13 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
-    pub(crate) fn new(cluster: Cluster, connector: Connector, sight: watch::Sender<Arc<Sight>>) -> Self {
-        Self { cluster, connector, sight, watched: HashMap::new(), tasks: JoinSet::new() }
+    pub(crate) fn new(
+        cluster: Cluster,
+        connector: Connector,
+        relay: Arc<Relay>,
+        sight: watch::Sender<Arc<Sight>>,
+    ) -> Self {
+        Self { cluster, connector, relay, sight, watched: HashMap::new(), tasks: JoinSet::new() }
     }
 
     /// Watches for ever.
@@ -104,6 +115,7 @@ impl Watching {
                 changed = changed => if changed.is_err() { return },
                 // Also where it could not be told the last time.
                 _ = share.tick() => {
+                    self.look();
                     let sight = self.sight.borrow().clone();
                     self.share(&sight, &mut told);
                 }
@@ -162,7 +174,7 @@ impl Watching {
                 continue;
             }
             match told_from(&broadcast.value()) {
-                Some(told) => others.extend(told.unreachable),
+                Some(told) => others.extend(told.doubtful),
                 None => debug!(key, "not understood"),
             }
         }
@@ -177,18 +189,33 @@ impl Watching {
         });
     }
 
+    /// Takes in whom calls are kept from here.
+    fn look(&self) {
+        let mut ejected: Vec<_> = self.relay.ejected().into_iter().map(|worker| worker.id()).collect();
+        ejected.sort_unstable();
+        ejected.dedup();
+        self.sight.send_if_modified(|sight| {
+            let changed = sight.ejected != ejected;
+            if changed {
+                Arc::make_mut(sight).ejected = ejected;
+            }
+            changed
+        });
+    }
+
     /// Tells the other directors what this one sees, where that has changed.
     fn share(&self, sight: &Sight, told: &mut Told) {
         let unreachable = sight.own.iter().filter(|(_, seen)| **seen == Seen::Unreachable).map(|(id, _)| *id);
-        let mut unreachable: Vec<_> = unreachable.collect();
-        unreachable.sort_unstable();
-        unreachable.truncate(TOLD);
-        let now = Told { unreachable };
+        let mut doubtful: Vec<_> = unreachable.chain(sight.ejected.iter().copied()).collect();
+        doubtful.sort_unstable();
+        doubtful.dedup();
+        doubtful.truncate(TOLD);
+        let now = Told { doubtful };
         if now == *told {
             return;
         }
         let key = format!("{KEY}{}", self.cluster.advertised_addr());
-        let result = if now.unreachable.is_empty() {
+        let result = if now.doubtful.is_empty() {
             self.cluster.withdraw(&key)
         } else {
             self.cluster.broadcast(&key, told_to(&now)).map(drop)
@@ -202,12 +229,12 @@ impl Watching {
 
 /// Ids one after the other, sixteen bytes each.
 fn told_to(told: &Told) -> Bytes {
-    told.unreachable.iter().flat_map(|id| id.as_u128().to_be_bytes()).collect()
+    told.doubtful.iter().flat_map(|id| id.as_u128().to_be_bytes()).collect()
 }
 
 fn told_from(bytes: &[u8]) -> Option<Told> {
     let (ids, []) = bytes.as_chunks::<16>() else { return None };
-    Some(Told { unreachable: ids.iter().map(|id| NodeId::from_u128(u128::from_be_bytes(*id))).collect() })
+    Some(Told { doubtful: ids.iter().map(|id| NodeId::from_u128(u128::from_be_bytes(*id))).collect() })
 }
 
 /// Follows what one worker says of itself.

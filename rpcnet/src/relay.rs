@@ -31,6 +31,16 @@ pub trait Forward: Send + Sync + 'static {
     fn forward(&self, call: Request) -> ReplyFuture;
 }
 
+impl<T: Forward + ?Sized> Forward for Arc<T> {
+    fn is_open(&self) -> bool {
+        (**self).is_open()
+    }
+
+    fn forward(&self, call: Request) -> ReplyFuture {
+        (**self).forward(call)
+    }
+}
+
 impl Forward for BalancedChannel {
     fn forward(&self, call: Request) -> ReplyFuture {
         Box::pin(self.call(call))

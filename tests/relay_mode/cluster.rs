@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rpcnet::{Code, ConnectError};
+use rpcnet::{Code, ConnectError, Server, Status, discover::Standing, rpc_impl, rpc_trait};
 use rpcnet_cluster::{ClusterChannel, Director, Mode};
 use rpcnet_tests::{
     Host, Load, Net, ProbeClient, Worker, any_port, cluster_channel, executions, free_addr, local,
@@ -96,6 +96,69 @@ async fn a_filter_goes_with_the_calls() {
     let none = builder.with_filter("zone=z".parse().expect("a filter")).connect().await.expect("they answer");
     let error = within(ProbeClient::new(none).once(1)).await.expect_err("none matches");
     assert_eq!((error.code(), error.maybe_executed()), (Code::Unavailable, false), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_that_a_worker_does_not_serve_is_called_at_others() {
+    let fleet = Fleet::start(&[("first", "x"), ("second", "y")]).await;
+    let server = &fleet.workers[0].host.server;
+    let probe = server.services().into_iter().find(|name| name.ends_with("Probe")).expect("registered");
+    server.set_serving(probe, false);
+    let client = ProbeClient::new(fleet.relayed("").await);
+    let mut in_a_row = 0;
+    // Directors hear of it in a moment; then it is so for good.
+    within(async {
+        while in_a_row < 50 {
+            let name = client.server_name().await.expect("the second serves it");
+            in_a_row = if name == "second" { in_a_row + 1 } else { 0 };
+        }
+    })
+    .await;
+}
+
+#[rpc_trait(name = "tests.Errand")]
+trait Errand {
+    #[rpc(idempotent)]
+    async fn run(&self) -> rpcnet::Result<()>;
+}
+
+/// Fails, or does not.
+struct Runner(bool);
+
+#[rpc_impl]
+impl Errand for Runner {
+    async fn run(&self) -> rpcnet::Result<()> {
+        if self.0 { Err(Status::unavailable("out of order")) } else { Ok(()) }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_at_which_relayed_calls_fail_is_doubtful_for_all() {
+    let mut fleet = Fleet::start(&[]).await;
+    let mut hosts = Vec::new();
+    for fails in [true, false] {
+        let config = local(&fleet.addrs()).with_tag("role", "worker");
+        let register =
+            move |server: &Server| server.register(ErrandServer::new(Runner(fails))).expect("the first");
+        hosts.push(Host::start(&fleet.net, any_port(), config, register).await);
+    }
+    // The one that relays, and the one that only hears of it.
+    let (relaying, _) = fleet.directors.remove(0);
+    let relayed = cluster_channel(&fleet.net, &[relaying.addr()]).with_mode(Mode::Relay);
+    let client = ErrandClient::new(relayed.connect().await.expect("it answers"));
+    let listed = cluster_channel(&fleet.net, &fleet.addrs()).connect().await.expect("it answers");
+    ready_workers(&listed, 2).await;
+    let standing = |host: &Host| {
+        let endpoints = listed.endpoints();
+        endpoints.into_iter().find(|endpoint| endpoint.addr == host.addr()).map(|endpoint| endpoint.standing)
+    };
+    within(async {
+        while standing(&hosts[0]) != Some(Standing::Suspect) {
+            client.run().await.expect("the other one works");
+        }
+    })
+    .await;
+    assert_eq!(standing(&hosts[1]), Some(Standing::Ready));
 }
 
 #[tokio::test]

@@ -172,6 +172,17 @@ impl BalancedChannel {
         }
     }
 
+    /// The endpoints that are left out for what calls there came to, by their ids. Costs nothing while there are none.
+    pub fn ejected(&self) -> Vec<Arc<str>> {
+        let shared = &self.inner.shared;
+        if shared.common.detector.ejected() == 0 {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let members = shared.members.load();
+        members.all.iter().filter(|member| !member.admits(now)).map(|member| member.id().clone()).collect()
+    }
+
     /// How often a call was sent again.
     pub fn retries(&self) -> u64 {
         self.inner.shared.retries.load(Ordering::Relaxed)
