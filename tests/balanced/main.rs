@@ -1,8 +1,10 @@
 //! Calls over several servers: who gets them, and what becomes of them when a server goes.
 
+mod fleet;
+mod silent;
+
 use std::{
-    collections::{HashMap, HashSet},
-    net::SocketAddr,
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,121 +13,13 @@ use std::{
 };
 
 use rpcnet::{
-    BalancedChannel, BalancedConfig, CallError, Code, Limits, RetryBudget, Server,
-    balance::Policy,
+    BalancedChannel, BalancedConfig, CallError, Code, Limits, RetryBudget,
     discover::{Endpoint, EndpointSet},
 };
-use rpcnet_tests::{
-    Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, Relay, over_both, run, until, within,
-};
-use tokio::{
-    sync::watch,
-    task::{JoinHandle, JoinSet},
-    time::Instant,
-};
+use rpcnet_tests::{Event, Net, ProbeClient, over_both, within};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-const MS: Duration = Duration::from_millis(1);
-
-struct Node {
-    server: Server,
-    probed: Probed,
-    running: JoinHandle<()>,
-    /// Between the channel and this server, where there are sockets.
-    relay: Option<Relay>,
-}
-
-impl Node {
-    async fn start(net: &Net, name: &str) -> Self {
-        let server = Server::new(net.server().build().expect("complete")).expect("a free port");
-        let (service, probed) = ProbeService::new(name);
-        server.register(ProbeServer::new(service)).expect("the first of its name");
-        let running = run(&server);
-        let relay = match net.medium() {
-            Net::Quic(_) => Some(Relay::start(server.local_addr()).await),
-            _ => None,
-        };
-        Self { server, probed, running, relay }
-    }
-
-    fn addr(&self) -> SocketAddr {
-        self.relay.as_ref().map_or(self.server.local_addr(), Relay::addr)
-    }
-
-    fn cut(&self) {
-        self.relay.as_ref().expect("there are sockets").cut();
-    }
-
-    /// Its connections are closed at once; what is left is what it has run, and the way to where it was.
-    fn kill(self) -> (Probed, Option<Relay>) {
-        self.running.abort();
-        (self.probed, self.relay)
-    }
-}
-
-/// Servers `0`, `1`, … and a channel to them all.
-struct Fleet {
-    nodes: Vec<Node>,
-    set: watch::Sender<EndpointSet>,
-    channel: BalancedChannel,
-    client: ProbeClient<BalancedChannel>,
-}
-
-fn round_robin() -> BalancedConfig {
-    BalancedConfig::default().with_policy(Policy::RoundRobin)
-}
-
-fn endpoint(index: usize, node: &Node) -> Endpoint {
-    Endpoint::new(index.to_string(), node.addr())
-}
-
-impl Fleet {
-    async fn start(net: &Net, size: usize, config: BalancedConfig, limits: Limits) -> Self {
-        let mut nodes = Vec::new();
-        for index in 0..size {
-            nodes.push(Node::start(net, &index.to_string()).await);
-        }
-        let all =
-            nodes.iter().enumerate().map(|(index, node)| endpoint(index, node)).collect::<EndpointSet>();
-        let set = watch::Sender::new(all);
-        let builder = net.channel().with_limits(limits).with_connect_timeout(500 * MS);
-        let channel = BalancedChannel::new(builder, set.subscribe(), config).expect("complete");
-        let client = ProbeClient::new(channel.clone());
-        let fleet = Self { nodes, set, channel, client };
-        let ready = || fleet.channel.endpoints().iter().filter(|endpoint| endpoint.ready).count();
-        until(|| ready() == size).await;
-        fleet
-    }
-
-    /// What happened next at any of three, and at which.
-    async fn any_event(&mut self) -> (usize, Event) {
-        let [a, b, c] = &mut self.nodes[..] else { unreachable!("for three") };
-        tokio::select! {
-            event = a.probed.event() => (0, event),
-            event = b.probed.event() => (1, event),
-            event = c.probed.event() => (2, event),
-        }
-    }
-
-    /// Calls until all of these have answered, and nobody else has for a while.
-    async fn served_by(&self, names: &HashSet<String>) {
-        within(async {
-            loop {
-                let mut seen = HashSet::new();
-                for _ in 0..4 * names.len() {
-                    seen.insert(self.client.server_name().await.expect("it is idempotent"));
-                }
-                if seen == *names {
-                    return;
-                }
-            }
-        })
-        .await;
-    }
-}
-
-fn names(names: &[&str]) -> HashSet<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
+use self::fleet::{Fleet, MS, Node, endpoint, names, round_robin};
 
 fn assert_never_started<T: std::fmt::Debug>(result: Result<T, CallError>) {
     let error = result.expect_err("nobody takes it");
@@ -402,113 +296,4 @@ async fn a_call_is_tried_as_often_as_configured(net: Net) {
     for node in &fleet.nodes {
         assert!(node.probed.executions().is_empty());
     }
-}
-
-#[tokio::test]
-async fn a_silent_server_costs_idempotent_calls_little_time() {
-    let net = Net::quic();
-    // Avoided after a second, dead after twelve: far from each other on the busiest machine.
-    let limits = Limits::default().with_silence(Duration::from_secs(12));
-    let most = Duration::from_secs(8);
-    let mut fleet = Fleet::start(&net, 3, BalancedConfig::default(), limits).await;
-    // Calls that hold, at the first for certain: they wait there when it falls silent.
-    let mut held = Vec::new();
-    loop {
-        held.push(tokio::spawn(fleet.client.hold_idempotent(held.len() as u64)));
-        if let (0, Event::Started(_)) = fleet.any_event().await {
-            break;
-        }
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut callers = JoinSet::new();
-    for _ in 0..8 {
-        let (client, stop) = (fleet.client.clone(), stop.clone());
-        callers.spawn(async move {
-            let mut longest = Duration::ZERO;
-            while !stop.load(Ordering::Relaxed) {
-                let started = Instant::now();
-                client.echo("again".into()).await.expect("no call is lost");
-                longest = longest.max(started.elapsed());
-            }
-            longest
-        });
-    }
-    for node in &fleet.nodes[1..] {
-        node.probed.open_gate();
-    }
-    let cut = Instant::now();
-    fleet.nodes[0].cut();
-    for call in held {
-        assert_ne!(within(call).await.expect("no panic").expect("repeated elsewhere"), "0");
-    }
-    let moved = cut.elapsed();
-    stop.store(true, Ordering::Relaxed);
-    assert!(moved < most, "{moved:?}");
-    while let Some(longest) = within(callers.join_next()).await {
-        let longest = longest.expect("no call is lost");
-        assert!(longest < most, "{longest:?}");
-    }
-    assert!(!fleet.channel.endpoints()[0].ready);
-}
-
-#[tokio::test]
-async fn a_silent_server_and_calls_that_must_not_run_twice() {
-    let net = Net::quic();
-    let limits = Limits::default().with_silence(900 * MS);
-    let mut fleet = Fleet::start(&net, 3, round_robin(), limits).await;
-    let held: Vec<_> = (0..3).map(|id| tokio::spawn(fleet.client.hold(10_000_000 + id))).collect();
-    for node in &mut fleet.nodes {
-        assert!(matches!(node.probed.event().await, Event::Started(_)), "one each");
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut callers = JoinSet::new();
-    for caller in 0..6 {
-        let (client, stop) = (fleet.client.clone(), stop.clone());
-        callers.spawn(async move {
-            let (mut answered, mut failed) = (0, 0);
-            while !stop.load(Ordering::Relaxed) {
-                match client.once(caller * 1_000_000 + answered + failed).await {
-                    Ok(_) => answered += 1,
-                    Err(error) => {
-                        assert_eq!(error.code(), Code::Unavailable, "{error}");
-                        assert!(error.maybe_executed(), "what was never started goes elsewhere: {error}");
-                        failed += 1;
-                    }
-                }
-            }
-            (answered, failed)
-        });
-    }
-    // In the midst of the work.
-    for _ in 0..20 {
-        within(fleet.nodes[0].probed.event()).await;
-    }
-    fleet.nodes[0].cut();
-    for node in &fleet.nodes[1..] {
-        node.probed.open_gate();
-    }
-    let mut lost = 0;
-    for call in held {
-        if let Err(error) = within(call).await.expect("no panic") {
-            assert!(error.maybe_executed() && error.code() == Code::Unavailable, "{error}");
-            lost += 1;
-        }
-    }
-    assert_eq!(lost, 1, "the one that held at the server that fell silent");
-    stop.store(true, Ordering::Relaxed);
-    let (mut answered, mut failed) = (0, 0);
-    while let Some(counts) = within(callers.join_next()).await {
-        let counts = counts.expect("each call was answered, or may have run");
-        answered += counts.0;
-        failed += counts.1;
-    }
-    assert!(failed <= 6, "each caller waited there once at most, {failed} failed");
-    assert!(answered > 0);
-    let mut executions = HashMap::<u64, usize>::new();
-    for node in &fleet.nodes {
-        for (id, times) in node.probed.executions() {
-            *executions.entry(id).or_default() += times;
-        }
-    }
-    assert!(executions.values().all(|times| *times == 1), "something ran twice");
 }
