@@ -3,19 +3,20 @@
 use tonic_build::manual::{Builder, Method, Service};
 
 fn main() {
-    let method = |name: &str, route: &str, input: &str| {
+    let method = |name: &str, route: &str, input: &str, output: &str| {
         Method::builder()
             .name(name)
             .route_name(route)
             .input_type(input)
-            .output_type("super::Payload")
+            .output_type(output)
             .codec_path("tonic_prost::ProstCodec")
     };
     let service = Service::builder()
         .name("Echo")
         .package("bench.v1")
-        .method(method("echo", "Echo", "super::Payload").build())
-        .method(method("items", "Items", "super::Count").server_streaming().build())
+        .method(method("echo", "Echo", "super::Payload", "super::Payload").build())
+        .method(method("items", "Items", "super::Count", "super::Payload").server_streaming().build())
+        .method(method("work", "Work", "super::Order", "super::Worked").build())
         .build();
     Builder::new().compile(&[service]);
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,4 +1,4 @@
-//! The rows: which figure of ours is compared with whose, and what it should come to.
+//! The rows: which figure of ours is compared with whose, or stands beside whose, and what it should come to.
 
 use rpcnet_benches::{Options, Row};
 
@@ -8,15 +8,23 @@ use crate::{
     workload::{Kind, Workload},
 };
 
-/// A row: ours by the best of `against`.
+/// A row.
 struct Comparison {
     id: String,
-    against: &'static [System],
+    value: Value,
     figure: Figure,
 }
 
+/// How its value comes of the figures.
+enum Value {
+    /// Ours by the best of these.
+    Ratio(&'static [System]),
+    /// That of one system, by so much.
+    Median(System, f64, &'static str),
+}
+
 /// What the rows should come to, by their ids.
-const TARGETS: [(&str, &str); 19] = [
+const TARGETS: [(&str, &str); 20] = [
     ("speed/32B-1x1/vs-bare-quinn", "<=1.15"),
     ("speed/32B-1x64/vs-bare-quinn-lane", ">=0.75"),
     ("speed/32B-1x64/vs-tarpc", ">=2.0"),
@@ -36,6 +44,7 @@ const TARGETS: [(&str, &str); 19] = [
     ("speed/loss/vs-stream-a-call", ">=0.9"),
     ("speed/idle/vs-tonic-tls", "<=1.25"),
     ("speed/connects/vs-bare-quinn", ">=0.85"),
+    ("balancing/slow/share/rpcnet", "<1"),
 ];
 
 type Against = (&'static str, &'static [System]);
@@ -50,6 +59,13 @@ const FIRST: Against = ("rpcnet-0.1", &[Rpcnet01]);
 const TARPC: Against = ("tarpc", &[Tarpc]);
 const TLS: Against = ("tonic-tls", &[TonicTls]);
 const TCP: Against = ("tonic-tcp", &[TonicTcp]);
+const PLAIN: Against = ("plain", &[Ours]);
+const BALANCE_LIST: Against = ("tonic-balance-list", &[TonicBalanceList]);
+const PEAK_EWMA: Against = ("tower-peak-ewma", &[TowerPeakEwma]);
+
+/// As the rows of a system's own figures end.
+const BALANCERS: [(&str, System); 3] =
+    [("rpcnet", OursBalanced), (BALANCE_LIST.0, TonicBalanceList), (PEAK_EWMA.0, TowerPeakEwma)];
 
 fn against(workload: &Workload) -> &'static [Against] {
     match workload.kind {
@@ -62,13 +78,16 @@ fn against(workload: &Workload) -> &'static [Against] {
         Kind::Idle { .. } => &[BARE, FIRST, TARPC, TLS, TCP],
         // Without TLS there is no handshake to measure.
         Kind::Connects { .. } => &[BARE, FIRST, TLS],
+        Kind::Balanced { .. } => &[PLAIN, BALANCE_LIST, PEAK_EWMA],
+        // The p99 of one that overloads a server grows with the round: its figure is a row, and no ratio is.
+        Kind::Slow { .. } => &[],
     }
 }
 
 fn comparisons(workload: &Workload) -> Vec<Comparison> {
     let row = |(name, against): Against, suffix: &str, figure| Comparison {
         id: format!("{workload}/vs-{name}{suffix}"),
-        against,
+        value: Value::Ratio(against),
         figure,
     };
     let mut rows: Vec<_> =
@@ -76,6 +95,17 @@ fn comparisons(workload: &Workload) -> Vec<Comparison> {
     if matches!(workload.kind, Kind::Lossy { .. }) {
         rows.insert(1, row(OWN_STREAMS, "/p95", Figure::P95));
         rows.insert(2, row(OWN_STREAMS, "/p99", Figure::P99));
+    }
+    if matches!(workload.kind, Kind::Slow { .. }) {
+        for (name, figure, divisor, unit) in
+            [("share", Figure::SlowShare, 1.0, "%"), ("p99-ms", Figure::P99, 1e3, "ms")]
+        {
+            rows.extend(BALANCERS.map(|(balancer, system)| Comparison {
+                id: format!("{workload}/{name}/{balancer}"),
+                value: Value::Median(system, divisor, unit),
+                figure,
+            }));
+        }
     }
     rows
 }
@@ -85,9 +115,13 @@ pub(crate) fn systems(workload: &Workload, options: &Options) -> Vec<System> {
     let mut systems = Vec::new();
     for comparison in comparisons(workload).iter().filter(|comparison| options.selects(&comparison.id)) {
         if systems.is_empty() {
-            systems.push(Ours);
+            systems.push(workload.ours());
         }
-        for &system in comparison.against {
+        let others = match &comparison.value {
+            Value::Ratio(against) => against,
+            Value::Median(system, ..) => std::slice::from_ref(system),
+        };
+        for &system in others {
             if !systems.contains(&system) {
                 systems.push(system);
             }
@@ -101,10 +135,13 @@ pub(crate) fn rows(samples: &Samples, options: &Options) -> Vec<Row> {
     comparisons(samples.workload())
         .into_iter()
         .filter(|comparison| options.selects(&comparison.id))
-        .filter_map(|Comparison { id, against, figure }| {
-            let ratio = samples.ratio(against, figure)?;
+        .filter_map(|Comparison { id, value, figure }| {
+            let (value, unit) = match value {
+                Value::Ratio(against) => (samples.ratio(against, figure)?.median, "ratio"),
+                Value::Median(system, divisor, unit) => (samples.median(system, figure)? / divisor, unit),
+            };
             let target = TARGETS.iter().find(|(of, _)| *of == id);
-            let row = Row::new(id, ratio.median, "ratio");
+            let row = Row::new(id, value, unit);
             Some(match target {
                 Some((_, target)) => row.with_target(target.parse().expect("all targets are")),
                 None => row,
@@ -121,7 +158,10 @@ mod tests {
     use rpcnet_benches::Target;
 
     use super::*;
-    use crate::{measurement::tests::round, workload::WORKLOADS};
+    use crate::{
+        measurement::tests::round,
+        workload::{PREFIXES, WORKLOADS},
+    };
 
     #[derive(Debug, Parser)]
     struct Flags {
@@ -141,6 +181,7 @@ mod tests {
             assert!(ids.iter().any(|row| row == id), "{id}");
             assert!(target.parse::<Target>().is_ok(), "{target}");
         }
+        assert!(ids.iter().all(|id| PREFIXES.iter().any(|prefix| id.starts_with(prefix))));
     }
 
     #[test]
@@ -150,6 +191,20 @@ mod tests {
         assert_eq!(systems(many, &only("speed/32B-1x64/vs-tarpc")), [Ours, Tarpc]);
         assert_eq!(systems(many, &only("speed/32B-1x1/")), []);
         assert_eq!(systems(many, &only("speed")).len(), 7);
+    }
+
+    #[test]
+    fn balancers_are_told_each_by_its_own_figures() {
+        let workload = *WORKLOADS.last().expect("there are some");
+        assert_eq!(systems(&workload, &only("balancing/slow/share/tower")), [OursBalanced, TowerPeakEwma]);
+        let mut samples = Samples::new(workload);
+        samples.push(round(workload, OursBalanced, 0, 1000, 1000.0));
+        samples.push(round(workload, TowerPeakEwma, 0, 1000, 4000.0));
+        let rows = rows(&samples, &only("balancing/slow/p99"));
+        let told: Vec<_> = rows.iter().map(|row| (row.id(), row.value())).collect();
+        let expected =
+            [("balancing/slow/p99-ms/rpcnet", 3.0), ("balancing/slow/p99-ms/tower-peak-ewma", 12.0)];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! rpcnet beside what users would otherwise take, and beside bare quinn: how fast, for how much processor time and
 //! memory.
 //!
-//! Each system is two processes on loopback, a server and a client. All systems are measured in turn, round by round,
-//! each round in another order, so that what else the machine does meets all alike; a ratio is that of a round.
+//! Each system is a client and a server, or four servers behind a balancer: processes on loopback. All systems are
+//! measured in turn, round by round, each round in another order, so that what else the machine does meets all alike; a
+//! ratio is that of a round.
 //! `benches/README.md` says how to run it and how to read it.
 
 mod comparison;
@@ -30,7 +31,7 @@ use std::{
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use rpcnet_benches::{Failure, Options, Report, chain};
 
-use self::{measurement::Samples, plan::Plan, role::Role, system::System, workload::PREFIX};
+use self::{measurement::Samples, plan::Plan, role::Role, system::System, workload::PREFIXES};
 
 /// Measures rpcnet beside bare quinn, rpcnet 0.1, tarpc and tonic.
 #[derive(Debug, Parser)]
@@ -70,7 +71,8 @@ fn measure(flags: &Flags) -> Result<(), Failure> {
     let options = &flags.options;
     if !measure::selected(options) {
         let prefix = options.only().unwrap_or_default();
-        let message = format!("no row begins with {prefix:?}; the rows are {PREFIX}…");
+        let prefixes = PREFIXES.map(|prefix| format!("{prefix}…")).join(", ");
+        let message = format!("no row begins with {prefix:?}; the rows are {prefixes}");
         Flags::command().error(ErrorKind::InvalidValue, message).exit();
     }
     let machine = machine::describe();

@@ -91,7 +91,7 @@ fn rounds(
 /// Without ours there is nothing to compare.
 fn failed(workload: &Workload, system: System, samples: &mut Samples, error: Failure) -> Result<(), Failure> {
     let message = format!("{workload}, {system}: {}", chain(&*error));
-    if system == System::Ours {
+    if system == workload.ours() {
         return Err(message.into());
     }
     note(&format!("{message}; it is left out"));
@@ -108,6 +108,8 @@ fn warm_up(
     let lossy = matches!(workload.kind, Kind::Lossy { .. }).then_some(SEED);
     let (connections, call) = match workload.kind {
         Kind::Calls { connections, .. } | Kind::Lossy { connections, .. } => (connections, true),
+        // All calls are on one, whatever a balancer opens behind it.
+        Kind::Balanced { .. } | Kind::Slow { .. } => (1, true),
         // Bare quinn sends nothing but items there.
         Kind::Items { .. } => (1, false),
         Kind::Connects { .. } => (0, false),
@@ -115,7 +117,7 @@ fn warm_up(
     };
     let mut pair = Pair::start(system, identities, lossy)?;
     pair.ask(Order::Connect { connections, call })?;
-    pair.ask(order(workload.kind, plan.warm_up()))?;
+    pair.ask(order(workload.kind, 0, plan.warm_up()))?;
     Ok(Some(pair))
 }
 
@@ -125,7 +127,7 @@ fn round(
     identities: &Identities,
     plan: Plan,
 ) -> Result<(Outcome, [Usage; 2]), Failure> {
-    let order = order(workload.kind, plan.round(workload.kind));
+    let order = order(workload.kind, plan.settling(), plan.round(workload.kind));
     match (&mut contestant.pair, workload.kind) {
         (Some(pair), _) => pair.measure(order),
         (None, Kind::Idle { connections }) => {
@@ -135,14 +137,16 @@ fn round(
     }
 }
 
-fn order(kind: Kind, millis: u64) -> Order {
+/// `settle_millis` go before, where a system has to find its way first.
+fn order(kind: Kind, settle_millis: u64, millis: u64) -> Order {
     match kind {
-        Kind::Calls { size, in_flight, .. } | Kind::Lossy { size, in_flight, .. } => {
-            Order::Calls { size, in_flight, millis }
-        }
+        Kind::Calls { size, in_flight, .. }
+        | Kind::Lossy { size, in_flight, .. }
+        | Kind::Balanced { size, in_flight } => Order::Calls { size, in_flight, millis },
         Kind::Items { count } => Order::Items { count, millis },
         Kind::Connects { at_a_time } => Order::Connects { at_a_time, millis },
         Kind::Idle { .. } => Order::Rest { millis },
+        Kind::Slow { rate } => Order::Arrivals { rate, settle_millis, millis },
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     workload::{Kind, Workload},
 };
 
-/// What a round cost one process.
+/// What a round cost one side: the client, or all servers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(crate) struct Usage {
     /// User and system, all threads.
@@ -30,6 +30,8 @@ pub(crate) struct Measurement {
     pub(crate) done: u64,
     pub(crate) seconds: f64,
     pub(crate) latency_us: Option<Latency>,
+    /// Of the calls, 0 to 1, that the slow server answered, where there is one.
+    pub(crate) slow_share: Option<f64>,
     pub(crate) client: Usage,
     pub(crate) server: Usage,
 }
@@ -42,8 +44,8 @@ impl Measurement {
         outcome: Outcome,
         [client, server]: [Usage; 2],
     ) -> Self {
-        let Outcome { done, seconds, latency: latency_us } = outcome;
-        Self { workload, system, round, done, seconds, latency_us, client, server }
+        let Outcome { done, seconds, latency: latency_us, slow_share } = outcome;
+        Self { workload, system, round, done, seconds, latency_us, slow_share, client, server }
     }
 }
 
@@ -61,6 +63,8 @@ pub(crate) enum Figure {
     ServerCpu,
     ClientPeak,
     ServerPeak,
+    /// The slow server's part of the calls, in percent.
+    SlowShare,
     /// Bytes a connection.
     ClientConnection,
     ServerConnection,
@@ -80,6 +84,7 @@ impl Figure {
             Self::ServerCpu => cpu(&round.server),
             Self::ClientPeak => round.client.peak_bytes as f64,
             Self::ServerPeak => round.server.peak_bytes as f64,
+            Self::SlowShare => round.slow_share.map_or(f64::NAN, |share| share * 100.0),
             Self::ClientConnection => round.client.connection_bytes.unwrap_or(f64::NAN),
             Self::ServerConnection => round.server.connection_bytes.unwrap_or(f64::NAN),
         }
@@ -98,6 +103,7 @@ impl Workload {
             // With one call in flight, throughput says the same less well.
             Kind::Calls { connections: 1, in_flight: 1, .. } => Figure::P50,
             Kind::Idle { .. } => Figure::ServerConnection,
+            Kind::Slow { .. } => Figure::P99,
             _ => Figure::Throughput,
         }
     }
@@ -152,7 +158,7 @@ impl Samples {
     /// Ours by the best of these, round by round; `None` where none of them was measured.
     pub(crate) fn ratio(&self, against: &[System], figure: Figure) -> Option<Ratio> {
         let ratios: Vec<f64> = self
-            .of(System::Ours)
+            .of(self.workload.ours())
             .filter_map(|ours| {
                 let peers = against.iter().flat_map(|&system| self.of(system));
                 let values = peers.filter(|peer| peer.round == ours.round).map(|peer| figure.of(peer));

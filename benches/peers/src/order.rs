@@ -9,6 +9,8 @@ pub(crate) enum Order {
     Connect { connections: usize, call: bool },
     /// Calls on the open connections, so many in flight on each.
     Calls { size: usize, in_flight: usize, millis: u64 },
+    /// So many calls a second on the first connection, each when it is due; those of the beginning count as done, no more.
+    Arrivals { rate: u32, settle_millis: u64, millis: u64 },
     /// Streams of so many items on the first connection, one at a time.
     Items { count: u64, millis: u64 },
     /// Opens connections, makes a call on each, closes them: so many at a time.
@@ -29,6 +31,8 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     /// Nothing where there is no latency of one.
     pub(crate) latency: Option<Latency>,
+    /// Of all calls, 0 to 1, where it is asked who answered.
+    pub(crate) slow_share: Option<f64>,
 }
 
 /// Latencies in microseconds.

@@ -1,6 +1,6 @@
-//! The processes of one system: its server, its client, and a proxy between them where packets are to be lost.
+//! The processes of one system: its servers, its client, and a proxy between them where packets are to be lost.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use clap::ValueEnum;
 use rpcnet::dev::DevCa;
@@ -38,42 +38,46 @@ impl Identities {
 
 pub(crate) struct Pair {
     client: ServerProcess,
-    server: ServerProcess,
+    servers: Vec<ServerProcess>,
     /// Ends with us.
     _proxy: Option<ServerProcess>,
 }
 
 impl Pair {
-    /// `lossy` is the seed of the dice, where there is a proxy.
+    /// `lossy` is the seed of the dice, where there is a proxy. The last of several servers is the slow one.
     pub(crate) fn start(
         system: System,
         identities: &Identities,
         lossy: Option<u64>,
     ) -> Result<Self, Failure> {
-        let start = |role: Role, address| {
+        let start = |role: Role, addresses: &[SocketAddr], slow| {
             let credentials = if role == Role::Client { &identities.client } else { &identities.server };
             let start = Start {
                 credentials: credentials.clone(),
                 files: identities.files().to_owned(),
-                address,
+                addresses: addresses.to_owned(),
+                slow,
                 seed: lossy.unwrap_or_default(),
             };
             let line = serde_json::to_string(&start)?;
             let arguments = ["--role".into(), name(role), "--system".into(), name(system)];
             Ok::<_, Failure>(ServerProcess::start(system.name(), &arguments, &line)?)
         };
-        let server = start(Role::Server, None)?;
-        let mut address = address(&server)?;
+        let last = system.servers() - 1;
+        let servers = (0..=last)
+            .map(|index| start(Role::Server, &[], index > 0 && index == last))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut addresses = servers.iter().map(address).collect::<Result<Vec<_>, _>>()?;
         let proxy = match lossy {
             Some(_) => {
-                let proxy = start(Role::Proxy, Some(address))?;
-                address = self::address(&proxy)?;
+                let proxy = start(Role::Proxy, &addresses, false)?;
+                addresses = vec![address(&proxy)?];
                 Some(proxy)
             }
             None => None,
         };
-        let client = start(Role::Client, Some(address))?;
-        Ok(Self { client, server, _proxy: proxy })
+        let client = start(Role::Client, &addresses, false)?;
+        Ok(Self { client, servers, _proxy: proxy })
     }
 
     /// Has the client do this.
@@ -82,37 +86,48 @@ impl Pair {
         Ok(serde_json::from_str::<Answer>(&answer)??)
     }
 
-    /// The same, and what it cost either process: the client, the server.
+    /// The same, and what it cost either side: the client, the servers together.
     pub(crate) fn measure(&mut self, order: Order) -> Result<(Outcome, [Usage; 2]), Failure> {
-        for id in self.ids() {
-            Memory::reset_peak(id)?;
+        for id in self.ids().iter().flatten() {
+            Memory::reset_peak(*id)?;
         }
         let before = self.cpu_seconds()?;
         let outcome = self.ask(order)?;
         let after = self.cpu_seconds()?;
         let mut usage = [Usage::default(); 2];
-        for (side, id) in self.ids().into_iter().enumerate() {
-            usage[side] = Usage {
-                cpu_seconds: after[side] - before[side],
-                peak_bytes: Memory::of(id)?.peak,
-                connection_bytes: None,
-            };
+        let peaks = self.memory(|memory| memory.peak)?;
+        for (side, usage) in usage.iter_mut().enumerate() {
+            usage.cpu_seconds = after[side] - before[side];
+            usage.peak_bytes = peaks[side];
         }
         Ok((outcome, usage))
     }
 
-    /// What client and server hold now, in bytes.
+    /// What client and servers hold now, in bytes.
     pub(crate) fn resident(&self) -> Result<[u64; 2], Failure> {
-        let [client, server] = self.ids();
-        Ok([Memory::of(client)?.resident, Memory::of(server)?.resident])
+        self.memory(|memory| memory.resident)
     }
 
-    fn ids(&self) -> [u32; 2] {
-        [self.client.id(), self.server.id()]
+    fn memory(&self, part: fn(Memory) -> u64) -> Result<[u64; 2], Failure> {
+        let mut sums = [0; 2];
+        for (sum, ids) in sums.iter_mut().zip(self.ids()) {
+            for id in ids {
+                *sum += part(Memory::of(id)?);
+            }
+        }
+        Ok(sums)
+    }
+
+    fn ids(&self) -> [Vec<u32>; 2] {
+        [vec![self.client.id()], self.servers.iter().map(ServerProcess::id).collect()]
     }
 
     fn cpu_seconds(&self) -> Result<[f64; 2], Failure> {
-        Ok([self.client.cpu_time()?.as_secs_f64(), self.server.cpu_time()?.as_secs_f64()])
+        let mut servers = Duration::ZERO;
+        for server in &self.servers {
+            servers += server.cpu_time()?;
+        }
+        Ok([self.client.cpu_time()?.as_secs_f64(), servers.as_secs_f64()])
     }
 }
 

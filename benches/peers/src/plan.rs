@@ -17,8 +17,8 @@ impl Plan {
     pub(crate) fn rounds(self, kind: Kind) -> u32 {
         let default = match kind {
             _ if self.quick => 2,
-            Kind::Calls { .. } | Kind::Items { .. } | Kind::Connects { .. } => 5,
-            Kind::Lossy { .. } | Kind::Idle { .. } => 3,
+            Kind::Calls { .. } | Kind::Items { .. } | Kind::Connects { .. } | Kind::Balanced { .. } => 5,
+            Kind::Lossy { .. } | Kind::Idle { .. } | Kind::Slow { .. } => 3,
         };
         self.rounds.unwrap_or(default)
     }
@@ -30,6 +30,8 @@ impl Plan {
             Kind::Lossy { .. } => self.quick_or(1000, 5000),
             // Long enough for what was left of the handshake to be given back.
             Kind::Idle { .. } => self.quick_or(200, 1000),
+            // A slow server should have a hundred calls even where it has a hundredth of them.
+            Kind::Slow { .. } => self.quick_or(500, 10_000),
             _ => self.quick_or(150, 1000),
         }
     }
@@ -37,6 +39,11 @@ impl Plan {
     /// Milliseconds before the first round.
     pub(crate) fn warm_up(self) -> u64 {
         self.quick_or(50, 300)
+    }
+
+    /// Milliseconds at the beginning of a round in which a balancer finds out who is slow: they do not count.
+    pub(crate) fn settling(self) -> u64 {
+        self.quick_or(200, 1000)
     }
 
     /// So many idle connections, where a full run has `connections`.

@@ -33,14 +33,16 @@ pub(crate) struct Start {
     /// Where they lie as files, for a peer that takes nothing else.
     pub(crate) files: PathBuf,
     /// Whom a client calls, and to whom a proxy forwards.
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Whether a server takes its time over work.
+    pub(crate) slow: bool,
     /// For the proxy's dice.
     pub(crate) seed: u64,
 }
 
 impl Start {
     fn address(&self) -> Result<SocketAddr, Failure> {
-        Ok(self.address.ok_or("no address was told")?)
+        Ok(*self.addresses.first().ok_or("no address was told")?)
     }
 }
 
@@ -70,13 +72,17 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 async fn serve(system: System, start: &Start) -> Result<(), Failure> {
     let credentials = &start.credentials;
     match system {
-        System::Ours | System::OursStreams => peer::ours::serve(credentials).await,
+        System::Ours | System::OursStreams | System::OursBalanced => {
+            peer::ours::serve(credentials, start.slow).await
+        }
         System::BareStream => peer::bare_stream::serve(credentials).await,
         System::BareLane => peer::bare_lane::serve(credentials).await,
         System::BareItems => peer::bare_items::serve(credentials).await,
         System::Tarpc => peer::tarpc::serve().await,
-        System::TonicTls => peer::tonic::serve(credentials, Security::Tls).await,
-        System::TonicTcp => peer::tonic::serve(credentials, Security::Plain).await,
+        System::TonicTls | System::TonicBalanceList | System::TowerPeakEwma => {
+            peer::tonic::serve(credentials, Security::Tls, start.slow).await
+        }
+        System::TonicTcp => peer::tonic::serve(credentials, Security::Plain, start.slow).await,
         #[cfg(feature = "rpcnet-0-1")]
         System::Rpcnet01 => peer::rpcnet_0_1::serve(&start.files).await,
         #[cfg(not(feature = "rpcnet-0-1"))]
@@ -92,12 +98,21 @@ fn client(system: System, start: &Start) -> Result<(), Failure> {
     match system {
         System::Ours => obey(&runtime, peer::ours::Ours::new(credentials, Shape::Default)?, start),
         System::OursStreams => obey(&runtime, peer::ours::Ours::new(credentials, Shape::Streams)?, start),
+        System::OursBalanced => {
+            obey(&runtime, peer::ours::Balanced::new(credentials, &start.addresses), start)
+        }
         System::BareStream => obey(&runtime, peer::bare_stream::BareStream::new(credentials)?, start),
         System::BareLane => obey(&runtime, peer::bare_lane::BareLane::new(credentials)?, start),
         System::BareItems => obey(&runtime, peer::bare_items::BareItems::new(credentials)?, start),
         System::Tarpc => obey(&runtime, peer::tarpc::Tarpc, start),
         System::TonicTls => obey(&runtime, peer::tonic::Tonic::new(credentials, Security::Tls), start),
         System::TonicTcp => obey(&runtime, peer::tonic::Tonic::new(credentials, Security::Plain), start),
+        System::TonicBalanceList => {
+            obey(&runtime, peer::tonic::BalanceList::new(credentials, &start.addresses), start)
+        }
+        System::TowerPeakEwma => {
+            obey(&runtime, peer::tower::PeakEwma::new(credentials, &start.addresses), start)
+        }
         #[cfg(feature = "rpcnet-0-1")]
         System::Rpcnet01 => obey(&runtime, peer::rpcnet_0_1::Rpcnet01::new(&start.files), start),
         #[cfg(not(feature = "rpcnet-0-1"))]

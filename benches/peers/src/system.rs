@@ -12,6 +12,8 @@ pub(crate) enum System {
     Ours,
     /// rpcnet of this repository, forced to a stream a call.
     OursStreams,
+    /// rpcnet of this repository, calls balanced over servers by default.
+    OursBalanced,
     /// Bare quinn, a stream a call.
     BareStream,
     /// Bare quinn, all calls of a connection on one stream.
@@ -26,6 +28,10 @@ pub(crate) enum System {
     TonicTls,
     /// tonic over plain TCP.
     TonicTcp,
+    /// tonic over TLS, its own balancer.
+    TonicBalanceList,
+    /// tonic over TLS, tower's balancer.
+    TowerPeakEwma,
 }
 
 impl System {
@@ -34,6 +40,7 @@ impl System {
         match self {
             Self::Ours => "rpcnet",
             Self::OursStreams => "rpcnet, a stream a call",
+            Self::OursBalanced => "rpcnet, balanced",
             Self::BareStream => "bare quinn, a stream a call",
             Self::BareLane => "bare quinn, one lane",
             Self::BareItems => "bare quinn, 16 KiB batches",
@@ -41,6 +48,16 @@ impl System {
             Self::Tarpc => "tarpc, plain TCP",
             Self::TonicTls => "tonic, TLS",
             Self::TonicTcp => "tonic, plain TCP",
+            Self::TonicBalanceList => "tonic, balance_list",
+            Self::TowerPeakEwma => "tower, p2c and peak EWMA",
+        }
+    }
+
+    /// Processes that serve.
+    pub(crate) fn servers(self) -> usize {
+        match self {
+            Self::OursBalanced | Self::TonicBalanceList | Self::TowerPeakEwma => 4,
+            _ => 1,
         }
     }
 

@@ -16,6 +16,8 @@ const MEBI: f64 = (1 << 20) as f64;
 
 const LATENCIES: [Column; 3] =
     [("p50 µs", Figure::P50, 1.0), ("p99 µs", Figure::P99, 1.0), ("p99.9 µs", Figure::P999, 1.0)];
+const MILLISECONDS: [Column; 3] =
+    [("p50 ms", Figure::P50, 1e3), ("p99 ms", Figure::P99, 1e3), ("p99.9 ms", Figure::P999, 1e3)];
 const MEMORY: [Column; 2] =
     [("client MiB", Figure::ClientPeak, MEBI), ("server MiB", Figure::ServerPeak, MEBI)];
 const CONNECTIONS: [Column; 2] = [
@@ -40,7 +42,7 @@ fn megabytes(size: usize) -> Column {
 fn columns(kind: Kind) -> Vec<Column> {
     let mut columns = Vec::new();
     match kind {
-        Kind::Calls { size, .. } | Kind::Lossy { size, .. } => {
+        Kind::Calls { size, .. } | Kind::Lossy { size, .. } | Kind::Balanced { size, .. } => {
             columns.extend([("calls/s", Figure::Throughput, 1.0), megabytes(size)]);
             columns.extend(LATENCIES);
             if matches!(kind, Kind::Lossy { .. }) {
@@ -61,6 +63,11 @@ fn columns(kind: Kind) -> Vec<Column> {
             columns.extend(MEMORY);
         }
         Kind::Idle { .. } => columns.extend(CONNECTIONS),
+        Kind::Slow { .. } => {
+            columns.extend([("at the slow one %", Figure::SlowShare, 1.0)]);
+            columns.extend(MILLISECONDS);
+            columns.extend(cpu("call"));
+        }
     }
     columns
 }
@@ -71,6 +78,7 @@ pub(crate) fn table(samples: &Samples) -> String {
     let columns = columns(workload.kind);
     let ratio = match workload.figure() {
         Figure::P50 => "ours/it, p50",
+        Figure::P99 => "ours/it, p99",
         Figure::ServerConnection => "ours/it, server",
         _ => "ours/it",
     };
@@ -88,7 +96,7 @@ pub(crate) fn table(samples: &Samples) -> String {
             let cell = samples.median(system, figure).map(|value| rounded(value / divisor));
             let _ = write!(text, " {} |", cell.unwrap_or_else(|| "–".into()));
         }
-        match samples.ratio(&[system], workload.figure()).filter(|_| system != System::Ours) {
+        match samples.ratio(&[system], workload.figure()).filter(|_| system != workload.ours()) {
             Some(ratio) => {
                 let [median, least, most] = [ratio.median, ratio.least, ratio.most].map(rounded);
                 let _ = writeln!(text, " {median} | {least} – {most} |");
@@ -143,7 +151,8 @@ mod tests {
 
     #[test]
     fn idle_connections_are_told_by_their_memory() {
-        let workload = *WORKLOADS.iter().find(|workload| workload.name == "idle").expect("there is one");
+        let workload =
+            *WORKLOADS.iter().find(|workload| workload.name == "speed/idle").expect("there is one");
         let mut samples = Samples::new(workload);
         samples.push(round(workload, System::Ours, 0, 1000, 1.0));
         samples.push(round(workload, System::TonicTls, 0, 1000, 1.0));

@@ -1,5 +1,7 @@
 //! Orders, carried out with any peer.
 
+mod arrivals;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -42,6 +44,11 @@ impl<P: Peer> Work<P> {
             Order::Calls { size, in_flight, millis } => {
                 calls(&self.clients, size, in_flight, Duration::from_millis(millis)).await
             }
+            Order::Arrivals { rate, settle_millis, millis } => {
+                let client = self.clients.first().ok_or("there is no connection")?.clone();
+                let [settle, time] = [settle_millis, millis].map(Duration::from_millis);
+                tokio::spawn(arrivals::arrivals(client, rate, settle, time)).await?
+            }
             Order::Items { count, millis } => {
                 let client = self.clients.first().ok_or("there is no connection")?.clone();
                 // On a worker, as calls are.
@@ -79,7 +86,8 @@ impl<P: Peer> Work<P> {
         while let Some(clients) = tasks.join_next().await {
             self.clients.append(&mut clients??);
         }
-        Ok(Outcome { done: connections as u64, seconds: started.elapsed().as_secs_f64(), latency: None })
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Outcome { done: connections as u64, seconds, ..Outcome::default() })
     }
 
     async fn connects(&self, at_a_time: usize, time: Duration) -> Result<Outcome, Failure> {
@@ -156,7 +164,7 @@ where
         latencies.append(task??);
     }
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Outcome { done: latencies.len(), seconds, latency: latencies.summary() })
+    Ok(Outcome { done: latencies.len(), seconds, latency: latencies.summary(), slow_share: None })
 }
 
 async fn items<C: Client>(client: C, count: u64, time: Duration) -> Result<Outcome, Failure> {
@@ -169,7 +177,7 @@ async fn items<C: Client>(client: C, count: u64, time: Duration) -> Result<Outco
         }
         done += arrived;
     }
-    Ok(Outcome { done, seconds: started.elapsed().as_secs_f64(), latency: None })
+    Ok(Outcome { done, seconds: started.elapsed().as_secs_f64(), ..Outcome::default() })
 }
 
 #[cfg(test)]

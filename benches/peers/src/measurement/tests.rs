@@ -5,7 +5,13 @@ use crate::workload::WORKLOADS;
 pub(crate) fn round(workload: Workload, system: System, round: u32, done: u64, p50: f64) -> Measurement {
     let latency = Some(Latency { p50, p95: 2.0 * p50, p99: 3.0 * p50, p999: 4.0 * p50 });
     let usage = Usage { cpu_seconds: 0.5, peak_bytes: 8 << 20, connection_bytes: Some(2048.0) };
-    Measurement::new(workload, system, round, Outcome { done, seconds: 1.0, latency }, [usage; 2])
+    Measurement::new(
+        workload,
+        system,
+        round,
+        Outcome { done, seconds: 1.0, latency, slow_share: None },
+        [usage; 2],
+    )
 }
 
 #[test]

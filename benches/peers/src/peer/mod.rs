@@ -8,6 +8,8 @@ pub(crate) mod ours;
 pub(crate) mod rpcnet_0_1;
 pub(crate) mod tarpc;
 pub(crate) mod tonic;
+pub(crate) mod tower;
+mod worker;
 
 use std::{
     io::{self, Write},
@@ -24,7 +26,7 @@ pub(crate) const ITEM: usize = 64;
 pub(crate) trait Peer: Send + Sync + 'static {
     type Client: Client;
 
-    /// A new connection, over which calls can be made.
+    /// A new connection, over which calls can be made. A balancer was made for several servers, and connects to all.
     fn connect(&self, address: SocketAddr) -> impl Future<Output = Result<Self::Client, Failure>> + Send;
 }
 
@@ -37,6 +39,11 @@ pub(crate) trait Client: Clone + Send + Sync + 'static {
     fn items(&self, count: u64) -> impl Future<Output = Result<u64, Failure>> + Send {
         let _ = count;
         async { Err("it has no streams of items".into()) }
+    }
+
+    /// Has a server work for a while, and says whether it was the slow one.
+    fn work(&self) -> impl Future<Output = Result<bool, Failure>> + Send {
+        async { Err("its servers do no work".into()) }
     }
 }
 

@@ -1,12 +1,15 @@
 //! rpcnet as a user would write it: generated client and server, every default.
 
+mod balanced;
+
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use rpcnet::{Channel, Connector, Limits, Server, ServerConfig, Streaming, rpc_impl, rpc_trait};
+use rpcnet::{Caller, Channel, Connector, Limits, Server, ServerConfig, Streaming, rpc_impl, rpc_trait};
 use rpcnet_benches::{Credentials, Failure};
 
-use super::{Client, Peer, check_item, item, ready};
+pub(crate) use self::balanced::Balanced;
+use super::{Client, Peer, check_item, item, ready, worker::Worker};
 
 /// What every peer serves.
 #[rpc_trait(name = "bench.v1.Echo")]
@@ -15,9 +18,11 @@ pub(crate) trait Echo {
     async fn echo(&self, payload: Bytes) -> rpcnet::Result<Bytes>;
     /// So many items.
     async fn items(&self, count: u64) -> rpcnet::Result<Streaming<Bytes>>;
+    /// Takes a while; whether it was a long one.
+    async fn work(&self) -> rpcnet::Result<bool>;
 }
 
-struct Mirror;
+struct Mirror(Worker);
 
 #[rpc_impl]
 impl Echo for Mirror {
@@ -28,16 +33,20 @@ impl Echo for Mirror {
     async fn items(&self, count: u64) -> rpcnet::Result<Streaming<Bytes>> {
         Ok(Streaming::iter((0..count).map(|_| item())))
     }
+
+    async fn work(&self) -> rpcnet::Result<bool> {
+        Ok(self.0.work().await)
+    }
 }
 
-pub(crate) async fn serve(credentials: &Credentials) -> Result<(), Failure> {
+pub(crate) async fn serve(credentials: &Credentials, slow: bool) -> Result<(), Failure> {
     let config = ServerConfig::builder()
         .with_bind_addr((Ipv4Addr::LOCALHOST, 0).into())
         .with_cert_and_key(&credentials.cert, &credentials.key)?
         .with_ca_cert(&credentials.ca)?
         .build()?;
     let server = Server::new(config)?;
-    server.register(EchoServer::new(Mirror))?;
+    server.register(EchoServer::new(Mirror(Worker::new(slow))))?;
     ready(server.local_addr())?;
     Ok(server.run().await?)
 }
@@ -75,7 +84,7 @@ impl Peer for Ours {
     }
 }
 
-impl Client for EchoClient {
+impl<C: Caller> Client for EchoClient<C> {
     async fn echo(&self, payload: &Bytes) -> Result<Bytes, Failure> {
         Ok(self.echo(payload.clone()).await?)
     }
@@ -88,5 +97,9 @@ impl Client for EchoClient {
             arrived += 1;
         }
         Ok(arrived)
+    }
+
+    async fn work(&self) -> Result<bool, Failure> {
+        Ok(self.work().await?)
     }
 }

@@ -29,6 +29,11 @@ impl Client for Fake {
         })
     }
 
+    async fn work(&self) -> Result<bool, Failure> {
+        tokio::time::sleep(Duration::from_secs(if *self == Self::Right { 0 } else { 3 })).await;
+        Ok(*self != Self::Right)
+    }
+
     async fn items(&self, count: u64) -> Result<u64, Failure> {
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(if *self == Self::Short { count - 1 } else { count })
@@ -63,6 +68,19 @@ async fn items_are_counted() {
     work.carry_out(Order::Connect { connections: 1, call: false }).await.expect("it connects");
     let order = Order::Items { count: 1000, millis: 1000 };
     assert_eq!(work.carry_out(order).await.expect("they come").done, 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_due_begin_whoever_waits() {
+    let order = Order::Arrivals { rate: 10, settle_millis: 1000, millis: 2000 };
+    for (fake, slow_share, ends) in [(Fake::Right, 0.0, 2.9), (Fake::Wrong, 1.0, 5.9)] {
+        let mut work = work(fake);
+        work.clients.push(fake);
+        let outcome = work.carry_out(order).await.expect("they are answered");
+        assert_eq!((outcome.done, outcome.slow_share), (30, Some(slow_share)));
+        assert_eq!(outcome.seconds, ends);
+        assert_eq!(outcome.latency.expect("there were calls").p99, 3e6 * slow_share);
+    }
 }
 
 #[tokio::test(start_paused = true)]
