@@ -7,10 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::{
-    task::yield_now,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
 use super::caller::Shared;
@@ -23,9 +20,6 @@ use crate::{
 
 /// Chunks that are read before what waits is written.
 const READS: usize = 16;
-/// So many callers that have their answers may make their next calls before any of these is written. For fewer the wait is
-/// longer than the write that it saves.
-const TOGETHER: usize = 3;
 
 pub(super) struct Driver {
     session: WeakSession,
@@ -35,15 +29,6 @@ pub(super) struct Driver {
     timer: Option<Pin<Box<Sleep>>>,
     /// Callers that have their answer, and are to be told.
     answered: Vec<Waker>,
-    /// What was put into the outbox has waited for others already.
-    waited: bool,
-}
-
-/// Why the driver stops for now.
-enum Turn {
-    /// Many callers were woken: what they call next is written together.
-    Crowd,
-    Ended(FrameError),
 }
 
 /// The task was aborted: the session has ended.
@@ -63,25 +48,11 @@ impl Driver {
     }
 
     pub(super) fn new(session: WeakSession, shared: Arc<Shared>, recv: RecvStream) -> Self {
-        Self {
-            session,
-            shared,
-            recv,
-            input: LaneBuffer::default(),
-            timer: None,
-            answered: Vec::new(),
-            waited: false,
-        }
+        Self { session, shared, recv, input: LaneBuffer::default(), timer: None, answered: Vec::new() }
     }
 
     pub(super) async fn run(mut self) {
-        let error = loop {
-            match poll_fn(|cx| self.poll(cx)).await {
-                Turn::Ended(error) => break error,
-                // Behind those who were just woken. Who wakes this task meanwhile ends the wait.
-                Turn::Crowd => yield_now().await,
-            }
-        };
+        let error = poll_fn(|cx| self.poll(cx)).await;
         debug!(%error, "lane ended");
         let status = match (error, self.session.upgrade()) {
             (FrameError::Read(ReadError::Connection(error)), _) => self.gone(error),
@@ -91,7 +62,7 @@ impl Driver {
         self.shared.close(&status);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FrameError> {
         self.shared.outbox.awake();
         for round in 0.. {
             if round == READS {
@@ -102,32 +73,22 @@ impl Driver {
                 Poll::Ready(Ok(Some(chunk))) => {
                     self.input.add(chunk);
                     if let Err(error) = self.answers() {
-                        return Poll::Ready(Turn::Ended(error.into()));
+                        return Poll::Ready(error.into());
                     }
                 }
-                Poll::Ready(Ok(None)) => return Poll::Ready(Turn::Ended(ReadError::TooShort.into())),
-                Poll::Ready(Err(error)) => return Poll::Ready(Turn::Ended(error.into())),
+                Poll::Ready(Ok(None)) => return Poll::Ready(ReadError::TooShort.into()),
+                Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
                 Poll::Pending => break,
             }
         }
-        let crowd = self.answered.len() >= TOGETHER && !self.waited;
         self.answered.drain(..).for_each(Waker::wake);
-        // One that is awake is not woken by what they put into the outbox; it must not wait again before it has written.
-        self.waited = crowd;
-        if crowd {
-            return Poll::Ready(Turn::Crowd);
-        }
         match self.shared.poll_write(cx) {
             Poll::Ready(Err(WriteError::Connection(error))) => {
-                return Poll::Ready(Turn::Ended(ReadError::Connection(error).into()));
+                return Poll::Ready(ReadError::Connection(error).into());
             }
             // A peer that hears no calls, and says nothing, would keep them waiting.
-            Poll::Ready(Err(WriteError::Stopped(code))) => {
-                return Poll::Ready(Turn::Ended(ReadError::Reset(code).into()));
-            }
-            Poll::Ready(Err(WriteError::Closed)) => {
-                return Poll::Ready(Turn::Ended(ReadError::Closed.into()));
-            }
+            Poll::Ready(Err(WriteError::Stopped(code))) => return Poll::Ready(ReadError::Reset(code).into()),
+            Poll::Ready(Err(WriteError::Closed)) => return Poll::Ready(ReadError::Closed.into()),
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         self.poll_deadlines(cx);
