@@ -4,12 +4,11 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Once},
-    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
 use quinn::{
-    AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
+    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
 };
 use rustls_pki_types::CertificateDer;
@@ -28,11 +27,6 @@ const UNI_STREAMS: u32 = 16;
 const LARGEST_PACKET: u16 = 6400;
 /// What every path takes (RFC 9000, section 14).
 const SMALLEST_PACKET: u16 = 1200;
-/// So many packets may come before they are acknowledged without anything else to send: a packet for every other one, as RFC
-/// 9000 has it, costs as much as those that carry calls. Where fewer may be under way, the delay acknowledges them.
-const UNACKNOWLEDGED: u32 = 10;
-/// So long an acknowledgement waits for something to go with. A lost tail is found out about by so much later.
-const ACK_DELAY: Duration = Duration::from_millis(5);
 const DATAGRAM_BUFFER: usize = 1 << 20;
 /// What may wait of a handshake that was not looked at yet, beside its first packet: the rest of a first flight, which
 /// the post-quantum key exchange makes two packets, sent a few times.
@@ -209,16 +203,8 @@ pub(super) fn transport(options: &DialOptions, room: Room, path: Path) -> Transp
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .initial_rtt(options.initial_rtt())
-        .ack_frequency_config(Some(acknowledgements()))
         .keep_alive_interval(options.keep_alive())
         .max_idle_timeout(IdleTimeout::try_from(options.idle_timeout()).ok());
-    config
-}
-
-/// How often the peer says what has come, where nothing that it has to say tells it anyway.
-fn acknowledgements() -> AckFrequencyConfig {
-    let mut config = AckFrequencyConfig::default();
-    config.ack_eliciting_threshold(VarInt::from_u32(UNACKNOWLEDGED)).max_ack_delay(Some(ACK_DELAY));
     config
 }
 
