@@ -16,7 +16,7 @@
 //! Finagle's cost of a call is the estimate times the calls that would then be at work there: what it takes where a worker
 //! serves one after the other. One that serves all at a time takes the estimate, however many there are. Which one it is,
 //! nobody has told, so the cost is the geometric mean of the two: the estimate times the root of the calls. Simulated, it is
-//! as good as Finagle's where workers serve one at a time, and where they serve four, a slow one gets a tenth of the calls
+//! about as good as Finagle's where workers serve one at a time, and where they serve four, a slow one gets a tenth of the calls
 //! that the product sends it in every burst.
 
 use std::time::{Duration, Instant};
