@@ -53,6 +53,11 @@ impl Times {
         }
     }
 
+    /// When the call was made, or went on after it had waited.
+    pub(crate) fn made(&self) -> Instant {
+        self.made
+    }
+
     /// The time that was left when it was made: what a call is sent with that has not waited since.
     pub(crate) fn remaining(&self) -> Option<Duration> {
         self.call.map(|deadline| deadline.saturating_duration_since(self.made))

@@ -7,7 +7,10 @@ mod tests;
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker, ready},
 };
 
@@ -16,7 +19,7 @@ use tokio::task::AbortHandle;
 use super::{
     calls::{Calls, Outcome, Started},
     driver::Driver,
-    outbox::{Outbox, Writer},
+    outbox::{Outbox, Put, Writer},
 };
 use crate::{
     Request, Status,
@@ -55,6 +58,9 @@ pub(super) struct Shared {
     /// `None` when the lane has ended.
     writer: Mutex<Option<Writer>>,
     calls: Mutex<Calls>,
+    /// Wakes the driver, once it has run.
+    pub(super) driver: OnceLock<Waker>,
+    pub(super) crowded: AtomicBool,
 }
 
 impl Shared {
@@ -72,18 +78,18 @@ impl Shared {
 
     /// Writes what waits in place of the driver: one that is woken for a single call costs it as much time as the rest of
     /// its way to the socket. Where the driver is at it, or something is left to do, it is woken all the same.
-    fn write_for(&self, driver: Waker) {
+    fn write_for(&self, driver: &Waker) {
         let written = match self.writer.try_lock() {
-            Ok(mut writer) => writer
-                .as_mut()
-                .map(|writer| self.outbox.poll_write(&mut Context::from_waker(&driver), writer)),
+            Ok(mut writer) => {
+                writer.as_mut().map(|writer| self.outbox.poll_write(&mut Context::from_waker(driver), writer))
+            }
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => None,
         };
         match written {
             // What the peer does not take now wakes the driver when it does.
             Some(Poll::Ready(Ok(())) | Poll::Pending) => {}
             // The driver finds the same error.
-            Some(Poll::Ready(Err(_))) | None => driver.wake(),
+            Some(Poll::Ready(Err(_))) | None => driver.wake_by_ref(),
         }
     }
 
@@ -122,7 +128,7 @@ impl Lane {
             return None;
         }
         let started = self.shared.calls().start(request.method, times.call, caller);
-        let Started { id, alone, driver } = started?;
+        let Started { id, alone, others, driver } = started?;
         let header = RequestHeader {
             method: request.method_id(),
             fingerprint,
@@ -134,12 +140,17 @@ impl Lane {
             routing,
             body_length: request.body.len() as u64,
         };
-        let writer =
-            self.shared.outbox.fill(|buffer| put_message(buffer, id, &header, request.body.chunks()));
-        match writer {
-            Some(driver) if alone => self.shared.write_for(driver),
-            Some(driver) => driver.wake(),
-            None => {}
+        let put = self.shared.outbox.fill_call(times.made(), others, |buffer| {
+            put_message(buffer, id, &header, request.body.chunks());
+        });
+        match put {
+            Put::Wakes(driver) if alone => self.shared.write_for(&driver),
+            Put::Wakes(driver) => driver.wake(),
+            Put::Leaves => match self.shared.driver.get() {
+                Some(driver) => self.shared.write_for(driver),
+                None => unreachable!("it has told callers"),
+            },
+            Put::Waits => {}
         }
         // While the peer does not read, what is put into the outbox wakes nobody.
         if let Some(driver) = driver {
@@ -150,7 +161,7 @@ impl Lane {
 
     /// Whether calls gather here faster than they leave.
     pub(in crate::session) fn is_crowded(&self) -> bool {
-        self.shared.outbox.is_crowded()
+        self.shared.crowded.load(Ordering::Relaxed)
     }
 
     /// Ends it, and the calls that wait.

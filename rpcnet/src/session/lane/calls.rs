@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::outbox::Others;
 use crate::{Method, Status, proto::ReplyHeader};
 
 /// Ids have the place of a call in their low bits, and above them how often the place was taken before.
@@ -29,6 +30,12 @@ pub(super) struct Calls {
     closed: bool,
     /// Of the lane's driver, which waits until `earliest`.
     driver: Option<Waker>,
+    /// The driver's turns.
+    turn: u32,
+    /// Callers who were told of their answers since its last turn, and have not come for them.
+    told: usize,
+    /// Calls that were begun since.
+    made: usize,
 }
 
 /// A call that was begun.
@@ -36,6 +43,7 @@ pub(super) struct Started {
     pub(super) id: u64,
     /// No other is at work.
     pub(super) alone: bool,
+    pub(super) others: Others,
     /// Who is to be woken because its deadline is sooner than all before.
     pub(super) driver: Option<Waker>,
 }
@@ -49,8 +57,13 @@ struct Place {
 #[derive(Debug)]
 enum State {
     Free,
-    Waiting { method: &'static Method, deadline: Option<Instant>, caller: Option<Waker> },
-    Done(Outcome),
+    Waiting {
+        method: &'static Method,
+        deadline: Option<Instant>,
+        caller: Option<Waker>,
+    },
+    /// Since this turn of the driver's, where the caller was told.
+    Done(Outcome, Option<u32>),
 }
 
 impl Calls {
@@ -77,8 +90,11 @@ impl Calls {
         let earliest = self.earliest.into_iter().chain(deadline).min();
         let driver = if earliest == self.earliest { None } else { self.driver.take() };
         self.earliest = earliest;
-        let alone = self.places.len() - self.free.len() == 1;
-        Some(Started { id: generation << PLACE_BITS | place as u64, alone, driver })
+        let at_work = self.places.len() - self.free.len();
+        let alone = at_work == 1;
+        let others = Others { at_work, expected: self.told > 0 };
+        self.made += 1;
+        Some(Started { id: generation << PLACE_BITS | place as u64, alone, others, driver })
     }
 
     fn place(&mut self, id: u64) -> Option<&mut Place> {
@@ -97,7 +113,8 @@ impl Calls {
                 Poll::Pending
             }
             state => match std::mem::replace(state, State::Free) {
-                State::Done(outcome) => {
+                State::Done(outcome, told) => {
+                    self.came(told);
                     self.release(id);
                     Poll::Ready(outcome)
                 }
@@ -113,8 +130,26 @@ impl Calls {
         self.release(id);
         match state {
             State::Waiting { caller, .. } => Some(caller),
-            State::Free | State::Done(_) => None,
+            State::Done(_, told) => {
+                self.came(told);
+                None
+            }
+            State::Free => None,
         }
+    }
+
+    /// A caller that was told in this turn has come, or has gone.
+    fn came(&mut self, told: Option<u32>) {
+        if told == Some(self.turn) {
+            self.told -= 1;
+        }
+    }
+
+    /// The driver has its turn: nobody is waited for any more. Gives how many calls were begun since the last.
+    pub(super) fn turn(&mut self) -> usize {
+        self.told = 0;
+        self.turn = self.turn.wrapping_add(1);
+        std::mem::take(&mut self.made)
     }
 
     fn release(&mut self, id: u64) {
@@ -141,21 +176,19 @@ impl Calls {
     pub(super) fn method(&mut self, id: u64) -> Option<&'static Method> {
         match &self.place(id)?.state {
             State::Waiting { method, .. } => Some(method),
-            State::Free | State::Done(_) => None,
+            State::Free | State::Done(..) => None,
         }
     }
 
-    /// An answer has come; who is to be woken. One that nobody waits for is dropped.
+    /// An answer has come; who is to be told. One that nobody waits for is dropped.
     pub(super) fn finish(&mut self, id: u64, outcome: Outcome) -> Option<Waker> {
-        let place = self.place(id)?;
-        match &mut place.state {
-            State::Waiting { caller, .. } => {
-                let caller = caller.take();
-                place.state = State::Done(outcome);
-                caller
-            }
-            State::Free | State::Done(_) => None,
-        }
+        let turn = self.turn;
+        let State::Waiting { caller, .. } = &mut self.place(id)?.state else { return None };
+        let caller = caller.take();
+        let told = caller.as_ref().map(|_| turn);
+        self.told += usize::from(caller.is_some());
+        self.place(id)?.state = State::Done(outcome, told);
+        caller
     }
 
     /// When to look for calls that are too late. Who asks is woken when it is to be sooner.
@@ -179,7 +212,7 @@ impl Calls {
             }
             let caller = caller.take();
             let status = Status::deadline_exceeded(format!("{method}: no answer came in time"));
-            place.state = State::Done(Err(status));
+            place.state = State::Done(Err(status), None);
             expired.push((place.generation << PLACE_BITS | index as u64, caller));
         }
     }
@@ -188,7 +221,7 @@ impl Calls {
     pub(super) fn callers(&self) -> Vec<Waker> {
         let caller = |place: &Place| match &place.state {
             State::Waiting { caller, .. } => caller.clone(),
-            State::Free | State::Done(_) => None,
+            State::Free | State::Done(..) => None,
         };
         self.places.iter().filter_map(caller).collect()
     }
@@ -200,7 +233,7 @@ impl Calls {
         for place in &mut self.places {
             if let State::Waiting { caller, .. } = &mut place.state {
                 callers.extend(caller.take());
-                place.state = State::Done(Err(status.clone()));
+                place.state = State::Done(Err(status.clone()), None);
             }
         }
         callers
@@ -226,6 +259,39 @@ mod tests {
             assert!(at_work.into_iter().all(|id| calls.abandon(id).is_some()));
             assert!(calls.places.capacity() <= 2 * KEPT, "{} for nothing", calls.places.capacity());
         }
+    }
+
+    #[test]
+    fn who_was_told_is_expected_until_it_has_come_or_gone_or_the_driver_has_its_turn() {
+        fn expects(calls: &mut Calls) -> bool {
+            let started = calls.start(&METHOD, None, None).expect("there is room");
+            calls.abandon(started.id);
+            started.others.expected
+        }
+
+        let mut calls = Calls::default();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let outcome = || Err(Status::unavailable("no matter"));
+        let start = |calls: &mut Calls, caller| calls.start(&METHOD, None, caller).expect("there is room").id;
+        let ids = [(); 4].map(|()| start(&mut calls, Some(Waker::noop().clone())));
+        let untold = start(&mut calls, None);
+        assert!(!expects(&mut calls));
+
+        assert!(calls.finish(untold, outcome()).is_none());
+        assert!(!expects(&mut calls), "nobody was told");
+        assert!(ids[..3].iter().all(|id| calls.finish(*id, outcome()).is_some()));
+        assert!(calls.poll(ids[0], cx).is_ready());
+        assert!(calls.poll(untold, cx).is_ready());
+        assert!(expects(&mut calls), "of three that were told one has come");
+        calls.turn();
+        assert!(!expects(&mut calls));
+
+        assert!(calls.finish(ids[3], outcome()).is_some());
+        assert!(calls.poll(ids[1], cx).is_ready());
+        assert!(calls.abandon(ids[2]).is_none());
+        assert!(expects(&mut calls), "those who come late were not waited for");
+        assert!(calls.abandon(ids[3]).is_none());
+        assert!(!expects(&mut calls));
     }
 
     #[test]

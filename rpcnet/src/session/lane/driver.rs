@@ -3,14 +3,20 @@
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until},
+};
 use tracing::debug;
 
-use super::caller::Shared;
+use super::{
+    caller::Shared,
+    gather::{Company, Crowded, Gather},
+};
 use crate::{
     Status,
     proto::{DecodeError, LaneBuffer, LaneFrame, LaneInput, LaneKind},
@@ -29,6 +35,10 @@ pub(super) struct Driver {
     timer: Option<Pin<Box<Sleep>>>,
     /// Callers that have their answer, and are to be told.
     answered: Vec<Waker>,
+    /// Several of them were told, and this task has queued up behind them.
+    told: bool,
+    company: Company,
+    crowded: Crowded,
 }
 
 /// The task was aborted: the session has ended.
@@ -48,7 +58,18 @@ impl Driver {
     }
 
     pub(super) fn new(session: WeakSession, shared: Arc<Shared>, recv: RecvStream) -> Self {
-        Self { session, shared, recv, input: LaneBuffer::default(), timer: None, answered: Vec::new() }
+        let workers = Handle::current().metrics().num_workers();
+        Self {
+            session,
+            shared,
+            recv,
+            input: LaneBuffer::default(),
+            timer: None,
+            answered: Vec::new(),
+            told: false,
+            company: Company::new(workers),
+            crowded: Crowded::default(),
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -64,6 +85,19 @@ impl Driver {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FrameError> {
         self.shared.outbox.awake();
+        self.shared.driver.get_or_init(|| cx.waker().clone());
+        let made = self.shared.calls().turn();
+        let crowded = self.crowded.turn(made);
+        if crowded != self.shared.crowded.load(Ordering::Relaxed) {
+            self.shared.crowded.store(crowded, Ordering::Relaxed);
+        }
+        if std::mem::take(&mut self.told) {
+            self.shared.outbox.gathered();
+            if let Some(error) = self.write(cx) {
+                return Poll::Ready(error);
+            }
+            self.shared.outbox.awake();
+        }
         for round in 0.. {
             if round == READS {
                 cx.waker().wake_by_ref();
@@ -81,18 +115,31 @@ impl Driver {
                 Poll::Pending => break,
             }
         }
+        if self.answered.len() > 1 {
+            let gather = Gather::new(Instant::now(), self.company.is_there());
+            self.shared.outbox.gather(gather);
+            self.told = true;
+        }
         self.answered.drain(..).for_each(Waker::wake);
-        match self.shared.poll_write(cx) {
-            Poll::Ready(Err(WriteError::Connection(error))) => {
-                return Poll::Ready(ReadError::Connection(error).into());
-            }
-            // A peer that hears no calls, and says nothing, would keep them waiting.
-            Poll::Ready(Err(WriteError::Stopped(code))) => return Poll::Ready(ReadError::Reset(code).into()),
-            Poll::Ready(Err(WriteError::Closed)) => return Poll::Ready(ReadError::Closed.into()),
-            Poll::Ready(Ok(())) | Poll::Pending => {}
+        if self.told {
+            // Behind them.
+            cx.waker().wake_by_ref();
+        } else if let Some(error) = self.write(cx) {
+            return Poll::Ready(error);
         }
         self.poll_deadlines(cx);
         Poll::Pending
+    }
+
+    /// Writes what waits, as far as the peer takes it.
+    fn write(&self, cx: &mut Context<'_>) -> Option<FrameError> {
+        match self.shared.poll_write(cx) {
+            Poll::Ready(Ok(())) | Poll::Pending => None,
+            Poll::Ready(Err(WriteError::Connection(error))) => Some(ReadError::Connection(error).into()),
+            // A peer that hears no calls, and says nothing, would keep them waiting.
+            Poll::Ready(Err(WriteError::Stopped(code))) => Some(ReadError::Reset(code).into()),
+            Poll::Ready(Err(WriteError::Closed)) => Some(ReadError::Closed.into()),
+        }
     }
 
     /// Hands out the answers that are here whole.

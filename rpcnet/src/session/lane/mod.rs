@@ -8,6 +8,7 @@
 mod caller;
 mod calls;
 mod driver;
+mod gather;
 mod late;
 mod outbox;
 mod served;
@@ -16,11 +17,8 @@ mod waiting;
 pub(crate) use self::caller::LaneCall;
 #[cfg(feature = "measuring")]
 pub(crate) use self::caller::lane_call;
-pub(super) use self::{
-    caller::Lane,
-    late::accept,
-    outbox::{CROWD, Outbox},
-    served::serve,
-};
+pub(super) use self::{caller::Lane, late::accept, outbox::Outbox, served::serve};
 
 const CHUNK: usize = 64 << 10;
+/// Calls that gather between two turns of a lane's driver and are a crowd.
+pub(super) const CROWD: usize = 128;

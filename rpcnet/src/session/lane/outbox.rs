@@ -6,23 +6,21 @@ mod tests;
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
 };
 
 use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
 
+use super::gather::Gather;
 use crate::transport::{SendStream, WriteError};
 
 /// What one allocation of the buffer holds at least and, unless more is put in at once, at most. In between it has room
 /// for four writes like the last: a connection at rest keeps the buffer that it had.
 const SMALL_CHUNK: usize = 256;
 const LARGE_CHUNK: usize = 16 << 10;
-/// Calls that gather between two writes and are a crowd.
-pub(in crate::session) const CROWD: usize = 128;
-/// Writes with a crowd, one after the other, that make a lane crowded.
-const CROWDED: u32 = 16;
 
 /// Frames that wait. Whoever puts them in looks at how much there is before, and that bounds it.
 #[derive(Debug, Default)]
@@ -30,10 +28,28 @@ pub(in crate::session) struct Outbox {
     state: Mutex<State>,
     /// Bytes that wait.
     length: AtomicUsize,
-    /// How many writes of late, up to [`CROWDED`] twice, had a crowd to take along; fewer by one for each that had none.
-    crowded: AtomicU32,
     /// The driver runs, and writes before it waits: nobody needs to wake it.
     awake: AtomicBool,
+}
+
+/// What a call has beside it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Others {
+    /// Calls that wait for their answers, with it.
+    pub(super) at_work: usize,
+    /// Whether callers have their answers, and are about to go on.
+    pub(super) expected: bool,
+}
+
+/// What is to be done with a frame that was put in.
+#[derive(Debug)]
+pub(super) enum Put {
+    /// It leaves with others.
+    Waits,
+    /// Whoever put it in is to wake the driver.
+    Wakes(Waker),
+    /// Whoever put it in is to write it, with those that wait.
+    Leaves,
 }
 
 /// The stream that an outbox is written to.
@@ -61,6 +77,8 @@ struct State {
     written: usize,
     /// How many times something was put in since the last write.
     frames: usize,
+    /// While callers are expected back. The driver has yet to run then.
+    gather: Option<Gather>,
     /// Of the lane's driver, while it waits.
     driver: Option<Waker>,
 }
@@ -75,6 +93,33 @@ impl Outbox {
 
     /// Puts frames in, and gives whom to wake so that they are written.
     pub(super) fn fill(&self, write: impl FnOnce(&mut BytesMut)) -> Option<Waker> {
+        self.fill_state(write).1
+    }
+
+    /// Puts a call in.
+    pub(super) fn fill_call(&self, now: Instant, others: Others, write: impl FnOnce(&mut BytesMut)) -> Put {
+        let (mut state, driver) = self.fill_state(write);
+        let frames = state.frames;
+        let Some(gather) = &mut state.gather else { return driver.map_or(Put::Waits, Put::Wakes) };
+        if others.expected {
+            return if gather.is_enough(frames, others.at_work, now) { Put::Leaves } else { Put::Waits };
+        }
+        state.gather = None;
+        Put::Leaves
+    }
+
+    /// Callers were told and are expected back: until the driver has [had its turn](Self::gathered), what is put in
+    /// waits. For the driver alone, before it wakes them.
+    pub(super) fn gather(&self, gather: Gather) {
+        self.state().gather = Some(gather);
+    }
+
+    /// The driver's turn has come.
+    pub(super) fn gathered(&self) {
+        self.state().gather = None;
+    }
+
+    fn fill_state(&self, write: impl FnOnce(&mut BytesMut)) -> (MutexGuard<'_, State>, Option<Waker>) {
         let mut state = self.state();
         if state.buffer.is_empty()
             && state.buffer.capacity() < state.written.clamp(SMALL_CHUNK / 4, LARGE_CHUNK)
@@ -85,7 +130,8 @@ impl Outbox {
         write(&mut state.buffer);
         state.frames += 1;
         self.length.store(state.buffer.len(), Ordering::Relaxed);
-        if self.awake.load(Ordering::Relaxed) { None } else { state.driver.take() }
+        let driver = if self.awake.load(Ordering::Relaxed) { None } else { state.driver.take() };
+        (state, driver)
     }
 
     /// The driver runs, and writes before it waits again. For the driver alone.
@@ -122,20 +168,8 @@ impl Outbox {
             writing[0] = state.buffer.split().freeze();
             state.written = writing[0].len();
             self.length.store(0, Ordering::Relaxed);
-            let crowd = std::mem::take(&mut state.frames) >= CROWD;
-            drop(state);
-            let crowded = self.crowded.load(Ordering::Relaxed);
-            let now = if crowd { (crowded + 1).min(2 * CROWDED) } else { crowded.saturating_sub(1) };
-            // Who writes has the writer for itself.
-            if now != crowded {
-                self.crowded.store(now, Ordering::Relaxed);
-            }
+            state.frames = 0;
         }
-    }
-
-    /// Whether writes had a crowd to take along again and again.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed) >= CROWDED
     }
 
     /// Bytes that wait, beside those that are being written.

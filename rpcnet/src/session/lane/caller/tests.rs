@@ -1,5 +1,20 @@
+use std::collections::HashSet;
+
+use bytes::{Bytes, BytesMut};
+use tokio::task::JoinSet;
+
 use super::*;
-use crate::session::tests::{Woken, pair};
+use crate::{
+    Limits, Method,
+    proto::{LaneBuffer, LaneInput, PREFACE, ReplyHeader, ReplyKind},
+    session::{
+        Driver,
+        tests::{Pair, Woken, pair},
+    },
+    transport::{RecvStream, SendStream},
+};
+
+static METHOD: Method = Method::new("test.v1.Echo", "echo", "() -> Result<(), Status>");
 
 /// A caller that is alone has put a frame in, and its driver sleeps.
 fn put(shared: &Shared) -> Waker {
@@ -15,7 +30,7 @@ async fn who_is_alone_writes_without_the_driver() {
     let waker = Waker::from(woken.clone());
     assert!(shared.poll_write(&mut Context::from_waker(&waker)).is_ready());
 
-    shared.write_for(put(&shared));
+    shared.write_for(&put(&shared));
     let (_send, mut recv) = pair.server.accept_bi().await.expect("it has begun");
     assert_eq!(recv.read_chunk(64).await.expect("it goes on").expect("there is more"), b"frame"[..]);
     assert_eq!(woken.times(), 0, "there was nothing left to do");
@@ -23,14 +38,14 @@ async fn who_is_alone_writes_without_the_driver() {
     // While somebody else writes.
     let busy = shared.writer();
     let driver = shared.outbox.fill(|buffer| buffer.extend_from_slice(b"frame")).expect("it waits again");
-    shared.write_for(driver);
+    shared.write_for(&driver);
     drop(busy);
     assert_eq!(woken.times(), 1);
 
     // Where the lane has ended.
     assert!(shared.poll_write(&mut Context::from_waker(&waker)).is_ready());
     shared.close(&Status::unavailable("the lane has ended"));
-    shared.write_for(put(&shared));
+    shared.write_for(&put(&shared));
     assert_eq!(woken.times(), 2);
 }
 
@@ -46,7 +61,7 @@ async fn what_the_peer_does_not_take_is_written_by_the_driver() {
     // More than any window.
     let size = 4 << 20;
     let driver = shared.outbox.fill(|buffer| buffer.resize(size, 7)).expect("it waits");
-    shared.write_for(driver);
+    shared.write_for(&driver);
     assert_eq!(woken.times(), 0);
     let (_send, mut recv) = pair.server.accept_bi().await.expect("it has begun");
     let mut read = 0;
@@ -55,4 +70,112 @@ async fn what_the_peer_does_not_take_is_written_by_the_driver() {
         let _ = shared.poll_write(&mut Context::from_waker(&waker));
     }
     assert!(woken.times() > 0, "it is told when there is room");
+}
+
+/// A session with a lane, and its peer's end of it.
+struct Ends {
+    session: Session,
+    send: SendStream,
+    recv: RecvStream,
+    input: LaneBuffer,
+    _kept: (Driver, Pair),
+}
+
+impl Ends {
+    async fn new() -> Self {
+        let pair = pair().await;
+        let (session, driver) = Session::new(pair.client.clone(), Arc::default(), Limits::default());
+        session.inner.lane.get_or_try_init(|| Lane::open(&session)).await.expect("it stands");
+        let (send, mut recv) = pair.server.accept_bi().await.expect("it has begun");
+        let begun = recv.read_chunk(PREFACE.len()).await.expect("it goes on").expect("there is more");
+        assert_eq!(begun, PREFACE[..]);
+        Self { session, send, recv, input: LaneBuffer::default(), _kept: (driver, pair) }
+    }
+
+    /// Reads so many calls; also gives in how many pieces they came.
+    async fn read(&mut self, calls: usize) -> (Vec<u64>, usize) {
+        let (mut ids, mut pieces) = (Vec::new(), 0);
+        while ids.len() < calls {
+            let chunk = self.recv.read_chunk(usize::MAX).await.expect("it goes on").expect("there is more");
+            self.input.add(chunk);
+            pieces += 1;
+            while let Some((id, LaneInput::<RequestHeader>::Message(..))) =
+                self.input.next().expect("well-formed")
+            {
+                ids.push(id);
+            }
+        }
+        (ids, pieces)
+    }
+
+    /// Answers them all at once.
+    async fn answer(&mut self, ids: &[u64]) {
+        let mut buffer = BytesMut::new();
+        for id in ids {
+            put_message(&mut buffer, *id, &ReplyHeader::new(ReplyKind::Value, 0), &[]);
+        }
+        self.send.write(buffer.freeze()).await.expect("it stands");
+    }
+}
+
+async fn call(session: Session) {
+    let request = Request::new(&METHOD, Bytes::new());
+    let times = Times::of(&request, &Limits::default());
+    let mut started = None;
+    std::future::poll_fn(|cx| {
+        let call = started.get_or_insert_with(|| {
+            let lane = session.inner.lane.get().expect("it stands");
+            let id = lane.call(&request, (None, None), &times, Some(cx.waker().clone()));
+            LaneCall::new(session.clone(), id.expect("there is room"))
+        });
+        Pin::new(call).poll(cx)
+    })
+    .await
+    .expect("it is answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_are_told_together_call_together() {
+    const CALLERS: usize = 64;
+    let mut ends = Ends::new().await;
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let session = ends.session.clone();
+        callers.spawn(async move {
+            for _ in 0..3 {
+                call(session.clone()).await;
+            }
+        });
+    }
+    let mut all = HashSet::new();
+    for round in 0..3 {
+        let (ids, pieces) = ends.read(CALLERS).await;
+        assert!(ids.iter().all(|id| all.insert(*id)));
+        // A quarter at a time: neither call by call, nor all when the last has come.
+        assert!(round == 0 || (2..=5).contains(&pieces), "{CALLERS} calls came in {pieces} pieces");
+        ends.answer(&ids).await;
+    }
+    callers.join_all().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_come_back_holds_up_nobody() {
+    let mut ends = Ends::new().await;
+    let mut callers = JoinSet::new();
+    for caller in 0..8 {
+        let session = ends.session.clone();
+        callers.spawn(async move {
+            call(session.clone()).await;
+            if caller == 0 {
+                call(session).await;
+            } else {
+                std::future::pending().await
+            }
+        });
+    }
+    let (ids, _) = ends.read(8).await;
+    ends.answer(&ids).await;
+    let (ids, _) = ends.read(1).await;
+    ends.answer(&ids).await;
+    callers.join_next().await.expect("one ends").expect("it does not panic");
 }
