@@ -87,11 +87,11 @@ impl Driver {
         self.shared.outbox.awake();
         self.shared.driver.get_or_init(|| cx.waker().clone());
         let made = self.shared.calls().turn();
-        let crowded = self.crowded.turn(made);
-        if crowded != self.shared.crowded.load(Ordering::Relaxed) {
-            self.shared.crowded.store(crowded, Ordering::Relaxed);
-        }
         if std::mem::take(&mut self.told) {
+            let crowded = self.crowded.turn(made);
+            if crowded != self.shared.crowded.load(Ordering::Relaxed) {
+                self.shared.crowded.store(crowded, Ordering::Relaxed);
+            }
             self.shared.outbox.gathered();
             if let Some(error) = self.write(cx) {
                 return Poll::Ready(error);
