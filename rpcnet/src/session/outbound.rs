@@ -71,7 +71,7 @@ impl Session {
         let called = self.called(request);
         let started = match self.inner.lane.get() {
             Some(lane) if self.fits_lane(request, called) => {
-                self.start_on(lane, request, called, times, Some(caller.clone()))
+                self.start_on(lane, request, called, times, Some(caller))
             }
             _ => return Ok(None),
         };
@@ -170,7 +170,7 @@ impl Session {
         request: &Request,
         called: Called,
         times: &Times,
-        caller: Option<Waker>,
+        caller: Option<&Waker>,
     ) -> Result<Option<u64>, Status> {
         self.may_send()?;
         self.check_size(request)?;

@@ -20,13 +20,14 @@ use super::{
     calls::{Calls, Outcome, Started},
     driver::Driver,
     outbox::{Outbox, Put, Writer},
+    reader::{Read, Reader},
 };
 use crate::{
     Request, Status,
     client::Times,
     proto::{self, LaneFrame, LaneKind, RequestHeader, Routing, put_message},
     session::Session,
-    transport::{ConnectionError, WriteError},
+    transport::{ConnectionError, ReadError, WriteError},
 };
 
 #[cfg(feature = "measuring")]
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     pub(super) outbox: Outbox,
     /// `None` when the lane has ended.
     writer: Mutex<Option<Writer>>,
+    /// Likewise. Locked before the calls are.
+    reader: Mutex<Option<Reader>>,
     calls: Mutex<Calls>,
     /// Wakes the driver, once it has run.
     pub(super) driver: OnceLock<Waker>,
@@ -93,12 +96,49 @@ impl Shared {
         }
     }
 
+    /// Reads what is here. For the driver.
+    pub(super) fn read(&self, cx: &mut Context<'_>, answered: &mut Vec<Waker>) -> Read {
+        let mut reader = self.reader();
+        let Some(reader) = &mut *reader else { return Read::End(ReadError::Closed.into()) };
+        // Who begins to read has the reader locked.
+        if self.calls().reader().is_some() {
+            return Read::All;
+        }
+        reader.read(cx, &self.calls, answered)
+    }
+
+    /// Reads the answer of the call that is at work alone, in place of the driver, where that is not at it. Whether it is here.
+    fn read_for(&self, id: u64, caller: &Waker) -> bool {
+        let Some(driver) = self.driver.get() else { return false };
+        match self.reader.try_lock().as_deref_mut() {
+            Ok(Some(reader)) => self.calls().read_by(id) && reader.read_for(id, caller, &self.calls, driver),
+            Ok(None) => false,
+            Err(_) => {
+                self.have_driver_read();
+                false
+            }
+        }
+    }
+
+    /// The call whose caller has read is over.
+    fn have_driver_read(&self) {
+        self.calls().read_by_driver();
+        if let Some(driver) = self.driver.get() {
+            driver.wake_by_ref();
+        }
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Reader>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn close(&self, status: &Status) {
         drop(self.writer().take());
+        drop(self.reader().take());
         let callers = self.calls().close(status);
         callers.into_iter().for_each(Waker::wake);
     }
@@ -108,9 +148,13 @@ impl Lane {
     /// Opens one.
     pub(in crate::session) async fn open(session: &Session) -> Result<Self, ConnectionError> {
         let (send, recv) = session.connection().open_bi().await?;
-        let shared = Arc::new(Shared { writer: Mutex::new(Some(Writer::new(send))), ..Shared::default() });
+        let shared = Arc::new(Shared {
+            writer: Mutex::new(Some(Writer::new(send))),
+            reader: Mutex::new(Some(Reader::new(session.downgrade(), recv))),
+            ..Shared::default()
+        });
         shared.outbox.put(|buffer| buffer.extend_from_slice(&proto::PREFACE));
-        let driver = Driver::new(session.downgrade(), shared.clone(), recv);
+        let driver = Driver::new(session.downgrade(), shared.clone());
         let task = tokio::spawn(driver.run()).abort_handle();
         Ok(Self { shared, task })
     }
@@ -122,7 +166,7 @@ impl Lane {
         request: &Request,
         (fingerprint, routing): Told,
         times: &Times,
-        caller: Option<Waker>,
+        caller: Option<&Waker>,
     ) -> Option<u64> {
         if self.shared.outbox.len() >= FULL {
             return None;
@@ -155,6 +199,12 @@ impl Lane {
         // While the peer does not read, what is put into the outbox wakes nobody.
         if let Some(driver) = driver {
             driver.wake();
+        }
+        if alone
+            && let Some(caller) = caller
+            && self.shared.read_for(id, caller)
+        {
+            caller.wake_by_ref();
         }
         Some(id)
     }
@@ -218,7 +268,20 @@ impl Future for LaneCall {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let outcome = ready!(self.shared().calls().poll(self.id, cx));
+        let (shared, id) = (self.shared(), self.id);
+        let mut calls = shared.calls();
+        let reads = calls.reader() == Some(id);
+        let mut outcome = calls.poll(id, cx);
+        drop(calls);
+        if reads {
+            match &outcome {
+                Poll::Pending if shared.read_for(id, cx.waker()) => outcome = shared.calls().poll(id, cx),
+                Poll::Pending => {}
+                // It came otherwise.
+                Poll::Ready(_) => shared.have_driver_read(),
+            }
+        }
+        let outcome = ready!(outcome);
         self.done = true;
         Poll::Ready(outcome)
     }
@@ -231,7 +294,14 @@ impl Drop for LaneCall {
             return;
         }
         // The waker is dropped when the lock is not held any more: with it may go a task that has calls here.
-        let abandoned = self.shared().calls().abandon(self.id);
+        let shared = self.shared();
+        let mut calls = shared.calls();
+        let reads = calls.reader() == Some(self.id);
+        let abandoned = calls.abandon(self.id);
+        drop(calls);
+        if reads {
+            shared.have_driver_read();
+        }
         if abandoned.is_some() {
             self.shared()
                 .outbox

@@ -30,6 +30,8 @@ pub(super) struct Calls {
     closed: bool,
     /// Of the lane's driver, which waits until `earliest`.
     driver: Option<Waker>,
+    /// The call whose caller reads answers; where there is none, the driver does.
+    reader: Option<u64>,
     /// The driver's turns.
     turn: u32,
     /// Callers who were told of their answers since its last turn, and have not come for them.
@@ -44,7 +46,7 @@ pub(super) struct Started {
     /// No other is at work.
     pub(super) alone: bool,
     pub(super) others: Others,
-    /// Who is to be woken because its deadline is sooner than all before.
+    /// Who is to be woken because its deadline is sooner than all before, or because the driver has to read again.
     pub(super) driver: Option<Waker>,
 }
 
@@ -72,7 +74,7 @@ impl Calls {
         &mut self,
         method: &'static Method,
         deadline: Option<Instant>,
-        caller: Option<Waker>,
+        caller: Option<&Waker>,
     ) -> Option<Started> {
         if self.closed {
             return None;
@@ -86,12 +88,14 @@ impl Calls {
             }
         };
         let generation = self.places[place].generation;
-        self.places[place].state = State::Waiting { method, deadline, caller };
+        self.places[place].state = State::Waiting { method, deadline, caller: caller.cloned() };
         let earliest = self.earliest.into_iter().chain(deadline).min();
-        let driver = if earliest == self.earliest { None } else { self.driver.take() };
-        self.earliest = earliest;
         let at_work = self.places.len() - self.free.len();
         let alone = at_work == 1;
+        // A caller that reads may be anywhere: others need not wait until it comes by.
+        let takes_over = self.reader.take().is_some();
+        let driver = if earliest == self.earliest && !takes_over { None } else { self.driver.take() };
+        self.earliest = earliest;
         let others = Others { at_work, expected: self.told > 0 };
         self.made += 1;
         Some(Started { id: generation << PLACE_BITS | place as u64, alone, others, driver })
@@ -136,6 +140,26 @@ impl Calls {
             }
             State::Free => None,
         }
+    }
+
+    /// Lets the caller of a call that is at work alone read its answer.
+    pub(super) fn read_by(&mut self, id: u64) -> bool {
+        let alone = self.places.len() - self.free.len() == 1;
+        let waits = matches!(self.place(id), Some(Place { state: State::Waiting { .. }, .. }));
+        if alone && waits {
+            self.reader = Some(id);
+        }
+        alone && waits
+    }
+
+    /// The driver is woken when there is something to read.
+    pub(super) fn read_by_driver(&mut self) {
+        self.reader = None;
+    }
+
+    /// Whose caller reads, where it is not the driver.
+    pub(super) fn reader(&self) -> Option<u64> {
+        self.reader
     }
 
     /// A caller that was told in this turn has come, or has gone.
@@ -273,7 +297,7 @@ mod tests {
         let cx = &mut Context::from_waker(Waker::noop());
         let outcome = || Err(Status::unavailable("no matter"));
         let start = |calls: &mut Calls, caller| calls.start(&METHOD, None, caller).expect("there is room").id;
-        let ids = [(); 4].map(|()| start(&mut calls, Some(Waker::noop().clone())));
+        let ids = [(); 4].map(|()| start(&mut calls, Some(Waker::noop())));
         let untold = start(&mut calls, None);
         assert!(!expects(&mut calls));
 

@@ -16,22 +16,18 @@ use tracing::debug;
 use super::{
     caller::Shared,
     gather::{Company, Crowded, Gather},
+    reader::Read,
 };
 use crate::{
     Status,
-    proto::{DecodeError, LaneBuffer, LaneFrame, LaneInput, LaneKind},
+    proto::{LaneFrame, LaneKind},
     session::{WeakSession, frame::FrameError},
-    transport::{ConnectionError, ReadError, RecvStream, WriteError},
+    transport::{ConnectionError, ReadError, WriteError},
 };
-
-/// Chunks that are read before what waits is written.
-const READS: usize = 16;
 
 pub(super) struct Driver {
     session: WeakSession,
     shared: Arc<Shared>,
-    recv: RecvStream,
-    input: LaneBuffer,
     timer: Option<Pin<Box<Sleep>>>,
     /// Callers that have their answer, and are to be told.
     answered: Vec<Waker>,
@@ -57,13 +53,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn new(session: WeakSession, shared: Arc<Shared>, recv: RecvStream) -> Self {
+    pub(super) fn new(session: WeakSession, shared: Arc<Shared>) -> Self {
         let workers = Handle::current().metrics().num_workers();
         Self {
             session,
             shared,
-            recv,
-            input: LaneBuffer::default(),
             timer: None,
             answered: Vec::new(),
             told: false,
@@ -98,22 +92,10 @@ impl Driver {
             }
             self.shared.outbox.awake();
         }
-        for round in 0.. {
-            if round == READS {
-                cx.waker().wake_by_ref();
-                break;
-            }
-            match self.recv.poll_read_chunk(cx, super::CHUNK) {
-                Poll::Ready(Ok(Some(chunk))) => {
-                    self.input.add(chunk);
-                    if let Err(error) = self.answers() {
-                        return Poll::Ready(error.into());
-                    }
-                }
-                Poll::Ready(Ok(None)) => return Poll::Ready(ReadError::TooShort.into()),
-                Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
-                Poll::Pending => break,
-            }
+        match self.shared.read(cx, &mut self.answered) {
+            Read::All => {}
+            Read::Some => cx.waker().wake_by_ref(),
+            Read::End(error) => return Poll::Ready(error),
         }
         if self.answered.len() > 1 {
             let gather = Gather::new(Instant::now(), self.company.is_there());
@@ -140,23 +122,6 @@ impl Driver {
             Poll::Ready(Err(WriteError::Stopped(code))) => Some(ReadError::Reset(code).into()),
             Poll::Ready(Err(WriteError::Closed)) => Some(ReadError::Closed.into()),
         }
-    }
-
-    /// Hands out the answers that are here whole.
-    fn answers(&mut self) -> Result<(), DecodeError> {
-        let mut calls = self.shared.calls();
-        while let Some((id, input)) = self.input.next()? {
-            let outcome = match input {
-                LaneInput::Message(header, body) => Ok((header, body)),
-                LaneInput::Refused => match self.session.upgrade() {
-                    Some(session) => Err(session.turned_away()),
-                    None => continue,
-                },
-                LaneInput::Cancel => continue,
-            };
-            self.answered.extend(calls.finish(id, outcome));
-        }
-        Ok(())
     }
 
     /// One timer for all calls: it is moved only where a deadline is sooner than all before.

@@ -11,6 +11,7 @@ mod driver;
 mod gather;
 mod late;
 mod outbox;
+mod reader;
 mod served;
 mod waiting;
 

@@ -31,8 +31,7 @@ pub(crate) fn lane_call() -> Piece {
     let mut calls = 0;
     Piece::new("lane/call", move || {
         let waker = Waker::noop();
-        let id =
-            lane.call(black_box(&request), (None, None), &times, Some(waker.clone())).expect("it has room");
+        let id = lane.call(black_box(&request), (None, None), &times, Some(waker)).expect("it has room");
         let answer = (ReplyHeader::new(ReplyKind::Value, 0), Bytes::new());
         lane.finish(id, Ok(answer));
         let cx = &mut Context::from_waker(waker);

@@ -99,10 +99,10 @@ impl Ends {
             let chunk = self.recv.read_chunk(usize::MAX).await.expect("it goes on").expect("there is more");
             self.input.add(chunk);
             pieces += 1;
-            while let Some((id, LaneInput::<RequestHeader>::Message(..))) =
-                self.input.next().expect("well-formed")
-            {
-                ids.push(id);
+            while let Some((id, input)) = self.input.next::<RequestHeader>().expect("well-formed") {
+                if let LaneInput::Message(..) = input {
+                    ids.push(id);
+                }
             }
         }
         (ids, pieces)
@@ -125,7 +125,7 @@ async fn call(session: Session) {
     std::future::poll_fn(|cx| {
         let call = started.get_or_insert_with(|| {
             let lane = session.inner.lane.get().expect("it stands");
-            let id = lane.call(&request, (None, None), &times, Some(cx.waker().clone()));
+            let id = lane.call(&request, (None, None), &times, Some(cx.waker()));
             LaneCall::new(session.clone(), id.expect("there is room"))
         });
         Pin::new(call).poll(cx)
@@ -178,4 +178,95 @@ async fn who_does_not_come_back_holds_up_nobody() {
     let (ids, _) = ends.read(1).await;
     ends.answer(&ids).await;
     callers.join_next().await.expect("one ends").expect("it does not panic");
+}
+
+/// A call that was started and whose caller is not a task; it is polled when the test wants.
+struct Held {
+    call: LaneCall,
+    woken: Arc<Woken>,
+}
+
+impl Held {
+    fn start(session: &Session) -> Self {
+        let request = Request::new(&METHOD, Bytes::new());
+        let times = Times::of(&request, &Limits::default());
+        let woken = Arc::<Woken>::default();
+        let lane = session.inner.lane.get().expect("it stands");
+        let id = lane.call(&request, (None, None), &times, Some(&Waker::from(woken.clone())));
+        Self { call: LaneCall::new(session.clone(), id.expect("there is room")), woken }
+    }
+
+    fn poll(&mut self) -> Poll<Outcome> {
+        let waker = Waker::from(self.woken.clone());
+        Pin::new(&mut self.call).poll(&mut Context::from_waker(&waker))
+    }
+
+    async fn woken(&self) {
+        while self.woken.times() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn reads(&self) -> bool {
+        self.call.shared().calls().reader() == Some(self.call.id)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_reads_its_answer_itself() {
+    let mut ends = Ends::new().await;
+    for _ in 0..3 {
+        let mut held = Held::start(&ends.session);
+        let (ids, _) = ends.read(1).await;
+        assert!(held.poll().is_pending() && held.reads());
+        ends.answer(&ids).await;
+        held.woken().await;
+        assert!(held.reads(), "the driver has left it to the caller");
+        assert!(held.poll().is_ready());
+        assert!(!held.reads());
+    }
+    // Late answers are for the driver again.
+    let held = Held::start(&ends.session);
+    let (ids, _) = ends.read(1).await;
+    drop(held);
+    ends.answer(&ids).await;
+    call_and_answer(&mut ends).await;
+}
+
+/// A call that a task makes.
+async fn call_and_answer(ends: &mut Ends) {
+    let called = tokio::spawn(call(ends.session.clone()));
+    let (ids, _) = ends.read(1).await;
+    ends.answer(&ids).await;
+    called.await.expect("it does not panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_depends_on_a_caller_that_reads_and_does_not_come_by() {
+    let mut ends = Ends::new().await;
+    let mut held = Held::start(&ends.session);
+    let (first, _) = ends.read(1).await;
+    assert!(held.reads());
+    call_and_answer(&mut ends).await;
+    // Not even where it was woken for what is another's.
+    ends.answer(&first).await;
+    held.woken().await;
+    call_and_answer(&mut ends).await;
+    assert!(held.poll().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_hears_of_the_end_of_the_lane() {
+    let mut ends = Ends::new().await;
+    let mut held = Held::start(&ends.session);
+    ends.read(1).await;
+    assert!(held.reads());
+    ends.send.reset(7);
+    while held.poll().is_pending() {
+        tokio::task::yield_now().await;
+    }
+    let lane = ends.session.inner.lane.get().expect("it stood");
+    let request = Request::new(&METHOD, Bytes::new());
+    let times = Times::of(&request, &Limits::default());
+    assert_eq!(lane.call(&request, (None, None), &times, None), None, "others are told at once");
 }

@@ -1,0 +1,132 @@
+//! Reads answers off a lane: for its driver, and for a caller that is alone.
+//!
+//! Where one call is at work, its caller reads its answer itself. Woken by the connection, it need not wait until the driver has
+//! been woken, has read and has woken it: with that, a call and its answer take so many tasks one after the other that a runtime
+//! wakes a second thread to help with them, which costs more than all the rest.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use super::calls::Calls;
+use crate::{
+    proto::{LaneBuffer, LaneInput},
+    session::{WeakSession, frame::FrameError},
+    transport::{ReadError, RecvStream},
+};
+
+/// Chunks that are read before what waits is written.
+const READS: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    session: WeakSession,
+    recv: RecvStream,
+    input: LaneBuffer,
+    /// What a caller has met; it is the driver's to end the lane.
+    ended: Option<FrameError>,
+}
+
+/// How far reading has come.
+pub(super) enum Read {
+    /// Nothing more is here, and who has read is woken when there is.
+    All,
+    /// There may be more.
+    Some,
+    /// The lane has ended.
+    End(FrameError),
+}
+
+impl Reader {
+    pub(super) fn new(session: WeakSession, recv: RecvStream) -> Self {
+        Self { session, recv, input: LaneBuffer::default(), ended: None }
+    }
+
+    /// Reads what is here, for the driver: gives those who have an answer now, and are to be told.
+    pub(super) fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        calls: &Mutex<Calls>,
+        answered: &mut Vec<Waker>,
+    ) -> Read {
+        if let Some(error) = self.ended.take() {
+            return Read::End(error);
+        }
+        for _ in 0..READS {
+            match self.poll(cx, calls, &mut |_, caller| answered.push(caller)) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Read::End(error),
+                Poll::Pending => return Read::All,
+            }
+        }
+        Read::Some
+    }
+
+    /// Reads what is here, for the caller of this call. Whether it has its answer: then the driver is woken again when more
+    /// comes, which otherwise the caller is.
+    pub(super) fn read_for(&mut self, id: u64, caller: &Waker, calls: &Mutex<Calls>, driver: &Waker) -> bool {
+        let mut done = false;
+        loop {
+            let waker = if done { driver } else { caller };
+            let cx = &mut Context::from_waker(waker);
+            let polled = self.poll(cx, calls, &mut |answered, caller| {
+                if answered == id {
+                    done = true;
+                } else {
+                    caller.wake();
+                }
+            });
+            match polled {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.ended = Some(error);
+                    lock(calls).read_by_driver();
+                    driver.wake_by_ref();
+                    return done;
+                }
+                Poll::Pending => {
+                    if done {
+                        lock(calls).read_by_driver();
+                    }
+                    return done;
+                }
+            }
+        }
+    }
+
+    /// Reads a chunk, and hands out the answers that are here whole.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        calls: &Mutex<Calls>,
+        answered: &mut dyn FnMut(u64, Waker),
+    ) -> Poll<Result<(), FrameError>> {
+        let chunk = match self.recv.poll_read_chunk(cx, super::CHUNK) {
+            Poll::Ready(Ok(Some(chunk))) => chunk,
+            Poll::Ready(Ok(None)) => return Poll::Ready(Err(ReadError::TooShort.into())),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            Poll::Pending => return Poll::Pending,
+        };
+        self.input.add(chunk);
+        let mut calls = lock(calls);
+        while let Some((id, input)) = self.input.next()? {
+            let outcome = match input {
+                LaneInput::Message(header, body) => Ok((header, body)),
+                LaneInput::Refused => match self.session.upgrade() {
+                    Some(session) => Err(session.turned_away()),
+                    None => continue,
+                },
+                LaneInput::Cancel => continue,
+            };
+            if let Some(caller) = calls.finish(id, outcome) {
+                answered(id, caller);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn lock(calls: &Mutex<Calls>) -> MutexGuard<'_, Calls> {
+    calls.lock().unwrap_or_else(PoisonError::into_inner)
+}
