@@ -110,19 +110,26 @@ impl Shared {
     /// Reads the answer of the call that is at work alone, in place of the driver, where that is not at it. Whether it is here.
     fn read_for(&self, id: u64, caller: &Waker) -> bool {
         let Some(driver) = self.driver.get() else { return false };
-        match self.reader.try_lock().as_deref_mut() {
-            Ok(Some(reader)) => self.calls().read_by(id) && reader.read_for(id, caller, &self.calls, driver),
-            Ok(None) => false,
-            Err(_) => {
-                self.have_driver_read();
-                false
-            }
-        }
+        let Ok(mut reader) = self.reader.try_lock() else {
+            self.have_driver_read();
+            return false;
+        };
+        let told = match &mut *reader {
+            Some(reader) if self.calls().read_by(id) => reader.read_for(id, caller, &self.calls, driver),
+            _ => return false,
+        };
+        drop(reader);
+        told.others.into_iter().for_each(Waker::wake);
+        told.own.is_some()
     }
 
     /// The call whose caller has read is over.
     fn have_driver_read(&self) {
         self.calls().read_by_driver();
+        self.wake_driver();
+    }
+
+    fn wake_driver(&self) {
         if let Some(driver) = self.driver.get() {
             driver.wake_by_ref();
         }
@@ -172,7 +179,10 @@ impl Lane {
             return None;
         }
         let started = self.shared.calls().start(request.method, times.call, caller);
-        let Started { id, alone, others, driver } = started?;
+        let Started { id, alone, others, takes_over, driver } = started?;
+        if takes_over {
+            self.shared.wake_driver();
+        }
         let header = RequestHeader {
             method: request.method_id(),
             fingerprint,

@@ -46,7 +46,9 @@ pub(super) struct Started {
     /// No other is at work.
     pub(super) alone: bool,
     pub(super) others: Others,
-    /// Who is to be woken because its deadline is sooner than all before, or because the driver has to read again.
+    /// The driver has to read in place of a caller: it is to be woken, even where it runs.
+    pub(super) takes_over: bool,
+    /// Who is to be woken because its deadline is sooner than all before.
     pub(super) driver: Option<Waker>,
 }
 
@@ -94,11 +96,11 @@ impl Calls {
         let alone = at_work == 1;
         // A caller that reads may be anywhere: others need not wait until it comes by.
         let takes_over = self.reader.take().is_some();
-        let driver = if earliest == self.earliest && !takes_over { None } else { self.driver.take() };
+        let driver = if earliest == self.earliest { None } else { self.driver.take() };
         self.earliest = earliest;
         let others = Others { at_work, expected: self.told > 0 };
         self.made += 1;
-        Some(Started { id: generation << PLACE_BITS | place as u64, alone, others, driver })
+        Some(Started { id: generation << PLACE_BITS | place as u64, alone, others, takes_over, driver })
     }
 
     fn place(&mut self, id: u64) -> Option<&mut Place> {

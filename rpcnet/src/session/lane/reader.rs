@@ -38,6 +38,14 @@ pub(super) enum Read {
     End(FrameError),
 }
 
+/// Those who have an answer. Their wakers are to be dropped where no lock is held: with one may go a task that has calls here.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Who has read.
+    pub(super) own: Option<Waker>,
+    pub(super) others: Vec<Waker>,
+}
+
 impl Reader {
     pub(super) fn new(session: WeakSession, recv: RecvStream) -> Self {
         Self { session, recv, input: LaneBuffer::default(), ended: None }
@@ -63,36 +71,37 @@ impl Reader {
         Read::Some
     }
 
-    /// Reads what is here, for the caller of this call. Whether it has its answer: then the driver is woken again when more
-    /// comes, which otherwise the caller is.
-    pub(super) fn read_for(&mut self, id: u64, caller: &Waker, calls: &Mutex<Calls>, driver: &Waker) -> bool {
-        let mut done = false;
-        loop {
-            let waker = if done { driver } else { caller };
-            let cx = &mut Context::from_waker(waker);
-            let polled = self.poll(cx, calls, &mut |answered, caller| {
+    /// Reads what is here, for the caller of this call. The driver is woken when more comes, where this one has its answer;
+    /// otherwise the caller is.
+    pub(super) fn read_for(&mut self, id: u64, caller: &Waker, calls: &Mutex<Calls>, driver: &Waker) -> Told {
+        let mut told = Told::default();
+        for _ in 0..READS {
+            let waker = if told.own.is_some() { driver } else { caller };
+            let polled = self.poll(&mut Context::from_waker(waker), calls, &mut |answered, caller| {
                 if answered == id {
-                    done = true;
+                    told.own = Some(caller);
                 } else {
-                    caller.wake();
+                    told.others.push(caller);
                 }
             });
             match polled {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     self.ended = Some(error);
-                    lock(calls).read_by_driver();
-                    driver.wake_by_ref();
-                    return done;
+                    break;
                 }
                 Poll::Pending => {
-                    if done {
+                    if told.own.is_some() {
                         lock(calls).read_by_driver();
                     }
-                    return done;
+                    return told;
                 }
             }
         }
+        // There is more to do than one answer.
+        lock(calls).read_by_driver();
+        driver.wake_by_ref();
+        told
     }
 
     /// Reads a chunk, and hands out the answers that are here whole.
