@@ -258,7 +258,7 @@ async fn a_stream_without_end_is_stopped() {
             Ok(()) => written += chunk.len(),
             Err(error) => break error,
         }
-        // A frame has 1 MiB, the window 2 MiB, and what is on its way in our own buffers 16 MiB.
+        // A frame has 1 MiB, the window 2 MiB, and our own buffers begin with 4 MiB.
         assert!(written < 32 << 20);
     };
     assert_eq!(error, WriteError::Stopped(TOO_LARGE));

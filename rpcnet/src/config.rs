@@ -47,7 +47,7 @@ impl Default for Limits {
             max_metadata_pairs: metadata::MAX_PAIRS,
             max_resets_per_second: 2000,
             lanes: Lanes::WherePathsAreSmooth,
-            receive_window: 16 << 20,
+            receive_window: 64 << 20,
         }
     }
 }
@@ -121,10 +121,21 @@ impl Limits {
         self.silence
     }
 
-    /// How many bytes a peer may have sent on one connection that were not read here, and this side may have sent that
-    /// were not acknowledged; on one stream, an eighth. What crosses a path in a second is at most this, divided by the
-    /// round-trip time in seconds: 16 MiB, the default, are 10 Gbit/s over 13 ms or 1 Gbit/s over 130 ms. A peer can make
-    /// this side hold so much on each of its connections.
+    /// What the windows of a connection may grow to, in bytes: how much a peer may have sent that was not read here, and how
+    /// much this side may have written that was not acknowledged. 64 MiB by default, 64 KiB to 1 GiB. What crosses a path in
+    /// a second is at most this, divided by the round-trip time in seconds: 64 MiB are 10 Gbit/s over 53 ms or 1 Gbit/s
+    /// over 530 ms.
+    ///
+    /// A connection begins with 16 MiB for receiving and 4 MiB for sending, or with this, where it is less. They follow what
+    /// the path does. What may be received grows to twice of what is read in a round trip, so a peer gets more only by sending
+    /// as fast over as long a path to a reader who keeps up; it falls back to 16 MiB where less is needed for a while. What
+    /// may be written is twice the congestion window, and at least 1 MiB.
+    ///
+    /// A stream's window for receiving is an eighth of what its connection began with, 2 MiB by default, and stays so. A
+    /// peer can make this side hold as much as the limit on each of its connections, beside the messages that are being
+    /// collected. In memory windows are fixed.
+    ///
+    /// Read when a connection is made, for each side from its own limits.
     #[must_use]
     pub fn with_receive_window(mut self, bytes: u32) -> Self {
         self.receive_window = bytes;
@@ -163,7 +174,7 @@ impl Limits {
         Room { streams: self.max_calls_per_connection.min(FIRST_STREAMS), window: self.receive_window }
     }
 
-    /// How many bytes a peer may have sent on one connection that were not read here.
+    /// What the windows of a connection may grow to, in bytes.
     pub fn receive_window(&self) -> u32 {
         self.receive_window
     }

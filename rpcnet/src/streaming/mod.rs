@@ -27,7 +27,7 @@ use crate::{Metadata, Status, codec, message::Items};
 /// not an error is one that the other side has said: a lost connection is never taken for it.
 ///
 /// Whoever sends is slowed down by whoever reads: no more is under way than the connection's windows hold (2 MiB a
-/// stream, 16 MiB a connection, unless both sides are in one process). Dropping a stream that is received tells the
+/// stream, 16 MiB a connection or what its path needs, unless both sides are in one process). Dropping a stream that is received tells the
 /// sender to stop: its handler is dropped, or its source.
 ///
 /// An item is a message: it has the method's limit, or that of [`Limits`](crate::Limits), 4 MiB by default. A larger one

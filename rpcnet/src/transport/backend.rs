@@ -38,6 +38,15 @@ pub(super) trait Connection: Clone + Send + Sync + 'static {
     /// Packets that were sent on the path as it is now, and those of them that were lost.
     fn sent_packets(&self) -> u64;
     fn lost_packets(&self) -> u64;
+    /// Bytes that the peer may have sent and that were not read here; `None` where there is no bound but that of each
+    /// stream.
+    fn receive_window(&self) -> Option<u32> {
+        None
+    }
+    /// Bytes that may have been written here and are not acknowledged; `None` likewise.
+    fn send_window(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// The half of a stream that is written.

@@ -33,6 +33,12 @@ pub struct ConnectionStats {
     pub sent_packets: u64,
     /// Those of them that were lost.
     pub lost_packets: u64,
+    /// Bytes that the peer may have sent and that were not read here, on all streams, as it is now: it follows what the path
+    /// holds, up to [`Limits::with_receive_window`](crate::Limits::with_receive_window). `None` in memory, where each
+    /// stream has a bound of its own and there is none for all.
+    pub receive_window: Option<u32>,
+    /// Bytes that may have been written here and are not acknowledged, likewise.
+    pub send_window: Option<u32>,
 }
 
 /// A mutually authenticated connection with streams and datagrams. Cheap to clone; the last clone's drop closes it.
@@ -204,6 +210,8 @@ impl Connection {
             received_packets: connection.received_packets(),
             sent_packets: connection.sent_packets(),
             lost_packets: connection.lost_packets(),
+            receive_window: connection.receive_window(),
+            send_window: connection.send_window(),
         })
     }
 }

@@ -78,7 +78,7 @@ impl DialOptions {
 pub(crate) struct Room {
     /// Streams with two directions that it may have open.
     pub(crate) streams: u32,
-    /// Bytes that it may have sent and this side has not read, on all streams; on one, an eighth.
+    /// The most bytes that it may ever have sent and this side has not read, on all streams; at first it is less.
     pub(crate) window: u32,
 }
 

@@ -13,6 +13,7 @@ mod quic;
 mod stream;
 #[cfg(all(test, feature = "dev-certs"))]
 mod tests;
+mod window;
 
 pub(crate) use self::endpoint::{Endpoint, Incoming, ListenOptions, Room};
 #[cfg(feature = "measuring")]

@@ -2,6 +2,7 @@
 
 mod connections;
 mod streams;
+mod windows;
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
@@ -19,7 +20,7 @@ use crate::{
 const PROTOCOL: &[u8] = b"test/1";
 /// Streams with two directions that each side allows the other.
 const STREAMS: u32 = 256;
-const ROOM: Room = Room { streams: STREAMS, window: 16 << 20 };
+const ROOM: Room = Room { streams: STREAMS, window: 64 << 20 };
 const LISTEN: ListenOptions = ListenOptions { room: ROOM, handshakes: 16 };
 const MS: Duration = Duration::from_millis(1);
 

@@ -1,5 +1,5 @@
-//! tonic (gRPC over HTTP/2), with mutual TLS by rustls and ring, or plain. The windows are rpcnet's (2 MiB a stream,
-//! 16 MiB a connection) in place of HTTP/2's 64 KiB, and frames of up to 1 MiB in place of 16 KiB spare large messages a
+//! tonic (gRPC over HTTP/2), with mutual TLS by rustls and ring, or plain. The windows are those that rpcnet begins with (2 MiB a
+//! stream, 16 MiB a connection) in place of HTTP/2's 64 KiB, and frames of up to 1 MiB in place of 16 KiB spare large messages a
 //! tenth of their processor time; `TCP_NODELAY` is on by default. Payloads are `Bytes`, which prost does not copy when it
 //! decodes.
 

@@ -18,7 +18,7 @@ pub fn bare_endpoint(addr: SocketAddr) -> io::Result<quinn::Endpoint> {
 }
 
 /// What a connection on loopback is configured with, by default but for the number of streams: here all that [`Limits`] allow may be
-/// open from the start.
+/// open from the start. Its windows are those with which a connection of rpcnet's begins, and stay so.
 pub fn bare_transport(options: &DialOptions) -> quinn::TransportConfig {
     let limits = Limits::default();
     let room = Room { streams: limits.max_calls_per_connection(), ..limits.room() };

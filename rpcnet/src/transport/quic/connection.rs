@@ -1,6 +1,6 @@
 //! A quinn connection as a backend.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use quinn::{SendDatagramError, VarInt};
@@ -8,15 +8,25 @@ use quinn::{SendDatagramError, VarInt};
 use super::{
     super::{ConnectionError, DatagramError, backend},
     RecvStream, SendStream,
+    counted::Counted,
     endpoint::with_eighth,
 };
 
 #[derive(Debug, Clone)]
-pub(in crate::transport) struct Connection(quinn::Connection);
+pub(in crate::transport) struct Connection(Arc<Counted>);
 
 impl Connection {
-    pub(super) fn new(inner: quinn::Connection) -> Self {
-        Self(inner)
+    /// `window` is what the windows may grow to.
+    pub(super) fn new(inner: quinn::Connection, window: u32) -> Self {
+        Self(Counted::new(inner, window))
+    }
+
+    fn send_stream(&self, inner: quinn::SendStream) -> SendStream {
+        SendStream::new(inner, self.0.clone())
+    }
+
+    fn recv_stream(&self, inner: quinn::RecvStream) -> RecvStream {
+        RecvStream::new(inner, self.0.clone())
     }
 }
 
@@ -25,25 +35,25 @@ impl backend::Connection for Connection {
     type Recv = RecvStream;
 
     async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
-        let (send, recv) = self.0.open_bi().await?;
-        Ok((SendStream::new(send), RecvStream::new(recv)))
+        let (send, recv) = self.0.inner().open_bi().await?;
+        Ok((self.send_stream(send), self.recv_stream(recv)))
     }
 
     async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
-        let (send, recv) = self.0.accept_bi().await?;
-        Ok((SendStream::new(send), RecvStream::new(recv)))
+        let (send, recv) = self.0.inner().accept_bi().await?;
+        Ok((self.send_stream(send), self.recv_stream(recv)))
     }
 
     async fn open_uni(&self) -> Result<SendStream, ConnectionError> {
-        Ok(SendStream::new(self.0.open_uni().await?))
+        Ok(self.send_stream(self.0.inner().open_uni().await?))
     }
 
     async fn accept_uni(&self) -> Result<RecvStream, ConnectionError> {
-        Ok(RecvStream::new(self.0.accept_uni().await?))
+        Ok(self.recv_stream(self.0.inner().accept_uni().await?))
     }
 
     fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {
-        self.0.send_datagram(datagram).map_err(|error| match error {
+        self.0.inner().send_datagram(datagram).map_err(|error| match error {
             SendDatagramError::TooLarge => DatagramError::TooLarge,
             SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled => DatagramError::Unsupported,
             SendDatagramError::ConnectionLost(error) => DatagramError::Connection(error.into()),
@@ -51,46 +61,54 @@ impl backend::Connection for Connection {
     }
 
     async fn read_datagram(&self) -> Result<Bytes, ConnectionError> {
-        Ok(self.0.read_datagram().await?)
+        Ok(self.0.inner().read_datagram().await?)
     }
 
     fn max_datagram_size(&self) -> Option<usize> {
-        self.0.max_datagram_size()
+        self.0.inner().max_datagram_size()
     }
 
     fn close(&self, code: u32, reason: &str) {
-        self.0.close(VarInt::from_u32(code), reason.as_bytes());
+        self.0.inner().close(VarInt::from_u32(code), reason.as_bytes());
     }
 
     async fn closed(&self) -> ConnectionError {
-        self.0.closed().await.into()
+        self.0.inner().closed().await.into()
     }
 
     fn close_reason(&self) -> Option<ConnectionError> {
-        self.0.close_reason().map(ConnectionError::from)
+        self.0.inner().close_reason().map(ConnectionError::from)
     }
 
     fn remote_addr(&self) -> SocketAddr {
-        super::endpoint::canonical(self.0.remote_address())
+        super::endpoint::canonical(self.0.inner().remote_address())
     }
 
     fn allow_streams(&self, streams: u32) {
-        self.0.set_max_concurrent_bi_streams(VarInt::from_u32(with_eighth(streams)));
+        self.0.inner().set_max_concurrent_bi_streams(VarInt::from_u32(with_eighth(streams)));
     }
 
     fn rtt(&self) -> Duration {
-        self.0.rtt()
+        self.0.inner().rtt()
     }
 
     fn sent_packets(&self) -> u64 {
-        self.0.stats().path.sent_packets
+        self.0.inner().stats().path.sent_packets
     }
 
     fn lost_packets(&self) -> u64 {
-        self.0.stats().path.lost_packets
+        self.0.inner().stats().path.lost_packets
     }
 
     fn received_packets(&self) -> u64 {
-        self.0.stats().udp_rx.datagrams
+        self.0.inner().stats().udp_rx.datagrams
+    }
+
+    fn receive_window(&self) -> Option<u32> {
+        Some(self.0.sizes().0)
+    }
+
+    fn send_window(&self) -> Option<u32> {
+        Some(self.0.sizes().1)
     }
 }

@@ -15,7 +15,7 @@ use rustls_pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::warn;
 
-use super::super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection};
+use super::super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection, window::First};
 use crate::{ConfigError, PeerIdentity, tls::Tls};
 
 /// What we ask the kernel for, each way: with its default (208 KiB on Linux) bulk transfers lose packets.
@@ -37,21 +37,29 @@ pub(crate) struct Endpoint {
     inner: quinn::Endpoint,
     local_addr: SocketAddr,
     tls: Arc<Tls>,
-    /// What connections from this host are accepted with.
-    near: Arc<ArcSwapOption<quinn::ServerConfig>>,
+    listening: Arc<ArcSwapOption<Listening>>,
+}
+
+/// What connections are accepted with.
+#[derive(Debug)]
+struct Listening {
+    /// Those from this host.
+    near: Arc<quinn::ServerConfig>,
+    far: Arc<quinn::ServerConfig>,
+    window: u32,
 }
 
 #[derive(Debug)]
 pub(crate) struct Incoming {
     inner: quinn::Incoming,
-    near: Option<Arc<quinn::ServerConfig>>,
+    listening: Arc<Listening>,
 }
 
 impl Endpoint {
     pub(in crate::transport) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
         let inner = open(addr)?;
         let local_addr = inner.local_addr()?;
-        Ok(Self { inner, local_addr, tls, near: Arc::default() })
+        Ok(Self { inner, local_addr, tls, listening: Arc::default() })
     }
 
     pub(in crate::transport) fn listen(
@@ -72,7 +80,9 @@ impl Endpoint {
             .incoming_buffer_size_total(INCOMING_BUFFER.saturating_mul(options.handshakes as u64));
         let mut near = config.clone();
         near.transport_config(Arc::new(transport(&accepted, options.room, Path::Near)));
-        self.near.store(Some(Arc::new(near)));
+        let (near, far) = (Arc::new(near), Arc::new(config.clone()));
+        // Before anybody is let in.
+        self.listening.store(Some(Arc::new(Listening { near, far, window: options.room.window })));
         self.inner.set_server_config(Some(config));
         Ok(())
     }
@@ -91,16 +101,13 @@ impl Endpoint {
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(transport(options, room, Path::to(addr))));
         let connecting = self.inner.connect_with(config, addr, name).map_err(|error| failed(&error))?;
-        wrap(connecting.await?, Side::Client)
+        wrap(connecting.await?, Side::Client, room.window)
     }
 
     pub(in crate::transport) async fn accept(&self) -> Option<Incoming> {
         let inner = self.inner.accept().await?;
-        let near = match Path::to(inner.remote_address()) {
-            Path::Near => self.near.load_full(),
-            Path::Far => None,
-        };
-        Some(Incoming { inner, near })
+        let listening = self.listening.load_full().expect("nobody is let in before it listens");
+        Some(Incoming { inner, listening })
     }
 
     pub(in crate::transport) fn local_addr(&self) -> SocketAddr {
@@ -131,15 +138,20 @@ impl Incoming {
     }
 
     pub(in crate::transport) async fn handshake(self) -> Result<connection::Connection, ConnectionError> {
-        let connecting = match self.near {
-            Some(near) => self.inner.accept_with(near)?,
-            None => self.inner.accept()?,
+        let config = match Path::to(self.inner.remote_address()) {
+            Path::Near => &self.listening.near,
+            Path::Far => &self.listening.far,
         };
-        wrap(connecting.await?, Side::Server)
+        let connecting = self.inner.accept_with(config.clone())?;
+        wrap(connecting.await?, Side::Server, self.listening.window)
     }
 }
 
-fn wrap(inner: quinn::Connection, side: Side) -> Result<connection::Connection, ConnectionError> {
+fn wrap(
+    inner: quinn::Connection,
+    side: Side,
+    window: u32,
+) -> Result<connection::Connection, ConnectionError> {
     let protocol = inner
         .handshake_data()
         .and_then(|data| data.downcast::<HandshakeData>().ok())
@@ -155,7 +167,7 @@ fn wrap(inner: quinn::Connection, side: Side) -> Result<connection::Connection, 
         }
         None => return Err(ConnectionError::Certificate { message: "the peer showed none".into() }),
     };
-    Ok(connection::Connection::quic(super::Connection::new(inner), peer, protocol, side))
+    Ok(connection::Connection::quic(super::Connection::new(inner, window), peer, protocol, side))
 }
 
 /// An IPv4 address that a socket for both families shows as IPv6, as the IPv4 address that it is.
@@ -192,14 +204,15 @@ pub(super) fn transport(options: &DialOptions, room: Room, path: Path) -> Transp
         // There it fits: half-way, then all of it. Each step to be closer would fill a packet for nothing.
         probing.minimum_change((LARGEST_PACKET - SMALLEST_PACKET) / 2);
     }
+    let windows = First::within(room.window);
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(with_eighth(room.streams)))
         .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
         .mtu_discovery_config(options.larger_packets().then_some(probing))
-        .stream_receive_window(VarInt::from_u32(room.window / 8))
-        .receive_window(VarInt::from_u32(room.window))
-        .send_window(u64::from(room.window))
+        .stream_receive_window(VarInt::from_u32(windows.stream))
+        .receive_window(VarInt::from_u32(windows.receive))
+        .send_window(u64::from(windows.send))
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .initial_rtt(options.initial_rtt())

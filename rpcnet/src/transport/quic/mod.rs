@@ -3,6 +3,7 @@
 #[cfg(feature = "measuring")]
 mod bare;
 mod connection;
+mod counted;
 mod endpoint;
 mod error;
 mod stream;

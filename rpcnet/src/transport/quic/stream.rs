@@ -3,26 +3,53 @@
 use std::{
     future::Future,
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use quinn::{StoppedError, VarInt};
 
-use super::super::{ConnectionError, ReadError, WriteError, backend};
+use super::{
+    super::{ConnectionError, ReadError, WriteError, backend},
+    counted::{Counted, Direction, Tally},
+};
 
 #[derive(Debug)]
-pub(in crate::transport) struct SendStream(quinn::SendStream);
+pub(in crate::transport) struct SendStream {
+    inner: quinn::SendStream,
+    written: Tally,
+}
 
 impl SendStream {
-    pub(super) fn new(inner: quinn::SendStream) -> Self {
-        Self(inner)
+    pub(super) fn new(inner: quinn::SendStream, connection: Arc<Counted>) -> Self {
+        Self { inner, written: Tally::new(connection, Direction::Written) }
     }
+
+    /// Writes some, perhaps parts of chunks; those that were written are empty then.
+    async fn write_some(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
+        let written = self.inner.write_chunks(chunks).await?;
+        self.written.add(written.bytes);
+        Ok(())
+    }
+}
+
+/// Without the empty chunks at its beginning.
+fn left(mut chunks: &mut [Bytes]) -> &mut [Bytes] {
+    while chunks.first().is_some_and(Bytes::is_empty) {
+        chunks = &mut chunks[1..];
+    }
+    chunks
 }
 
 impl backend::SendStream for SendStream {
     async fn write_chunks(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
-        Ok(self.0.write_all_chunks(chunks).await?)
+        let mut left = left(chunks);
+        while !left.is_empty() {
+            self.write_some(left).await?;
+            left = self::left(left);
+        }
+        Ok(())
     }
 
     fn poll_write_chunks(
@@ -30,30 +57,26 @@ impl backend::SendStream for SendStream {
         cx: &mut Context<'_>,
         chunks: &mut [Bytes],
     ) -> Poll<Result<(), WriteError>> {
-        let mut left = &mut chunks[..];
-        loop {
-            while left.first().is_some_and(Bytes::is_empty) {
-                left = &mut left[1..];
-            }
-            if left.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
+        let mut left = left(chunks);
+        while !left.is_empty() {
             // As in reading: the future holds nothing but borrows, and writes nothing unless it is ready.
-            ready!(pin!(self.0.write_chunks(left)).poll(cx))?;
+            ready!(pin!(self.write_some(left)).poll(cx))?;
+            left = self::left(left);
         }
+        Poll::Ready(Ok(()))
     }
 
     fn finish(&mut self) {
         // Fails only for a stream that has ended otherwise.
-        let _ = self.0.finish();
+        let _ = self.inner.finish();
     }
 
     fn reset(&mut self, code: u32) {
-        let _ = self.0.reset(VarInt::from_u32(code));
+        let _ = self.inner.reset(VarInt::from_u32(code));
     }
 
     async fn stopped(&self) -> Result<Option<u32>, ConnectionError> {
-        match self.0.stopped().await {
+        match self.inner.stopped().await {
             Ok(code) => Ok(code.map(super::error::code)),
             Err(StoppedError::ConnectionLost(error)) => Err(error.into()),
             Err(StoppedError::ZeroRttRejected) => Err(ConnectionError::Transport("0-RTT rejected".into())),
@@ -62,16 +85,19 @@ impl backend::SendStream for SendStream {
 
     fn set_priority(&mut self, priority: i32) {
         // Fails only for a stream that has ended.
-        let _ = self.0.set_priority(priority);
+        let _ = self.inner.set_priority(priority);
     }
 }
 
 #[derive(Debug)]
-pub(in crate::transport) struct RecvStream(quinn::RecvStream);
+pub(in crate::transport) struct RecvStream {
+    inner: quinn::RecvStream,
+    read: Tally,
+}
 
 impl RecvStream {
-    pub(super) fn new(inner: quinn::RecvStream) -> Self {
-        Self(inner)
+    pub(super) fn new(inner: quinn::RecvStream, connection: Arc<Counted>) -> Self {
+        Self { inner, read: Tally::new(connection, Direction::Read) }
     }
 }
 
@@ -83,11 +109,12 @@ impl backend::RecvStream for RecvStream {
     ) -> Poll<Result<Option<Bytes>, ReadError>> {
         // quinn has no public poll for chunks. Its future holds nothing but borrows: the waker goes into the
         // connection's `blocked_readers`, stays there when the future is dropped, and is replaced by the next poll.
-        let chunk = ready!(pin!(self.0.read_chunk(max, true)).poll(cx));
-        Poll::Ready(Ok(chunk?.map(|chunk| chunk.bytes)))
+        let chunk = ready!(pin!(self.inner.read_chunk(max, true)).poll(cx))?.map(|chunk| chunk.bytes);
+        self.read.add(chunk.as_ref().map_or(0, Bytes::len));
+        Poll::Ready(Ok(chunk))
     }
 
     fn stop(&mut self, code: u32) {
-        let _ = self.0.stop(VarInt::from_u32(code));
+        let _ = self.inner.stop(VarInt::from_u32(code));
     }
 }

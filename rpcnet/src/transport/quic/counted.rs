@@ -1,0 +1,113 @@
+//! A quinn connection whose windows follow what is read and written on it.
+//!
+//! There is no timer: every so many bytes a look is taken, by whoever has read or written the last of them. A stream counts
+//! for itself and tells now and then, so that what is small costs nothing.
+
+use std::sync::{
+    Arc, Mutex, PoisonError, TryLockError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use quinn::VarInt;
+use tokio::time::Instant;
+
+use super::super::window::{Seen, Windows};
+
+/// After so many bytes in a direction the windows are looked at.
+const LOOK: u64 = 256 << 10;
+/// So many bytes a stream counts for itself.
+const TOLD: u64 = 16 << 10;
+
+/// Shared by a connection's handles and its streams, as quinn's own is: with the last of them it closes.
+#[derive(Debug)]
+pub(super) struct Counted {
+    inner: quinn::Connection,
+    read: AtomicU64,
+    written: AtomicU64,
+    windows: Mutex<Windows>,
+}
+
+impl Counted {
+    /// `limit` is what the connection was configured with.
+    pub(super) fn new(inner: quinn::Connection, limit: u32) -> Arc<Self> {
+        let windows = Mutex::new(Windows::new(limit, Instant::now().into_std(), inner.rtt()));
+        Arc::new(Self { inner, read: AtomicU64::new(0), written: AtomicU64::new(0), windows })
+    }
+
+    pub(super) fn inner(&self) -> &quinn::Connection {
+        &self.inner
+    }
+
+    /// The windows for receiving and sending as they are now.
+    pub(super) fn sizes(&self) -> (u32, u32) {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        (windows.receive(), windows.send())
+    }
+
+    fn count(&self, count: &AtomicU64, bytes: u64) {
+        let before = count.fetch_add(bytes, Ordering::Relaxed);
+        if before / LOOK != (before + bytes) / LOOK {
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let mut windows = match self.windows.try_lock() {
+            Ok(windows) => windows,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Somebody else looks.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let path = self.inner.stats().path;
+        let read = self.read.load(Ordering::Relaxed);
+        let seen = Seen { read, rtt: path.rtt, congestion_window: path.cwnd };
+        let change = windows.see(Instant::now().into_std(), seen);
+        if let Some(bytes) = change.receive {
+            self.inner.set_receive_window(VarInt::from_u32(bytes));
+        }
+        if let Some(bytes) = change.send {
+            self.inner.set_send_window(u64::from(bytes));
+        }
+    }
+}
+
+/// What a stream has read or written.
+#[derive(Debug)]
+pub(super) struct Tally {
+    connection: Arc<Counted>,
+    direction: Direction,
+    untold: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Direction {
+    Read,
+    Written,
+}
+
+impl Tally {
+    pub(super) fn new(connection: Arc<Counted>, direction: Direction) -> Self {
+        Self { connection, direction, untold: 0 }
+    }
+
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.untold += bytes as u64;
+        if self.untold >= TOLD {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        let count = match self.direction {
+            Direction::Read => &self.connection.read,
+            Direction::Written => &self.connection.written,
+        };
+        self.connection.count(count, std::mem::take(&mut self.untold));
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
