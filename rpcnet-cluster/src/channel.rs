@@ -31,7 +31,8 @@ pub enum Mode {
 ///
 /// In [`Mode::Direct`] it follows the list of workers at one of the directors, goes on with another where that one is lost,
 /// and keeps calling the workers that it knows while none answers, [however old](Self::routes_age) the list is. Calls are
-/// spread and retried as by a [`BalancedChannel`].
+/// spread and retried as by a [`BalancedChannel`], with further connections to workers where calls gather
+/// ([`with_max_connections`](rpcnet::ChannelBuilder::with_max_connections)).
 ///
 /// In [`Mode::Relay`] calls are spread over the directors. A director picks the worker, and sends a call elsewhere where one
 /// fails; from here it is sent to another director where the first has not started it, and where it was lost on the way and

@@ -1,5 +1,7 @@
 //! Connections that come back: one address, dialled for as long as somebody holds on to it.
 
+mod further;
+
 use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::SmallRng};
@@ -10,12 +12,13 @@ use tokio::{
 };
 use tracing::{debug, info};
 
+pub(crate) use self::further::Further;
 use crate::{
     Backoff, ConnectError, Limits, Status, discover,
     error::chain,
     interceptor::Chain,
     proto::{self, close},
-    session::{Current, Router, Session},
+    session::{Current, Life, Lives, Router, Session},
     tls::Tls,
     transport::{Connection, ConnectionError, DialOptions, Endpoint},
 };
@@ -36,7 +39,7 @@ pub(crate) struct Dialer {
     pub(crate) options: DialOptions,
     pub(crate) connect_timeout: Duration,
     pub(crate) backoff: Backoff,
-    /// Of a channel to one server.
+    /// To one server.
     pub(crate) max_connections: usize,
 }
 
@@ -115,11 +118,11 @@ impl Dialer {
         Err(last.unwrap_or_else(|| ConnectError::Address(target.address.clone())))
     }
 
-    /// Dials a session and waits until the peer has let us in. Cancel-safe.
-    pub(crate) async fn connect(&self, target: &Target) -> Result<(Session, Driving), ConnectError> {
+    /// Dials a session in this life of the endpoint, and waits until the peer has let us in. Cancel-safe.
+    async fn connect(&self, target: &Target, life: Life) -> Result<(Session, Driving), ConnectError> {
         let connection = self.dial(target, self.protocol, &self.options).await?;
         let address = connection.remote_addr();
-        let (session, driver) = Session::new(connection, self.router.clone(), self.limits);
+        let (session, driver) = Session::dialled(connection, self.router.clone(), self.limits, life);
         let mut driving: Driving = Box::pin(driver.drive());
         let settled = async {
             tokio::select! {
@@ -131,6 +134,24 @@ impl Dialer {
             Ok(Ok(())) => Ok((session, driving)),
             Ok(Err(source)) => Err(ConnectError::of(address, source)),
             Err(_) => Err(ConnectError::TimedOut { address, after: self.connect_timeout }),
+        }
+    }
+}
+
+/// What the connections to one address have in common. Whoever drops all of it ends [`changes`](Self::changes).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Common {
+    lives: Arc<Lives>,
+    /// Told whenever a session comes or goes.
+    told: watch::Sender<()>,
+}
+
+impl Common {
+    /// Resolves at the next change: a session came or went.
+    pub(crate) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut told = self.told.subscribe();
+        async move {
+            let _ = told.changed().await;
         }
     }
 }
@@ -163,22 +184,28 @@ impl Drop for Remote {
 
 impl Remote {
     /// Starts to dial.
-    pub(crate) fn start(dialer: Arc<Dialer>, target: Target) -> Self {
-        Self::run(dialer, target, None)
+    pub(crate) fn start(dialer: Arc<Dialer>, target: Target, common: Common) -> Self {
+        Self::run(dialer, target, common, None)
     }
 
     /// Dials once; starts only if that succeeds.
-    pub(crate) async fn connect(dialer: Arc<Dialer>, target: Target) -> Result<Self, ConnectError> {
-        let first = dialer.connect(&target).await?;
-        Ok(Self::run(dialer, target, Some(first)))
+    pub(crate) async fn connect(
+        dialer: Arc<Dialer>,
+        target: Target,
+        common: Common,
+    ) -> Result<Self, ConnectError> {
+        let life = common.lives.present();
+        let first = dialer.connect(&target, life.clone()).await?;
+        Ok(Self::run(dialer, target, common, Some((life, first))))
     }
 
-    fn run(dialer: Arc<Dialer>, target: Target, first: Option<(Session, Driving)>) -> Self {
-        let initial = first.as_ref().map_or(State::Connecting, |(session, _)| State::Ready(session.clone()));
+    fn run(dialer: Arc<Dialer>, target: Target, common: Common, first: Option<First>) -> Self {
+        let session = first.as_ref().map(|(_, (session, _))| session);
+        let initial = session.map_or(State::Connecting, |session| State::Ready(session.clone()));
         let (sender, state) = watch::channel(initial);
         let current = Arc::<Current>::default();
-        current.set(first.as_ref().map(|(session, _)| session));
-        let progress = Progress { state: sender, current: current.clone() };
+        current.set(session);
+        let progress = Progress { state: sender, current: current.clone(), common };
         let task = tokio::spawn(keep_connected(dialer, target, progress, first)).abort_handle();
         Self { state, current, task }
     }
@@ -224,20 +251,20 @@ impl Remote {
         }
     }
 
-    /// Resolves at the next change: a session came or went.
-    pub(crate) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut state = self.state.clone();
-        state.mark_unchanged();
-        async move {
-            let _ = state.changed().await;
-        }
+    /// Our own calls that wait for an answer, where calls may be sent now.
+    pub(crate) fn outstanding(&self) -> Option<usize> {
+        self.current.outstanding()
     }
 }
+
+/// A session that stands already, and the life that it belongs to.
+type First = (Life, (Session, Driving));
 
 /// Where it is told how it stands.
 struct Progress {
     state: watch::Sender<State>,
     current: Arc<Current>,
+    common: Common,
 }
 
 impl Progress {
@@ -246,24 +273,23 @@ impl Progress {
         // Whoever waits for a change finds the session.
         self.current.set(session);
         self.state.send_replace(state);
+        self.common.told.send_replace(());
     }
 }
 
-async fn keep_connected(
-    dialer: Arc<Dialer>,
-    target: Target,
-    progress: Progress,
-    mut first: Option<(Session, Driving)>,
-) {
+async fn keep_connected(dialer: Arc<Dialer>, target: Target, progress: Progress, mut first: Option<First>) {
     let mut rng: SmallRng = SmallRng::from_rng(&mut rand::rng());
     let mut backoff = dialer.backoff.clone();
     // Sessions that drain: each ends when its calls have, or when the server closes it.
     let mut leaving = JoinSet::new();
     loop {
         while leaving.try_join_next().is_some() {}
-        let attempt = match first.take() {
-            Some(first) => Ok(first),
-            None => dialer.connect(&target).await,
+        let (life, attempt) = match first.take() {
+            Some((life, first)) => (life, Ok(first)),
+            None => {
+                let life = progress.common.lives.present();
+                (life.clone(), dialer.connect(&target, life).await)
+            }
         };
         let failure = match attempt {
             Ok((session, mut driving)) => {
@@ -274,6 +300,7 @@ async fn keep_connected(
                     error = &mut driving => Some(error),
                     _ = condition.wait_for(|now| now.draining) => None,
                 };
+                life.ends();
                 let Some(source) = ended else {
                     debug!(address = %target.address, "the server is going away");
                     leaving.spawn(finish(session, driving));

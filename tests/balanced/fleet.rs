@@ -3,7 +3,7 @@
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
 use rpcnet::{
-    BalancedChannel, BalancedConfig, Limits, Server,
+    BalancedChannel, BalancedConfig, ChannelBuilder, Limits, Server, ServerConfigBuilder,
     balance::Policy,
     discover::{Endpoint, EndpointSet},
 };
@@ -22,7 +22,11 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn start(net: &Net, name: &str) -> Self {
-        let server = Server::new(net.server().build().expect("complete")).expect("a free port");
+        Self::start_with(net, name, net.server()).await
+    }
+
+    pub(crate) async fn start_with(net: &Net, name: &str, config: ServerConfigBuilder) -> Self {
+        let server = Server::new(config.build().expect("complete")).expect("a free port");
         let (service, probed) = ProbeService::new(name);
         server.register(ProbeServer::new(service)).expect("the first of its name");
         let running = run(&server);
@@ -70,10 +74,15 @@ impl Fleet {
         for index in 0..size {
             nodes.push(Node::start(net, &index.to_string()).await);
         }
+        Self::of(nodes, net.channel().with_limits(limits), config).await
+    }
+
+    pub(crate) async fn of(nodes: Vec<Node>, builder: ChannelBuilder, config: BalancedConfig) -> Self {
+        let size = nodes.len();
         let all =
             nodes.iter().enumerate().map(|(index, node)| endpoint(index, node)).collect::<EndpointSet>();
         let set = watch::Sender::new(all);
-        let builder = net.channel().with_limits(limits).with_connect_timeout(500 * MS);
+        let builder = builder.with_connect_timeout(500 * MS);
         let channel = BalancedChannel::new(builder, set.subscribe(), config).expect("complete");
         let client = ProbeClient::new(channel.clone());
         let fleet = Self { nodes, set, channel, client };

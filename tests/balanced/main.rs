@@ -1,5 +1,6 @@
 //! Calls over several servers: who gets them, and what becomes of them when a server goes.
 
+mod crowd;
 mod fleet;
 mod silent;
 

@@ -1,16 +1,11 @@
-//! A channel opens further connections where calls gather.
+//! A channel opens further connections where calls gather, and closes them when they are not used.
 
-use std::{
-    num::NonZero,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::{num::NonZero, time::Duration};
+
+use rpcnet::{Channel, ChannelBuilder, Limits, Server};
+use rpcnet_tests::{
+    Crowd, Event, Net, ProbeClient, ProbeServer, ProbeService, connections, on_lanes, until, within,
 };
-
-use rpcnet::{Channel, Code, Limits, Server};
-use rpcnet_tests::{Net, ProbeClient, on_lanes, until, within};
 use tokio::task::JoinSet;
 
 const MS: Duration = Duration::from_millis(1);
@@ -23,72 +18,16 @@ on_lanes!(
 );
 
 async fn connect(net: &Net, server: &Server, most: usize) -> Channel {
+    connect_with(net, server, most, net.channel()).await
+}
+
+async fn connect_with(net: &Net, server: &Server, most: usize, builder: ChannelBuilder) -> Channel {
     if let Net::Memory(network) = net.medium() {
         // Time goes on only where somebody waits for it.
         network.set_latency(MS..MS);
     }
     let most = NonZero::new(most).expect("some");
-    let channel = net.channel().with_max_connections(most);
-    channel.connect(server.local_addr().to_string()).await.expect("it listens")
-}
-
-fn connections(server: &Server) -> usize {
-    let text = server.metrics().render();
-    let line = text.lines().find_map(|line| line.strip_prefix("rpc_connections "));
-    line.map_or(0, |value| value.parse().expect("a count"))
-}
-
-/// Calls that are made again as soon as they are answered.
-struct Crowd {
-    tasks: JoinSet<usize>,
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-}
-
-impl Crowd {
-    /// So many at a time.
-    fn of(tasks: usize, channel: &Channel) -> Self {
-        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let mut crowd = Self { tasks: JoinSet::new(), stop, answered };
-        for task in 0..tasks {
-            let client = ProbeClient::new(channel.clone());
-            let (stop, answered) = (crowd.stop.clone(), crowd.answered.clone());
-            crowd.tasks.spawn(async move {
-                let mut failed = 0;
-                for call in 0.. {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let text = format!("{task}:{call}");
-                    match client.echo(text.clone()).await {
-                        Ok(answer) => assert_eq!(answer, text),
-                        Err(error) => {
-                            assert_eq!(error.code(), Code::Unavailable, "{error}");
-                            failed += 1;
-                        }
-                    }
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-                failed
-            });
-        }
-        crowd
-    }
-
-    /// Ends it; how many calls failed.
-    async fn end(mut self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut failed = 0;
-        while let Some(ended) = within(self.tasks.join_next()).await {
-            failed += ended.expect("each has its own answer");
-        }
-        failed
-    }
-
-    async fn goes_on(&self) {
-        let before = self.answered.load(Ordering::Relaxed);
-        until(|| self.answered.load(Ordering::Relaxed) > before + 700).await;
-    }
+    builder.with_max_connections(most).connect(server.local_addr().to_string()).await.expect("it listens")
 }
 
 async fn a_crowd_gets_further_connections(net: Net) {
@@ -169,4 +108,56 @@ async fn a_call_that_meets_connections_that_drain_was_never_started(net: Net) {
         }
     }
     assert_eq!(answered, probed.executions().len());
+}
+
+/// Longer than a connection is kept that is not used.
+const LONG: Duration = Duration::from_secs(200);
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_not_used_any_more_go() {
+    let net = Net::memory();
+    let (server, mut probed) = net.start_probed("server");
+    let channel = connect(&net, &server, 3).await;
+    let crowd = Crowd::of(600, &channel);
+    until(|| connections(&server) == 3).await;
+    assert_eq!(crowd.end().await, 0);
+
+    // Those that have a call at work stay, however long it takes.
+    let client = ProbeClient::new(channel.clone());
+    let held: Vec<_> = (0..3).map(|id| tokio::spawn(client.hold(id).timeout(2 * LONG))).collect();
+    for _ in &held {
+        assert!(matches!(probed.event().await, Event::Started(_)));
+    }
+    tokio::time::sleep(LONG).await;
+    assert_eq!(connections(&server), 3, "each has one of the calls");
+    probed.open_gate();
+    for call in held {
+        assert_eq!(within(call).await.expect("no panic").expect("it was not cut"), "server");
+    }
+
+    // One call at a time has room on the first.
+    for id in 10..10 + LONG.as_secs() {
+        client.once(id).await.expect("answered");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(connections(&server), 1);
+
+    // They are had again when they are needed again.
+    let crowd = Crowd::of(600, &channel);
+    until(|| connections(&server) == 3).await;
+    assert_eq!(crowd.end().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_on_which_the_server_may_call_stay() {
+    let net = Net::memory();
+    let (server, _probed) = net.start_probed("server");
+    let (service, _own) = ProbeService::new("client");
+    let builder = net.channel().with_service(ProbeServer::new(service)).expect("the first of its name");
+    let channel = connect_with(&net, &server, 3, builder).await;
+    let crowd = Crowd::of(600, &channel);
+    until(|| connections(&server) == 3).await;
+    assert_eq!(crowd.end().await, 0);
+    tokio::time::sleep(LONG).await;
+    assert_eq!(connections(&server), 3);
 }

@@ -3,6 +3,7 @@
 #[cfg(doctest)]
 mod book;
 pub mod by_hand;
+mod crowd;
 mod fleet;
 mod probe;
 mod relay;
@@ -22,6 +23,7 @@ use rpcnet::{
 use tokio::{sync::watch, task::JoinHandle};
 
 pub use self::{
+    crowd::{Crowd, connections},
     fleet::{
         Load, Worker, any_port, cluster_channel, executions, free_addr, local, ready_workers, start_director,
         until,

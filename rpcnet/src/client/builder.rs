@@ -112,10 +112,13 @@ impl ChannelBuilder {
         self
     }
 
-    /// How many connections a [`Channel`] may open to its server: the further ones only while calls gather faster than
-    /// those before can carry them, which takes hundreds at a time. A connection uses about one processor. By default as
-    /// many as this machine has processors, at most 4. (A [`BalancedChannel`](crate::BalancedChannel) has one to each
-    /// endpoint.)
+    /// How many connections a [`Channel`] may open to its server, and a [`BalancedChannel`](crate::BalancedChannel) to
+    /// each endpoint: the further ones only while calls gather faster than those before can carry them, which takes
+    /// hundreds at a time. A connection uses about one processor. By default as many as this machine has processors, at
+    /// most 4.
+    ///
+    /// A further one that was not used for a minute or two is closed, unless there are [services](Self::with_service) that
+    /// the server may call back: it may have kept a caller of that connection.
     #[must_use]
     pub fn with_max_connections(mut self, connections: NonZero<usize>) -> Self {
         self.max_connections = connections.get();

@@ -20,7 +20,7 @@ use crate::{
     context::Scope,
     interceptor::{self, Next},
     message::{Answer, ReplyFuture},
-    pool::{Dialer, Remote, Target},
+    pool::Dialer,
     session::{LaneCall, Session},
     tls::{CaCertificates, OwnCertificate},
 };
@@ -37,8 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A stream of a `resumable` method that is cut off goes on when the server, or its successor at this address, is there
 /// within 5 s.
 ///
-/// Where more calls gather than one connection can carry, further ones are opened
-/// ([`ChannelBuilder::with_max_connections`]).
+/// Where more calls gather than one connection can carry, further ones are opened, and closed when they are not used any
+/// more ([`ChannelBuilder::with_max_connections`]).
 #[derive(Debug, Clone)]
 pub struct Channel {
     inner: Arc<Inner>,
@@ -59,8 +59,7 @@ struct Core {
 }
 
 impl Channel {
-    pub(super) fn new(dialer: Arc<Dialer>, target: Target, remote: Remote) -> Self {
-        let lines = Lines::new(dialer.clone(), target, remote);
+    pub(super) fn new(dialer: Arc<Dialer>, lines: Lines) -> Self {
         let core = Arc::new(Core { dialer, lines });
         let chain = core.dialer.interceptors.around(End(core.clone()));
         Self { inner: Arc::new(Inner { core, chain }) }
@@ -95,7 +94,7 @@ impl Channel {
 
     /// Whether a connection stands on which calls can be sent.
     pub fn is_connected(&self) -> bool {
-        self.inner.core.lines.ready().is_some()
+        self.inner.core.lines.is_ready()
     }
 }
 
@@ -111,9 +110,6 @@ impl interceptor::Service for End {
 
 impl Core {
     async fn session(&self, by: Instant) -> Result<Session, Status> {
-        if let Some(session) = self.lines.ready() {
-            return Ok(session);
-        }
         timeout_at(by, self.lines.session())
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no connection came in time").not_executed()))

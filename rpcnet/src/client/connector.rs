@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{BalancedChannel, BalancedConfig, Channel};
+use super::{BalancedChannel, BalancedConfig, Channel, lines::Lines};
 use crate::{
     ConfigError, ConnectError,
     discover::EndpointSet,
-    pool::{Dialer, Remote, Target},
+    pool::{Dialer, Target},
     tls::{CaCertificates, OwnCertificate},
     transport::{Connection, DialOptions},
 };
@@ -34,8 +34,8 @@ impl Connector {
     /// [`ConnectError`] where this first attempt fails. Cancel-safe.
     pub async fn connect(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
-        let remote = Remote::connect(self.dialer.clone(), target.clone()).await?;
-        Ok(Channel::new(self.dialer.clone(), target, remote))
+        let lines = Lines::connect(self.dialer.clone(), target).await?;
+        Ok(Channel::new(self.dialer.clone(), lines))
     }
 
     /// A channel that starts to dial and gives no error where that fails: its calls do.
@@ -45,8 +45,8 @@ impl Connector {
     /// [`ConnectError::Address`] for an address that is none.
     pub fn connect_lazy(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
-        let remote = Remote::start(self.dialer.clone(), target.clone());
-        Ok(Channel::new(self.dialer.clone(), target, remote))
+        let lines = Lines::start(self.dialer.clone(), target);
+        Ok(Channel::new(self.dialer.clone(), lines))
     }
 
     /// A channel to whatever `endpoints` says; connections are made in the background.

@@ -1,17 +1,20 @@
-//! The connections of a channel: one, and further ones while that has too much to do.
+//! The connections to one server: one, and further ones while that has too much to do.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
-use tokio::time::{Duration, Instant};
+use tokio::{
+    runtime::Handle,
+    time::{Duration, Instant},
+};
 use tracing::debug;
 
 use crate::{
-    Status,
-    pool::{Dialer, Remote, Target},
+    ConnectError, Status,
+    pool::{Common, Dialer, Further, Remote, Target},
     session::Session,
 };
 
@@ -20,69 +23,186 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Connections to one server. Packets of one connection are put together, encrypted and taken apart by one task at a time,
 /// so one connection uses about one processor on either side. Where more calls gather than it can carry, further ones
-/// are opened; they stay as long as the channel.
+/// are opened, and closed when they have not been used for a minute or two. (Where the server may call back, they stay: it
+/// may have kept a caller of one of them.)
 #[derive(Debug)]
 pub(super) struct Lines {
-    dialer: Arc<Dialer>,
-    target: Target,
     first: Remote,
-    more: ArcSwap<Vec<Arc<Remote>>>,
+    /// There are further ones. Most never have any, and then there is nothing to look through.
+    has_more: AtomicBool,
+    /// In memory of its own, so that little is between what is looked at by those who choose among many endpoints.
+    more: Box<More>,
+}
+
+/// The further ones, and what they are opened with.
+#[derive(Debug)]
+struct More {
+    lines: ArcSwap<Vec<Arc<Further>>>,
     most: usize,
-    /// When the last one was opened.
-    opened: Mutex<Option<Instant>>,
     /// Calls that may have been in a crowd, to look at it now and then.
     calls: AtomicUsize,
+    /// When the last one was opened.
+    opened: Mutex<Option<Instant>>,
+    dialer: Arc<Dialer>,
+    target: Target,
+    common: Common,
+    /// Where their tasks run, whoever makes the call for which one is opened.
+    runtime: Handle,
 }
 
 impl Lines {
-    pub(super) fn new(dialer: Arc<Dialer>, target: Target, first: Remote) -> Self {
-        Self {
+    /// Starts to dial.
+    pub(super) fn start(dialer: Arc<Dialer>, target: Target) -> Self {
+        let common = Common::default();
+        let first = Remote::start(dialer.clone(), target.clone(), common.clone());
+        Self::new(dialer, target, common, first)
+    }
+
+    /// Dials once; starts only if that succeeds.
+    pub(super) async fn connect(dialer: Arc<Dialer>, target: Target) -> Result<Self, ConnectError> {
+        let common = Common::default();
+        let first = Remote::connect(dialer.clone(), target.clone(), common.clone()).await?;
+        Ok(Self::new(dialer, target, common, first))
+    }
+
+    fn new(dialer: Arc<Dialer>, target: Target, common: Common, first: Remote) -> Self {
+        let more = Box::new(More {
+            lines: ArcSwap::default(),
             most: dialer.max_connections,
+            calls: AtomicUsize::new(0),
+            opened: Mutex::default(),
             dialer,
             target,
-            first,
-            more: ArcSwap::default(),
-            opened: Mutex::default(),
-            calls: AtomicUsize::new(0),
-        }
+            common,
+            runtime: Handle::current(),
+        });
+        Self { first, has_more: AtomicBool::new(false), more }
+    }
+
+    fn has_more(&self) -> bool {
+        // Whoever does not see it yet takes the first one.
+        self.has_more.load(Ordering::Relaxed)
+    }
+
+    /// Whether calls may be sent on one of them now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.first.is_ready()
+            || self.has_more() && self.more.lines.load().iter().any(|further| further.is_ready())
+    }
+
+    /// On how many calls may be sent now.
+    pub(super) fn count_ready(&self) -> usize {
+        let more = self.more.lines.load().iter().filter(|further| further.is_ready()).count();
+        usize::from(self.first.is_ready()) + more
     }
 
     /// The session that the next call should go on: the one with the fewest calls at work.
     pub(super) fn ready(&self) -> Option<Session> {
-        const LOOK_EVERY: usize = 64;
-        let first = self.first.ready();
-        let session = if self.most == 1 {
-            first
-        } else {
-            let more = self.more.load();
-            more.iter().filter_map(|remote| remote.ready()).chain(first).min_by_key(Session::outstanding)
-        };
-        if self.most > 1
-            && session.as_ref().is_some_and(Session::may_be_crowded)
-            && self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY)
-            && session.as_ref().is_some_and(Session::is_crowded)
-        {
+        let session = self.ready_for_few()?;
+        if session.may_be_crowded() && self.more.is_looked_at() && session.is_crowded() {
             self.open();
         }
-        session
+        Some(session)
+    }
+
+    /// Likewise, where so few calls are at work that there can be no crowd: to look for one is to look at memory that
+    /// choosing needs none of.
+    pub(super) fn ready_for_few(&self) -> Option<Session> {
+        if self.has_more() { self.least() } else { self.first.ready() }
+    }
+
+    /// Likewise, for a call that was tried on these. Where one of them leads here, another connection that leads to the same
+    /// process will not do; one that was made after that was lost will: the server was restarted, or has come back.
+    pub(super) fn ready_but(&self, tried: &[Session]) -> Option<Session> {
+        let more = self.more.lines.load();
+        let all = self.first.ready().into_iter().chain(more.iter().filter_map(|further| further.ready()));
+        all.filter(|session| !tried.iter().any(|other| other.covers(session)))
+            .min_by_key(Session::outstanding)
+    }
+
+    /// The session of the first one, where calls may be sent on it now.
+    pub(super) fn first(&self) -> Option<Session> {
+        self.first.ready()
     }
 
     /// The session, waiting for an attempt to connect that is under way.
     pub(super) async fn session(&self) -> Result<Session, Status> {
-        self.first.session().await
+        match self.ready() {
+            Some(session) => Ok(session),
+            None => self.first.session().await,
+        }
+    }
+
+    /// Why there is none, where dialling failed.
+    pub(super) fn failure(&self) -> Option<Arc<ConnectError>> {
+        self.first.failure()
+    }
+
+    /// Resolves at the next change: a session came or went.
+    pub(super) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.more.common.changes()
+    }
+
+    /// The one with the fewest calls at work; of several the first, so that those behind it are not used where they are not
+    /// needed.
+    fn least(&self) -> Option<Session> {
+        let more = self.more.lines.load();
+        let (mut fewest, mut least) = (self.first.outstanding(), None);
+        let mut is_over = false;
+        for further in &**more {
+            match further.outstanding() {
+                None => is_over |= further.is_over(),
+                Some(calls) if fewest.is_some_and(|fewest| fewest <= calls) => {}
+                Some(calls) => (fewest, least) = (Some(calls), Some(further)),
+            }
+        }
+        if is_over {
+            self.forget();
+        }
+        least.map_or_else(|| self.first.ready(), |further| further.ready())
+    }
+
+    /// Forgets those that are over.
+    fn forget(&self) {
+        let _changing = self.more.opened();
+        self.change(None);
     }
 
     /// Opens a further connection, unless there are as many as may be.
     fn open(&self) {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = self.more.opened();
         let now = Instant::now();
-        let more = self.more.load();
-        if more.len() + 1 >= self.most || opened.is_some_and(|opened| now < opened + PAUSE) {
+        let before = self.more.lines.load().iter().filter(|further| further.stays()).count() + 1;
+        if before >= self.more.most || opened.is_some_and(|opened| now < opened + PAUSE) {
             return;
         }
         *opened = Some(now);
-        debug!(address = %self.target, connections = more.len() + 2, "one more connection");
-        let remote = Arc::new(Remote::start(self.dialer.clone(), self.target.clone()));
-        self.more.store(Arc::new(more.iter().cloned().chain([remote]).collect()));
+        debug!(address = %self.more.target, connections = before + 1, "one more connection");
+        self.change(Some(self.more.start()));
+    }
+
+    /// Takes those away that are over, and adds one. Under the lock.
+    fn change(&self, added: Option<Further>) {
+        let before = self.more.lines.load();
+        let stay = before.iter().filter(|further| !further.is_over()).cloned();
+        let lines: Vec<_> = stay.chain(added.map(Arc::new)).collect();
+        self.has_more.store(!lines.is_empty(), Ordering::Relaxed);
+        self.more.lines.store(Arc::new(lines));
+    }
+}
+
+impl More {
+    /// Whether this call is to look for a crowd.
+    fn is_looked_at(&self) -> bool {
+        const LOOK_EVERY: usize = 64;
+        self.most > 1 && self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self) -> Further {
+        Further::start(&self.runtime, self.dialer.clone(), self.target.clone(), self.common.clone())
     }
 }

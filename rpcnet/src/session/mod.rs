@@ -8,6 +8,7 @@ mod frame;
 mod inbound;
 mod items;
 mod lane;
+mod life;
 mod outbound;
 mod router;
 mod silence;
@@ -37,6 +38,7 @@ pub(crate) use self::lane::lane_call;
 pub(crate) use self::{
     inbound::{Dispatch, forwarding_entry},
     lane::LaneCall,
+    life::{Life, Lives},
     router::{Background, Entry, Router},
 };
 use crate::{
@@ -104,6 +106,8 @@ struct Inner {
     router: Arc<Router>,
     /// In place of what the router serves.
     forward: Option<Entry>,
+    /// Of the endpoint, where this side has dialled.
+    life: Option<Life>,
     condition: watch::Sender<Condition>,
     /// What it says of calls: each call asks.
     takes_calls: AtomicBool,
@@ -160,6 +164,13 @@ impl Current {
     pub(crate) fn is_ready(&self) -> bool {
         self.0.load().as_ref().is_some_and(|inner| inner.takes_calls())
     }
+
+    /// Our own calls that wait for an answer there, where calls may be sent now.
+    pub(crate) fn outstanding(&self) -> Option<usize> {
+        let inner = self.0.load();
+        let inner = inner.as_ref().filter(|inner| inner.takes_calls())?;
+        Some(inner.counts.outstanding.load(Ordering::Relaxed))
+    }
 }
 
 impl Inner {
@@ -175,8 +186,14 @@ pub(crate) struct Driver {
 }
 
 impl Session {
-    pub(crate) fn new(connection: Connection, router: Arc<Router>, limits: Limits) -> (Self, Driver) {
-        Self::forwarding(connection, router, limits, None)
+    /// One that this side has dialled.
+    pub(crate) fn dialled(
+        connection: Connection,
+        router: Arc<Router>,
+        limits: Limits,
+        life: Life,
+    ) -> (Self, Driver) {
+        Self::with(connection, router, limits, None, Some(life))
     }
 
     /// One whose peer's calls are forwarded, where this says by whom.
@@ -186,12 +203,23 @@ impl Session {
         limits: Limits,
         forward: Option<Entry>,
     ) -> (Self, Driver) {
+        Self::with(connection, router, limits, forward, None)
+    }
+
+    fn with(
+        connection: Connection,
+        router: Arc<Router>,
+        limits: Limits,
+        forward: Option<Entry>,
+        life: Option<Life>,
+    ) -> (Self, Driver) {
         let session = Self {
             inner: Arc::new(Inner {
                 connection,
                 limits,
                 router,
                 forward,
+                life,
                 condition: watch::Sender::default(),
                 takes_calls: AtomicBool::new(false),
                 peer: OnceLock::new(),
@@ -250,6 +278,12 @@ impl Session {
     /// Whether both are handles on the same connection.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether a call that was tried here was, as far as is known, tried at the process that the other connection leads to.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let lives = || Some(self.inner.life.as_ref()?.covers(other.inner.life.as_ref()?));
+        self.is(other) || lives().unwrap_or(false)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -348,10 +382,15 @@ impl Session {
     /// Waits until no call of ours waits for an answer and no stream of ours is read; for a peer that drains.
     /// Cancel-safe.
     pub(crate) async fn quiet(&self) {
-        let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
-        while count(&self.inner.counts.outstanding) + count(&self.inner.counts.streams) > 0 {
+        while !self.is_quiet() {
             self.inner.quiet.notified().await;
         }
+    }
+
+    /// Whether no call of ours waits for an answer and no stream of ours is read.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+        count(&self.inner.counts.outstanding) + count(&self.inner.counts.streams) == 0
     }
 
     fn streams(&self) -> usize {

@@ -155,6 +155,11 @@ impl Router {
         all
     }
 
+    /// Whether there are services that are not of this crate's family.
+    pub(crate) fn serves_users(&self) -> bool {
+        self.methods.load().values().any(|entry| !entry.internal)
+    }
+
     /// The names of all services, sorted.
     pub(crate) fn services(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = self.methods.load().values().map(|entry| entry.method.service()).collect();

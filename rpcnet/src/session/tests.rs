@@ -57,7 +57,7 @@ impl Wake for Woken {
 #[tokio::test(start_paused = true)]
 async fn what_stands_as_long_as_a_connection_is_small() {
     let pair = pair().await;
-    let (session, driver) = Session::new(pair.server.clone(), Arc::default(), Limits::default());
+    let (session, driver) = Session::forwarding(pair.server.clone(), Arc::default(), Limits::default(), None);
     let (send, recv) = pair.client.open_bi().await.expect("it stands");
     let lane = inbound::serve(session, send, recv);
     let sizes = [size_of_val(&driver.drive()), size_of_val(&lane)];

@@ -19,7 +19,7 @@ pub(super) struct Attempts<'a> {
     pub(super) shared: &'a Shared,
     pub(super) request: Request,
     pub(super) times: Times,
-    /// The connections that it was made on.
+    /// The connections that it was made on. None of the same lives of their endpoints is tried again.
     pub(super) tried: Vec<Session>,
     last: Option<Status>,
     maybe_executed: bool,

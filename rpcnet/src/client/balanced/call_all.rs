@@ -38,7 +38,7 @@ impl EndpointCaller {
 
     async fn once(self, request: Request) -> Result<Reply, Status> {
         let times = Times::of(&request, &self.shared.dialer.limits);
-        let session = tokio::time::timeout_at(times.open_by(), self.member.remote.session()).await;
+        let session = tokio::time::timeout_at(times.open_by(), self.member.lines.session()).await;
         let late = |_| Err(Status::deadline_exceeded("no connection came in time").not_executed());
         let session = session.unwrap_or_else(late)?;
         let mut reply = session.call(&request, &times.having_waited()).await?;

@@ -52,7 +52,7 @@ impl BalancedConfig {
         self
     }
 
-    /// How often a call is tried in all, each time on another connection; a hedge counts as well.
+    /// How often a call is tried in all, each time elsewhere; a hedge counts as well.
     #[must_use]
     pub fn with_max_attempts(mut self, attempts: usize) -> Self {
         self.max_attempts = attempts.max(1);

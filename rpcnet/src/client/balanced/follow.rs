@@ -111,14 +111,15 @@ impl Shared {
     }
 }
 
-/// Tells those who wait for an endpoint when this one connects or disconnects.
+/// Tells those who wait for an endpoint when one of this one's connections comes or goes.
 async fn watch_member(shared: Weak<Shared>, member: Weak<Member>) {
     let mut known: Option<WeakSession> = None;
     loop {
         let changes = {
             let (Some(shared), Some(member)) = (shared.upgrade(), member.upgrade()) else { return };
-            let changes = member.remote.changes();
-            let session = member.remote.ready();
+            let changes = member.lines.changes();
+            // A further connection says nothing new of what calls take: it leads to the same process.
+            let session = member.lines.first();
             if let Some(session) = &session
                 && !known.as_ref().is_some_and(|known| known.is(session))
             {

@@ -18,8 +18,9 @@ use super::stats::EndpointStats;
 use crate::{
     Code, Status,
     balance::{Admission, Detector, Ejected, Outcome, Outlier, PeakEwma},
+    client::lines::Lines,
     discover::{Endpoint, Standing},
-    pool::{Dialer, Remote, Target},
+    pool::{Dialer, Target},
     proto::service_id,
     session::Session,
 };
@@ -32,11 +33,13 @@ const ASSUMED: Duration = Duration::from_millis(1);
 const SUSPECT: f64 = 0.1;
 /// How long it counts what an endpoint has said of its load.
 const HINT: Duration = Duration::from_secs(1);
+/// Calls at work at an endpoint that are no crowd.
+const FEW: usize = 8;
 /// The tag that says an endpoint's weight, and the largest.
 const WEIGHT: &str = "weight";
 const HEAVIEST: f64 = 1000.0;
 
-/// An endpoint, its connection, and what calls there have come to.
+/// An endpoint, its connections, and what calls there have come to.
 #[derive(Debug)]
 pub(super) struct Member {
     id: Arc<str>,
@@ -49,7 +52,7 @@ pub(super) struct Member {
     /// Services that should get no calls there, by the hashes of their names; looked at only where there are some.
     not_serving: ArcSwap<Vec<u64>>,
     serves_all: AtomicBool,
-    pub(super) remote: Remote,
+    pub(super) lines: Lines,
     pending: AtomicUsize,
     record: Mutex<Record>,
     outlier: Mutex<Outlier>,
@@ -88,7 +91,7 @@ impl Member {
         let member = Self {
             id: endpoint.id().clone(),
             addr: endpoint.addr(),
-            remote: Remote::start(dialer.clone(), Target::of(endpoint)),
+            lines: Lines::start(dialer.clone(), Target::of(endpoint)),
             tags: ArcSwap::from_pointee(endpoint.tags().clone()),
             weight: AtomicU64::new(0),
             standing: AtomicU8::new(0),
@@ -157,15 +160,19 @@ impl Member {
             || service.is_none_or(|service| !self.not_serving.load().contains(&service))
     }
 
-    /// Whether a call may be sent there, on a connection that it was not tried on.
+    /// Whether a call may be sent there that was tried on these connections.
     pub(super) fn is_untried(&self, tried: &[Session]) -> bool {
         !self.is_away()
-            && if tried.is_empty() { self.remote.is_ready() } else { self.untried(tried).is_some() }
+            && if tried.is_empty() { self.lines.is_ready() } else { self.lines.ready_but(tried).is_some() }
     }
 
-    /// That connection. A new one to the same endpoint will do: the endpoint was restarted, or has come back.
+    /// The connection for it: to a process that it was not tried at, as far as is known.
     pub(super) fn untried(&self, tried: &[Session]) -> Option<Session> {
-        self.remote.ready().filter(|session| !tried.iter().any(|other| other.is(session)))
+        match tried {
+            [] if self.pending() < FEW => self.lines.ready_for_few(),
+            [] => self.lines.ready(),
+            tried => self.lines.ready_but(tried),
+        }
     }
 
     /// Whether calls there have not come to what it would be left out for.
@@ -263,6 +270,7 @@ impl Member {
             tags: BTreeMap::clone(&self.tags.load()),
             standing: standing.unwrap_or_default(),
             ready: self.is_untried(&[]),
+            connections: self.lines.count_ready(),
             ejected: !self.admits(now),
             pending: self.pending(),
             calls: self.calls.load(Ordering::Relaxed),

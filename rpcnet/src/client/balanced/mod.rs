@@ -51,10 +51,11 @@ use crate::{
 
 /// Spreads calls over a changing set of endpoints and sends them elsewhere where one fails. Cheap to clone.
 ///
-/// A call is tried again, on a connection that it has not been tried on, where it was never started; and where it
-/// may have run, if its method is `idempotent` and the [`RetryBudget`] allows. An `idempotent` call that waits at an
-/// endpoint that has gone silent (see [`Limits::with_silence`](crate::Limits::with_silence)) does not wait for that
-/// endpoint's death. While no endpoint takes calls, a call waits for one.
+/// A call is tried again, elsewhere, where it was never started; and where it may have run, if its method is `idempotent`
+/// and the [`RetryBudget`] allows. Elsewhere is another endpoint, or the same one after a connection to it was lost and made
+/// again: it was restarted, or has come back. An `idempotent` call that waits at an endpoint that has gone silent (see
+/// [`Limits::with_silence`](crate::Limits::with_silence)) does not wait for that endpoint's death. While no endpoint takes
+/// calls, a call waits for one.
 ///
 /// A stream of a `resumable` method goes on at another endpoint where its own drains, dies, or goes silent while there is
 /// another: see [`Method::with_resumable`](crate::Method::with_resumable). For the next one it waits as long as a call
@@ -63,6 +64,9 @@ use crate::{
 /// An endpoint at which calls keep failing is left out for a while
 /// ([`OutlierConfig`](crate::balance::OutlierConfig)). A call of a method with the option `hedge` that is late is made a
 /// second time elsewhere; the first answer counts, the other call is cancelled.
+///
+/// There is one connection to each endpoint, and further ones to those where more calls gather than it can carry
+/// ([`ChannelBuilder::with_max_connections`]). They lead to the same process, so none of them is elsewhere.
 #[derive(Debug, Clone)]
 pub struct BalancedChannel {
     inner: Arc<Inner>,
@@ -226,7 +230,7 @@ impl Shared {
         resume::call(self, request, times, patience).await
     }
 
-    /// Whether another connection takes calls.
+    /// Whether a connection takes calls that leads elsewhere.
     fn has_elsewhere(&self, session: &Session) -> bool {
         let left = std::slice::from_ref(session);
         self.members.load().all.iter().any(|member| member.is_untried(left))

@@ -88,7 +88,7 @@ impl Shared {
         draw(&mut self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// An endpoint that takes calls, on a connection on which this call was not tried.
+    /// An endpoint that takes calls, on a connection that leads elsewhere than those on which this call was tried.
     pub(super) fn pick(&self, request: &Request, tried: &[Session]) -> Result<Picked, Unpicked> {
         let (key, service) = (request.key(), request.service_id());
         let members = self.members.load();
@@ -169,7 +169,7 @@ impl Shared {
         if members.is_empty() {
             return Status::unavailable("no endpoint is known").not_executed();
         }
-        let failure = members.iter().find_map(|member| member.remote.failure());
+        let failure = members.iter().find_map(|member| member.lines.failure());
         let away = members.iter().filter(|member| member.is_away()).count();
         let mut message = format!("none of {} endpoints takes calls", members.len());
         if away > 0 {

@@ -18,6 +18,9 @@ pub struct EndpointStats {
     pub standing: Standing,
     /// Calls can be sent there now.
     pub ready: bool,
+    /// Connections on which they can be: more than one where calls gather there
+    /// ([`ChannelBuilder::with_max_connections`](crate::ChannelBuilder::with_max_connections)).
+    pub connections: usize,
     /// It is left out for what calls there came to.
     pub ejected: bool,
     /// Calls at work there.

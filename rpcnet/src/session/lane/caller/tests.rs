@@ -84,7 +84,8 @@ struct Ends {
 impl Ends {
     async fn new() -> Self {
         let pair = pair().await;
-        let (session, driver) = Session::new(pair.client.clone(), Arc::default(), Limits::default());
+        let (session, driver) =
+            Session::forwarding(pair.client.clone(), Arc::default(), Limits::default(), None);
         session.inner.lane.get_or_try_init(|| Lane::open(&session)).await.expect("it stands");
         let (send, mut recv) = pair.server.accept_bi().await.expect("it has begun");
         let begun = recv.read_chunk(PREFACE.len()).await.expect("it goes on").expect("there is more");

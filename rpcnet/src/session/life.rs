@@ -1,0 +1,78 @@
+//! Which connections lead to the same process.
+//!
+//! A call that has failed on one connection is to be made elsewhere, and another connection to the same process is not
+//! elsewhere. No peer says which process it is, so that is told by what happens to its connections: a life of an endpoint
+//! ends with the first of its connections that is lost, or on which it says that it goes away. What is dialled from then
+//! on belongs to the next life. So a connection that was lost alone begins a life too soon, which costs a call one attempt;
+//! and a process that was restarted always has a life that its predecessor's calls were not tried in.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Counts the lives of an endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Lives(AtomicU64);
+
+impl Lives {
+    /// The present life, for a connection that is dialled now.
+    pub(crate) fn present(self: &Arc<Self>) -> Life {
+        Life { of: self.clone(), number: self.0.load(Ordering::SeqCst) }
+    }
+}
+
+/// A life of an endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    of: Arc<Lives>,
+    number: u64,
+}
+
+impl Life {
+    /// One of its connections was lost, or its peer goes away. Those that are lost after the first say nothing new.
+    pub(crate) fn ends(&self) {
+        let next = self.number + 1;
+        let _ = self.of.0.compare_exchange(self.number, next, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Whether what was tried in this life need not be tried in the other: that is the same, or an earlier one.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.of, &other.of) && other.number <= self.number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_stand_together_are_one_life() {
+        let lives = Arc::<Lives>::default();
+        let (first, further) = (lives.present(), lives.present());
+        assert!(first.covers(&further) && further.covers(&first));
+    }
+
+    #[test]
+    fn what_is_dialled_after_a_loss_is_another() {
+        let lives = Arc::<Lives>::default();
+        let (first, further) = (lives.present(), lives.present());
+        first.ends();
+        let successor = lives.present();
+        // The one that is lost later belongs to the process that is no more.
+        further.ends();
+        let beside = lives.present();
+        for before in [&first, &further] {
+            assert!(!before.covers(&successor) && successor.covers(before));
+        }
+        assert!(successor.covers(&beside) && beside.covers(&successor));
+        successor.ends();
+        assert!(!successor.covers(&lives.present()));
+    }
+
+    #[test]
+    fn endpoints_have_their_own() {
+        let (one, other) = (Arc::<Lives>::default(), Arc::<Lives>::default());
+        assert!(!one.present().covers(&other.present()));
+    }
+}
