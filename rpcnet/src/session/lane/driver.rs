@@ -69,6 +69,8 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let error = poll_fn(|cx| self.poll(cx)).await;
         debug!(%error, "lane ended");
+        // Their answers came right before the end.
+        self.answered.drain(..).for_each(Waker::wake);
         let status = match (error, self.session.upgrade()) {
             (FrameError::Read(ReadError::Connection(error)), _) => self.gone(error),
             (error, Some(session)) => session.unread(error),

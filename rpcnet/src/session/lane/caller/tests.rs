@@ -203,9 +203,13 @@ impl Held {
     }
 
     async fn woken(&self) {
-        while self.woken.times() == 0 {
+        for _ in 0..10_000 {
+            if self.woken.times() > 0 {
+                return;
+            }
             tokio::task::yield_now().await;
         }
+        panic!("nobody has woken it");
     }
 
     fn reads(&self) -> bool {
@@ -254,6 +258,19 @@ async fn nobody_depends_on_a_caller_that_reads_and_does_not_come_by() {
     held.woken().await;
     call_and_answer(&mut ends).await;
     assert!(held.poll().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_answered_right_before_the_end_is_told() {
+    let mut ends = Ends::new().await;
+    let mut calls = [(); 3].map(|()| Held::start(&ends.session));
+    let (ids, _) = ends.read(3).await;
+    ends.answer(&ids).await;
+    ends.send.finish();
+    for held in &mut calls {
+        held.woken().await;
+        assert!(matches!(held.poll(), Poll::Ready(Ok(_))));
+    }
 }
 
 #[tokio::test(start_paused = true)]
