@@ -92,7 +92,7 @@ impl Calls {
         let generation = self.places[place].generation;
         self.places[place].state = State::Waiting { method, deadline, caller: caller.cloned() };
         let earliest = self.earliest.into_iter().chain(deadline).min();
-        let at_work = self.places.len() - self.free.len();
+        let at_work = self.at_work();
         let alone = at_work == 1;
         // A caller that reads may be anywhere: others need not wait until it comes by.
         let takes_over = self.reader.take().is_some();
@@ -101,6 +101,10 @@ impl Calls {
         let others = Others { at_work, expected: self.told > 0 };
         self.made += 1;
         Some(Started { id: generation << PLACE_BITS | place as u64, alone, others, takes_over, driver })
+    }
+
+    fn at_work(&self) -> usize {
+        self.places.len() - self.free.len()
     }
 
     fn place(&mut self, id: u64) -> Option<&mut Place> {
@@ -146,7 +150,7 @@ impl Calls {
 
     /// Lets the caller of a call that is at work alone read its answer.
     pub(super) fn read_by(&mut self, id: u64) -> bool {
-        let alone = self.places.len() - self.free.len() == 1;
+        let alone = self.at_work() == 1;
         let waits = matches!(self.place(id), Some(Place { state: State::Waiting { .. }, .. }));
         if alone && waits {
             self.reader = Some(id);
@@ -171,11 +175,12 @@ impl Calls {
         }
     }
 
-    /// The driver has its turn: nobody is waited for any more. Gives how many calls were begun since the last.
-    pub(super) fn turn(&mut self) -> usize {
+    /// The driver has its turn: nobody is waited for any more. Gives how many calls were begun since the last, and how
+    /// many are at work.
+    pub(super) fn turn(&mut self) -> (usize, usize) {
         self.told = 0;
         self.turn = self.turn.wrapping_add(1);
-        std::mem::take(&mut self.made)
+        (std::mem::take(&mut self.made), self.at_work())
     }
 
     fn release(&mut self, id: u64) {

@@ -82,9 +82,9 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<FrameError> {
         self.shared.outbox.awake();
         self.shared.driver.get_or_init(|| cx.waker().clone());
-        let made = self.shared.calls().turn();
+        let (made, at_work) = self.shared.calls().turn();
         if std::mem::take(&mut self.told) {
-            let crowded = self.crowded.turn(made);
+            let crowded = self.crowded.turn(made, at_work);
             if crowded != self.shared.crowded.load(Ordering::Relaxed) {
                 self.shared.crowded.store(crowded, Ordering::Relaxed);
             }

@@ -14,15 +14,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::{Duration, Instant};
 
+use super::CROWD;
+
 /// That part of the calls at work is enough for a lane that has nobody beside it, up to so many.
 const PART: usize = 4;
 const MOST: usize = 32;
-/// Calls that gather between two turns of the driver and are a crowd: enough for any lane.
-const CROWD: usize = super::CROWD;
+/// Enough for any lane.
+const ALL: usize = 128;
 /// How long calls wait at most while others come; it takes about as long to send and receive one packet.
 const SHORT: Duration = Duration::from_micros(50);
 /// The same where other lanes are at work, which have their turns in between.
 const LONG: Duration = Duration::from_micros(250);
+/// Callers who come back in one turn where handlers answer as fast as they are asked. (Others answer one by one.)
+const TOGETHER: usize = 16;
 /// Turns with a crowd, one after the other, that make a lane crowded.
 const CROWDED: u32 = 16;
 
@@ -43,7 +47,7 @@ impl Gather {
     /// Whether so many calls that wait, of all that are at work, are to be written now.
     pub(super) fn is_enough(&mut self, waiting: usize, at_work: usize, now: Instant) -> bool {
         let (enough, time) = match self.in_company {
-            true => (CROWD, LONG),
+            true => (ALL, LONG),
             false => ((at_work / PART).clamp(1, MOST), SHORT),
         };
         let leave = waiting >= enough || now.saturating_duration_since(self.since) >= time;
@@ -80,7 +84,7 @@ impl Company {
     }
 }
 
-/// Whether calls come faster than they leave.
+/// Whether calls come faster than one connection can carry: many are at work all the time, and it is not that handlers are slow.
 #[derive(Debug, Default)]
 pub(super) struct Crowded {
     /// How many turns of late, up to [`CROWDED`] twice, had a crowd; fewer by one for each that had none.
@@ -88,10 +92,10 @@ pub(super) struct Crowded {
 }
 
 impl Crowded {
-    /// The driver has its turn, and so many calls were made since the last.
-    pub(super) fn turn(&mut self, calls: usize) -> bool {
-        self.turns =
-            if calls >= CROWD { (self.turns + 1).min(2 * CROWDED) } else { self.turns.saturating_sub(1) };
+    /// The driver has its turn: so many calls were made since callers were told, and so many are at work.
+    pub(super) fn turn(&mut self, made: usize, at_work: usize) -> bool {
+        let is_crowd = made >= TOGETHER && at_work >= CROWD;
+        self.turns = if is_crowd { (self.turns + 1).min(2 * CROWDED) } else { self.turns.saturating_sub(1) };
         self.turns >= CROWDED
     }
 }
@@ -109,8 +113,8 @@ mod tests {
             assert!(gather.is_enough(enough, at_work, now), "{at_work}");
         }
         let mut gather = Gather::new(now, true);
-        assert!((1..CROWD).all(|waiting| !gather.is_enough(waiting, 1000, now)));
-        assert!(gather.is_enough(CROWD, 1000, now));
+        assert!((1..ALL).all(|waiting| !gather.is_enough(waiting, 1000, now)));
+        assert!(gather.is_enough(ALL, 1000, now));
     }
 
     #[test]
@@ -139,9 +143,11 @@ mod tests {
     #[test]
     fn a_lane_is_crowded_after_many_crowds_and_not_for_ever() {
         let mut crowded = Crowded::default();
-        assert!((1..CROWDED).all(|_| !crowded.turn(CROWD)));
-        assert!((0..100).all(|_| crowded.turn(CROWD)));
-        assert!((0..CROWDED).all(|_| crowded.turn(CROWD - 1)));
-        assert!(!crowded.turn(0));
+        assert!((0..100).all(|_| !crowded.turn(TOGETHER - 1, 10 * CROWD)), "handlers are slow");
+        assert!((0..100).all(|_| !crowded.turn(TOGETHER, CROWD - 1)), "there are few");
+        assert!((1..CROWDED).all(|_| !crowded.turn(TOGETHER, CROWD)));
+        assert!((0..100).all(|_| crowded.turn(TOGETHER, CROWD)));
+        assert!((0..CROWDED).all(|_| crowded.turn(0, CROWD)));
+        assert!(!crowded.turn(0, CROWD));
     }
 }

@@ -21,5 +21,5 @@ pub(crate) use self::caller::lane_call;
 pub(super) use self::{caller::Lane, late::accept, outbox::Outbox, served::serve};
 
 const CHUNK: usize = 64 << 10;
-/// Calls that gather between two turns of a lane's driver and are a crowd.
+/// Calls at work that are a crowd, where all come back again and again.
 pub(super) const CROWD: usize = 128;
