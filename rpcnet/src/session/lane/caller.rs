@@ -114,13 +114,13 @@ impl Shared {
             self.have_driver_read();
             return false;
         };
-        let told = match &mut *reader {
+        let answered = match &mut *reader {
             Some(reader) if self.calls().read_by(id) => reader.read_for(id, caller, &self.calls, driver),
             _ => return false,
         };
         drop(reader);
-        told.others.into_iter().for_each(Waker::wake);
-        told.own.is_some()
+        answered.others.into_iter().for_each(Waker::wake);
+        answered.own.is_some()
     }
 
     /// The call whose caller has read is over.

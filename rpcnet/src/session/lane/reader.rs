@@ -40,7 +40,7 @@ pub(super) enum Read {
 
 /// Those who have an answer. Their wakers are to be dropped where no lock is held: with one may go a task that has calls here.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Answered {
     /// Who has read.
     pub(super) own: Option<Waker>,
     pub(super) others: Vec<Waker>,
@@ -73,15 +73,21 @@ impl Reader {
 
     /// Reads what is here, for the caller of this call. The driver is woken when more comes, where this one has its answer;
     /// otherwise the caller is.
-    pub(super) fn read_for(&mut self, id: u64, caller: &Waker, calls: &Mutex<Calls>, driver: &Waker) -> Told {
-        let mut told = Told::default();
+    pub(super) fn read_for(
+        &mut self,
+        id: u64,
+        caller: &Waker,
+        calls: &Mutex<Calls>,
+        driver: &Waker,
+    ) -> Answered {
+        let mut found = Answered::default();
         for _ in 0..READS {
-            let waker = if told.own.is_some() { driver } else { caller };
+            let waker = if found.own.is_some() { driver } else { caller };
             let polled = self.poll(&mut Context::from_waker(waker), calls, &mut |answered, caller| {
                 if answered == id {
-                    told.own = Some(caller);
+                    found.own = Some(caller);
                 } else {
-                    told.others.push(caller);
+                    found.others.push(caller);
                 }
             });
             match polled {
@@ -91,17 +97,17 @@ impl Reader {
                     break;
                 }
                 Poll::Pending => {
-                    if told.own.is_some() {
+                    if found.own.is_some() {
                         lock(calls).read_by_driver();
                     }
-                    return told;
+                    return found;
                 }
             }
         }
         // There is more to do than one answer.
         lock(calls).read_by_driver();
         driver.wake_by_ref();
-        told
+        found
     }
 
     /// Reads a chunk, and hands out the answers that are here whole.
