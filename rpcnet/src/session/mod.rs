@@ -4,6 +4,7 @@
 //! future that the owner (a server, a pool, a channel) spawns and drops; with it end all handlers that it runs.
 
 mod control;
+mod counts;
 mod frame;
 mod inbound;
 mod items;
@@ -20,7 +21,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -31,6 +32,7 @@ use tokio::{
     time::Instant,
 };
 
+use self::counts::{Counts, Reading};
 #[cfg(feature = "reflect")]
 pub(crate) use self::inbound::{Running, call_instead};
 #[cfg(feature = "measuring")]
@@ -130,19 +132,6 @@ struct Inner {
     busy: Notify,
     /// Told when nothing of ours is left here while the peer drains.
     quiet: Notify,
-}
-
-/// What each call counts. In a cache line of its own (processors fetch them in pairs): the other fields of a session are
-/// read with each call, and hardly ever written.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Counts {
-    /// Calls made, to look at the path now and then.
-    made: AtomicUsize,
-    /// Our own calls that wait for an answer.
-    outstanding: AtomicUsize,
-    /// Streams of items that are read here.
-    streams: AtomicUsize,
 }
 
 /// Where the session of the moment is found: without a lock, and without writing what other threads read.
@@ -363,45 +352,6 @@ impl Session {
         }
     }
 
-    /// Counts a call that waits for an answer.
-    fn waiting(&self) -> Waiting<'_> {
-        self.count_waiting();
-        Waiting(self)
-    }
-
-    fn count_waiting(&self) {
-        if self.inner.counts.outstanding.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.inner.busy.notify_one();
-        }
-    }
-
-    fn count_answered(&self) {
-        self.left(&self.inner.counts.outstanding);
-    }
-
-    /// Waits until no call of ours waits for an answer and no stream of ours is read; for a peer that drains.
-    /// Cancel-safe.
-    pub(crate) async fn quiet(&self) {
-        while !self.is_quiet() {
-            self.inner.quiet.notified().await;
-        }
-    }
-
-    /// Whether no call of ours waits for an answer and no stream of ours is read.
-    pub(crate) fn is_quiet(&self) -> bool {
-        let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
-        count(&self.inner.counts.outstanding) + count(&self.inner.counts.streams) == 0
-    }
-
-    fn streams(&self) -> usize {
-        self.inner.counts.streams.load(Ordering::Relaxed)
-    }
-
-    /// Our own calls that wait for an answer.
-    pub(crate) fn outstanding(&self) -> usize {
-        self.inner.counts.outstanding.load(Ordering::Relaxed)
-    }
-
     /// Whether there are enough calls for a crowd.
     pub(crate) fn may_be_crowded(&self) -> bool {
         self.outstanding() >= lane::CROWD
@@ -413,16 +363,6 @@ impl Session {
     }
 }
 
-/// A call that waits for an answer; counted until it is dropped.
-#[derive(Debug)]
-struct Waiting<'a>(&'a Session);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.count_answered();
-    }
-}
-
 /// The peer's lane; it may have another when this is dropped.
 #[derive(Debug)]
 struct Served(Session);
@@ -430,34 +370,6 @@ struct Served(Session);
 impl Drop for Served {
     fn drop(&mut self) {
         self.0.inner.served.store(false, Ordering::Relaxed);
-    }
-}
-
-/// A stream of items that is read; counted until it is dropped.
-#[derive(Debug)]
-struct Reading(Session);
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.0.left(&self.0.inner.counts.streams);
-    }
-}
-
-impl Session {
-    fn reading(&self) -> Reading {
-        if self.inner.counts.streams.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.inner.busy.notify_one();
-        }
-        Reading(self.clone())
-    }
-
-    fn left(&self, count: &AtomicUsize) {
-        // Counted down first, then looked, while who waits for it to drain has told before it counts: one of them sees the
-        // other. Mostly calls are taken, and then the peer does not drain.
-        let last = count.fetch_sub(1, Ordering::SeqCst) == 1;
-        if last && !self.inner.takes_calls.load(Ordering::SeqCst) && self.inner.condition.borrow().draining {
-            self.inner.quiet.notify_one();
-        }
     }
 }
 
