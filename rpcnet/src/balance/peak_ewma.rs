@@ -6,7 +6,8 @@
 //! tried anew after a few decays. So it is kept apart here what differs in how long it is true:
 //!
 //! - the *average* of what answers took, over the decay. Where nothing is answered it fades six times slower: a worker ten
-//!   times slower than others is tried again after 14 decays. One that has answered but a few times is tried again soon;
+//!   times slower than others is tried again after 14 decays. One that has answered but a few times is tried again soon,
+//!   and one that has not answered yet after some ten times what was assumed of it;
 //! - the *excess* of the last peak over it, at most as much again, which falls ten times faster. It bridges the time until
 //!   the average knows;
 //! - the share of calls that *failed*, over the decay. What fails is fast, and its latency says nothing;
@@ -31,6 +32,10 @@ const FAILURE: f64 = 4.0;
 const PEAK: f64 = 1.0;
 /// Answers that an average takes to be believed for long. The first ones tell of caches and connections that are cold.
 const ENOUGH: f64 = 20.0;
+/// So many times itself is how long an assumption lasts. It is made from the round trips of a handshake, with both sides'
+/// cryptography in them: a worker that answers in a fraction of that would go without calls for seconds beside one that was
+/// asked first.
+const ASSUMPTION: f64 = 10.0;
 /// How much dearer is an endpoint all of whose calls fail. Fewer would be outweighed by calls at work elsewhere.
 const ALL_FAIL: f64 = 100.0;
 /// So many times the average is all that one answer may add to it: after a pause of seconds it has the weight of many.
@@ -179,7 +184,11 @@ impl PeakEwma {
 
     /// How many decays the average takes to fade while nothing is answered.
     fn lasts(&self) -> f64 {
-        FADES_SLOWER * (f64::from(self.answers) / ENOUGH).clamp(0.02, 1.0)
+        let lasts = FADES_SLOWER * (f64::from(self.answers) / ENOUGH).clamp(0.02, 1.0);
+        if self.answers > 0 {
+            return lasts;
+        }
+        lasts.min(ASSUMPTION * self.average.max(LEAST) / self.decay)
     }
 
     /// Lets fall what falls until now; returns the weight of an outcome now.

@@ -50,6 +50,19 @@ fn the_first_answer_takes_the_place_of_what_was_assumed() {
 }
 
 #[test]
+fn an_assumption_lasts_ten_times_itself() {
+    let now = start();
+    for assumed in [ms(1), ms(20)] {
+        let ewma = PeakEwma::new(now, assumed, DECAY);
+        let left = ewma.load(now + assumed * 10, 0) / assumed.as_nanos() as f64;
+        assert!((0.3..0.4).contains(&left), "{assumed:?}: {left}");
+    }
+    // One of a path around the world, for a second or so.
+    let far = PeakEwma::new(now, ms(500), DECAY);
+    assert!((150.0..200.0).contains(&load_ms(&far, now + ms(1200))));
+}
+
+#[test]
 fn one_that_is_slow_is_forgotten_in_minutes() {
     let (mut ewma, mut now) = steady(start());
     for _ in 0..100 {
