@@ -1,4 +1,4 @@
-//! Reads frames off a stream: a header of unknown length, then a body of the length that it names; or items.
+//! Frames on a stream: a header of unknown length, then a body of the length that it names; or items.
 
 use std::{
     pin::pin,
@@ -8,12 +8,40 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
-    codec::LARGE,
+    codec::{Body, LARGE},
     proto::{self, DecodeError, ItemBuffer, ItemFrame},
-    transport::{ReadError, RecvStream},
+    transport::{ReadError, RecvStream, SendStream, WriteError},
 };
 
 const CHUNK: usize = 64 << 10;
+/// Bodies up to this size are copied behind their header.
+const INLINE: usize = 2 << 10;
+
+/// Room for a header, of which so much is known, and for the body where it will be copied behind it.
+pub(super) fn frame_buffer(header: usize, body: &Body) -> BytesMut {
+    let body = body.len();
+    BytesMut::with_capacity(header + if body <= INLINE { body } else { 0 })
+}
+
+/// Writes a header and its body, in one go: each write wakes the connection, which would send the header in a packet of
+/// its own. Not cancel-safe: a part may have been written.
+pub(super) async fn write_frame(
+    send: &mut SendStream,
+    mut header: BytesMut,
+    mut body: Body,
+) -> Result<(), WriteError> {
+    match body.chunks_mut() {
+        [body] if body.len() <= INLINE => {
+            header.extend_from_slice(body);
+            send.write(header.freeze()).await
+        }
+        [body] => send.write_chunks(&mut [header.freeze(), std::mem::take(body)]).await,
+        _ => {
+            let mut chunks: Vec<_> = std::iter::once(header.freeze()).chain(body.into_chunks()).collect();
+            send.write_chunks(&mut chunks).await
+        }
+    }
+}
 
 /// A header's decoder: the header and its length, or `None` while it has not all arrived.
 type Decode<H> = fn(&Bytes) -> Result<Option<(H, usize)>, DecodeError>;

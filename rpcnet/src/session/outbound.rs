@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Called, Session,
-    frame::{FrameError, FrameReader},
+    frame::{FrameError, FrameReader, frame_buffer, write_frame},
     items::{ItemReader, Pump, Role, Sending},
     lane::{Lane, LaneCall},
     malformed,
@@ -25,9 +25,6 @@ use crate::{
     proto::{self, ReplyHeader, ReplyKind, RequestHeader, reset},
     transport::{ConnectionError, ReadError, SendStream, WriteError},
 };
-
-/// Bodies up to this size are copied behind their header, so that both leave in one write.
-const INLINE: usize = 2 << 10;
 
 /// What a request's header takes at most, without its metadata.
 const LANE_HEADER: usize = 1 << 10;
@@ -251,21 +248,10 @@ impl Session {
             routing,
             body_length: request.body.len() as u64,
         };
-        let mut buffer = BytesMut::with_capacity(64 + request.body.len().min(INLINE));
+        let mut buffer = frame_buffer(64, &request.body);
         header.encode(&mut buffer);
         sent.store(true, Ordering::Relaxed);
-        let mut body = request.body.clone();
-        let written = match body.chunks_mut() {
-            [body] if body.len() <= INLINE => {
-                buffer.extend_from_slice(body);
-                send.write(buffer.freeze()).await
-            }
-            chunks => match send.write(buffer.freeze()).await {
-                Ok(()) => send.write_chunks(chunks).await,
-                Err(error) => Err(error),
-            },
-        };
-        match written {
+        match write_frame(&mut send, buffer, request.body.clone()).await {
             Ok(()) if header.items => {}
             Ok(()) => send.finish(),
             Err(WriteError::Stopped(reset::REFUSED)) => return Err(self.turned_away()),

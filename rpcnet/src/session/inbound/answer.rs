@@ -13,12 +13,13 @@ use crate::{
     message::{Answer, Batch, Ended, Failure, Items},
     metrics::MethodMetrics,
     proto::{self, ReplyHeader, ReplyKind, reset},
-    session::{Session, items::write_items},
+    session::{
+        Session,
+        frame::{frame_buffer, write_frame},
+        items::write_items,
+    },
     transport::{SendStream, WriteError},
 };
-
-/// Small replies are copied behind their header, so that both leave in one write.
-const INLINE: usize = 2 << 10;
 
 /// Sends what a handler came to; says with which code, where it was an error.
 pub(super) async fn reply(
@@ -112,23 +113,11 @@ pub(super) fn gather(context: &Context, result: Result<Reply, Status>) -> Result
     }
 }
 
-async fn write(send: &mut SendStream, header: ReplyHeader, mut body: Body) {
-    let mut buffer = BytesMut::with_capacity(32 + body.len().min(INLINE));
+async fn write(send: &mut SendStream, header: ReplyHeader, body: Body) {
+    let mut buffer = frame_buffer(32, &body);
     header.encode(&mut buffer);
-    let written = async {
-        match body.chunks_mut() {
-            [body] if body.len() <= INLINE => {
-                buffer.extend_from_slice(body);
-                send.write(buffer.freeze()).await
-            }
-            chunks => {
-                send.write(buffer.freeze()).await?;
-                send.write_chunks(chunks).await
-            }
-        }
-    };
     // A peer that does not read keeps nobody for longer than this.
-    match timeout_at(Instant::now() + TRANSIT, written).await {
+    match timeout_at(Instant::now() + TRANSIT, write_frame(send, buffer, body)).await {
         Ok(Ok(())) => send.finish(),
         Ok(Err(error)) => debug!(%error, "reply not delivered"),
         Err(_) => send.reset(reset::DEADLINE),

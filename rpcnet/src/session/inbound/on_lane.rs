@@ -7,7 +7,7 @@ use std::{
     task::{Context as Task, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error};
 
@@ -18,7 +18,12 @@ use crate::{
     limit::{Outcome, Permit},
     metrics::Timer,
     proto::{self, LaneFrame, LaneKind, MAX_LANE_MESSAGE, RequestHeader, put_message, reset, varint},
-    session::{Entry, Session, lane::Outbox, router::InFlight},
+    session::{
+        Entry, Session,
+        frame::{frame_buffer, write_frame},
+        lane::Outbox,
+        router::InFlight,
+    },
 };
 
 /// A handler that took this long before it first waited is not run in place the next times: it would keep the other
@@ -254,20 +259,16 @@ async fn elsewhere(
     session: &Session,
     id: u64,
     header: proto::ReplyHeader,
-    mut body: crate::codec::Body,
+    body: crate::codec::Body,
 ) -> Result<(), crate::transport::WriteError> {
     let by = Instant::now() + TRANSIT;
     let Ok(opened) = timeout_at(by, session.connection().open_uni()).await else { return Ok(()) };
     let mut send = opened?;
-    let mut buffer = BytesMut::with_capacity(64);
+    let mut buffer = frame_buffer(64, &body);
     buffer.extend_from_slice(&proto::PREFACE);
     varint::put(&mut buffer, id);
     header.encode(&mut buffer);
-    let written = async {
-        send.write(buffer.freeze()).await?;
-        send.write_chunks(body.chunks_mut()).await
-    };
-    match timeout_at(by, written).await {
+    match timeout_at(by, write_frame(&mut send, buffer, body)).await {
         Ok(written) => {
             written?;
             send.finish();
