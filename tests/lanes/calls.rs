@@ -27,13 +27,13 @@ fn right(body: &[u8], size: u64) -> bool {
 async fn replies_of_any_size_arrive(net: Net) {
     let (_server, _here, client) = served(&net).await;
     // About what fits, and far beyond; the first is the one that finds out.
-    for size in [16_300, 16_383, 16_384, 16_385, 100_000, 3, 1 << 20] {
+    for size in [31_700, 32_767, 32_768, 32_769, 100_000, 3, 1 << 20] {
         let body = within(client.fill(size)).await.expect("answered");
         assert!(right(&body, size), "{size}");
     }
     let mut calls = JoinSet::new();
     for call in 0..96_u64 {
-        let size = [0, 100, 16_000, 17_000, 70_000, 500_000][call as usize % 6] + call;
+        let size = [0, 100, 32_000, 33_000, 70_000, 500_000][call as usize % 6] + call;
         let client = client.clone();
         calls.spawn(async move {
             let body = match call % 2 {

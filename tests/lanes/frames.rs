@@ -129,7 +129,7 @@ async fn what_is_not_understood_ends_the_lane_alone(net: Net) {
     let (server, mut probed, connection) =
         dialled(&net, Limits::default().with_lanes_on_any_path().with_max_calls_per_connection(2)).await;
     let hold = |id: u64, number: u8| call(id, &method("hold"), 0, &[number]);
-    let too_long = [vec![0, 9], header(&method("once"), 0, (16 << 10) + 1)].concat();
+    let too_long = [vec![0, 9], header(&method("once"), 0, (32 << 10) + 1)].concat();
     let of_another_version = [vec![0, 9, 0x20], vec![0; 40]].concat();
     let endless = [vec![0, 9, 0x10, 1], vec![0; 9], vec![0xff; 8]].concat();
     let waits_already = [hold(5, 6), hold(6, 6), hold(6, 6)].concat();

@@ -19,8 +19,9 @@ pub(crate) fn is_lane(beginning: [u8; 2]) -> Result<bool, DecodeError> {
     Ok(beginning[1] & LANE != 0)
 }
 
-/// A message on a lane has at most so many bytes, header included: what is behind it waits for it.
-pub(crate) const MAX_LANE_MESSAGE: usize = 16 << 10;
+/// A message on a lane has at most so many bytes, header included: what is behind it waits for it. Measured, a lane is
+/// ahead of a stream a call up to here, and no better beyond.
+pub(crate) const MAX_LANE_MESSAGE: usize = 32 << 10;
 
 /// No frame with a header of numbers only is longer.
 const SHORT: usize = 96;
@@ -160,10 +161,15 @@ impl LaneBuffer {
             self.arrived = chunk;
             return;
         }
+        // Room for all of the frame, of which the length was checked.
+        let room = self.needed.max(self.arrived.len() + chunk.len());
         let mut joined = match std::mem::take(&mut self.arrived).try_into_mut() {
-            Ok(joined) => joined,
+            Ok(mut joined) => {
+                joined.reserve(room - joined.len());
+                joined
+            }
             Err(shared) => {
-                let mut joined = BytesMut::with_capacity(shared.len() + chunk.len());
+                let mut joined = BytesMut::with_capacity(room);
                 joined.extend_from_slice(&shared);
                 joined
             }

@@ -34,7 +34,7 @@ const READS: usize = 8;
 /// So long handlers run in place before their answers are written.
 const SLICE: Duration = Duration::from_millis(1);
 /// Calls that wait because as many are at work as the peer may have.
-const WAITING: usize = 1024;
+const WAITING: usize = 512;
 /// Bytes of answers that may wait while their peer does not read, before it is not heard any more.
 const FULL: usize = 256 << 10;
 
