@@ -10,7 +10,7 @@ const RESET_BURST: u32 = 5;
 const MOST_CALLS: u32 = 10_000;
 
 /// Streams that a peer may have open on a connection that is new.
-const FIRST_STREAMS: u32 = 8;
+const FIRST_STREAMS: u32 = 6;
 
 /// What one side of a connection puts up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! Takes connections and hands each to its protocol.
 
-use std::sync::{Arc, Weak};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -14,7 +17,7 @@ use crate::{
     limit::Admitted,
     metrics::ConnectionGauge,
     proto::{self, close},
-    session::Session,
+    session::{Driver, Session},
     transport::{Connection, ConnectionError, Endpoint, Incoming},
 };
 
@@ -69,7 +72,14 @@ fn take(
         drop(permit);
         let Some(connection) = connection else { return };
         let Some(_admitted) = admit(&server, &connection) else { return };
-        serve(server, connection).await;
+        if is_of_calls(&connection) {
+            // Likewise what waits for the server to run.
+            let Some((driver, guard)) = Box::pin(begin(&server, connection)).await else { return };
+            let error = driver.drive().await;
+            guard.disconnected(&error);
+        } else {
+            Box::pin(serve(server, connection)).await;
+        }
     }
 }
 
@@ -117,10 +127,8 @@ fn is_of_calls(connection: &Connection) -> bool {
     [proto::ALPN, proto::RELAY_ALPN].contains(&connection.protocol())
 }
 
+/// A connection of another protocol.
 async fn serve(server: Weak<Inner>, connection: Connection) {
-    if is_of_calls(&connection) {
-        return calls(server, connection).await;
-    }
     let handler =
         server.upgrade().and_then(|inner| Server { inner }.protocols().get(connection.protocol()).cloned());
     match handler {
@@ -129,26 +137,25 @@ async fn serve(server: Weak<Inner>, connection: Connection) {
     }
 }
 
-async fn calls(server: Weak<Inner>, connection: Connection) {
+/// A connection of calls. Nothing where it ends before, or where it has come too late.
+async fn begin(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, Registered)> {
     // Before `run`, calls wait; what they may hold is bounded by the transport's windows.
-    let Some(mut phase) = server.upgrade().map(|inner| inner.phase.subscribe()) else { return };
+    let mut phase = server.upgrade()?.phase.subscribe();
     let phase = tokio::select! {
         phase = phase.wait_for(|phase| *phase >= Phase::Running) => phase.map(|phase| *phase),
-        _ = connection.closed() => return,
+        _ = connection.closed() => return None,
     };
     if !matches!(phase, Ok(Phase::Running)) {
-        return connection.close(close::DRAINING, "the server is going away");
+        connection.close(close::DRAINING, "the server is going away");
+        return None;
     }
-    let Some((driver, guard)) = open(&server, connection) else { return };
-    let peer = guard.session.connection().remote_addr();
-    debug!(%peer, "peer connected");
-    let error = driver.drive().await;
-    debug!(%peer, %error, "peer disconnected");
-    drop(guard);
+    let (driver, guard) = open(server, connection)?;
+    debug!(peer = %guard.peer(), "peer connected");
+    Some((driver, guard))
 }
 
 /// Registers the session, so that draining reaches it.
-fn open(server: &Weak<Inner>, connection: Connection) -> Option<(crate::session::Driver, Registered)> {
+fn open(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, Registered)> {
     let server = Server { inner: server.upgrade()? };
     let forward = match connection.protocol() {
         proto::RELAY_ALPN => match server.inner.relay.get().filter(|relay| relay.forward.is_open()) {
@@ -181,6 +188,16 @@ struct Registered {
     server: Weak<Inner>,
     session: Session,
     id: u64,
+}
+
+impl Registered {
+    fn peer(&self) -> SocketAddr {
+        self.session.connection().remote_addr()
+    }
+
+    fn disconnected(&self, error: &ConnectionError) {
+        debug!(peer = %self.peer(), %error, "peer disconnected");
+    }
 }
 
 impl Drop for Registered {

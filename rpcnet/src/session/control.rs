@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -69,7 +70,9 @@ pub(super) async fn write(session: &Session) -> ConnectionError {
     };
     let mut frames = hello(session);
     loop {
-        match stream.write(frames).await {
+        // Not the stream's own future, which would have room for more than a connection at rest needs.
+        let mut chunks = [frames];
+        match poll_fn(|cx| stream.poll_write_chunks(cx, &mut chunks)).await {
             Ok(()) => {}
             Err(WriteError::Connection(error)) => return error,
             Err(error) => return broken(session, &error),

@@ -122,7 +122,8 @@ struct Inner {
     lane: OnceCell<lane::Lane>,
     /// The peer has a lane of its own, on which it calls.
     served: AtomicBool,
-    counts: Counts,
+    /// In memory of their own: see there.
+    counts: Box<Counts>,
     /// The path is fit for lanes.
     smooth: AtomicBool,
     said: control::Said,
@@ -216,7 +217,7 @@ impl Session {
                 called: ArcSwap::default(),
                 lane: OnceCell::new(),
                 served: AtomicBool::new(false),
-                counts: Counts::default(),
+                counts: Box::default(),
                 smooth: AtomicBool::new(true),
                 said: control::Said::default(),
                 resets: Mutex::new(limits.resets(Instant::now().into_std())),

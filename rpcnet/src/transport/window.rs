@@ -79,8 +79,8 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// `rtt` is the handshake's: nothing waited anywhere then.
-    pub(super) fn new(limit: u32, now: Instant, rtt: Duration) -> Self {
+    /// `rtt` is the handshake's: nothing waited anywhere then. So many bytes were `read` before.
+    pub(super) fn new(limit: u32, now: Instant, rtt: Duration, read: u64) -> Self {
         let first = First::within(limit);
         Self {
             // Never less than eight streams may hold.
@@ -88,7 +88,7 @@ impl Windows {
             send: Window::new(first.send, limit.min(LEAST_SEND), limit, now),
             shortest: Shortest::new(now, rtt),
             began: now,
-            read: 0,
+            read,
         }
     }
 

@@ -8,7 +8,10 @@ mod instead;
 mod on_lane;
 mod receive;
 
-use std::{pin::pin, sync::PoisonError};
+use std::{
+    pin::{Pin, pin},
+    sync::PoisonError,
+};
 
 use tokio::{
     task::JoinSet,
@@ -86,35 +89,60 @@ pub(super) async fn accept(session: &Session) -> ConnectionError {
 }
 
 /// A stream that the peer has opened: a call, or its lane.
-pub(super) async fn serve(session: Session, mut send: SendStream, recv: RecvStream) {
-    let mut reader = FrameReader::new(recv);
-    let received = Instant::now();
-    let is_lane = timeout_at(received + TRANSIT, receive::is_lane(&session, &mut reader)).await;
-    match is_lane.unwrap_or(Err(Refusal::GivenUp(None))) {
-        Ok(true) => match session.begin_lane() {
-            Some(turn) => {
-                let most = session.limits().max_calls_per_connection();
-                if session.limits().room().streams == most {
-                    // The lane is never done: without one more, where one call is allowed it would be the last.
-                    session.connection().allow_streams(most + 1);
-                }
-                let (recv, first) = reader.into_parts();
-                lane::serve(turn, send, recv, first).await;
-            }
-            None => send.reset(reset::PROTOCOL),
-        },
-        // In memory of its own: this task's is that of a lane, which stands as long as its connection.
-        Ok(false) => Box::pin(call(session, send, reader, received)).await,
-        Err(refusal) => Box::pin(refuse(session, send, reader, refusal)).await,
+pub(super) fn serve(
+    session: Session,
+    send: SendStream,
+    recv: RecvStream,
+) -> impl Future<Output = ()> + Send + use<> {
+    // In memory of its own, as a lane is: that stands as long as its connection, and needs less than a call does.
+    let call = Box::pin(call(session, send, FrameReader::new(recv)));
+    async move {
+        if let Some(lane) = call.await {
+            lane.await;
+        }
     }
 }
 
-/// A call with a stream of its own.
-async fn call(session: Session, mut send: SendStream, mut reader: FrameReader, received: Instant) {
-    match admit(&session, &mut send, &mut reader, received).await {
-        Ok(admitted) => run(&session, admitted, reader, &mut send, received).await,
-        Err(refusal) => refuse(session, send, reader, refusal).await,
+/// A call with a stream of its own; gives what serves the lane, where it is one.
+async fn call(
+    session: Session,
+    mut send: SendStream,
+    mut reader: FrameReader,
+) -> Option<Pin<Box<impl Future<Output = ()> + Send + use<>>>> {
+    let received = Instant::now();
+    let is_lane = timeout_at(received + TRANSIT, receive::is_lane(&session, &mut reader)).await;
+    let refusal = match is_lane.unwrap_or(Err(Refusal::GivenUp(None))) {
+        Ok(true) => return begin_lane(&session, send, reader),
+        Ok(false) => match admit(&session, &mut send, &mut reader, received).await {
+            Ok(admitted) => {
+                run(&session, admitted, reader, &mut send, received).await;
+                return None;
+            }
+            Err(refusal) => refusal,
+        },
+        Err(refusal) => refusal,
+    };
+    refuse(session, send, reader, refusal).await;
+    None
+}
+
+/// What serves the peer's lane, where it may have one.
+pub(super) fn begin_lane(
+    session: &Session,
+    mut send: SendStream,
+    reader: FrameReader,
+) -> Option<Pin<Box<impl Future<Output = ()> + Send + use<>>>> {
+    let Some(turn) = session.begin_lane() else {
+        send.reset(reset::PROTOCOL);
+        return None;
+    };
+    let most = session.limits().max_calls_per_connection();
+    if session.limits().room().streams == most {
+        // The lane is never done: without one more, where one call is allowed it would be the last.
+        session.connection().allow_streams(most + 1);
     }
+    let (recv, first) = reader.into_parts();
+    Some(Box::pin(lane::serve(turn, send, recv, first)))
 }
 
 async fn refuse(session: Session, mut send: SendStream, mut reader: FrameReader, refusal: Refusal) {

@@ -11,7 +11,7 @@ use super::{
 /// Streams that one side may have open with two directions, unless something else is agreed on, and with one: beyond, it
 /// waits.
 const BI_STREAMS: u64 = 256;
-const UNI_STREAMS: u64 = 16;
+const UNI_STREAMS: u64 = 7;
 
 #[derive(Debug)]
 pub(super) struct Stream {

@@ -3,15 +3,18 @@
 //! There is no timer: every so many bytes a look is taken, by whoever has read or written the last of them. A stream counts
 //! for itself and tells now and then, so that what is small costs nothing.
 
-use std::sync::{
-    Arc, Mutex, PoisonError, TryLockError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, TryLockError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use quinn::VarInt;
 use tokio::time::Instant;
 
-use super::super::window::{Seen, Windows};
+use super::super::window::{First, Seen, Windows};
 
 /// After so many bytes in a direction the windows are looked at.
 const LOOK: u64 = 256 << 10;
@@ -24,14 +27,19 @@ pub(super) struct Counted {
     inner: quinn::Connection,
     read: AtomicU64,
     written: AtomicU64,
-    windows: Mutex<Windows>,
+    /// What they were configured with.
+    limit: u32,
+    /// Of the handshake: nothing waited anywhere then.
+    rtt: Duration,
+    /// Once they are looked at: most connections carry little.
+    windows: Mutex<Option<Box<Windows>>>,
 }
 
 impl Counted {
     /// `limit` is what the connection was configured with.
     pub(super) fn new(inner: quinn::Connection, limit: u32) -> Arc<Self> {
-        let windows = Mutex::new(Windows::new(limit, Instant::now().into_std(), inner.rtt()));
-        Arc::new(Self { inner, read: AtomicU64::new(0), written: AtomicU64::new(0), windows })
+        let (read, written) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { limit, rtt: inner.rtt(), inner, read, written, windows: Mutex::default() })
     }
 
     pub(super) fn inner(&self) -> &quinn::Connection {
@@ -41,7 +49,13 @@ impl Counted {
     /// The windows for receiving and sending as they are now.
     pub(super) fn sizes(&self) -> (u32, u32) {
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        (windows.receive(), windows.send())
+        match &*windows {
+            Some(windows) => (windows.receive(), windows.send()),
+            None => {
+                let first = First::within(self.limit);
+                (first.receive, first.send)
+            }
+        }
     }
 
     fn count(&self, count: &AtomicU64, bytes: u64) {
@@ -61,7 +75,9 @@ impl Counted {
         let path = self.inner.stats().path;
         let read = self.read.load(Ordering::Relaxed);
         let seen = Seen { read, rtt: path.rtt, congestion_window: path.cwnd };
-        let change = windows.see(Instant::now().into_std(), seen);
+        let now = Instant::now().into_std();
+        let windows = windows.get_or_insert_with(|| Box::new(Windows::new(self.limit, now, self.rtt, read)));
+        let change = windows.see(now, seen);
         if let Some(bytes) = change.receive {
             self.inner.set_receive_window(VarInt::from_u32(bytes));
         }

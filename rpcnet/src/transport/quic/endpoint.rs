@@ -20,8 +20,9 @@ use crate::{ConfigError, PeerIdentity, tls::Tls};
 
 /// What we ask the kernel for, each way: with its default (208 KiB on Linux) bulk transfers lose packets.
 const SOCKET_BUFFER: usize = 4 << 20;
-/// Control stream, and bulk gossip.
-const UNI_STREAMS: u32 = 16;
+/// Control stream, large replies to calls on the lane, bulk gossip. With the calls of a new connection there are 14, for
+/// which quinn's table takes half the memory that it takes for one more.
+const UNI_STREAMS: u32 = 7;
 /// The largest packet that is looked for, where the path takes such: loopback, and Ethernet with jumbo frames. Each costs
 /// both sides about the same, whatever it holds. Ten are handed to the kernel at once (GSO), which takes 64 KiB in all.
 const LARGEST_PACKET: u16 = 6400;

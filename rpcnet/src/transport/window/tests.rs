@@ -25,7 +25,7 @@ struct Path {
 impl Path {
     fn new(limit: u32, bandwidth: u64, rtt: Duration) -> Self {
         let now = start();
-        Self { windows: Windows::new(limit, now, rtt), now, read: 0, bandwidth, rtt }
+        Self { windows: Windows::new(limit, now, rtt, 0), now, read: 0, bandwidth, rtt }
     }
 
     /// How long a round trip takes where so much is under way: what the path does not hold waits.
@@ -178,7 +178,7 @@ fn sending(windows: &mut Windows, now: &mut Instant, congestion_window: u64, tim
 #[test]
 fn what_may_be_written_is_twice_the_congestion_window() {
     let mut now = start();
-    let mut windows = Windows::new(LIMIT, now, MS);
+    let mut windows = Windows::new(LIMIT, now, MS, 0);
     assert_eq!(sending(&mut windows, &mut now, 3 * MIB, 10 * MS), 6 << 20);
     assert_eq!(sending(&mut windows, &mut now, 60 * MIB, 40 * MS), LIMIT);
     assert_eq!(sending(&mut windows, &mut now, 20 * MIB, 60 * SECOND), LIMIT, "it is not twice too large");
@@ -187,7 +187,7 @@ fn what_may_be_written_is_twice_the_congestion_window() {
 #[test]
 fn a_slow_path_keeps_little_that_was_written() {
     let mut now = start();
-    let mut windows = Windows::new(LIMIT, now, MS);
+    let mut windows = Windows::new(LIMIT, now, MS, 0);
     assert_eq!(sending(&mut windows, &mut now, 20 * MIB, SECOND), 40 << 20);
     assert_eq!(
         sending(&mut windows, &mut now, 12 * KIB, 9 * SECOND),
@@ -202,7 +202,7 @@ fn a_slow_path_keeps_little_that_was_written() {
 fn in_slow_start_congestion_control_is_never_held_back() {
     // It grows by as much as is acknowledged, and a look follows each 256 KiB.
     let mut now = start();
-    let mut windows = Windows::new(LIMIT, now, MS);
+    let mut windows = Windows::new(LIMIT, now, MS, 0);
     let mut congestion_window = 12 * KIB;
     while congestion_window < u64::from(LIMIT) / 2 {
         congestion_window += 256 * KIB;
@@ -224,7 +224,7 @@ proptest! {
     #[test]
     fn whatever_is_seen_windows_stay_within_their_bounds(limit in 64u32 << 10..=1 << 30, looks in looks()) {
         let mut now = start();
-        let (mut one, mut other) = (Windows::new(limit, now, MS), Windows::new(limit, now, MS));
+        let (mut one, mut other) = (Windows::new(limit, now, MS, 0), Windows::new(limit, now, MS, 0));
         let first = First::within(limit);
         let mut read = 0;
         for (millis, kib, micros, congestion_window) in looks {
