@@ -25,7 +25,7 @@ over_both!(
 
 const PROTOCOL: &[u8] = b"test/1";
 /// Streams with two directions that the peer may open.
-const STREAMS: u32 = 8;
+const STREAMS: u32 = 4;
 
 /// Gives the connections to the test.
 struct Taken(mpsc::UnboundedSender<Connection>);
