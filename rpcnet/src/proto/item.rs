@@ -4,7 +4,7 @@
 
 mod buffer;
 
-pub(crate) use buffer::{ItemBuffer, append};
+pub(crate) use buffer::{ItemBuffer, append, make_room, room};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 

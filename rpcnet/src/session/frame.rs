@@ -14,6 +14,8 @@ use crate::{
 };
 
 const CHUNK: usize = 64 << 10;
+/// Of a body so much is held as it arrived, before it is copied together.
+const HELD: usize = 256 << 10;
 /// Bodies up to this size are copied behind their header.
 const INLINE: usize = 2 << 10;
 
@@ -120,15 +122,37 @@ impl FrameReader {
         if self.buffer.len() >= length {
             return Ok(self.buffer.split_to(length));
         }
+        let held = self.hold(length).await?;
         let mut body = Vec::new();
-        proto::append(&mut body, &std::mem::take(&mut self.buffer), length);
+        proto::make_room(&mut body, held.iter().map(Bytes::len).sum(), length);
+        held.iter().for_each(|chunk| body.extend_from_slice(chunk));
+        drop(held);
         while body.len() < length {
-            match self.stream.read_chunk(length - body.len()).await? {
-                Some(chunk) => proto::append(&mut body, &chunk, length),
-                None => return Err(ReadError::TooShort.into()),
-            }
+            let chunk = self.chunk(length - body.len()).await?;
+            proto::append(&mut body, &chunk, length);
         }
         Ok(body.into())
+    }
+
+    /// The beginning of a body, where it arrived, until there is enough to make room for all of it, so that nothing is
+    /// copied twice. Of a large one less: a chunk keeps all packets in memory that were received with it.
+    async fn hold(&mut self, length: usize) -> Result<Vec<Bytes>, FrameError> {
+        let mut held = Vec::new();
+        let mut chunk = std::mem::take(&mut self.buffer);
+        let mut arrived = 0;
+        loop {
+            arrived += chunk.len();
+            let is_small = chunk.len() < LARGE && !held.is_empty();
+            held.push(chunk);
+            if is_small || arrived >= HELD || proto::room(arrived, length) == length {
+                return Ok(held);
+            }
+            chunk = self.chunk(length - arrived).await?;
+        }
+    }
+
+    async fn chunk(&mut self, most: usize) -> Result<Bytes, FrameError> {
+        self.stream.read_chunk(most).await?.ok_or(ReadError::TooShort.into())
     }
 
     /// Takes the stream's end, if it has arrived: it mostly comes in the last frame's packet. Dropping a stream whose
@@ -190,5 +214,59 @@ impl ItemFrames {
 
     pub(super) fn stop(&mut self, code: u32) {
         self.stream.stop(code);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::tests::{Pair, pair};
+
+    /// Sends so many bytes in pieces of these sizes, in turn, and the stream's end.
+    async fn sent(length: usize, pieces: &'static [usize]) -> (Pair, Bytes, FrameReader) {
+        let pair = pair().await;
+        let (mut send, _) = pair.client.open_bi().await.expect("it stands");
+        let whole: Bytes = (0..length).map(|index| (index % 251) as u8).collect::<Vec<_>>().into();
+        let mut rest = whole.clone();
+        tokio::spawn(async move {
+            // So that the stream is there where nothing follows.
+            send.write(Bytes::from_static(b"!")).await?;
+            for piece in pieces.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                send.write(rest.split_to(rest.len().min(*piece))).await?;
+                tokio::task::yield_now().await;
+            }
+            send.finish();
+            Ok::<_, WriteError>(())
+        });
+        let (_, mut recv) = pair.server.accept_bi().await.expect("it stands");
+        let mark = recv.read_chunk(1).await.expect("it was sent");
+        assert_eq!(mark.as_deref(), Some(&b"!"[..]));
+        (pair, whole, FrameReader::new(recv))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_of_any_size_arrive_in_any_pieces() {
+        for length in [0, 3, 5000, 128 << 10, (128 << 10) + 1, 300_000, 1 << 20, (2 << 20) + 7] {
+            for pieces in [&[1 << 20][..], &[16_000], &[5000, 100], &[999]] {
+                let (_pair, whole, mut reader) = sent(length, pieces).await;
+                let body = reader.body(length).await.expect("all of it was sent");
+                assert_eq!(body.len(), length, "{pieces:?}");
+                assert!(body == whole, "{length} in {pieces:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_breaks_off_is_an_error() {
+        for length in [1, 5000, 300_000, 1 << 20] {
+            for pieces in [&[16_000][..], &[999]] {
+                let (_pair, _, mut reader) = sent(length - 1, pieces).await;
+                let broken = reader.body(length).await;
+                assert!(matches!(broken, Err(FrameError::Read(ReadError::TooShort))), "{length}: {broken:?}");
+            }
+        }
     }
 }

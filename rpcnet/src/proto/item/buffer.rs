@@ -91,15 +91,24 @@ impl ItemBuffer {
     }
 }
 
-/// Appends what has arrived of `whole` bytes. Room is made for 128 KiB, or four times what is here, and never for more
-/// than the whole: the length is but a claim.
+/// For how much room is made where so much has `arrived` of `whole` bytes: for 128 KiB, or four times what is here, and never
+/// for more than the whole: the length is but a claim.
+pub(crate) fn room(arrived: usize, whole: usize) -> usize {
+    whole.min(arrived.saturating_mul(4).max(ROOM))
+}
+
+/// Appends what has arrived of `whole` bytes, where there is [`room`] for it.
 pub(crate) fn append(body: &mut Vec<u8>, chunk: &[u8], whole: usize) {
-    let length = body.len() + chunk.len();
-    if body.capacity() < length {
-        let room = whole.min(length.saturating_mul(4).max(ROOM));
-        body.reserve_exact(room.max(length) - body.len());
-    }
+    make_room(body, chunk.len(), whole);
     body.extend_from_slice(chunk);
+}
+
+/// Makes that room for so many bytes that have arrived and are to be appended.
+pub(crate) fn make_room(body: &mut Vec<u8>, arrived: usize, whole: usize) {
+    let length = body.len() + arrived;
+    if body.capacity() < length {
+        body.reserve_exact(room(length, whole).max(length) - body.len());
+    }
 }
 
 fn checked(input: &[u8], limit: usize) -> Result<Option<ItemHeader>, DecodeError> {
