@@ -24,8 +24,8 @@ over_both!(
 );
 
 const PROTOCOL: &[u8] = b"test/1";
-/// Streams with two directions that the peer may open.
-const STREAMS: u32 = 4;
+/// Streams with two directions that the peer may open; a new connection allows no more.
+const STREAMS: u32 = 6;
 
 /// Gives the connections to the test.
 struct Taken(mpsc::UnboundedSender<Connection>);

@@ -4,7 +4,7 @@
 
 mod buffer;
 
-pub(crate) use buffer::{ItemBuffer, append, make_room, room};
+pub(crate) use buffer::{ItemBuffer, append, room};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 

@@ -15,9 +15,7 @@ pub(crate) mod varint;
 
 pub(crate) use control::{ControlFrame, Hello, SCHEMA_ENTRIES};
 pub(crate) use hash::{fingerprint, hash_bytes, key, method_id, service_id};
-pub(crate) use item::{
-    Ending, EndingKind, ItemBuffer, ItemFrame, append, finish_item, make_room, room, start_item,
-};
+pub(crate) use item::{Ending, EndingKind, ItemBuffer, ItemFrame, append, finish_item, room, start_item};
 #[cfg(feature = "fuzzing")]
 pub(crate) use lane::LaneHeader;
 pub(crate) use lane::{

@@ -123,8 +123,8 @@ impl FrameReader {
             return Ok(self.buffer.split_to(length));
         }
         let held = self.hold(length).await?;
-        let mut body = Vec::new();
-        proto::make_room(&mut body, held.iter().map(Bytes::len).sum(), length);
+        let arrived = held.iter().map(Bytes::len).sum();
+        let mut body = Vec::with_capacity(proto::room(arrived, length));
         held.iter().for_each(|chunk| body.extend_from_slice(chunk));
         drop(held);
         while body.len() < length {
@@ -256,6 +256,19 @@ mod tests {
                 assert_eq!(body.len(), length, "{pieces:?}");
                 assert!(body == whole, "{length} in {pieces:?}");
             }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn little_is_held_and_not_in_small_pieces() {
+        for pieces in [&[16_000][..], &[5000, 100], &[999]] {
+            let (_pair, _, mut reader) = sent(4 << 20, pieces).await;
+            let held = reader.hold(4 << 20).await.expect("it was sent");
+            let arrived: usize = held.iter().map(Bytes::len).sum();
+            assert!(arrived < HELD + CHUNK, "{pieces:?}: {arrived}");
+            // The first is what came with the header, and a small one is the last.
+            let small = held.iter().filter(|chunk| chunk.len() < LARGE).count();
+            assert!(small <= 2, "{pieces:?}: {small}");
         }
     }
 

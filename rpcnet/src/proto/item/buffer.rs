@@ -99,16 +99,11 @@ pub(crate) fn room(arrived: usize, whole: usize) -> usize {
 
 /// Appends what has arrived of `whole` bytes, where there is [`room`] for it.
 pub(crate) fn append(body: &mut Vec<u8>, chunk: &[u8], whole: usize) {
-    make_room(body, chunk.len(), whole);
-    body.extend_from_slice(chunk);
-}
-
-/// Makes that room for so many bytes that have arrived and are to be appended.
-pub(crate) fn make_room(body: &mut Vec<u8>, arrived: usize, whole: usize) {
-    let length = body.len() + arrived;
+    let length = body.len() + chunk.len();
     if body.capacity() < length {
         body.reserve_exact(room(length, whole).max(length) - body.len());
     }
+    body.extend_from_slice(chunk);
 }
 
 fn checked(input: &[u8], limit: usize) -> Result<Option<ItemHeader>, DecodeError> {
