@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Duration};
 use rpcnet::{
     BalancedChannel, BalancedConfig, Caller, Channel, ChannelBuilder, ConfigError, ConnectError, Connector,
     EndpointCaller, EndpointStats, Limits, Replies, balance::Policy, discover::EndpointSet,
-    transport::MemoryNetwork,
+    resolve::HostPort, transport::MemoryNetwork,
 };
 use tokio::{sync::watch, task::AbortHandle, time::timeout};
 
 use crate::{
-    TagFilter, config, directors,
+    TagFilter, directors,
     following::{Following, Routes},
 };
 
@@ -309,8 +309,8 @@ impl ClusterChannelBuilder {
         if self.directors.is_empty() {
             return Err(ConfigError::Missing("a director", "with_directors").into());
         }
-        if let Some(wrong) = self.directors.iter().find(|address| !config::is_address(address)) {
-            return Err(ConnectError::Address(wrong.clone()));
+        for address in &self.directors {
+            address.parse::<HostPort>()?;
         }
         match self.mode {
             Mode::Direct => self.connect_directly(connector).await,

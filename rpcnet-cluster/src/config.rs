@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use rpcnet::resolve::HostPort;
+
 use crate::{
     gossip,
     swim::{self, NodeId},
@@ -9,7 +11,7 @@ use crate::{
 
 /// Whether it is `host:port`; the host may be a name.
 pub(crate) fn is_address(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    text.parse::<HostPort>().is_ok()
 }
 
 /// How a node enters a cluster.

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, error::Error, io, net::SocketAddr};
 
-use crate::{Code, Status, proto::close, transport::ConnectionError};
+use crate::{Code, Status, proto::close, resolve::AddressError, transport::ConnectionError};
 
 /// How a call failed: with the error that its method declares, or with a [`Status`].
 #[derive(Clone, Debug, thiserror::Error)]
@@ -99,8 +99,8 @@ pub enum ConfigError {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The address is not `host:port`.
-    #[error("{0:?} is not an address: write host:port, for example worker-1.example:8081")]
-    Address(String),
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// The name did not resolve.
     #[error("{name:?} does not resolve")]
     Resolve {
@@ -130,6 +130,16 @@ pub enum ConnectError {
         address: SocketAddr,
         /// How the server closed the connection; says which of its bounds was reached.
         source: ConnectionError,
+    },
+    /// The name has several addresses, and none of them could be connected to.
+    #[error("none of the {addresses} addresses of {name} could be connected to: {}", listed(failures))]
+    Unreachable {
+        /// The name.
+        name: String,
+        /// How many addresses it has.
+        addresses: usize,
+        /// What those came to that were dialled within the time allowed, in the order in which they failed.
+        failures: Vec<ConnectError>,
     },
     /// None of several addresses answered within the time allowed.
     #[error("none of {addresses} answered within {after:?}: {failure}")]
@@ -162,13 +172,19 @@ impl ConnectError {
         }
     }
 
+    /// Whether a certificate was refused, by whichever side.
+    fn is_certificate(&self) -> bool {
+        match self {
+            Self::Handshake { source, .. } => source.is_certificate(),
+            Self::Unreachable { failures, .. } => failures.iter().any(Self::is_certificate),
+            _ => false,
+        }
+    }
+
     /// As a status of a call that was never sent: `Unauthenticated` where certificates were refused, else
     /// `Unavailable`. The message holds the whole chain.
     pub(crate) fn into_status(self: std::sync::Arc<Self>) -> Status {
-        let code = match &*self {
-            Self::Handshake { source, .. } if source.is_certificate() => Code::Unauthenticated,
-            _ => Code::Unavailable,
-        };
+        let code = if self.is_certificate() { Code::Unauthenticated } else { Code::Unavailable };
         Status::new(code, chain(&*self))
             .with_source(self as std::sync::Arc<dyn Error + Send + Sync>)
             .not_executed()
@@ -208,6 +224,18 @@ pub enum ServerError {
     /// `run` was called on a server that has been shut down.
     #[error("the server has been shut down")]
     Closed,
+}
+
+/// The failures on one line: the first few, and how many there are beside them.
+fn listed(failures: &[ConnectError]) -> String {
+    const SHOWN: usize = 4;
+    let mut texts: Vec<_> = failures.iter().take(SHOWN).map(|failure| chain(failure)).collect();
+    match failures.len() {
+        0 => texts.push("there was no time to dial one".into()),
+        more if more > SHOWN => texts.push(format!("and {} more", more - SHOWN)),
+        _ => {}
+    }
+    texts.join("; ")
 }
 
 /// An error and its sources on one line.

@@ -94,6 +94,7 @@ mod proto;
 #[cfg(feature = "reflect")]
 pub mod reflect;
 pub mod relay;
+pub mod resolve;
 mod retry;
 mod server;
 mod service;

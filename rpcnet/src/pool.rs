@@ -8,7 +8,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinSet},
-    time::{Instant, timeout},
+    time::{Instant, timeout_at},
 };
 use tracing::{debug, info};
 
@@ -18,6 +18,7 @@ use crate::{
     error::chain,
     interceptor::Chain,
     proto::{self, close},
+    resolve::{self, HostPort, Resolver},
     session::{Current, Life, Lives, Router, Session},
     tls::Tls,
     transport::{Connection, ConnectionError, DialOptions, Endpoint},
@@ -33,6 +34,7 @@ pub(crate) struct Dialer {
     /// Of calls: whether the peer serves them, or forwards them.
     pub(crate) protocol: &'static [u8],
     pub(crate) tls: Arc<Tls>,
+    pub(crate) resolver: Resolver,
     pub(crate) router: Arc<Router>,
     pub(crate) interceptors: Chain,
     pub(crate) limits: Limits,
@@ -46,47 +48,35 @@ pub(crate) struct Dialer {
 /// Where to dial; a name is resolved anew each time.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    address: String,
-    host: String,
+    at: HostPort,
+    /// The host in the certificate, where it is not the one that is dialled.
+    host: Option<String>,
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.address)
+        self.at.fmt(f)
     }
 }
 
 impl Target {
     pub(crate) fn parse(address: &str) -> Result<Self, ConnectError> {
-        let wrong = || ConnectError::Address(address.to_owned());
-        let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if host.is_empty() || port.parse::<u16>().is_err() {
-            return Err(wrong());
-        }
-        Ok(Self { address: address.to_owned(), host: host.to_owned() })
+        Ok(Self { at: address.parse()?, host: None })
+    }
+
+    /// An address, and the host that its certificate must name.
+    pub(crate) fn at(addr: SocketAddr, host: impl Into<String>) -> Self {
+        Self { at: addr.into(), host: Some(host.into()) }
     }
 
     /// An endpoint of a set.
     pub(crate) fn of(endpoint: &discover::Endpoint) -> Self {
-        let addr = endpoint.addr();
-        let host = endpoint.host().map_or_else(|| addr.ip().to_string(), str::to_owned);
-        Self { address: addr.to_string(), host }
+        Self { at: endpoint.addr().into(), host: endpoint.host().map(str::to_owned) }
     }
 
     /// The host, against which a certificate without a node name is checked.
     pub(crate) fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// All addresses of the name, in the resolver's order; never empty.
-    pub(crate) async fn resolve(&self) -> Result<Vec<SocketAddr>, ConnectError> {
-        let failed = |source| ConnectError::Resolve { name: self.address.clone(), source };
-        let addrs: Vec<_> = tokio::net::lookup_host(&self.address).await.map_err(failed)?.collect();
-        if addrs.is_empty() {
-            return Err(failed(std::io::Error::other("no address")));
-        }
-        Ok(addrs)
+        self.host.as_deref().unwrap_or(self.at.host())
     }
 }
 
@@ -98,7 +88,7 @@ impl Dialer {
         self.protocol == proto::RELAY_ALPN
     }
 
-    /// Dials a raw connection of any protocol: the first address of the name that answers.
+    /// Dials a raw connection of any protocol: the first address of the name that answers. Cancel-safe.
     pub(crate) async fn dial(
         &self,
         target: &Target,
@@ -106,36 +96,76 @@ impl Dialer {
         options: &DialOptions,
     ) -> Result<Connection, ConnectError> {
         let room = self.limits.room();
-        let mut last = None;
-        for address in target.resolve().await? {
-            let dialled = self.endpoint.dial(address, target.host(), protocol, options, room);
-            match timeout(self.connect_timeout, dialled).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(source)) => last = Some(ConnectError::of(address, source)),
-                Err(_) => last = Some(ConnectError::TimedOut { address, after: self.connect_timeout }),
-            }
-        }
-        Err(last.unwrap_or_else(|| ConnectError::Address(target.address.clone())))
+        self.first_of(target, |address| async move {
+            let dialled = self.endpoint.dial(address, target.host(), protocol, options, room).await;
+            dialled.map_err(|source| ConnectError::of(address, source))
+        })
+        .await
     }
 
-    /// Dials a session in this life of the endpoint, and waits until the peer has let us in. Cancel-safe.
+    /// Dials a session in this life of the endpoint, and waits until the peer has let us in: with the first address of the
+    /// name whose server does. Cancel-safe.
     async fn connect(&self, target: &Target, life: Life) -> Result<(Session, Driving), ConnectError> {
-        let connection = self.dial(target, self.protocol, &self.options).await?;
-        let address = connection.remote_addr();
-        let (session, driver) = Session::dialled(connection, self.router.clone(), self.limits, life);
-        let mut driving: Driving = Box::pin(driver.drive());
-        let settled = async {
-            tokio::select! {
-                ready = session.ready() => ready,
-                error = &mut driving => Err(error),
+        let room = self.limits.room();
+        self.first_of(target, |address| {
+            let life = life.clone();
+            async move {
+                let failed = |source| ConnectError::of(address, source);
+                let dialled =
+                    self.endpoint.dial(address, target.host(), self.protocol, &self.options, room).await;
+                let connection = dialled.map_err(failed)?;
+                let (session, driver) = Session::dialled(connection, self.router.clone(), self.limits, life);
+                let mut driving: Driving = Box::pin(driver.drive());
+                let settled = tokio::select! {
+                    ready = session.ready() => ready,
+                    error = &mut driving => Err(error),
+                };
+                settled.map_err(failed)?;
+                Ok((session, driving))
             }
-        };
-        match timeout(self.connect_timeout, settled).await {
-            Ok(Ok(())) => Ok((session, driving)),
-            Ok(Err(source)) => Err(ConnectError::of(address, source)),
-            Err(_) => Err(ConnectError::TimedOut { address, after: self.connect_timeout }),
-        }
+        })
+        .await
     }
+
+    /// The addresses of a name, within the connect timeout. Cancel-safe.
+    pub(crate) async fn resolve(&self, name: &HostPort) -> Result<Vec<SocketAddr>, ConnectError> {
+        self.resolver.addresses(name, after(self.connect_timeout), self.connect_timeout).await
+    }
+
+    /// Attempts all addresses of the target, staggered; the first success counts. All of it, resolving the name included,
+    /// takes the connect timeout at most.
+    async fn first_of<T, F>(
+        &self,
+        target: &Target,
+        attempt: impl Fn(SocketAddr) -> F,
+    ) -> Result<T, ConnectError>
+    where
+        F: Future<Output = Result<T, ConnectError>>,
+    {
+        let (deadline, limit) = (after(self.connect_timeout), self.connect_timeout);
+        let addrs = self.resolver.addresses(&target.at, deadline, limit).await?;
+        let count = addrs.len();
+        let raced = resolve::race(addrs, |address| {
+            let attempt = attempt(address);
+            (Instant::now() < deadline).then_some(async move {
+                let ended = timeout_at(deadline, attempt).await;
+                ended.unwrap_or(Err(ConnectError::TimedOut { address, after: limit }))
+            })
+        });
+        raced.await.map_err(|mut failures| match failures.pop() {
+            Some(only) if count == 1 => only,
+            last => {
+                failures.extend(last);
+                ConnectError::Unreachable { name: target.to_string(), addresses: count, failures }
+            }
+        })
+    }
+}
+
+/// The moment in so much time; one that can't be told is decades away.
+fn after(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(30 * 365 * 86_400))
 }
 
 /// What the connections to one address have in common. Whoever drops all of it ends [`changes`](Self::changes).
@@ -302,7 +332,7 @@ async fn keep_connected(dialer: Arc<Dialer>, target: Target, progress: Progress,
                 };
                 life.ends();
                 let Some(source) = ended else {
-                    debug!(address = %target.address, "the server is going away");
+                    debug!(address = %target, "the server is going away");
                     leaving.spawn(finish(session, driving));
                     // Not a failure: calls wait for the successor. A pause all the same where it came at once.
                     progress.is(State::Connecting);
@@ -313,7 +343,7 @@ async fn keep_connected(dialer: Arc<Dialer>, target: Target, progress: Progress,
                 };
                 if since.elapsed() >= STABLE {
                     backoff.reset();
-                    info!(address = %target.address, error = %source, "connection lost, dialling again");
+                    info!(address = %target, error = %source, "connection lost, dialling again");
                     progress.is(State::Connecting);
                     continue;
                 }
@@ -322,7 +352,7 @@ async fn keep_connected(dialer: Arc<Dialer>, target: Target, progress: Progress,
             Err(error) => error,
         };
         let pause = backoff.next(&mut rng);
-        debug!(address = %target.address, error = chain(&failure), ?pause, "no connection");
+        debug!(address = %target, error = chain(&failure), ?pause, "no connection");
         progress.is(State::Failed(Arc::new(failure)));
         tokio::time::sleep(pause).await;
         progress.is(State::Connecting);
@@ -334,24 +364,5 @@ async fn finish(session: Session, driving: Driving) {
     tokio::select! {
         _ = driving => {}
         () = session.quiet() => session.connection().close(close::SHUTDOWN, "drained"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses() {
-        for (address, host) in [
-            ("worker-1.example:8081", "worker-1.example"),
-            ("127.0.0.1:1", "127.0.0.1"),
-            ("[::1]:8081", "::1"),
-        ] {
-            assert_eq!(Target::parse(address).expect(address).host(), host);
-        }
-        for wrong in ["worker-1.example", "worker:port", ":8081", "", "a:99999"] {
-            assert!(matches!(Target::parse(wrong), Err(ConnectError::Address(_))), "{wrong}");
-        }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     interceptor::Chain,
     pool::Dialer,
     proto,
+    resolve::{Resolve, Resolver},
     session::Router,
     tls::{CaCertificates, OwnCertificate, Tls},
     transport::{DialOptions, Endpoint, MemoryNetwork},
@@ -33,6 +34,7 @@ pub struct ChannelBuilder {
     router: Arc<Router>,
     interceptors: Chain,
     network: Option<MemoryNetwork>,
+    resolver: Resolver,
     max_connections: usize,
     protocol: &'static [u8],
 }
@@ -49,6 +51,7 @@ impl Default for ChannelBuilder {
             router: Arc::default(),
             interceptors: Chain::default(),
             network: None,
+            resolver: Resolver::default(),
             max_connections: default_connections(),
             protocol: proto::ALPN,
         }
@@ -98,7 +101,8 @@ impl ChannelBuilder {
         self
     }
 
-    /// How long one attempt to connect may take. 5 s by default.
+    /// How long one attempt to connect may take, from resolving the name to the server's word that we are let in, over all
+    /// addresses of the name. 5 s by default.
     #[must_use]
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -149,6 +153,13 @@ impl ChannelBuilder {
     #[must_use]
     pub fn with_relay(mut self) -> Self {
         self.protocol = proto::RELAY_ALPN;
+        self
+    }
+
+    /// Resolves names by other means than the operating system's.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: impl Resolve) -> Self {
+        self.resolver = Resolver::new(resolver);
         self
     }
 
@@ -208,6 +219,7 @@ impl ChannelBuilder {
         Ok(Arc::new(Dialer {
             endpoint,
             tls,
+            resolver: self.resolver,
             router: self.router,
             interceptors: self.interceptors,
             limits,

@@ -1,6 +1,6 @@
 //! A socket from which channels dial.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -28,6 +28,10 @@ impl Connector {
     }
 
     /// Dials `host:port` and waits until the server has let us in. From then on the channel reconnects by itself.
+    ///
+    /// A name stands for a set of addresses, which is resolved anew for each attempt. All are tried in the resolver's order,
+    /// the families taking turns: the next one as soon as one has failed or has not answered for 250 ms (RFC 8305). An attempt
+    /// takes the connect timeout at most, with the time for resolving the name in it.
     ///
     /// # Errors
     ///
@@ -58,7 +62,46 @@ impl Connector {
         BalancedChannel::start(self.dialer.clone(), endpoints, config)
     }
 
-    /// Dials a raw connection of a protocol (ALPN) beside calls: the first address of the name that answers.
+    /// Resolves `host:port` with this socket's resolver: each address once, the families taking turns, at most
+    /// [`MAX_ADDRESSES`](crate::resolve::MAX_ADDRESSES).
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Address`] for a text that is not `host:port`; [`ConnectError::Resolve`] where the name has no address,
+    /// and where the resolver takes longer than the connect timeout. Cancel-safe.
+    pub async fn resolve(&self, address: &str) -> Result<Vec<SocketAddr>, ConnectError> {
+        self.dialer.resolve(&address.parse()?).await
+    }
+
+    /// Dials one address, and waits until its server has let us in, as [`connect`](Self::connect). `host` is what the
+    /// server's certificate must name, unless it names a node of our cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] where this first attempt fails. Cancel-safe.
+    pub async fn connect_addr(&self, addr: SocketAddr, host: &str) -> Result<Channel, ConnectError> {
+        let lines = Lines::connect(self.dialer.clone(), Target::at(addr, host)).await?;
+        Ok(Channel::new(self.dialer.clone(), lines))
+    }
+
+    /// Dials a raw connection of a protocol (ALPN) at one address. `host` is what the peer's certificate must name, unless it
+    /// names a node of our cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]. Cancel-safe.
+    pub async fn dial_addr(
+        &self,
+        addr: SocketAddr,
+        host: &str,
+        alpn: &[u8],
+        options: &DialOptions,
+    ) -> Result<Connection, ConnectError> {
+        self.dialer.dial(&Target::at(addr, host), alpn, options).await
+    }
+
+    /// Dials a raw connection of a protocol (ALPN) beside calls. All addresses of the name are tried, staggered; the first
+    /// that answers counts.
     ///
     /// # Errors
     ///

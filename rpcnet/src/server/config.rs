@@ -6,6 +6,7 @@ use crate::{
     Admission, ConfigError, Interceptor, Limits,
     interceptor::Chain,
     limit::Bounds,
+    resolve::{Resolve, Resolver},
     tls::{CaCertificates, OwnCertificate},
     transport::MemoryNetwork,
 };
@@ -28,6 +29,7 @@ pub struct ServerConfig {
     pub(super) max_handshakes: usize,
     pub(super) retry_above: usize,
     pub(super) network: Option<MemoryNetwork>,
+    pub(super) resolver: Resolver,
 }
 
 impl ServerConfig {
@@ -52,6 +54,7 @@ pub struct ServerConfigBuilder {
     max_handshakes: usize,
     retry_above: usize,
     network: Option<MemoryNetwork>,
+    resolver: Resolver,
 }
 
 impl Default for ServerConfigBuilder {
@@ -69,6 +72,7 @@ impl Default for ServerConfigBuilder {
             max_handshakes: 1024,
             retry_above: 128,
             network: None,
+            resolver: Resolver::default(),
         }
     }
 }
@@ -177,6 +181,14 @@ impl ServerConfigBuilder {
         self
     }
 
+    /// Resolves names for what is dialled from this server's socket, such as a cluster's seeds, by other means than the
+    /// operating system's.
+    #[must_use]
+    pub fn with_resolver(mut self, resolver: impl Resolve) -> Self {
+        self.resolver = Resolver::new(resolver);
+        self
+    }
+
     /// In a network within this process in place of UDP, without certificates.
     #[must_use]
     pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
@@ -222,6 +234,7 @@ impl ServerConfigBuilder {
             max_handshakes: self.max_handshakes,
             retry_above: self.retry_above,
             network: self.network,
+            resolver: self.resolver,
         })
     }
 }

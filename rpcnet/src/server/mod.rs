@@ -160,6 +160,7 @@ impl Server {
             endpoint: endpoint.clone(),
             protocol: proto::ALPN,
             tls,
+            resolver: config.resolver,
             router: router.clone(),
             interceptors: Chain::default(),
             limits: config.limits,
