@@ -151,6 +151,9 @@ pub enum ConnectError {
         /// What the last of them came to.
         failure: String,
     },
+    /// The connector has been closed.
+    #[error("the connector has been closed: build another one to dial from")]
+    Closed,
     /// Nothing came back within the time allowed.
     #[error("{address} did not answer within {after:?}")]
     TimedOut {

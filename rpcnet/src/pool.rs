@@ -1,5 +1,6 @@
 //! Connections that come back: one address, dialled for as long as somebody holds on to it.
 
+mod closing;
 mod further;
 
 use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -12,7 +13,10 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-pub(crate) use self::further::Further;
+pub(crate) use self::{
+    closing::{Closing, FAREWELL, closed, tell},
+    further::Further,
+};
 use crate::{
     Backoff, ConnectError, Limits, Status, discover,
     error::chain,
@@ -105,7 +109,12 @@ impl Dialer {
 
     /// Dials a session in this life of the endpoint, and waits until the peer has let us in: with the first address of the
     /// name whose server does. Cancel-safe.
-    async fn connect(&self, target: &Target, life: Life) -> Result<(Session, Driving), ConnectError> {
+    async fn connect(
+        &self,
+        target: &Target,
+        life: Life,
+        closing: &Closing,
+    ) -> Result<(Session, Driving), ConnectError> {
         let room = self.limits.room();
         self.first_of(target, |address| {
             let life = life.clone();
@@ -115,7 +124,11 @@ impl Dialer {
                     self.endpoint.dial(address, target.host(), self.protocol, &self.options, room).await;
                 let connection = dialled.map_err(failed)?;
                 let (session, driver) = Session::dialled(connection, self.router.clone(), self.limits, life);
-                let mut driving: Driving = Box::pin(driver.drive());
+                let opened = closing.opened(&session).ok_or(ConnectError::Closed)?;
+                let mut driving: Driving = Box::pin(async move {
+                    let _opened = opened;
+                    driver.drive().await
+                });
                 let settled = tokio::select! {
                     ready = session.ready() => ready,
                     error = &mut driving => Err(error),
@@ -169,14 +182,24 @@ fn after(timeout: Duration) -> Instant {
 }
 
 /// What the connections to one address have in common. Whoever drops all of it ends [`changes`](Self::changes).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Common {
     lives: Arc<Lives>,
     /// Told whenever a session comes or goes.
     told: watch::Sender<()>,
+    closing: Closing,
 }
 
 impl Common {
+    pub(crate) fn new(closing: Closing) -> Self {
+        Self { lives: Arc::default(), told: watch::Sender::default(), closing }
+    }
+
+    /// The scope in which its connections are closed.
+    pub(crate) fn closing(&self) -> &Closing {
+        &self.closing
+    }
+
     /// Resolves at the next change: a session came or went.
     pub(crate) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut told = self.told.subscribe();
@@ -193,6 +216,7 @@ enum State {
     Ready(Session),
     /// Pausing before the next attempt.
     Failed(Arc<ConnectError>),
+    Closed,
 }
 
 /// A connection to one address that is dialled again whenever it is lost, with backoff and jitter.
@@ -225,7 +249,7 @@ impl Remote {
         common: Common,
     ) -> Result<Self, ConnectError> {
         let life = common.lives.present();
-        let first = dialer.connect(&target, life.clone()).await?;
+        let first = dialer.connect(&target, life.clone(), &common.closing).await?;
         Ok(Self::run(dialer, target, common, Some((life, first))))
     }
 
@@ -270,14 +294,12 @@ impl Remote {
                 let condition = condition.borrow();
                 condition.closed.is_none() && !condition.draining
             }
-            State::Failed(_) => true,
+            State::Failed(_) | State::Closed => true,
         });
         match settled.await.map(|state| state.clone()) {
             Ok(State::Ready(session)) => Ok(session),
             Ok(State::Failed(error)) => Err(error.into_status()),
-            Ok(State::Connecting) | Err(_) => {
-                Err(Status::unavailable("the channel has been closed").not_executed())
-            }
+            Ok(State::Connecting | State::Closed) | Err(_) => Err(closed()),
         }
     }
 
@@ -307,7 +329,18 @@ impl Progress {
     }
 }
 
-async fn keep_connected(dialer: Arc<Dialer>, target: Target, progress: Progress, mut first: Option<First>) {
+/// Keeps a connection until it is closed.
+async fn keep_connected(dialer: Arc<Dialer>, target: Target, progress: Progress, first: Option<First>) {
+    let closing = progress.common.closing.clone();
+    tokio::select! {
+        biased;
+        () = closing.closed() => {}
+        () = dial_again(dialer, target, &progress, first) => {}
+    }
+    progress.is(State::Closed);
+}
+
+async fn dial_again(dialer: Arc<Dialer>, target: Target, progress: &Progress, mut first: Option<First>) {
     let mut rng: SmallRng = SmallRng::from_rng(&mut rand::rng());
     let mut backoff = dialer.backoff.clone();
     // Sessions that drain: each ends when its calls have, or when the server closes it.
@@ -318,7 +351,7 @@ async fn keep_connected(dialer: Arc<Dialer>, target: Target, progress: Progress,
             Some((life, first)) => (life, Ok(first)),
             None => {
                 let life = progress.common.lives.present();
-                (life.clone(), dialer.connect(&target, life).await)
+                (life.clone(), dialer.connect(&target, life, &progress.common.closing).await)
             }
         };
         let failure = match attempt {

@@ -1,14 +1,21 @@
 //! A socket from which channels dial.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{BalancedChannel, BalancedConfig, Channel, lines::Lines};
 use crate::{
     ConfigError, ConnectError,
     discover::EndpointSet,
-    pool::{Dialer, Target},
+    pool::{Closing, Dialer, FAREWELL, Target, tell},
+    proto::close,
     tls::{CaCertificates, OwnCertificate},
     transport::{Connection, DialOptions},
 };
@@ -20,11 +27,21 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Connector {
     dialer: Arc<Dialer>,
+    /// Of its channels.
+    closing: Closing,
+    /// Whether connections of other protocols were dialled, where the socket is its own.
+    dialled: Option<Arc<AtomicBool>>,
 }
 
 impl Connector {
+    /// One with a socket of its own.
     pub(crate) fn new(dialer: Arc<Dialer>) -> Self {
-        Self { dialer }
+        Self { dialer, closing: Closing::default(), dialled: Some(Arc::default()) }
+    }
+
+    /// One that dials from a server's socket.
+    pub(crate) fn of_server(dialer: Arc<Dialer>) -> Self {
+        Self { dialer, closing: Closing::default(), dialled: None }
     }
 
     /// Dials `host:port` and waits until the server has let us in. From then on the channel reconnects by itself.
@@ -38,7 +55,7 @@ impl Connector {
     /// [`ConnectError`] where this first attempt fails. Cancel-safe.
     pub async fn connect(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
-        let lines = Lines::connect(self.dialer.clone(), target).await?;
+        let lines = Lines::connect(self.dialer.clone(), target, self.open()?).await?;
         Ok(Channel::new(self.dialer.clone(), lines))
     }
 
@@ -46,20 +63,20 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// [`ConnectError::Address`] for an address that is none.
+    /// [`ConnectError::Address`] for an address that is none; [`ConnectError::Closed`] once the connector is closed.
     pub fn connect_lazy(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
-        let lines = Lines::start(self.dialer.clone(), target);
+        let lines = Lines::start(self.dialer.clone(), target, self.open()?);
         Ok(Channel::new(self.dialer.clone(), lines))
     }
 
-    /// A channel to whatever `endpoints` says; connections are made in the background.
+    /// A channel to whatever `endpoints` says; connections are made in the background. Of a closed connector, a closed one.
     pub fn balanced(
         &self,
         endpoints: watch::Receiver<EndpointSet>,
         config: BalancedConfig,
     ) -> BalancedChannel {
-        BalancedChannel::start(self.dialer.clone(), endpoints, config)
+        BalancedChannel::start(self.dialer.clone(), self.closing.below(), endpoints, config)
     }
 
     /// Resolves `host:port` with this socket's resolver: each address once, the families taking turns, at most
@@ -80,7 +97,7 @@ impl Connector {
     ///
     /// [`ConnectError`] where this first attempt fails. Cancel-safe.
     pub async fn connect_addr(&self, addr: SocketAddr, host: &str) -> Result<Channel, ConnectError> {
-        let lines = Lines::connect(self.dialer.clone(), Target::at(addr, host)).await?;
+        let lines = Lines::connect(self.dialer.clone(), Target::at(addr, host), self.open()?).await?;
         Ok(Channel::new(self.dialer.clone(), lines))
     }
 
@@ -97,7 +114,7 @@ impl Connector {
         alpn: &[u8],
         options: &DialOptions,
     ) -> Result<Connection, ConnectError> {
-        self.dialer.dial(&Target::at(addr, host), alpn, options).await
+        self.dial_target(&Target::at(addr, host), alpn, options).await
     }
 
     /// Dials a raw connection of a protocol (ALPN) beside calls. All addresses of the name are tried, staggered; the first
@@ -112,7 +129,49 @@ impl Connector {
         alpn: &[u8],
         options: &DialOptions,
     ) -> Result<Connection, ConnectError> {
-        self.dialer.dial(&Target::parse(address)?, alpn, options).await
+        self.dial_target(&Target::parse(address)?, alpn, options).await
+    }
+
+    async fn dial_target(
+        &self,
+        target: &Target,
+        alpn: &[u8],
+        options: &DialOptions,
+    ) -> Result<Connection, ConnectError> {
+        if self.closing.is_closed() {
+            return Err(ConnectError::Closed);
+        }
+        if let Some(dialled) = &self.dialled {
+            dialled.store(true, Ordering::Relaxed);
+        }
+        self.dialer.dial(target, alpn, options).await
+    }
+
+    /// Closes all channels that this connector and its clones have made, and its socket with what was
+    /// [dialled](Self::dial) from it. Returns when the servers were told: mostly within milliseconds, at most within two
+    /// seconds.
+    ///
+    /// Where the connector is a server's ([`Server::connector`](crate::Server::connector)) the socket stays open: neither
+    /// connections that peers have opened nor those that other connectors of the server have made are closed, nor what was
+    /// [dialled](Self::dial) of other protocols.
+    ///
+    /// For calls, see [`Channel::close`]. Nothing can be dialled any more: [`ConnectError::Closed`]. Closing twice does no
+    /// harm. Cancel-safe: all is closed at the first poll, and what is dropped is the wait.
+    pub async fn close(&self) {
+        let sessions = self.closing.close();
+        let endpoint = &self.dialer.endpoint;
+        if self.dialled.is_some() {
+            endpoint.close(close::SHUTDOWN, "the client has closed its socket");
+        }
+        tell(sessions).await;
+        if self.dialled.as_ref().is_some_and(|dialled| dialled.load(Ordering::Relaxed)) {
+            let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
+        }
+    }
+
+    /// The scope for a new channel.
+    fn open(&self) -> Result<Closing, ConnectError> {
+        if self.closing.is_closed() { Err(ConnectError::Closed) } else { Ok(self.closing.below()) }
     }
 
     /// Shows another certificate in new handshakes; connections that stand go on.

@@ -14,7 +14,7 @@ use tracing::debug;
 
 use crate::{
     ConnectError, Status,
-    pool::{Common, Dialer, Further, Remote, Target},
+    pool::{Closing, Common, Dialer, Further, Remote, Target, closed},
     session::Session,
 };
 
@@ -52,15 +52,19 @@ struct More {
 
 impl Lines {
     /// Starts to dial.
-    pub(super) fn start(dialer: Arc<Dialer>, target: Target) -> Self {
-        let common = Common::default();
+    pub(super) fn start(dialer: Arc<Dialer>, target: Target, closing: Closing) -> Self {
+        let common = Common::new(closing);
         let first = Remote::start(dialer.clone(), target.clone(), common.clone());
         Self::new(dialer, target, common, first)
     }
 
     /// Dials once; starts only if that succeeds.
-    pub(super) async fn connect(dialer: Arc<Dialer>, target: Target) -> Result<Self, ConnectError> {
-        let common = Common::default();
+    pub(super) async fn connect(
+        dialer: Arc<Dialer>,
+        target: Target,
+        closing: Closing,
+    ) -> Result<Self, ConnectError> {
+        let common = Common::new(closing);
         let first = Remote::connect(dialer.clone(), target.clone(), common.clone()).await?;
         Ok(Self::new(dialer, target, common, first))
     }
@@ -129,8 +133,14 @@ impl Lines {
     pub(super) async fn session(&self) -> Result<Session, Status> {
         match self.ready() {
             Some(session) => Ok(session),
+            None if self.closing().is_closed() => Err(closed()),
             None => self.first.session().await,
         }
+    }
+
+    /// The scope in which they are closed.
+    pub(super) fn closing(&self) -> &Closing {
+        self.more.common.closing()
     }
 
     /// Why there is none, where dialling failed.

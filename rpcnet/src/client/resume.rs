@@ -34,6 +34,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who makes a call again.
 pub(super) trait Reopen: Clone + Send + 'static {
+    /// Whether no call can be made again: the channel has been closed.
+    fn is_closed(&self) -> bool;
+
     /// Makes the call, and says where its stream comes from. Elsewhere than on `left`, where there is an elsewhere.
     fn open(
         self,
@@ -137,7 +140,7 @@ impl<R: Reopen> Resumed<R> {
     /// What was cut off goes on elsewhere; or gives the status, where that has happened too often.
     fn leave(&mut self, left: Session, status: Status) -> Result<(), Status> {
         self.in_a_row += 1;
-        if self.in_a_row > MOST_IN_A_ROW {
+        if self.in_a_row > MOST_IN_A_ROW || self.reopen.is_closed() {
             return Err(status);
         }
         let pause = match self.in_a_row {
@@ -199,7 +202,7 @@ async fn keep_trying<R: Reopen>(job: Move<R>) -> Result<Moved, Status> {
         let opened = reopen.clone().open(request.clone(), times.again(), Some(left.clone())).await;
         status = match opened {
             Ok((reply, session)) => return moved(reply, session, &request),
-            Err(status) if goes_on(&status) => status,
+            Err(status) if goes_on(&status) && !reopen.is_closed() => status,
             Err(status) => return Err(status),
         };
         pause = backoff.next(&mut rand::rng()).max(status.retry_after().unwrap_or_default());

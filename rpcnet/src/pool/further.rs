@@ -100,11 +100,20 @@ enum End {
 }
 
 async fn stand(dialer: Arc<Dialer>, target: Target, common: Common, line: Arc<Line>) {
+    let closing = common.closing.clone();
+    tokio::select! {
+        biased;
+        () = closing.closed() => {}
+        () = stand_open(dialer, target, common, line) => {}
+    }
+}
+
+async fn stand_open(dialer: Arc<Dialer>, target: Target, common: Common, line: Arc<Line>) {
     let mut rng: SmallRng = SmallRng::from_rng(&mut rand::rng());
     let mut backoff = dialer.backoff.clone();
     loop {
         let life = common.lives.present();
-        let (session, mut driving) = match dialer.connect(&target, life.clone()).await {
+        let (session, mut driving) = match dialer.connect(&target, life.clone(), &common.closing).await {
             Ok(connected) => connected,
             Err(error) => {
                 debug!(address = %target, error = chain(&error), "no further connection");

@@ -240,7 +240,7 @@ impl Server {
     /// What dials from the server's own port, with its certificate: for channels to other servers and for
     /// protocols beside calls. It does not keep the server.
     pub fn connector(&self) -> Connector {
-        Connector::new(self.inner.dialer.clone())
+        Connector::of_server(self.inner.dialer.clone())
     }
 
     /// Answers calls until the server is shut down. Cancel-safe: dropping it leaves the server running, this is but a

@@ -116,8 +116,13 @@ impl Server {
         }
     }
 
-    /// Ends all connections.
-    async fn close(&self) {
+    /// Ends all connections at once and says goodbye to their peers: returns when they were told, at most after a second.
+    /// Calls still at work end as `Unavailable`; other protocols don't say goodbye. [`shutdown`](Self::shutdown) and
+    /// [`run_until`](Self::run_until) end in good order. Closing twice does no harm.
+    ///
+    /// Cancel-safe: connections are closed at the first poll, and what is dropped is the wait; until another `close` or
+    /// `shutdown` ends, [`run`](Self::run) goes on waiting.
+    pub async fn close(&self) {
         let endpoint = &self.inner.dialer.endpoint;
         endpoint.close(close::SHUTDOWN, "the server has been shut down");
         let _ = timeout(FAREWELL, endpoint.wait_idle()).await;

@@ -333,6 +333,14 @@ impl Session {
         self.inner.said.go_away();
     }
 
+    /// Closes the connection at once; calls at work end, and no more are taken.
+    pub(crate) fn end(&self, code: u32, reason: &str) {
+        self.update(|condition| {
+            condition.closed.get_or_insert(ConnectionError::LocallyClosed);
+        });
+        self.connection().close(code, reason);
+    }
+
     /// Why the connection ended, where more is known of it than the transport says.
     fn cause(&self, error: ConnectionError) -> ConnectionError {
         self.inner.condition.borrow().closed.clone().unwrap_or(error)

@@ -27,6 +27,8 @@ pub(super) trait Connection: Clone + Send + Sync + 'static {
     fn max_datagram_size(&self) -> Option<usize>;
     /// At once: what has not been sent is lost.
     fn close(&self, code: u32, reason: &str);
+    /// Whether nothing is left to be said of its end: the peer was told that this side has closed it, or it ended otherwise.
+    fn close_sent(&self) -> bool;
     fn closed(&self) -> impl Future<Output = ConnectionError> + Send;
     fn close_reason(&self) -> Option<ConnectionError>;
     fn remote_addr(&self) -> SocketAddr;

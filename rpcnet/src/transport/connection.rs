@@ -190,6 +190,24 @@ impl Connection {
         dispatch!(self, connection => connection.close(code, reason));
     }
 
+    /// Waits until a connection that this side has closed has said so to the peer, once. Ready at once for one that
+    /// ended otherwise, unbounded for one that stands. Cancel-safe.
+    pub(crate) async fn close_sent(&self) {
+        /// Between two looks. The transport has no event for this.
+        const LOOK: Duration = Duration::from_millis(1);
+        let is_sent = || dispatch!(self, connection => connection.close_sent());
+        // Mostly its driver needs but a turn.
+        for _ in 0..4 {
+            if is_sent() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        while !is_sent() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Waits for the connection's end. Cancel-safe.
     pub async fn closed(&self) -> ConnectionError {
         match &self.backend {

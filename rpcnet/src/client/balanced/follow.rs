@@ -24,8 +24,19 @@ const SWEEP: Duration = Duration::from_millis(250);
 /// The layout of more endpoints is computed where it holds up nobody.
 const FEW: usize = 32;
 
-/// Keeps the members as the set says.
-pub(super) async fn follow(shared: Arc<Shared>, mut endpoints: watch::Receiver<EndpointSet>) {
+/// Keeps the members as the set says, until the channel is closed.
+pub(super) async fn follow(shared: Arc<Shared>, endpoints: watch::Receiver<EndpointSet>) {
+    let closing = shared.closing.clone();
+    tokio::select! {
+        biased;
+        () = closing.closed() => {}
+        () = keep_up(shared.clone(), endpoints) => {}
+    }
+    // Also where a connector was closed with all its channels.
+    shared.changed.notify_waiters();
+}
+
+async fn keep_up(shared: Arc<Shared>, mut endpoints: watch::Receiver<EndpointSet>) {
     let mut watchers = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,7 +70,7 @@ impl Shared {
                 continue;
             }
             debug!(id = %endpoint.id(), addr = %endpoint.addr(), "endpoint added");
-            let member = Member::start(&self.dialer, &self.common, endpoint);
+            let member = Member::start(&self.dialer, &self.closing, &self.common, endpoint);
             watchers.spawn(watch_member(Arc::downgrade(self), Arc::downgrade(&member)));
             all.push(member);
         }

@@ -20,7 +20,7 @@ use crate::{
     balance::{Admission, Detector, Ejected, Outcome, Outlier, PeakEwma},
     client::lines::Lines,
     discover::{Endpoint, Standing},
-    pool::{Dialer, Target},
+    pool::{Closing, Dialer, Target},
     proto::service_id,
     session::Session,
 };
@@ -86,12 +86,17 @@ pub(super) struct Record {
 }
 
 impl Member {
-    pub(super) fn start(dialer: &Arc<Dialer>, common: &Arc<Common>, endpoint: &Endpoint) -> Arc<Self> {
+    pub(super) fn start(
+        dialer: &Arc<Dialer>,
+        closing: &Closing,
+        common: &Arc<Common>,
+        endpoint: &Endpoint,
+    ) -> Arc<Self> {
         let now = Instant::now();
         let member = Self {
             id: endpoint.id().clone(),
             addr: endpoint.addr(),
-            lines: Lines::start(dialer.clone(), Target::of(endpoint)),
+            lines: Lines::start(dialer.clone(), Target::of(endpoint), closing.below()),
             tags: ArcSwap::from_pointee(endpoint.tags().clone()),
             weight: AtomicU64::new(0),
             standing: AtomicU8::new(0),

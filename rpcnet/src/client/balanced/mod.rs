@@ -38,13 +38,13 @@ use crate::{
     ConnectError, Reply, Request, Status,
     balance::{Detector, Layout, Picker, Policy},
     client::{
-        ChannelBuilder, Times,
+        ChannelBuilder, Connector, Times,
         resume::{self, Reopen},
     },
     discover::EndpointSet,
     interceptor::{self, Next},
     message::ReplyFuture,
-    pool::Dialer,
+    pool::{Closing, Dialer, tell},
     retry::{FreeHedges, RetryBudget},
     session::Session,
 };
@@ -89,6 +89,7 @@ impl Drop for Inner {
 #[derive(Debug)]
 struct Shared {
     dialer: Arc<Dialer>,
+    closing: Closing,
     config: BalancedConfig,
     members: ArcSwap<Members>,
     common: Arc<Common>,
@@ -122,11 +123,12 @@ impl BalancedChannel {
         endpoints: watch::Receiver<EndpointSet>,
         config: BalancedConfig,
     ) -> Result<Self, ConnectError> {
-        Ok(Self::start(builder.dialer()?, endpoints, config))
+        Ok(Connector::new(builder.dialer()?).balanced(endpoints, config))
     }
 
     pub(super) fn start(
         dialer: Arc<Dialer>,
+        closing: Closing,
         endpoints: watch::Receiver<EndpointSet>,
         config: BalancedConfig,
     ) -> Self {
@@ -134,6 +136,7 @@ impl BalancedChannel {
         let budget = Budget { retries: config.budget.clone(), hedges: FreeHedges::new() };
         let shared = Arc::new(Shared {
             dialer,
+            closing,
             members: ArcSwap::from_pointee(Members { all: Vec::new(), layout }),
             common: Arc::new(Common {
                 detector: Detector::new(config.outliers.clone()),
@@ -161,14 +164,27 @@ impl BalancedChannel {
         self.inner.shared.members.load().all.iter().map(|member| member.stats(now)).collect()
     }
 
-    /// Waits until some endpoint takes calls. Cancel-safe.
+    /// Closes the channel, for all its clones: ends the connections to all endpoints and says goodbye to them, as
+    /// [`Channel::close`](crate::Channel::close) does to one server, and within the same bound. The set of endpoints is
+    /// followed no longer.
+    ///
+    /// Cancel-safe: the channel is closed at the first poll, and what is dropped is the wait.
+    pub async fn close(&self) {
+        let shared = &self.inner.shared;
+        let sessions = shared.closing.close();
+        shared.changed.notify_waiters();
+        tell(sessions).await;
+    }
+
+    /// Waits until some endpoint takes calls, or the channel is closed. Cancel-safe.
     pub async fn ready(&self) {
         let shared = &self.inner.shared;
         loop {
             let changed = shared.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if shared.members.load().all.iter().any(|member| member.is_untried(&[])) {
+            let is_ready = shared.members.load().all.iter().any(|member| member.is_untried(&[]));
+            if is_ready || shared.closing.is_closed() {
                 return;
             }
             // A silent endpoint that is heard from again tells nobody: look again in a moment.
@@ -238,6 +254,10 @@ impl Shared {
 }
 
 impl Reopen for Arc<Shared> {
+    fn is_closed(&self) -> bool {
+        self.closing.is_closed()
+    }
+
     async fn open(
         self,
         request: Request,

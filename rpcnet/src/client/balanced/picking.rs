@@ -13,6 +13,7 @@ use crate::{
     Request, Status,
     balance::{Candidates, Layout},
     client::times::after,
+    pool::closed,
     session::Session,
 };
 
@@ -146,6 +147,7 @@ impl Shared {
                 match self.pick(request, tried) {
                     Ok(picked) => return Ok(picked),
                     Err(Unpicked::Full) => return Err(self.all_full()),
+                    Err(Unpicked::Ready) if self.closing.is_closed() => return Err(closed()),
                     Err(Unpicked::Ready) => {}
                 }
                 // A silent endpoint that is heard from again tells nobody: look again in a moment.

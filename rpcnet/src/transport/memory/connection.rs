@@ -81,6 +81,10 @@ impl backend::Connection for Connection {
         self.half.link.with(|pair, io| pair.close(self.half.side, code, reason, io));
     }
 
+    fn close_sent(&self) -> bool {
+        self.half.closed().is_some()
+    }
+
     async fn closed(&self) -> ConnectionError {
         let Half { link, side } = &*self.half;
         link.until(&self.signals().settled, |pair, _| pair.end(*side).ended.clone()).await

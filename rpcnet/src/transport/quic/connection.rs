@@ -72,6 +72,15 @@ impl backend::Connection for Connection {
         self.0.inner().close(VarInt::from_u32(code), reason.as_bytes());
     }
 
+    fn close_sent(&self) -> bool {
+        let connection = self.0.inner();
+        match connection.close_reason() {
+            None => false,
+            Some(quinn::ConnectionError::LocallyClosed) => connection.stats().frame_tx.connection_close > 0,
+            Some(_) => true,
+        }
+    }
+
     async fn closed(&self) -> ConnectionError {
         self.0.inner().closed().await.into()
     }

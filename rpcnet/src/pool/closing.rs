@@ -1,0 +1,121 @@
+//! Closing what was dialled: sessions end, their peers are told, and nothing is dialled any more.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Status, proto::close, session::Session};
+
+/// How long closing waits for the transport to send its last packets.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The error of a call on a channel that has been closed.
+pub(crate) fn closed() -> Status {
+    Status::unavailable("the channel has been closed").not_executed()
+}
+
+/// The sessions of a channel, or of all channels of a connector, and whether they have been closed. Cheap to clone.
+///
+/// A channel's is below its connector's: what is closed above is closed below too.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Closing(Arc<Scope>);
+
+#[derive(Debug, Default)]
+struct Scope {
+    above: Option<Closing>,
+    /// Cancelled when it is closed. Those below are its children.
+    token: CancellationToken,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    is_closed: bool,
+    next: u64,
+    sessions: HashMap<u64, Session>,
+}
+
+impl Closing {
+    /// Returns one that is closed with this one at the latest.
+    pub(crate) fn below(&self) -> Self {
+        let token = self.0.token.child_token();
+        let open = Mutex::new(Open { is_closed: token.is_cancelled(), ..Open::default() });
+        Self(Arc::new(Scope { above: Some(self.clone()), token, open }))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.token.is_cancelled()
+    }
+
+    /// Resolves once it is closed. Cancel-safe.
+    pub(crate) async fn closed(&self) {
+        self.0.token.cancelled().await;
+    }
+
+    /// Adds a session until the guard is dropped; `None` where it is closed.
+    pub(crate) fn opened(&self, session: &Session) -> Option<Opened> {
+        let mut opened = Opened(Vec::new());
+        let mut next = Some(self);
+        while let Some(closing) = next {
+            let mut open = closing.open();
+            if open.is_closed {
+                return None;
+            }
+            let id = open.next;
+            open.next += 1;
+            open.sessions.insert(id, session.clone());
+            drop(open);
+            opened.0.push((closing.clone(), id));
+            next = closing.0.above.as_ref();
+        }
+        Some(opened)
+    }
+
+    /// Closes: sessions take no calls from here on. Returns them, for [`tell`].
+    pub(crate) fn close(&self) -> Vec<Session> {
+        let sessions: Vec<_> = {
+            let mut open = self.open();
+            open.is_closed = true;
+            open.sessions.values().cloned().collect()
+        };
+        // Only now their tasks end: a connection that was dropped before would be closed without a reason.
+        for session in &sessions {
+            session.end(close::SHUTDOWN, "the client has closed its channel");
+        }
+        self.0.token.cancel();
+        sessions
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until the peers of sessions that were closed have been told: until the transport has sent it, once.
+/// Bounded by [`FAREWELL`]. Cancel-safe.
+pub(crate) async fn tell(sessions: Vec<Session>) {
+    let told = async {
+        for session in &sessions {
+            session.connection().close_sent().await;
+        }
+    };
+    let _ = timeout(FAREWELL, told).await;
+}
+
+/// A session that is open.
+#[derive(Debug)]
+pub(crate) struct Opened(Vec<(Closing, u64)>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        for (closing, id) in &self.0 {
+            let session = closing.open().sessions.remove(id);
+            drop(session);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Clients that leave: their servers know at once, and what is closed says so.
+
+mod closed;
