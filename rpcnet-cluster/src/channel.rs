@@ -8,7 +8,11 @@ use rpcnet::{
     EndpointCaller, EndpointStats, Limits, Replies, balance::Policy, discover::EndpointSet,
     resolve::HostPort, transport::MemoryNetwork,
 };
-use tokio::{sync::watch, task::AbortHandle, time::timeout};
+use tokio::{
+    sync::watch,
+    task::AbortHandle,
+    time::{Instant, timeout},
+};
 
 use crate::{
     TagFilter, directors,
@@ -210,7 +214,9 @@ impl Default for ClusterChannelBuilder {
 }
 
 impl ClusterChannelBuilder {
-    /// The directors, as `host:port`. One is enough; with several the channel survives the loss of one.
+    /// The directors, as `host:port`. One is enough; with several the channel survives the loss of one. A name stands for a
+    /// set of addresses, each a director: one name for all directors is as good as a list. Names are resolved again
+    /// whenever directors are asked, and in [`Mode::Relay`] every 5 s.
     #[must_use]
     pub fn with_directors<S: Into<String>>(mut self, directors: impl IntoIterator<Item = S>) -> Self {
         self.directors = directors.into_iter().map(Into::into).collect();
@@ -313,7 +319,8 @@ impl ClusterChannelBuilder {
     /// # Errors
     ///
     /// [`ConnectError`] for a director that is no address and where no socket can be opened;
-    /// [`ConnectError::NoAnswer`] where no director answers in time.
+    /// [`ConnectError::NoAnswer`] where no director answers in time, and in [`Mode::Direct`] at once where each of them
+    /// refuses this client's certificate, or has one that is refused here.
     pub async fn connect(self) -> Result<ClusterChannel, ConnectError> {
         let channel = self.channel.clone();
         let connector = match self.mode {
@@ -323,20 +330,22 @@ impl ClusterChannelBuilder {
         if self.directors.is_empty() {
             return Err(ConfigError::Missing("a director", "with_directors").into());
         }
-        for address in &self.directors {
-            address.parse::<HostPort>()?;
-        }
+        let directors: Vec<HostPort> =
+            self.directors.iter().map(|address| address.parse()).collect::<Result<_, _>>()?;
         match self.mode {
-            Mode::Direct => self.connect_directly(connector).await,
-            Mode::Relay => self.connect_through(connector).await,
+            Mode::Direct => self.connect_directly(directors, connector).await,
+            Mode::Relay => self.connect_through(directors, connector).await,
         }
     }
 
-    async fn connect_directly(self, connector: Connector) -> Result<ClusterChannel, ConnectError> {
+    async fn connect_directly(
+        self,
+        directors: Vec<HostPort>,
+        connector: Connector,
+    ) -> Result<ClusterChannel, ConnectError> {
         let (sender, mut routes) = watch::channel(Routes::default());
         let (endpoints, set) = watch::channel(EndpointSet::from([]));
-        let following =
-            Following::new(self.directors.clone(), connector.clone(), sender, endpoints, self.filter.clone());
+        let following = Following::new(directors, connector.clone(), sender, endpoints, self.filter.clone());
         let task = tokio::spawn(following.run()).abort_handle();
         // Held from here on, so that an early return ends the task.
         let inner = Arc::new(Inner {
@@ -345,22 +354,30 @@ impl ClusterChannelBuilder {
             connector: connector.clone(),
             task,
         });
-        let answered = timeout(self.timeout, routes.wait_for(|routes| routes.table.is_some())).await;
-        let suggested = match answered {
-            Ok(Ok(routes)) => routes.table.as_ref().map(|table| table.policy.into()),
-            _ => {
-                let failure = inner.routes.borrow().failure.clone();
-                return Err(self.no_answer(failure.unwrap_or_else(|| "nothing came back".into())));
-            }
+        let since = Instant::now();
+        // Whom all directors refuse need not wait.
+        let settled = routes.wait_for(|routes| {
+            routes.table.is_some() || routes.failures.as_ref().is_some_and(|failures| failures.are_final())
+        });
+        let _ = timeout(self.timeout, settled).await;
+        let last = routes.borrow().clone();
+        let Some(table) = last.table else {
+            let failures = last.failures.unwrap_or_default();
+            return Err(self.no_answer(since.elapsed().min(self.timeout), failures.to_string()));
         };
+        let suggested = Some(table.policy.into());
         let policy = self.policy.or(suggested).unwrap_or_default();
         let channel = connector.balanced(set, self.balanced.with_policy(policy));
         Ok(ClusterChannel { channel, selector: None, inner })
     }
 
-    async fn connect_through(self, connector: Connector) -> Result<ClusterChannel, ConnectError> {
+    async fn connect_through(
+        self,
+        directors: Vec<HostPort>,
+        connector: Connector,
+    ) -> Result<ClusterChannel, ConnectError> {
         let (endpoints, set) = watch::channel(EndpointSet::from([]));
-        let task = tokio::spawn(directors::resolve(self.directors.clone(), endpoints)).abort_handle();
+        let task = tokio::spawn(directors::resolve(directors, connector.clone(), endpoints)).abort_handle();
         let (_, routes) = watch::channel(Routes::default());
         let inner =
             Arc::new(Inner { routes, stale_after: self.stale_after, connector: connector.clone(), task });
@@ -368,14 +385,16 @@ impl ClusterChannelBuilder {
         let channel = connector.balanced(set, self.balanced.clone().with_policy(policy));
         if timeout(self.timeout, channel.ready()).await.is_err() {
             let known = channel.endpoints().len();
-            return Err(self.no_answer(format!("none of {known} addresses takes calls to hand on")));
+            return Err(
+                self.no_answer(self.timeout, format!("none of {known} addresses takes calls to hand on"))
+            );
         }
         let filter = self.filter.to_string();
         let selector = (!filter.is_empty()).then(|| filter.into());
         Ok(ClusterChannel { channel, selector, inner })
     }
 
-    fn no_answer(&self, failure: String) -> ConnectError {
-        ConnectError::NoAnswer { addresses: self.directors.join(", "), after: self.timeout, failure }
+    fn no_answer(&self, after: Duration, failure: String) -> ConnectError {
+        ConnectError::NoAnswer { addresses: self.directors.join(", "), after, failure }
     }
 }

@@ -2,54 +2,56 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use rpcnet::discover::{Endpoint, EndpointSet};
-use tokio::{sync::watch, task::JoinSet, time::timeout};
+use rpcnet::{
+    Connector,
+    discover::{Endpoint, EndpointSet},
+    resolve::HostPort,
+};
+use tokio::{sync::watch, task::JoinSet};
 use tracing::debug;
 
 /// Between two times that names are resolved.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How long a resolver is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keeps the endpoints as the names say, for ever. A name that can't be resolved keeps the addresses that it had.
-pub(crate) async fn resolve(directors: Vec<String>, endpoints: watch::Sender<EndpointSet>) {
+pub(crate) async fn resolve(
+    directors: Vec<HostPort>,
+    connector: Connector,
+    endpoints: watch::Sender<EndpointSet>,
+) {
     let mut known: Vec<Vec<SocketAddr>> = vec![Vec::new(); directors.len()];
     loop {
         let mut asked = JoinSet::new();
         for (index, director) in directors.iter().cloned().enumerate() {
-            asked.spawn(async move { (index, timeout(PATIENCE, addresses(&director)).await) });
+            let connector = connector.clone();
+            asked.spawn(async move { (index, connector.resolve(&director.to_string()).await) });
         }
         while let Some(answer) = asked.join_next().await {
             match answer {
-                Ok((index, Ok(Ok(addrs)))) if !addrs.is_empty() => known[index] = addrs,
-                Ok((index, Ok(Err(error)))) => debug!(director = %directors[index], %error, "not resolved"),
-                // No address, no answer, or a panic, which has been reported.
-                Ok(_) | Err(_) => {}
+                Ok((index, Ok(addrs))) => known[index] = addrs,
+                Ok((index, Err(error))) => debug!(director = %directors[index], %error, "not resolved"),
+                // A panic, which has been reported.
+                Err(_) => {}
             }
+            // Those that are known are not to wait for a name whose resolver is silent.
+            let set = set(&directors, &known);
+            endpoints.send_if_modified(|current| {
+                let changed = *current != set;
+                *current = set;
+                changed
+            });
         }
-        let set = set(&directors, &known);
-        endpoints.send_if_modified(|current| {
-            let changed = *current != set;
-            *current = set;
-            changed
-        });
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-async fn addresses(director: &str) -> std::io::Result<Vec<SocketAddr>> {
-    Ok(tokio::net::lookup_host(director).await?.collect())
-}
-
 /// An endpoint for each address; one that has several names is one all the same.
-fn set(directors: &[String], known: &[Vec<SocketAddr>]) -> EndpointSet {
+fn set(directors: &[HostPort], known: &[Vec<SocketAddr>]) -> EndpointSet {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for (director, addrs) in directors.iter().zip(known) {
-        let host = director.rsplit_once(':').map_or(director.as_str(), |(host, _)| host);
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         for &addr in addrs {
             if !endpoints.iter().any(|endpoint| endpoint.addr() == addr) {
-                endpoints.push(Endpoint::new(format!("{director}@{addr}"), addr).with_host(host));
+                endpoints.push(Endpoint::new(format!("{director}@{addr}"), addr).with_host(director.host()));
             }
         }
     }
@@ -58,12 +60,19 @@ fn set(directors: &[String], known: &[Vec<SocketAddr>]) -> EndpointSet {
 
 #[cfg(test)]
 mod tests {
+    use rpcnet::{
+        Channel,
+        resolve::{Resolve, ResolveFuture},
+        transport::MemoryNetwork,
+    };
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
     fn an_address_is_one_endpoint() {
         let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
-        let names = ["a.example:1".to_owned(), "[::1]:2".to_owned(), "b.example:1".to_owned()];
+        let names = ["a.example:1", "[::1]:2", "b.example:1"].map(|name| name.parse().expect("host:port"));
         let known =
             [vec![addr("10.0.0.1:1"), addr("10.0.0.2:1")], vec![addr("[::1]:2")], vec![addr("10.0.0.1:1")]];
         let set = set(&names, &known);
@@ -74,12 +83,31 @@ mod tests {
         );
     }
 
+    /// Knows one name.
+    #[derive(Debug)]
+    struct OneName;
+
+    impl Resolve for OneName {
+        fn resolve(&self, name: &HostPort) -> ResolveFuture {
+            if name.host() != "known" {
+                return Box::pin(std::future::pending());
+            }
+            let addrs = [[10, 0, 0, 1], [10, 0, 0, 2]].map(|ip| (ip, name.port()).into());
+            Box::pin(async move { Ok(addrs.to_vec()) })
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn names_that_are_addresses_are_known_at_once() {
+    async fn a_name_whose_resolver_is_silent_holds_up_none() {
         let (sender, mut endpoints) = watch::channel(EndpointSet::from([]));
-        let resolving = tokio::spawn(resolve(vec!["127.0.0.1:7".into(), "nowhere:port".into()], sender));
-        let known = endpoints.wait_for(|set| !set.is_empty()).await.expect("it resolves for ever").clone();
-        assert_eq!(known.len(), 1);
+        let network = MemoryNetwork::new();
+        let channel = Channel::builder().with_network(&network).with_resolver(OneName);
+        let connector = channel.build().expect("a connector in memory");
+        let names = ["silent:7", "known:7", "127.0.0.1:7"].map(|name| name.parse().expect("host:port"));
+        let resolving = tokio::spawn(resolve(names.to_vec(), connector, sender));
+        let start = Instant::now();
+        endpoints.wait_for(|set| set.len() == 3).await.expect("it resolves for ever");
+        assert_eq!(start.elapsed(), Duration::ZERO);
         resolving.abort();
     }
 }

@@ -1,19 +1,27 @@
 //! Follows the list of workers at one of several directors, and goes on with another where that one is lost.
 //!
-//! A director is found by asking all, staggered, and taking the first that answers: happy eyeballs (RFC 8305), with
-//! directors in place of addresses.
+//! A director's name stands for a set of addresses, which may each be another director: one name for all of them is usual.
+//! All addresses of all names are asked, staggered, and the first that answers is followed: happy eyeballs (RFC 8305), with
+//! directors in place of servers that are alike.
 
-use std::{error::Error, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use rpcnet::{
-    Backoff, Connector, Streaming,
+    Backoff, Code, ConnectError, Connector, Status, Streaming,
     discover::{Endpoint, EndpointSet},
+    resolve::HostPort,
 };
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, info};
 
@@ -37,13 +45,99 @@ pub(crate) struct Routes {
     pub(crate) table: Option<RouteTable>,
     /// When a director was last heard from.
     pub(crate) heard: Option<Instant>,
-    /// Why none answers.
-    pub(crate) failure: Option<String>,
+    /// What the last round came to, in which no director answered.
+    pub(crate) failures: Option<Arc<Failures>>,
+}
+
+/// Why no director of a round is followed.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(Vec<(Asked, AskError)>);
+
+impl Failures {
+    /// Whether asking again is of no use before somebody changes certificates or addresses: all directors have answered, and
+    /// each has refused.
+    pub(crate) fn are_final(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|(_, error)| error.is_final())
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Enough to see what they have in common.
+        const SHOWN: usize = 4;
+
+        if self.0.is_empty() {
+            return f.write_str("none has answered yet");
+        }
+        for (index, (asked, error)) in self.0.iter().take(SHOWN).enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{asked}: {error}")?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+/// A director's name, and the address of it that was asked, where it has one.
+#[derive(Debug, Clone)]
+struct Asked {
+    name: HostPort,
+    addr: Option<SocketAddr>,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.addr {
+            Some(addr) if self.name.ip().is_none() => write!(f, "{} ({addr})", self.name),
+            _ => self.name.fmt(f),
+        }
+    }
+}
+
+/// Why a director is not followed.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error("{}", chain(.0))]
+    Connect(#[from] ConnectError),
+    #[error("{0}")]
+    Call(Status),
+    #[error("it ended the list of workers")]
+    Ended,
+    #[error("nothing came within {SILENT:?}")]
+    Silent,
+}
+
+impl AskError {
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.is_certificate(),
+            Self::Call(status) => {
+                matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied)
+            }
+            Self::Ended | Self::Silent => false,
+        }
+    }
+}
+
+/// An error and its sources on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let message = source.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        next = source.source();
+    }
+    text
 }
 
 /// Follows the list of workers at one director after the other.
 pub(crate) struct Following {
-    directors: Vec<String>,
+    directors: Vec<HostPort>,
     connector: Connector,
     routes: watch::Sender<Routes>,
     endpoints: watch::Sender<EndpointSet>,
@@ -52,7 +146,7 @@ pub(crate) struct Following {
 
 /// A director that has answered.
 struct Found {
-    address: String,
+    asked: Asked,
     /// Held, as its connection ends with it.
     _directory: DirectoryClient,
     updates: Streaming<Update>,
@@ -61,7 +155,7 @@ struct Found {
 
 impl Following {
     pub(crate) fn new(
-        directors: Vec<String>,
+        directors: Vec<HostPort>,
         connector: Connector,
         routes: watch::Sender<Routes>,
         endpoints: watch::Sender<EndpointSet>,
@@ -71,52 +165,80 @@ impl Following {
     }
 
     /// Follows for ever.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
         let mut rng = StdRng::from_rng(&mut rand::rng());
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        // So that clients spread over the directors.
-        self.directors.shuffle(&mut rng);
+        // The address that is asked last, as it was lost last.
+        let mut lost = None;
         loop {
-            if let Some(found) = self.find().await {
-                backoff.reset();
-                let address = found.address.clone();
-                debug!(director = %address, "following");
-                let reason = self.follow(found).await;
-                info!(director = %address, reason, "director lost");
-                // The others first.
-                if let Some(lost) = self.directors.iter().position(|director| *director == address) {
-                    self.directors.rotate_left(lost + 1);
+            match self.find(lost, &mut rng).await {
+                Ok(found) => {
+                    backoff.reset();
+                    let asked = found.asked.clone();
+                    debug!(director = %asked, "following");
+                    let reason = self.follow(found).await;
+                    info!(director = %asked, reason, "director lost");
+                    lost = asked.addr;
                 }
-            } else {
-                tokio::time::sleep(backoff.next(&mut rng)).await;
+                Err(failures) => {
+                    debug!(%failures, "no director answers");
+                    self.routes.send_modify(|routes| routes.failures = Some(Arc::new(failures)));
+                    tokio::time::sleep(backoff.next(&mut rng)).await;
+                }
             }
         }
     }
 
-    /// Asks the directors in their order, the next one as soon as one has failed or taken [`STAGGER`]; the first
-    /// answer counts. A dead one costs no more than that, however many there are.
-    async fn find(&self) -> Option<Found> {
+    /// Resolves all names at once and asks each address, the next one as soon as one has failed or taken [`STAGGER`]; the
+    /// first answer counts. A dead address costs no more than that, and a name whose resolver is silent costs nothing where
+    /// another one answers. The order is random, so that clients spread over the directors, but for the one that was lost.
+    async fn find(&self, lost: Option<SocketAddr>, rng: &mut StdRng) -> Result<Found, Failures> {
+        let mut names = self.directors.clone();
+        names.shuffle(rng);
+        let mut resolving = JoinSet::new();
+        for name in names {
+            let connector = self.connector.clone();
+            resolving.spawn(async move {
+                let addrs = connector.resolve(&name.to_string()).await;
+                (name, addrs)
+            });
+        }
+        let mut seen = HashSet::new();
+        let mut waiting: VecDeque<(HostPort, SocketAddr)> = VecDeque::new();
         // Those that are slower are given up with it.
         let mut asking = JoinSet::new();
-        let mut directors = self.directors.iter();
+        let mut next = Instant::now();
+        let mut failures = Failures::default();
         loop {
-            if let Some(address) = directors.next() {
-                asking.spawn(ask(self.connector.clone(), address.clone()));
-            }
-            let answered = if directors.len() > 0 {
-                timeout(STAGGER, asking.join_next()).await
-            } else {
-                Ok(asking.join_next().await)
-            };
-            match answered {
-                Ok(Some(Ok(Ok(found)))) => return Some(found),
-                Ok(Some(Ok(Err(failure)))) => {
-                    debug!(failure, "director does not answer");
-                    self.routes.send_modify(|routes| routes.failure = Some(failure));
+            tokio::select! {
+                // Who has answered goes before who may be asked.
+                biased;
+                Some(ended) = asking.join_next() => match ended {
+                    Ok((_, Ok(found))) => return Ok(found),
+                    Ok((asked, Err(error))) => {
+                        failures.0.push((asked, error));
+                        next = Instant::now();
+                    }
+                    // A panic, which has been reported.
+                    Err(_) => {}
+                },
+                Some(Ok((name, resolved))) = resolving.join_next() => match resolved {
+                    Ok(mut addrs) => {
+                        addrs.shuffle(rng);
+                        for addr in addrs.into_iter().filter(|addr| seen.insert(*addr)) {
+                            waiting.push_back((name.clone(), addr));
+                        }
+                        waiting.make_contiguous().sort_by_key(|(_, addr)| Some(*addr) == lost);
+                    }
+                    Err(error) => failures.0.push((Asked { name, addr: None }, error.into())),
+                },
+                () = sleep_until(next), if !waiting.is_empty() => {
+                    if let Some((name, addr)) = waiting.pop_front() {
+                        asking.spawn(ask(self.connector.clone(), name, addr));
+                    }
+                    next = Instant::now() + STAGGER;
                 }
-                // A panic, which has been reported; or no time is left for this one alone.
-                Ok(Some(Err(_))) | Err(_) => {}
-                Ok(None) => return None,
+                else => return Err(failures),
             }
         }
     }
@@ -149,7 +271,7 @@ impl Following {
         });
         self.routes.send_modify(|routes| {
             routes.heard = Some(Instant::now());
-            routes.failure = None;
+            routes.failures = None;
             if table.is_some() {
                 routes.table = table;
             }
@@ -190,24 +312,20 @@ impl Known {
     }
 }
 
-async fn ask(connector: Connector, address: String) -> Result<Found, String> {
-    let asked = async {
-        let channel = connector.connect(&address).await.map_err(|error| match error.source() {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        })?;
+async fn ask(connector: Connector, name: HostPort, addr: SocketAddr) -> (Asked, Result<Found, AskError>) {
+    let asked = Asked { name, addr: Some(addr) };
+    let answer = async {
+        let channel = connector.connect_addr(addr, asked.name.host()).await?;
         let directory = DirectoryClient::new(channel);
-        let mut updates = directory.watch().await.map_err(|error| error.to_string())?;
+        let mut updates = directory.watch().await.map_err(|error| AskError::Call(error.into()))?;
         match updates.next().await {
-            Some(Ok(first)) => Ok(Found { address: address.clone(), _directory: directory, updates, first }),
-            None => Err("it ended the list".into()),
-            Some(Err(status)) => Err(status.to_string()),
+            Some(Ok(first)) => Ok(Found { asked: asked.clone(), _directory: directory, updates, first }),
+            None => Err(AskError::Ended),
+            Some(Err(error)) => Err(AskError::Call(error)),
         }
     };
-    let answered = timeout(SILENT, asked).await;
-    answered
-        .unwrap_or_else(|_| Err(format!("nothing came within {SILENT:?}")))
-        .map_err(|reason| format!("{address}: {reason}"))
+    let answered = timeout(SILENT, answer).await.unwrap_or(Err(AskError::Silent));
+    (asked, answered)
 }
 
 #[cfg(test)]

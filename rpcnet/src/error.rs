@@ -141,14 +141,14 @@ pub enum ConnectError {
         /// What those came to that were dialled within the time allowed, in the order in which they failed.
         failures: Vec<ConnectError>,
     },
-    /// None of several addresses answered within the time allowed.
-    #[error("none of {addresses} answered within {after:?}: {failure}")]
+    /// None of several addresses answered within the time allowed, or each has refused.
+    #[error("no answer from {addresses} after {after:?}: {failure}")]
     NoAnswer {
         /// Whom we asked.
         addresses: String,
         /// How long we waited.
         after: std::time::Duration,
-        /// What the last of them came to.
+        /// What each of them came to.
         failure: String,
     },
     /// The connector has been closed.
@@ -175,11 +175,23 @@ impl ConnectError {
         }
     }
 
-    /// Whether a certificate was refused, by whichever side.
-    fn is_certificate(&self) -> bool {
+    /// Whether a certificate was refused, by this side or by the server: another attempt is of no use before certificates are
+    /// changed. Of several addresses one such is enough.
+    pub fn is_certificate(&self) -> bool {
         match self {
             Self::Handshake { source, .. } => source.is_certificate(),
             Self::Unreachable { failures, .. } => failures.iter().any(Self::is_certificate),
+            _ => false,
+        }
+    }
+
+    /// Whether no packet came back from any address that was dialled.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::Handshake { source: ConnectionError::TimedOut, .. } => true,
+            Self::Unreachable { failures, .. } => {
+                !failures.is_empty() && failures.iter().all(Self::is_unanswered)
+            }
             _ => false,
         }
     }

@@ -2,6 +2,7 @@
 
 mod closing;
 mod further;
+mod local_port;
 
 use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -11,11 +12,13 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, timeout_at},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
+use self::local_port::Outcome;
 pub(crate) use self::{
     closing::{Closing, FAREWELL, closed, tell},
     further::Further,
+    local_port::LocalPort,
 };
 use crate::{
     Backoff, ConnectError, Limits, Status, discover,
@@ -44,6 +47,8 @@ pub(crate) struct Dialer {
     pub(crate) limits: Limits,
     pub(crate) options: DialOptions,
     pub(crate) connect_timeout: Duration,
+    /// Where the socket only dials, and may take another local port.
+    pub(crate) local_port: Option<Arc<LocalPort>>,
     pub(crate) backoff: Backoff,
     /// To one server.
     pub(crate) max_connections: usize,
@@ -110,6 +115,38 @@ impl Dialer {
     /// Dials a session in this life of the endpoint, and waits until the peer has let us in: with the first address of the
     /// name whose server does. Cancel-safe.
     async fn connect(
+        &self,
+        target: &Target,
+        life: Life,
+        closing: &Closing,
+    ) -> Result<(Session, Driving), ConnectError> {
+        let Some(local_port) = &self.local_port else {
+            return self.connect_from_here(target, life, closing).await;
+        };
+        let dial = local_port.dial();
+        let connected = self.connect_from_here(target, life, closing).await;
+        let outcome = match &connected {
+            Ok(_) => Outcome::Answered,
+            Err(ConnectError::Resolve { .. } | ConnectError::Closed) => Outcome::Unknown,
+            Err(error) if error.is_unanswered() => Outcome::Unanswered,
+            Err(_) => Outcome::Answered,
+        };
+        if dial.ends(outcome) {
+            match self.endpoint.rebind() {
+                Ok(()) => debug!(%target, "nobody answers: dialling from another local port"),
+                Err(error) => warn!(%target, %error, "no other local port to dial from"),
+            }
+        }
+        let (session, driving) = connected?;
+        let standing = local_port.stand();
+        let driving = async move {
+            let _standing = standing;
+            driving.await
+        };
+        Ok((session, Box::pin(driving)))
+    }
+
+    async fn connect_from_here(
         &self,
         target: &Target,
         life: Life,

@@ -5,6 +5,7 @@ mod book;
 pub mod by_hand;
 mod crowd;
 mod fleet;
+mod names;
 mod probe;
 mod relay;
 
@@ -28,6 +29,7 @@ pub use self::{
         Load, Worker, any_port, cluster_channel, executions, free_addr, local, ready_workers, start_director,
         until,
     },
+    names::{Names, SilentAddr},
     probe::{Event, Probe, ProbeClient, ProbeServer, ProbeService, Probed},
     relay::Relay,
 };

@@ -27,6 +27,8 @@ struct Shared {
     cut: AtomicBool,
     server: Mutex<SocketAddr>,
     dials: Mutex<HashSet<Vec<u8>>>,
+    /// Clients' addresses, and whether what comes from there is lost.
+    flows: Mutex<HashMap<SocketAddr, bool>>,
 }
 
 impl Shared {
@@ -36,6 +38,15 @@ impl Shared {
 
     fn dials(&self) -> MutexGuard<'_, HashSet<Vec<u8>>> {
         self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flows(&self) -> MutexGuard<'_, HashMap<SocketAddr, bool>> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether packets from and to this client are lost.
+    fn is_cut_for(&self, client: SocketAddr) -> bool {
+        self.is_cut() || *self.flows().entry(client).or_default()
     }
 
     fn is_cut(&self) -> bool {
@@ -56,6 +67,7 @@ impl Relay {
             cut: AtomicBool::new(false),
             server: Mutex::new(server),
             dials: Mutex::default(),
+            flows: Mutex::default(),
         });
         let task = tokio::spawn(forward(Arc::new(front), shared.clone())).abort_handle();
         Self { addr, shared, task }
@@ -69,6 +81,16 @@ impl Relay {
     /// From now on every datagram is lost, in both directions.
     pub fn cut(&self) {
         self.shared.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on every datagram is lost from and to the addresses from which clients have sent so far.
+    pub fn cut_flows(&self) {
+        self.shared.flows().values_mut().for_each(|cut| *cut = true);
+    }
+
+    /// From how many addresses clients have sent.
+    pub fn flows(&self) -> usize {
+        self.shared.flows().len()
     }
 
     /// Forwards again.
@@ -105,7 +127,7 @@ async fn forward(front: Arc<UdpSocket>, shared: Arc<Shared>) {
         if let Some(dial) = dial_id(datagram) {
             shared.dials().insert(dial.to_vec());
         }
-        if shared.is_cut() {
+        if shared.is_cut_for(client) {
             continue;
         }
         let path = match paths.get(&client) {
@@ -127,7 +149,7 @@ async fn back_to(client: SocketAddr, front: Arc<UdpSocket>, back: Arc<UdpSocket>
     let mut buffer = vec![0; 65_536];
     loop {
         let Ok((length, _)) = back.recv_from(&mut buffer).await else { continue };
-        if !shared.is_cut() {
+        if !shared.is_cut_for(client) {
             let _ = front.send_to(&buffer[..length], client).await;
         }
     }

@@ -220,6 +220,7 @@ impl ChannelBuilder {
             endpoint,
             tls,
             resolver: self.resolver,
+            local_port: Some(Arc::default()),
             router: self.router,
             interceptors: self.interceptors,
             limits,

@@ -188,7 +188,7 @@ impl Lines {
         }
         *opened = Some(now);
         debug!(address = %self.more.target, connections = before + 1, "one more connection");
-        self.change(Some(self.more.start()));
+        self.change(Some(self.more.start(self.first.ready().as_ref())));
     }
 
     /// Takes those away that are over, and adds one. Under the lock.
@@ -212,7 +212,12 @@ impl More {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self) -> Further {
-        Further::start(&self.runtime, self.dialer.clone(), self.target.clone(), self.common.clone())
+    /// Dials the address to which the first one leads: a name may have others, of other servers.
+    fn start(&self, first: Option<&Session>) -> Further {
+        let target = match first {
+            Some(session) => Target::at(session.connection().remote_addr(), self.target.host()),
+            None => self.target.clone(),
+        };
+        Further::start(&self.runtime, self.dialer.clone(), target, self.common.clone())
     }
 }

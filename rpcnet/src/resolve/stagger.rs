@@ -115,7 +115,7 @@ mod tests {
         let mut left = 2;
         let outcome: Result<(), Vec<&str>> = runtime.block_on(race((0..9).map(addr).collect(), |_| {
             left -= 1;
-            (left >= 0).then(|| async { Err("refused") })
+            (left >= 0).then_some(async { Err("refused") })
         }));
         assert_eq!(outcome, Err(vec!["refused"; 2]));
         assert_eq!(left, -1);

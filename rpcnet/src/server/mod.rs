@@ -161,6 +161,8 @@ impl Server {
             protocol: proto::ALPN,
             tls,
             resolver: config.resolver,
+            // Peers know this server by its port.
+            local_port: None,
             router: router.clone(),
             interceptors: Chain::default(),
             limits: config.limits,

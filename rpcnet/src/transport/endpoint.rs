@@ -153,6 +153,15 @@ impl Endpoint {
         }
     }
 
+    /// Takes another local port, chosen by the operating system. Connections that stand go on from there.
+    pub(crate) fn rebind(&self) -> io::Result<()> {
+        match self {
+            Self::Quic(endpoint) => endpoint.rebind(),
+            // There are no middleboxes.
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
     /// Closes all connections at once.
     pub(crate) fn close(&self, code: u32, reason: &str) {
         match self {

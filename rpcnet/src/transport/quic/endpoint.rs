@@ -115,6 +115,10 @@ impl Endpoint {
         self.local_addr
     }
 
+    pub(in crate::transport) fn rebind(&self) -> io::Result<()> {
+        self.inner.rebind(socket(SocketAddr::new(self.local_addr.ip(), 0))?)
+    }
+
     pub(in crate::transport) fn close(&self, code: u32, reason: &str) {
         self.inner.close(VarInt::from_u32(code), reason.as_bytes());
     }

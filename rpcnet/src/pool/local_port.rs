@@ -1,0 +1,129 @@
+//! When a socket that only dials takes another local port.
+//!
+//! A middlebox (a NAT, a load balancer, a firewall) keeps a flow by the addresses and ports at its ends, and may keep it for
+//! as long as packets come: dialling again from the same port then reaches the same dead server, or nobody, for ever. A new
+//! local port is a new flow.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// After so many dials in a row without an answer.
+const UNANSWERED: usize = 2;
+
+/// What is known of the dials from a socket.
+#[derive(Debug, Default)]
+pub(crate) struct LocalPort(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Dials under way.
+    dialling: usize,
+    /// Sessions that stand: a new port would move them to another path.
+    standing: usize,
+    /// Dials since the last one that got an answer.
+    unanswered: usize,
+}
+
+/// What a dial came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The peer answered: it let us in, or refused.
+    Answered,
+    /// No packet came back.
+    Unanswered,
+    /// Nothing was sent, or the dial was given up: it says nothing of the path.
+    Unknown,
+}
+
+/// A dial under way.
+#[derive(Debug)]
+pub(super) struct Dial<'a> {
+    port: &'a LocalPort,
+    outcome: Outcome,
+}
+
+/// A session that stands.
+#[derive(Debug)]
+pub(super) struct Standing(Arc<LocalPort>);
+
+impl LocalPort {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a dial until it is dropped.
+    pub(super) fn dial(&self) -> Dial<'_> {
+        self.state().dialling += 1;
+        Dial { port: self, outcome: Outcome::Unknown }
+    }
+
+    /// Counts a session until it is dropped.
+    pub(super) fn stand(self: &Arc<Self>) -> Standing {
+        self.state().standing += 1;
+        Standing(self.clone())
+    }
+}
+
+impl Dial<'_> {
+    /// Ends the dial. Returns whether the socket should take another port now: two dials in a row had no answer, none is
+    /// under way, and no session stands.
+    pub(super) fn ends(mut self, outcome: Outcome) -> bool {
+        self.outcome = outcome;
+        let mut state = self.port.state();
+        match outcome {
+            Outcome::Answered => state.unanswered = 0,
+            Outcome::Unanswered => state.unanswered += 1,
+            Outcome::Unknown => {}
+        }
+        // This one is counted until it is dropped.
+        let is_due = state.unanswered >= UNANSWERED && state.dialling == 1 && state.standing == 0;
+        if is_due {
+            state.unanswered = 0;
+        }
+        is_due
+    }
+}
+
+impl Drop for Dial<'_> {
+    fn drop(&mut self) {
+        self.port.state().dialling -= 1;
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.0.state().standing -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome::*, *};
+
+    #[test]
+    fn two_dials_in_a_row_without_an_answer() {
+        let port = LocalPort::default();
+        let dials = [Unanswered, Answered, Unanswered, Unknown, Unanswered, Unanswered, Unanswered];
+        let due = dials.map(|outcome| port.dial().ends(outcome));
+        assert_eq!(due, [false, false, false, false, true, false, true]);
+    }
+
+    #[test]
+    fn not_while_a_session_stands_or_another_dial_is_under_way() {
+        let port = Arc::new(LocalPort::default());
+        let standing = port.stand();
+        assert!(![Unanswered; 4].map(|outcome| port.dial().ends(outcome)).contains(&true));
+        drop(standing);
+        let other = port.dial();
+        assert!(!port.dial().ends(Unanswered));
+        drop(other);
+        assert!(port.dial().ends(Unanswered));
+    }
+
+    #[test]
+    fn a_dial_that_is_given_up_says_nothing() {
+        let port = LocalPort::default();
+        assert!(!port.dial().ends(Unanswered));
+        drop(port.dial());
+        assert!(port.dial().ends(Unanswered));
+    }
+}
