@@ -21,7 +21,8 @@ use crate::{Server, server::WeakServer};
 ///
 /// The address can't be bound.
 pub async fn serve(server: &Server, addr: SocketAddr) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(addr).await?;
+    let bound = server.on_runtime(TcpListener::bind(addr)).await;
+    let listener = bound.ok_or_else(|| io::Error::other("the server's tokio runtime is shut down"))??;
     let bound = listener.local_addr()?;
     let app = Router::new()
         .route("/healthz", get(healthz))

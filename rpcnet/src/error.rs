@@ -112,6 +112,9 @@ pub enum ConnectError {
     /// The configuration is not complete.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// There is no tokio runtime: none on this thread, or the one on which the socket was opened is shut down.
+    #[error("there is no tokio runtime here: call it within #[tokio::main], or after Runtime::enter")]
+    NoRuntime,
     /// No socket could be opened to dial from.
     #[error("no UDP socket could be opened")]
     Bind(#[source] io::Error),
@@ -230,6 +233,9 @@ pub enum ServerError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// There is no tokio runtime on this thread.
+    #[error("there is no tokio runtime here: call it within #[tokio::main], or after Runtime::enter")]
+    NoRuntime,
     /// A configuration that came later (a reload) was refused; the one before stays in force.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -96,6 +96,7 @@ pub mod reflect;
 pub mod relay;
 pub mod resolve;
 mod retry;
+mod runtime;
 mod server;
 mod service;
 mod session;

@@ -26,6 +26,7 @@ use crate::{
     interceptor::Chain,
     proto::{self, close},
     resolve::{self, HostPort, Resolver},
+    runtime::Runtime,
     session::{Current, Life, Lives, Router, Session},
     tls::Tls,
     transport::{Connection, ConnectionError, DialOptions, Endpoint},
@@ -38,6 +39,8 @@ const STABLE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Dialer {
     pub(crate) endpoint: Endpoint,
+    /// The one on which the endpoint was opened. Connections and their tasks belong to it.
+    pub(crate) runtime: Runtime,
     /// Of calls: whether the peer serves them, or forwards them.
     pub(crate) protocol: &'static [u8],
     pub(crate) tls: Arc<Tls>,
@@ -160,7 +163,8 @@ impl Dialer {
                 let dialled =
                     self.endpoint.dial(address, target.host(), self.protocol, &self.options, room).await;
                 let connection = dialled.map_err(failed)?;
-                let (session, driver) = Session::dialled(connection, self.router.clone(), self.limits, life);
+                let (router, runtime) = (self.router.clone(), self.runtime.clone());
+                let (session, driver) = Session::dialled(connection, router, self.limits, runtime, life);
                 let opened = closing.opened(&session).ok_or(ConnectError::Closed)?;
                 let mut driving: Driving = Box::pin(async move {
                     let _opened = opened;
@@ -297,7 +301,8 @@ impl Remote {
         let current = Arc::<Current>::default();
         current.set(session);
         let progress = Progress { state: sender, current: current.clone(), common };
-        let task = tokio::spawn(keep_connected(dialer, target, progress, first)).abort_handle();
+        let runtime = dialer.runtime.clone();
+        let task = runtime.handle().spawn(keep_connected(dialer, target, progress, first)).abort_handle();
         Self { state, current, task }
     }
 

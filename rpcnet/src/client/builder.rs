@@ -14,6 +14,7 @@ use crate::{
     pool::Dialer,
     proto,
     resolve::{Resolve, Resolver},
+    runtime::Runtime,
     session::Router,
     tls::{CaCertificates, OwnCertificate, Tls},
     transport::{DialOptions, Endpoint, MemoryNetwork},
@@ -174,7 +175,8 @@ impl ChannelBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] where this first attempt fails. Cancel-safe.
+    /// [`ConnectError`] where this first attempt fails; [`ConnectError::NoRuntime`] where it is awaited outside of a
+    /// tokio runtime. Cancel-safe.
     pub async fn connect(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         self.build()?.connect(address).await
     }
@@ -183,21 +185,25 @@ impl ChannelBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] for an address that is none, and where no socket can be opened.
+    /// [`ConnectError`] for an address that is none, and where no socket can be opened; [`ConnectError::NoRuntime`] outside
+    /// of a tokio runtime.
     pub fn connect_lazy(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         self.build()?.connect_lazy(address)
     }
 
-    /// Opens the socket, for several channels that share it.
+    /// Opens the socket, for several channels that share it. It belongs to the tokio runtime of this thread, which must
+    /// have I/O and time enabled, and so do the channels' connections.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] where the configuration is not complete or no socket can be opened.
+    /// [`ConnectError`] where the configuration is not complete or no socket can be opened; [`ConnectError::NoRuntime`]
+    /// outside of a tokio runtime.
     pub fn build(self) -> Result<Connector, ConnectError> {
         Ok(Connector::new(self.dialer()?))
     }
 
     pub(crate) fn dialer(self) -> Result<Arc<Dialer>, ConnectError> {
+        let runtime = Runtime::current().ok_or(ConnectError::NoRuntime)?;
         let limits = self.limits.check()?;
         let ca = match (self.ca, &self.network) {
             (Some(ca), _) => ca,
@@ -218,6 +224,7 @@ impl ChannelBuilder {
         };
         Ok(Arc::new(Dialer {
             endpoint,
+            runtime,
             tls,
             resolver: self.resolver,
             local_port: Some(Arc::default()),

@@ -21,6 +21,7 @@ use crate::{
     interceptor::{self, Next},
     message::{Answer, ReplyFuture},
     pool::{Dialer, tell},
+    runtime::{Runtime, Within},
     session::{LaneCall, Session},
     tls::{CaCertificates, OwnCertificate},
 };
@@ -102,7 +103,9 @@ impl Channel {
     ///
     /// Cancel-safe: the channel is closed at the first poll, and what is dropped is the wait.
     pub async fn close(&self) {
-        tell(self.inner.core.lines.closing().close()).await;
+        let core = &self.inner.core;
+        let sessions = core.lines.closing().close();
+        core.dialer.runtime.run(tell(sessions)).await;
     }
 
     /// Whether a connection stands on which calls can be sent.
@@ -193,6 +196,10 @@ impl Reopen for Arc<Core> {
     async fn better_elsewhere(self, _: Session) {
         std::future::pending().await
     }
+
+    fn runtime(&self) -> &Runtime {
+        &self.dialer.runtime
+    }
 }
 
 /// A call that is made inside a handler belongs to the handler's trace, unless it was put into another.
@@ -217,7 +224,7 @@ enum State {
         times: Times,
         call: LaneCall,
     },
-    Other(ReplyFuture),
+    Other(Within<ReplyFuture>),
     Done,
 }
 
@@ -239,7 +246,8 @@ impl ChannelCall {
             }
         }
         let (channel, request) = self.made.take().expect("it is new");
-        Ok(State::Other(Box::pin(async move {
+        let runtime = channel.inner.core.dialer.runtime.clone();
+        let call: ReplyFuture = Box::pin(async move {
             let mut reply = match &channel.inner.chain {
                 None => channel.inner.core.clone().call(request).await?,
                 Some(chain) => chain.run(request).await?,
@@ -249,7 +257,8 @@ impl ChannelCall {
                 items.keep(channel);
             }
             Ok(reply)
-        })))
+        });
+        Ok(State::Other(runtime.within(call)))
     }
 }
 
@@ -278,17 +287,19 @@ impl Future for ChannelCall {
                         Err(status) if Core::was_left(request, call.session(), &status) => {
                             let session = call.session().clone();
                             let (channel, request) = (channel.clone(), request.clone());
-                            self.state = State::Other(Box::pin(async move {
+                            let runtime = channel.inner.core.dialer.runtime.clone();
+                            let call: ReplyFuture = Box::pin(async move {
                                 let core = &channel.inner.core;
                                 let answer = core.once_more(request, times, session, Err(status)).await;
                                 answer.map(|(reply, _)| reply)
-                            }));
+                            });
+                            self.state = State::Other(runtime.within(call));
                         }
                         result => return Poll::Ready(result),
                     }
                 }
                 State::Other(call) => {
-                    let result = ready!(call.as_mut().poll(cx));
+                    let result = ready!(Pin::new(call).poll(cx));
                     self.state = State::Done;
                     return Poll::Ready(result);
                 }
@@ -336,10 +347,11 @@ impl Caller for PeerCaller {
 
     fn call(&self, mut request: Request) -> ReplyFuture {
         let session = self.session.clone();
-        Box::pin(async move {
+        let runtime = session.runtime().clone();
+        Box::pin(runtime.within(Box::pin(async move {
             inherit_trace(&mut request);
             let times = Times::of(&request, session.limits());
             session.call(&request, &times).await
-        })
+        })))
     }
 }

@@ -24,6 +24,10 @@ use crate::{
 ///
 /// Made by [`ChannelBuilder::build`](crate::ChannelBuilder::build), or taken from a server
 /// ([`Server::connector`](crate::Server::connector)): then channels dial from the server's own port.
+///
+/// The socket belongs to the tokio runtime on which it was opened. So do the connections and tasks of all its channels,
+/// whichever threads make and use them: their methods and calls may be awaited on any runtime, and on executors that are
+/// not tokio's. Once that runtime is shut down, they end in errors.
 #[derive(Debug, Clone)]
 pub struct Connector {
     dialer: Arc<Dialer>,
@@ -55,11 +59,12 @@ impl Connector {
     /// [`ConnectError`] where this first attempt fails. Cancel-safe.
     pub async fn connect(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
-        let lines = Lines::connect(self.dialer.clone(), target, self.open()?).await?;
+        let connecting = Box::pin(Lines::connect(self.dialer.clone(), target, self.open()?));
+        let lines = self.dialer.runtime.within(connecting).await?;
         Ok(Channel::new(self.dialer.clone(), lines))
     }
 
-    /// A channel that starts to dial and gives no error where that fails: its calls do.
+    /// A channel that starts to dial and gives no error where that fails: its calls do. Needs no runtime on this thread.
     ///
     /// # Errors
     ///
@@ -71,6 +76,7 @@ impl Connector {
     }
 
     /// A channel to whatever `endpoints` says; connections are made in the background. Of a closed connector, a closed one.
+    /// Needs no runtime on this thread.
     pub fn balanced(
         &self,
         endpoints: watch::Receiver<EndpointSet>,
@@ -87,7 +93,8 @@ impl Connector {
     /// [`ConnectError::Address`] for a text that is not `host:port`; [`ConnectError::Resolve`] where the name has no address,
     /// and where the resolver takes longer than the connect timeout. Cancel-safe.
     pub async fn resolve(&self, address: &str) -> Result<Vec<SocketAddr>, ConnectError> {
-        self.dialer.resolve(&address.parse()?).await
+        let address = address.parse()?;
+        self.dialer.runtime.within(Box::pin(self.dialer.resolve(&address))).await
     }
 
     /// Dials one address, and waits until its server has let us in, as [`connect`](Self::connect). `host` is what the
@@ -97,7 +104,8 @@ impl Connector {
     ///
     /// [`ConnectError`] where this first attempt fails. Cancel-safe.
     pub async fn connect_addr(&self, addr: SocketAddr, host: &str) -> Result<Channel, ConnectError> {
-        let lines = Lines::connect(self.dialer.clone(), Target::at(addr, host), self.open()?).await?;
+        let connecting = Box::pin(Lines::connect(self.dialer.clone(), Target::at(addr, host), self.open()?));
+        let lines = self.dialer.runtime.within(connecting).await?;
         Ok(Channel::new(self.dialer.clone(), lines))
     }
 
@@ -144,7 +152,8 @@ impl Connector {
         if let Some(dialled) = &self.dialled {
             dialled.store(true, Ordering::Relaxed);
         }
-        self.dialer.dial(target, alpn, options).await
+        let dialling = Box::pin(self.dialer.dial(target, alpn, options));
+        self.dialer.runtime.within(dialling).await
     }
 
     /// Closes all channels that this connector and its clones have made, and its socket with what was
@@ -163,10 +172,13 @@ impl Connector {
         if self.dialled.is_some() {
             endpoint.close(close::SHUTDOWN, "the client has closed its socket");
         }
-        tell(sessions).await;
-        if self.dialled.as_ref().is_some_and(|dialled| dialled.load(Ordering::Relaxed)) {
-            let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
-        }
+        let told = async {
+            tell(sessions).await;
+            if self.dialled.as_ref().is_some_and(|dialled| dialled.load(Ordering::Relaxed)) {
+                let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
+            }
+        };
+        self.dialer.runtime.run(told).await;
     }
 
     /// The scope for a new channel.

@@ -6,10 +6,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{
-    runtime::Handle,
-    time::{Duration, Instant},
-};
+use tokio::time::{Duration, Instant};
 use tracing::debug;
 
 use crate::{
@@ -46,8 +43,6 @@ struct More {
     dialer: Arc<Dialer>,
     target: Target,
     common: Common,
-    /// Where their tasks run, whoever makes the call for which one is opened.
-    runtime: Handle,
 }
 
 impl Lines {
@@ -78,7 +73,6 @@ impl Lines {
             dialer,
             target,
             common,
-            runtime: Handle::current(),
         });
         Self { first, has_more: AtomicBool::new(false), more }
     }
@@ -218,6 +212,6 @@ impl More {
             Some(session) => Target::at(session.connection().remote_addr(), self.target.host()),
             None => self.target.clone(),
         };
-        Further::start(&self.runtime, self.dialer.clone(), target, self.common.clone())
+        Further::start(self.dialer.clone(), target, self.common.clone())
     }
 }

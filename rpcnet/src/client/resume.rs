@@ -22,6 +22,7 @@ use super::{Times, times::after};
 use crate::{
     Backoff, Code, Metadata, Reply, Request, Status,
     message::{Answer, Failure, Items, Remote},
+    runtime::{Runtime, Within},
     session::Session,
 };
 
@@ -47,6 +48,9 @@ pub(super) trait Reopen: Clone + Send + 'static {
 
     /// Resolves when nothing is to be hoped of this session, though it has not ended, and there is another.
     fn better_elsewhere(self, session: Session) -> impl Future<Output = ()> + Send;
+
+    /// The runtime on which the channel lives: the stream may be read anywhere.
+    fn runtime(&self) -> &Runtime;
 }
 
 /// Makes a call of a resumable method. For one move the stream tries for `patience`, and gives up with the attempt in
@@ -91,10 +95,12 @@ struct Resumed<R> {
 
 enum State {
     Open(Part),
-    Moving(Pin<Box<dyn Future<Output = Result<Moved, Status>> + Send>>),
+    Moving(Within<Moving>),
     /// It could not go on.
     Lost,
 }
+
+type Moving = Pin<Box<dyn Future<Output = Result<Moved, Status>> + Send>>;
 
 /// What comes from one server.
 struct Part {
@@ -161,12 +167,13 @@ impl<R: Reopen> Resumed<R> {
             status,
         });
         let (method, gap) = (self.request.method, self.times.gap);
-        self.state = State::Moving(Box::pin(async move {
+        let moving: Moving = Box::pin(async move {
             let Some(gap) = gap else { return trying.await };
             timeout(gap, trying).await.unwrap_or_else(|_| {
                 Err(Status::deadline_exceeded(format!("{method}: no item came within {gap:?}")))
             })
-        }));
+        });
+        self.state = State::Moving(self.reopen.runtime().within(moving));
         Ok(())
     }
 }
@@ -258,7 +265,7 @@ impl<R: Reopen> Remote for Resumed<R> {
                         }
                     }
                 },
-                State::Moving(moving) => match ready!(moving.as_mut().poll(cx)) {
+                State::Moving(moving) => match ready!(Pin::new(moving).poll(cx)) {
                     Ok(Moved { items, metadata, session }) => {
                         self.metadata = Some(metadata);
                         self.state = State::Open(Part::new(&self.reopen, items, session));

@@ -10,7 +10,6 @@ use std::{
 
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{
-    runtime::Handle,
     task::AbortHandle,
     time::{Instant, sleep},
 };
@@ -57,9 +56,10 @@ impl Drop for Further {
 
 impl Further {
     /// Starts to dial.
-    pub(crate) fn start(runtime: &Handle, dialer: Arc<Dialer>, target: Target, common: Common) -> Self {
+    pub(crate) fn start(dialer: Arc<Dialer>, target: Target, common: Common) -> Self {
         let line = Arc::<Line>::default();
-        let task = runtime.spawn(stand(dialer, target, common, line.clone())).abort_handle();
+        let runtime = dialer.runtime.clone();
+        let task = runtime.handle().spawn(stand(dialer, target, common, line.clone())).abort_handle();
         Self { line, task }
     }
 

@@ -168,7 +168,8 @@ fn open(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, Registe
         _ => None,
     };
     let (router, limits) = (server.inner.router.clone(), server.inner.dialer.limits);
-    let (session, driver) = Session::forwarding(connection, router, limits, forward);
+    let runtime = server.inner.dialer.runtime.clone();
+    let (session, driver) = Session::forwarding(connection, router, limits, runtime, forward);
     let id = {
         let mut sessions = server.sessions();
         sessions.next += 1;

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, task::AbortHandle, time::Instant};
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::Instant};
 
 use self::readiness::Conditions;
 pub use self::{
@@ -31,6 +31,7 @@ use crate::{
     limit::{Connections, Gate},
     pool::Dialer,
     proto,
+    runtime::Runtime,
     session::{Router, Session},
     tls::{CaCertificates, OwnCertificate, Tls},
     transport::{Connection, DialOptions, Endpoint, ListenOptions},
@@ -136,12 +137,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ServerError::Bind`] where the address can't be bound.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
+    /// [`ServerError::Bind`] where the address can't be bound, and [`ServerError::NoRuntime`] outside of a tokio runtime.
     pub fn new(config: ServerConfig) -> Result<Self, ServerError> {
+        let runtime = Runtime::current().ok_or(ServerError::NoRuntime)?;
         let tls = Tls::new(config.own.as_ref(), &config.ca)?;
         let address = config.bind_addr;
         let bind = |source| ServerError::Bind { address, source };
@@ -158,6 +156,7 @@ impl Server {
         let router = Arc::new(Router::new(metrics, &config.interceptors).with_gate(gate));
         let dialer = Dialer {
             endpoint: endpoint.clone(),
+            runtime,
             protocol: proto::ALPN,
             tls,
             resolver: config.resolver,
@@ -323,6 +322,16 @@ impl Server {
         }
     }
 
+    /// The tokio runtime on which the server was made: its connections, handlers and tasks run there.
+    pub fn runtime(&self) -> &Handle {
+        self.inner.dialer.runtime.handle()
+    }
+
+    /// Polls a future within the server's runtime, wherever the result is awaited; `None` once that is shut down.
+    pub(crate) async fn on_runtime<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.inner.dialer.runtime.run(future).await
+    }
+
     pub(crate) fn downgrade(&self) -> WeakServer {
         WeakServer(Arc::downgrade(&self.inner))
     }
@@ -331,7 +340,7 @@ impl Server {
     pub(crate) fn spawn_owned(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
-        tasks.push(tokio::spawn(task).abort_handle());
+        tasks.push(self.runtime().spawn(task).abort_handle());
     }
 
     fn protocols(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>> {

@@ -42,6 +42,11 @@ impl Server {
     ///
     /// None today.
     pub async fn shutdown(&self) -> Result<(), ServerError> {
+        // With its runtime all of it has ended.
+        self.on_runtime(self.go_down()).await.unwrap_or(Ok(()))
+    }
+
+    async fn go_down(&self) -> Result<(), ServerError> {
         self.stop_accepting().await;
         let handlers: Vec<(Vec<u8>, Arc<dyn ProtocolHandler>)> =
             self.protocols().iter().map(|(alpn, handler)| (alpn.clone(), handler.clone())).collect();
@@ -75,15 +80,18 @@ impl Server {
     /// dropped, it leaves the server as far as it has come, and a second call goes on from there.
     pub async fn drain(&self) -> usize {
         self.stop_accepting().await;
-        if timeout(self.inner.drain_timeout, self.wait_for_in_flight()).await.is_ok() {
-            return 0;
-        }
-        let left = self.in_flight();
-        warn!(in_flight = left, "calls are cut off: the drain timeout is over");
-        self.inner.router.cut_off();
-        // A handler that blocks its thread can't be dropped before it waits.
-        let _ = timeout(CUT, self.wait_for_in_flight()).await;
-        left
+        let draining = async {
+            if timeout(self.inner.drain_timeout, self.wait_for_in_flight()).await.is_ok() {
+                return 0;
+            }
+            let left = self.in_flight();
+            warn!(in_flight = left, "calls are cut off: the drain timeout is over");
+            self.inner.router.cut_off();
+            // A handler that blocks its thread can't be dropped before it waits.
+            let _ = timeout(CUT, self.wait_for_in_flight()).await;
+            left
+        };
+        self.on_runtime(draining).await.unwrap_or(0)
     }
 
     /// Answers calls until `signal` resolves, then goes down in good order: [`drain`](Self::drain), then
@@ -125,7 +133,7 @@ impl Server {
     pub async fn close(&self) {
         let endpoint = &self.inner.dialer.endpoint;
         endpoint.close(close::SHUTDOWN, "the server has been shut down");
-        let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
+        self.on_runtime(async { timeout(FAREWELL, endpoint.wait_idle()).await }).await;
         self.advance(Phase::Closed);
     }
 }

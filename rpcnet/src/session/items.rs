@@ -249,13 +249,10 @@ pub(super) struct Pump {
     done: watch::Receiver<bool>,
 }
 
-impl Pump {
-    pub(super) fn start(
-        mut send: SendStream,
-        mut items: Items,
-        method: &'static Method,
-        limit: usize,
-    ) -> Self {
+impl Session {
+    /// Sends items in a task.
+    pub(super) fn pump(&self, mut send: SendStream, mut items: Items, method: &'static Method) -> Pump {
+        let limit = self.max_message(method);
         let (sender, done) = watch::channel(false);
         let scope = crate::context::Scope::inherited();
         let task = async move {
@@ -272,9 +269,12 @@ impl Pump {
             drop(items);
             sender.send_replace(true);
         };
-        Self { task: tokio::spawn(scope.around(task)).abort_handle(), done }
+        let task = self.runtime().handle().spawn(scope.around(task)).abort_handle();
+        Pump { task, done }
     }
+}
 
+impl Pump {
     /// Waits until all items are sent, or the peer wants no more. Cancel-safe.
     pub(super) async fn done(&self) {
         // An error means that the task has ended by a panic.

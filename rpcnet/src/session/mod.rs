@@ -28,7 +28,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use tokio::{
-    sync::{Notify, OnceCell, watch},
+    sync::{Notify, watch},
     time::Instant,
 };
 
@@ -48,6 +48,7 @@ use crate::{
     ids::IdMap,
     limit::TokenBucket,
     proto::{self, Hello},
+    runtime::Runtime,
     transport::{Connection, ConnectionError, Side},
 };
 
@@ -58,6 +59,8 @@ pub(crate) struct Condition {
     pub(crate) ready: bool,
     /// Calls wait and nothing comes.
     pub(crate) silent: bool,
+    /// The stream that our small calls share is open.
+    lane: bool,
     /// The peer takes no new calls.
     pub(crate) draining: bool,
     /// The connection is no more.
@@ -106,6 +109,8 @@ struct Inner {
     connection: Connection,
     limits: Limits,
     router: Arc<Router>,
+    /// Where the connection lives: callers may be anywhere.
+    runtime: Runtime,
     /// In place of what the router serves.
     forward: Option<Entry>,
     /// Of the endpoint, where this side has dialled.
@@ -119,7 +124,9 @@ struct Inner {
     /// What is known of methods that were called here, by where they stand.
     called: ArcSwap<IdMap<Called>>,
     /// The stream that our small calls share, once there is one.
-    lane: OnceCell<lane::Lane>,
+    lane: OnceLock<lane::Lane>,
+    /// A call could use it: it is being opened, or was.
+    lane_wanted: AtomicBool,
     /// The peer has a lane of its own, on which it calls.
     served: AtomicBool,
     /// In memory of their own: see there.
@@ -181,9 +188,10 @@ impl Session {
         connection: Connection,
         router: Arc<Router>,
         limits: Limits,
+        runtime: Runtime,
         life: Life,
     ) -> (Self, Driver) {
-        Self::with(connection, router, limits, None, Some(life))
+        Self::with(connection, router, limits, runtime, None, Some(life))
     }
 
     /// One whose peer's calls are forwarded, where this says by whom.
@@ -191,15 +199,17 @@ impl Session {
         connection: Connection,
         router: Arc<Router>,
         limits: Limits,
+        runtime: Runtime,
         forward: Option<Entry>,
     ) -> (Self, Driver) {
-        Self::with(connection, router, limits, forward, None)
+        Self::with(connection, router, limits, runtime, forward, None)
     }
 
     fn with(
         connection: Connection,
         router: Arc<Router>,
         limits: Limits,
+        runtime: Runtime,
         forward: Option<Entry>,
         life: Option<Life>,
     ) -> (Self, Driver) {
@@ -208,6 +218,7 @@ impl Session {
                 connection,
                 limits,
                 router,
+                runtime,
                 forward,
                 life,
                 condition: watch::Sender::default(),
@@ -215,7 +226,8 @@ impl Session {
                 peer: OnceLock::new(),
                 schema: ArcSwap::default(),
                 called: ArcSwap::default(),
-                lane: OnceCell::new(),
+                lane: OnceLock::new(),
+                lane_wanted: AtomicBool::new(false),
                 served: AtomicBool::new(false),
                 counts: Box::default(),
                 smooth: AtomicBool::new(true),
@@ -278,6 +290,11 @@ impl Session {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    /// The runtime on which the connection lives.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.inner.runtime
     }
 
     pub(crate) fn router(&self) -> &Arc<Router> {
@@ -413,6 +430,8 @@ impl Drop for Driver {
         if let Some(lane) = self.session.inner.lane.get() {
             lane.close();
         }
+        // Streams that are read or written elsewhere end too. Nothing where the connection has ended.
+        self.session.connection().close(proto::close::SHUTDOWN, "");
     }
 }
 

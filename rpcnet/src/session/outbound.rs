@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Called, Session,
     frame::{FrameError, FrameReader, frame_buffer, write_frame},
-    items::{ItemReader, Pump, Role, Sending},
-    lane::{Lane, LaneCall},
+    items::{ItemReader, Role, Sending},
+    lane::{self, Lane, LaneCall},
     malformed,
 };
 use crate::{
@@ -141,18 +141,20 @@ impl Session {
     }
 
     async fn open_lane(&self, times: &Times) -> Result<&Lane, Status> {
-        let opening = async {
-            tokio::select! {
-                biased;
-                lane = self.inner.lane.get_or_try_init(|| Lane::open(self)) => {
-                    lane.map_err(|error| self.lost(error, false))
-                }
-                // Whoever waits for a stream need not wait in order to be refused.
-                () = self.draining() => Err(refused("the server is going away")),
-            }
-        };
-        match timeout_at(times.open_by(), opening).await {
-            Ok(lane) => lane,
+        lane::want(self);
+        let mut condition = self.condition();
+        // A caller that waits for a stream need not wait in order to be refused.
+        let settled = condition.wait_for(|now| now.lane || now.draining || now.closed.is_some());
+        let settled = timeout_at(times.open_by(), settled).await;
+        if let Some(lane) = self.inner.lane.get() {
+            return Ok(lane);
+        }
+        match settled {
+            Ok(Ok(now)) => Err(match &now.closed {
+                Some(error) => lost(error, false),
+                None => refused("the server is going away"),
+            }),
+            Ok(Err(_)) => Err(lost(&ConnectionError::LocallyClosed, false)),
             Err(_) => {
                 let message = "the call could not be sent in time";
                 Err(Status::deadline_exceeded(message).not_executed())
@@ -183,9 +185,7 @@ impl Session {
         let (send, mut reader) =
             timeout_at(times.open_by(), self.open(request, times.call, sent)).await.unwrap_or_else(late)?;
         let sending = match request.items.take() {
-            Some(items) => {
-                Sending::Items { _pump: Pump::start(send, items, method, self.max_message(method)) }
-            }
+            Some(items) => Sending::Items { _pump: self.pump(send, items, method) },
             None => Sending::Done { _send: send },
         };
         let opening = async {

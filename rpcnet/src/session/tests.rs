@@ -53,11 +53,17 @@ impl Wake for Woken {
     }
 }
 
+/// The test's own.
+pub(super) fn runtime() -> Runtime {
+    Runtime::current().expect("a test has one")
+}
+
 /// Each connection has one of each, mostly idle, so that a thousand of them take that much memory.
 #[tokio::test(start_paused = true)]
 async fn what_stands_as_long_as_a_connection_is_small() {
     let pair = pair().await;
-    let (session, driver) = Session::forwarding(pair.server.clone(), Arc::default(), Limits::default(), None);
+    let (session, driver) =
+        Session::forwarding(pair.server.clone(), Arc::default(), Limits::default(), runtime(), None);
     let (send, recv) = pair.client.open_bi().await.expect("it stands");
     let lane = inbound::begin_lane(&session, send, frame::FrameReader::new(recv)).expect("it is the first");
     // The lane's task holds no more than where that is.

@@ -14,6 +14,7 @@ use crate::{
     Caller, Reply, Request, Status,
     client::{Times, channel::inherit_trace},
     message::ReplyFuture,
+    runtime::Within,
     session::LaneCall,
 };
 
@@ -35,7 +36,7 @@ enum State {
         picked: Picked,
         call: LaneCall,
     },
-    Other(ReplyFuture),
+    Other(Within<ReplyFuture>),
     Done,
 }
 
@@ -72,7 +73,8 @@ impl BalancedCall {
             };
         }
         let (channel, request) = self.made.take().expect("it is new");
-        State::Other(Box::pin(async move {
+        let runtime = channel.inner.shared.dialer.runtime.clone();
+        let call: ReplyFuture = Box::pin(async move {
             let moves = request.method.resumable();
             let reply = match &channel.inner.chain {
                 None => channel.inner.shared.clone().call(request).await,
@@ -83,20 +85,23 @@ impl BalancedCall {
                 Ok(reply) if moves => Ok(reply.on_end(move || drop(channel))),
                 reply => reply,
             }
-        }))
+        });
+        State::Other(runtime.within(call))
     }
 
     /// Takes the long way.
     fn leave(&mut self, times: Times, then: Then) -> State {
         let (channel, request) = self.made.take().expect("it is at work");
-        State::Other(Box::pin(async move {
+        let runtime = channel.inner.shared.dialer.runtime.clone();
+        let call: ReplyFuture = Box::pin(async move {
             let attempts = Attempts::begun(&channel.inner.shared, request, times);
             match then {
                 Then::Begin(picked) => attempts.go_on(picked, None).await,
                 Then::GoOn(picked, call) => attempts.go_on(picked, Some(call)).await,
                 Then::Ended(picked, result) => attempts.first_ended(picked, result).await,
             }
-        }))
+        });
+        State::Other(runtime.within(call))
     }
 }
 
@@ -150,7 +155,7 @@ impl Future for BalancedCall {
                     }
                 }
                 State::Other(call) => {
-                    let result = ready!(call.as_mut().poll(cx));
+                    let result = ready!(Pin::new(call).poll(cx));
                     self.state = State::Done;
                     let kept = self.kept.take();
                     return Poll::Ready(match kept {

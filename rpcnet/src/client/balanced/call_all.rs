@@ -55,13 +55,14 @@ impl Caller for EndpointCaller {
 
     fn call(&self, mut request: Request) -> ReplyFuture {
         let this = self.clone();
-        Box::pin(async move {
+        let runtime = self.shared.dialer.runtime.clone();
+        Box::pin(runtime.within(Box::pin(async move {
             inherit_trace(&mut request);
             match this.shared.dialer.interceptors.around(this.clone()) {
                 None => this.once(request).await,
                 Some(chain) => chain.run(request).await,
             }
-        })
+        })))
     }
 }
 
@@ -134,11 +135,7 @@ impl BalancedChannel {
     /// ```
     ///
     /// Endpoints that drain or are not ready are asked too; one without a connection is waited for within the call's
-    /// deadline.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
+    /// deadline. The calls are made in tasks of the runtime on which the channel was made.
     pub fn call_all<R>(
         &self,
         choose: impl Fn(&EndpointCaller) -> bool,
@@ -160,11 +157,12 @@ impl BalancedChannel {
             let call = call(caller);
             // The channel's members are kept up to date for as long as calls wait for them.
             let channel = self.clone();
-            calls.spawn(async move {
+            let answer = async move {
                 let output = call.await;
                 drop(channel);
                 FromEndpoint { id, addr, output }
-            });
+            };
+            calls.spawn_on(answer, shared.dialer.runtime.handle());
         }
         Replies { asked: calls.len(), calls }
     }

@@ -46,6 +46,7 @@ use crate::{
     message::ReplyFuture,
     pool::{Closing, Dialer, tell},
     retry::{FreeHedges, RetryBudget},
+    runtime::Runtime,
     session::Session,
 };
 
@@ -116,8 +117,8 @@ impl BalancedChannel {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] where the builder's configuration is not complete or no socket can be opened. Connections
-    /// are made in the background.
+    /// [`ConnectError`] where the builder's configuration is not complete or no socket can be opened;
+    /// [`ConnectError::NoRuntime`] outside of a tokio runtime. Connections are made in the background.
     pub fn new(
         builder: ChannelBuilder,
         endpoints: watch::Receiver<EndpointSet>,
@@ -153,7 +154,8 @@ impl BalancedChannel {
             config,
             retries: AtomicU64::new(0),
         });
-        let task = tokio::spawn(follow::follow(shared.clone(), endpoints)).abort_handle();
+        let follow = follow::follow(shared.clone(), endpoints);
+        let task = shared.dialer.runtime.handle().spawn(follow).abort_handle();
         let chain = shared.dialer.interceptors.around(End(shared.clone()));
         Self { inner: Arc::new(Inner { shared, chain, task }) }
     }
@@ -173,22 +175,15 @@ impl BalancedChannel {
         let shared = &self.inner.shared;
         let sessions = shared.closing.close();
         shared.changed.notify_waiters();
-        tell(sessions).await;
+        shared.dialer.runtime.run(tell(sessions)).await;
     }
 
     /// Waits until some endpoint takes calls, or the channel is closed. Cancel-safe.
     pub async fn ready(&self) {
         let shared = &self.inner.shared;
-        loop {
-            let changed = shared.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            let is_ready = shared.members.load().all.iter().any(|member| member.is_untried(&[]));
-            if is_ready || shared.closing.is_closed() {
-                return;
-            }
-            // A silent endpoint that is heard from again tells nobody: look again in a moment.
-            let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
+        if shared.dialer.runtime.run(shared.ready()).await.is_none() {
+            // None ever will.
+            std::future::pending().await
         }
     }
 
@@ -246,6 +241,21 @@ impl Shared {
         resume::call(self, request, times, patience).await
     }
 
+    /// Waits until some endpoint takes calls, or the channel is closed.
+    async fn ready(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let is_ready = self.members.load().all.iter().any(|member| member.is_untried(&[]));
+            if is_ready || self.closing.is_closed() {
+                return;
+            }
+            // A silent endpoint that is heard from again tells nobody: look again in a moment.
+            let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
+        }
+    }
+
     /// Whether a connection takes calls that leads elsewhere.
     fn has_elsewhere(&self, session: &Session) -> bool {
         let left = std::slice::from_ref(session);
@@ -273,7 +283,11 @@ impl Reopen for Arc<Shared> {
             if self.has_elsewhere(&session) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.dialer.runtime.sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    fn runtime(&self) -> &Runtime {
+        &self.dialer.runtime
     }
 }

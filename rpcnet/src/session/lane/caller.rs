@@ -151,9 +151,25 @@ impl Shared {
     }
 }
 
+/// Has the session's lane opened, where nobody has yet. In a task: were it a caller's future that opens it, all others would
+/// wait for that one to be polled. The task ends with the connection at the latest.
+pub(in crate::session) fn want(session: &Session) {
+    if session.inner.lane_wanted.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let session = session.clone();
+    session.runtime().handle().clone().spawn(async move {
+        // Where it can't be opened the connection has ended, and callers are told of that.
+        if let Ok(lane) = Lane::open(&session).await {
+            session.inner.lane.get_or_init(|| lane);
+            session.update(|condition| condition.lane = true);
+        }
+    });
+}
+
 impl Lane {
     /// Opens one.
-    pub(in crate::session) async fn open(session: &Session) -> Result<Self, ConnectionError> {
+    async fn open(session: &Session) -> Result<Self, ConnectionError> {
         let (send, recv) = session.connection().open_bi().await?;
         let shared = Arc::new(Shared {
             writer: Mutex::new(Some(Writer::new(send))),
@@ -161,8 +177,8 @@ impl Lane {
             ..Shared::default()
         });
         shared.outbox.put(|buffer| buffer.extend_from_slice(&proto::PREFACE));
-        let driver = Driver::new(session.downgrade(), shared.clone());
-        let task = tokio::spawn(driver.run()).abort_handle();
+        let driver = Driver::new(session.downgrade(), shared.clone(), session.runtime().handle());
+        let task = session.runtime().handle().spawn(driver.run()).abort_handle();
         Ok(Self { shared, task })
     }
 

@@ -53,8 +53,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn new(session: WeakSession, shared: Arc<Shared>) -> Self {
-        let workers = Handle::current().metrics().num_workers();
+    pub(super) fn new(session: WeakSession, shared: Arc<Shared>, runtime: &Handle) -> Self {
+        let workers = runtime.metrics().num_workers();
         Self {
             session,
             shared,

@@ -18,7 +18,12 @@ mod waiting;
 pub(crate) use self::caller::LaneCall;
 #[cfg(feature = "measuring")]
 pub(crate) use self::caller::lane_call;
-pub(super) use self::{caller::Lane, late::accept, outbox::Outbox, served::serve};
+pub(super) use self::{
+    caller::{Lane, want},
+    late::accept,
+    outbox::Outbox,
+    served::serve,
+};
 
 const CHUNK: usize = 64 << 10;
 /// Calls at work that are a crowd, where all come back again and again.

@@ -9,7 +9,7 @@ use crate::{
     proto::{LaneBuffer, LaneInput, PREFACE, ReplyHeader, ReplyKind},
     session::{
         Driver,
-        tests::{Pair, Woken, pair},
+        tests::{Pair, Woken, pair, runtime},
     },
     transport::{RecvStream, SendStream},
 };
@@ -85,8 +85,9 @@ impl Ends {
     async fn new() -> Self {
         let pair = pair().await;
         let (session, driver) =
-            Session::forwarding(pair.client.clone(), Arc::default(), Limits::default(), None);
-        session.inner.lane.get_or_try_init(|| Lane::open(&session)).await.expect("it stands");
+            Session::forwarding(pair.client.clone(), Arc::default(), Limits::default(), runtime(), None);
+        let lane = Lane::open(&session).await.expect("it stands");
+        session.inner.lane.get_or_init(|| lane);
         let (send, mut recv) = pair.server.accept_bi().await.expect("it has begun");
         let begun = recv.read_chunk(PREFACE.len()).await.expect("it goes on").expect("there is more");
         assert_eq!(begun, PREFACE[..]);

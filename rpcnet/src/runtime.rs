@@ -1,0 +1,141 @@
+//! The tokio runtime that a channel or a server lives on, wherever its futures are awaited.
+//!
+//! A socket belongs to the runtime on which it was opened, and so do its connections. A call may be awaited elsewhere: on
+//! another runtime, which may stop at any time, or on an executor that is not tokio's. So tasks are spawned through the
+//! socket's runtime, and timers are registered with it.
+
+use std::{
+    fmt,
+    future::pending,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{EnterGuard, Handle},
+    task::AbortHandle,
+    time::Sleep,
+};
+
+use crate::{ConnectError, Status};
+
+/// A handle on the runtime on which a socket was opened. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handle: Handle,
+    /// Held by a task of the runtime: gone once the runtime is shut down.
+    alive: Weak<()>,
+    task: AbortHandle,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("id", &self.inner.handle.id()).finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// The runtime of this thread; `None` where it has none.
+    pub(crate) fn current() -> Option<Self> {
+        let handle = Handle::try_current().ok()?;
+        let held = Arc::new(());
+        let alive = Arc::downgrade(&held);
+        let task = handle.spawn(async move {
+            pending::<()>().await;
+            drop(held);
+        });
+        Some(Self { inner: Arc::new(Inner { alive, task: task.abort_handle(), handle }) })
+    }
+
+    /// For tasks that are spawned there.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.inner.handle
+    }
+
+    /// Makes it this thread's runtime, until the guard is dropped.
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
+        self.inner.handle.enter()
+    }
+
+    /// A timer of this runtime.
+    pub(crate) fn sleep(&self, time: Duration) -> Sleep {
+        let _entered = self.enter();
+        tokio::time::sleep(time)
+    }
+
+    /// Whether it runs. A timer of one that does not panics when it is polled.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.inner.alive.strong_count() > 0
+    }
+
+    /// Polls a future within this runtime, whichever executor polls the result. Once the runtime is shut down, the result
+    /// is an error. As cancel-safe as the future is.
+    pub(crate) fn within<F: Future + Unpin>(&self, future: F) -> Within<F> {
+        Within { runtime: self.clone(), future }
+    }
+
+    /// As [`within`](Self::within); `None` once the runtime is shut down.
+    pub(crate) async fn run<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = Box::pin(future);
+        std::future::poll_fn(|cx| {
+            if !self.is_alive() {
+                return Poll::Ready(None);
+            }
+            let _entered = self.enter();
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+}
+
+/// The runtime is shut down, on which a channel or a server was made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShutDown;
+
+impl From<ShutDown> for Status {
+    fn from(_: ShutDown) -> Self {
+        Self::unavailable("the tokio runtime on which the channel was made is shut down")
+    }
+}
+
+impl From<ShutDown> for ConnectError {
+    fn from(_: ShutDown) -> Self {
+        Self::NoRuntime
+    }
+}
+
+/// A future that is polled within a runtime.
+#[derive(Debug)]
+pub(crate) struct Within<F> {
+    runtime: Runtime,
+    future: F,
+}
+
+impl<F, T, E> Future for Within<F>
+where
+    F: Future<Output = Result<T, E>> + Unpin,
+    E: From<ShutDown>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { runtime, future } = &mut *self;
+        if !runtime.is_alive() {
+            return Poll::Ready(Err(ShutDown.into()));
+        }
+        let _entered = runtime.enter();
+        Pin::new(future).poll(cx)
+    }
+}
