@@ -7,7 +7,10 @@ mod crowd;
 mod fleet;
 mod names;
 mod probe;
+pub mod process;
 mod relay;
+pub mod role;
+pub mod weather;
 
 mod host;
 use std::{

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use rpcnet_benches::Failure;
+use rpcnet_tests::weather::Weather;
 use rustix::process::Signal;
 use tokio::{
     task::JoinSet,
@@ -12,7 +13,6 @@ use tokio::{
 use crate::{
     schedule::{Fault, Kind, Storm, Way},
     stage::Stage,
-    weather::Weather,
 };
 
 /// What a storm came to.

@@ -6,12 +6,10 @@
 //! had written down. It exits 0 when it could run, whatever it found; what broke is told on stderr.
 
 mod checks;
-mod courier;
 mod faults;
 mod journal;
 mod ledger;
 mod load;
-mod process;
 mod proxy;
 mod pulse;
 mod report;
@@ -22,7 +20,6 @@ mod schedule;
 mod service;
 mod sky;
 mod stage;
-mod weather;
 
 use std::process::ExitCode;
 

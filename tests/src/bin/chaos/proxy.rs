@@ -1,7 +1,7 @@
 //! A UDP proxy in front of a node: others reach the node through it alone, and its packets have the weather of the day.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
@@ -12,24 +12,17 @@ use std::{
 };
 
 use rand::{SeedableRng as _, rngs::SmallRng};
-use socket2::{Domain, Protocol, Socket, Type};
+use rpcnet_tests::weather::{Courier, LARGEST, Link, Parcel, Weather, bind};
 use tokio::{
     net::UdpSocket,
     task::{AbortHandle, JoinSet},
     time::{Instant, timeout},
 };
 
-use crate::{
-    courier::{Courier, Parcel},
-    sky::Sky,
-};
+use crate::sky::Sky;
 
 /// A path that was not used for so long is forgotten: QUIC has given up its connections by then (30 s).
 const FORGOTTEN: Duration = Duration::from_secs(45);
-/// The kernel may grant less.
-const BUFFER: usize = 4 << 20;
-/// The largest datagram there is.
-const LARGEST: usize = 65_536;
 
 /// Forwards datagrams between whoever dials [`addr`](Self::addr) and a node. Ends when it is dropped.
 #[derive(Debug)]
@@ -53,7 +46,7 @@ struct Shared {
 impl Proxy {
     /// A proxy to this node, which need not be there yet.
     pub(crate) async fn start(node: usize, sky: Arc<Sky>) -> io::Result<Self> {
-        let front = Arc::new(bind()?);
+        let front = Arc::new(any_socket()?);
         let addr = front.local_addr()?;
         let shared = Arc::new(Shared {
             node,
@@ -106,6 +99,8 @@ struct Path {
     back: Arc<UdpSocket>,
     /// When the peer last sent.
     used: Instant,
+    /// The way there.
+    link: Link,
     task: AbortHandle,
 }
 
@@ -115,14 +110,9 @@ impl Drop for Path {
     }
 }
 
-/// A socket on a free port, with room for as much as a node's own: a proxy loses what it is told to, not what is large.
-fn bind() -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_recv_buffer_size(BUFFER)?;
-    socket.set_send_buffer_size(BUFFER)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket.into())
+/// A socket on a free port.
+fn any_socket() -> io::Result<UdpSocket> {
+    bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false)
 }
 
 async fn forward(shared: Arc<Shared>) {
@@ -145,35 +135,41 @@ async fn forward(shared: Arc<Shared>) {
         };
         if shared.forgets.swap(false, Ordering::Relaxed) {
             paths.clear();
+            shared.paths.store(0, Ordering::Relaxed);
         }
         let Some(target) = shared.target() else { continue };
-        let Some(late) = shared.sky.towards(shared.node, peer).fate(&mut rng) else { continue };
-        let back = match paths.get_mut(&peer) {
-            Some(path) => {
-                path.used = Instant::now();
-                path.back.clone()
-            }
-            None => {
+        let weather = shared.sky.towards(shared.node, peer);
+        // A socket for the path only once something gets through.
+        if weather == Weather::CUT {
+            continue;
+        }
+        let path = match paths.entry(peer) {
+            Entry::Occupied(path) => path.into_mut(),
+            Entry::Vacant(vacant) => {
                 // Without a socket the packet is lost, as it may be.
-                let Ok(back) = bind() else { continue };
+                let Ok(back) = any_socket() else { continue };
                 let back = Arc::new(back);
                 let task = tasks.spawn(answer(shared.clone(), peer, back.clone()));
-                paths.insert(peer, Path { back: back.clone(), used: Instant::now(), task });
-                shared.paths.store(paths.len(), Ordering::Relaxed);
-                back
+                shared.paths.fetch_add(1, Ordering::Relaxed);
+                vacant.insert(Path { back, used: Instant::now(), link: Link::default(), task })
             }
         };
-        shared.courier.send(late, Parcel::new(&buffer[..length], back, target)).await;
+        path.used = Instant::now();
+        for late in path.link.pass(&weather, path.used, length, &mut rng) {
+            shared.courier.send(late, Parcel::new(&buffer[..length], path.back.clone(), target)).await;
+        }
     }
 }
 
 /// The way back to one peer.
 async fn answer(shared: Arc<Shared>, peer: SocketAddr, back: Arc<UdpSocket>) {
     let mut rng = SmallRng::from_rng(&mut rand::rng());
+    let mut link = Link::default();
     let mut buffer = vec![0; LARGEST];
     loop {
         let Ok((length, _)) = back.recv_from(&mut buffer).await else { continue };
-        if let Some(late) = shared.sky.back(shared.node, peer).fate(&mut rng) {
+        let weather = shared.sky.back(shared.node, peer);
+        for late in link.pass(&weather, Instant::now(), length, &mut rng) {
             shared.courier.send(late, Parcel::new(&buffer[..length], shared.front.clone(), peer)).await;
         }
     }
@@ -184,7 +180,7 @@ mod tests {
     use rpcnet_tests::within;
 
     use super::*;
-    use crate::{schedule::Way, weather::Weather};
+    use crate::schedule::Way;
 
     #[tokio::test]
     async fn datagrams_pass_unless_the_sky_says_no() {

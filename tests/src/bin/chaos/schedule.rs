@@ -13,7 +13,7 @@ use std::{fmt, ops::Range, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom as _};
 
-use crate::weather::Weather;
+use rpcnet_tests::weather::Weather;
 
 /// How long a node is left alone after its fault, for a process takes time to start, and a connection to be dialled.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(2);
@@ -259,6 +259,7 @@ fn kind(rng: &mut StdRng) -> Kind {
             loss: rng.random_range(0.0..0.3),
             delay: Duration::from_millis(rng.random_range(0..150)),
             jitter: Duration::from_millis(rng.random_range(0..80)),
+            ..Weather::FAIR
         }),
     }
 }

@@ -6,7 +6,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{schedule::Way, weather::Weather};
+use rpcnet_tests::weather::Weather;
+
+use crate::schedule::Way;
 
 /// Shared by all proxies. Nodes are told apart by the addresses that they send from: what comes from any other is a
 /// client's.

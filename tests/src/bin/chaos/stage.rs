@@ -2,20 +2,26 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use rpcnet::dev::{DevCa, DevCert};
+use rpcnet::dev::DevCa;
 use rpcnet_benches::Failure;
+use rpcnet_tests::{
+    process::{Process, Told},
+    role::Pem,
+};
 use rustix::process::Signal;
-use tokio::sync::Mutex;
+use tokio::{process::Command, sync::Mutex};
 
-use crate::{journal::Journal, process::Process, proxy::Proxy, schedule::Cast, sky::Sky};
+use crate::{journal::Journal, proxy::Proxy, schedule::Cast, sky::Sky};
 
+/// A process that has not said who it is by then has failed. It shares the machine with all the others.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// A drain that takes longer has failed: 30 s for calls (which take less here), 3 s for the leave, two for farewells.
 const DRAIN: Duration = Duration::from_secs(40);
 
@@ -29,7 +35,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 pub(crate) struct Node {
     pub(crate) proxy: Proxy,
     lives: usize,
-    process: Option<Process>,
+    process: Option<Process<Told>>,
     /// The name of its life and the process' id.
     pub(crate) life: Option<(String, u32)>,
 }
@@ -68,12 +74,7 @@ impl Stage {
             if cast.is_director(index) {
                 stage.directors.push(proxy.addr());
             }
-            let home = stage.home(index);
-            fs::create_dir(&home)?;
-            let DevCert { cert, key } = ca.issue(&cast.label(index))?;
-            for (name, text) in [("ca.crt", ca.ca_pem()), ("node.crt", &cert), ("node.key", &key)] {
-                fs::write(home.join(name), text)?;
-            }
+            Pem::write(ca, &cast.label(index), &stage.home(index))?;
             stage.nodes.push(Mutex::new(Node { proxy, lives: 0, process: None, life: None }));
         }
         for index in 0..cast.len() {
@@ -121,12 +122,15 @@ impl Stage {
         if index.is_multiple_of(2) {
             arguments.push(format!("--snapshot={}", path(home.join("snapshot"))));
         }
-        let failed = |error: Failure| format!("{name} did not start: {error}");
-        let mut process = Process::start(&arguments, &self.directory.join(format!("{name}.log")))?;
-        let source = process.listening().await.map_err(failed)?;
+        let failed = |error: io::Error| format!("{name} did not start: {error}");
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(&arguments);
+        let mut process = Process::<Told>::start(command, &self.directory.join(format!("{name}.log")))?;
+        let told = process.told_within(PATIENCE, |told| told.listening.is_some()).await.map_err(failed)?;
+        let source = told.listening.ok_or("it has told where")?;
         self.sky.sends_from(index, source);
         node.proxy.forward_to(source);
-        process.born().await.map_err(failed)?;
+        process.told_within(PATIENCE, |told| told.id.is_some()).await.map_err(failed)?;
         self.journal.note(format!("{name} is up, at {}", node.proxy.addr()));
         node.life = Some((name, process.pid()));
         node.process = Some(process);
@@ -150,7 +154,7 @@ impl Stage {
 impl Node {
     /// Sends a signal, which does not end it.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Failure> {
-        self.process.as_ref().ok_or("the node is not up")?.signal(signal)
+        Ok(self.process.as_ref().ok_or("the node is not up")?.signal(signal)?)
     }
 
     /// SIGKILL; returns when it is dead.

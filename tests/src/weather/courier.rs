@@ -14,14 +14,15 @@ const LATE: usize = 4096;
 
 /// A datagram on its way.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub struct Parcel {
     bytes: Box<[u8]>,
     from: Arc<UdpSocket>,
     to: SocketAddr,
 }
 
 impl Parcel {
-    pub(crate) fn new(bytes: &[u8], from: Arc<UdpSocket>, to: SocketAddr) -> Self {
+    /// Returns the datagram with these bytes that is to be sent from this socket to this address.
+    pub fn new(bytes: &[u8], from: Arc<UdpSocket>, to: SocketAddr) -> Self {
         Self { bytes: bytes.into(), from, to }
     }
 
@@ -31,9 +32,9 @@ impl Parcel {
     }
 }
 
-/// Ends with its last datagram, or when it is dropped.
+/// Delivers datagrams in a task, which ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Courier {
+pub struct Courier {
     late: mpsc::Sender<(Instant, Parcel)>,
     task: AbortHandle,
 }
@@ -45,13 +46,14 @@ impl Drop for Courier {
 }
 
 impl Courier {
-    pub(crate) fn start() -> Self {
+    /// Starts the task.
+    pub fn start() -> Self {
         let (late, parcels) = mpsc::channel(LATE);
         Self { late, task: tokio::spawn(deliver(parcels)).abort_handle() }
     }
 
-    /// Sends a datagram, so much later.
-    pub(crate) async fn send(&self, late: Duration, parcel: Parcel) {
+    /// Sends a datagram after this time.
+    pub async fn send(&self, late: Duration, parcel: Parcel) {
         if late.is_zero() {
             parcel.deliver().await;
         } else {
