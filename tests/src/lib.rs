@@ -6,6 +6,8 @@ pub mod by_hand;
 mod crowd;
 mod fleet;
 mod names;
+#[cfg(target_os = "linux")]
+pub mod netbed;
 mod probe;
 pub mod process;
 mod relay;
