@@ -2,4 +2,7 @@
 #![cfg(target_os = "linux")]
 
 mod bed;
+mod names;
 mod place;
+mod seeds;
+mod silence;

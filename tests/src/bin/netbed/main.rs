@@ -2,11 +2,14 @@
 //!
 //! Each role tells the test of itself, a line at a time on stdout, and ends with the test.
 
+mod client;
 mod datagrams;
+mod node;
+mod service;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use rpcnet_benches::Failure;
 use rpcnet_tests::role;
 
@@ -16,12 +19,10 @@ use rpcnet_tests::role;
 enum Role {
     #[command(flatten)]
     Datagrams(datagrams::Role),
-    #[command(flatten)]
-    Bed(BedRole),
-}
-
-#[derive(Debug, Subcommand)]
-enum BedRole {
+    /// A director or a worker: tells `listening ADDR`, `id ID`, and `view ID@ADDR …` whenever its members change.
+    Node(node::Node),
+    /// A client of workers.
+    Client(client::Client),
     /// Makes a network of one host, tells `made`, and waits.
     Bed,
 }
@@ -31,7 +32,9 @@ async fn main() -> ExitCode {
     role::begin();
     let ended = match Role::parse() {
         Role::Datagrams(role) => datagrams::run(role).await,
-        Role::Bed(BedRole::Bed) => make_bed().await,
+        Role::Node(node) => node::run(node).await,
+        Role::Client(client) => client::run(client).await,
+        Role::Bed => make_bed().await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
