@@ -78,6 +78,7 @@ async fn a_director_does_not_wait_for_clients_that_have_vanished() {
         .enable_all()
         .build()
         .expect("a thread can be started");
+    rpcnet::__fuzz::dies_silently(runtime.handle());
     let network = net.clone();
     let channel = runtime.spawn(async move { client(&network, addr).await }).await.expect("no panic");
     runtime.shutdown_background();

@@ -171,6 +171,7 @@ pub mod __fuzz {
         certificate, control, item_frames, lane_frames, metadata, reply_header, request_header, seeds,
         status, typed_decode,
     };
+    pub use crate::transport::dies_silently;
 }
 
 /// What benches need of the inside. Not part of the public API: it may change in any release.

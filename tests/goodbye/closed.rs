@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// Waits until the server has but so many connections, which must not take long.
-async fn left(server: &Server, count: usize) {
+pub(crate) async fn left(server: &Server, count: usize) {
     let before = Instant::now();
     until(|| connections(server) == count).await;
     assert!(before.elapsed() < AT_ONCE, "{:?}", before.elapsed());

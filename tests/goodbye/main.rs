@@ -1,3 +1,4 @@
 //! Clients that leave: their servers know at once, and what is closed says so.
 
 mod closed;
+mod dropped;

@@ -41,6 +41,8 @@ impl Host {
             .enable_all()
             .build()
             .expect("a thread can be started");
+        // Else its connections would say goodbye when it is killed.
+        rpcnet::__fuzz::dies_silently(runtime.handle());
         let started = runtime.spawn(async move {
             let server = Server::new(server.build().expect("complete")).expect("a free port");
             prepare(&server);

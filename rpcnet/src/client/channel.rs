@@ -33,7 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// A call waits for an attempt to connect that is under way; between attempts it fails at once with `Unavailable`
 /// and the reason why the last attempt failed. The connection is closed when the last clone and the last call are
-/// dropped, and the server is told if the runtime runs on; [`close`](Self::close) waits until it was told.
+/// dropped. The server is then told as soon as the runtime has a turn, and at the latest when the runtime is shut down.
+/// [`close`](Self::close) waits until it was told. A process that ends without shutting its runtime down
+/// ([`std::process::exit`], a signal) tells nobody, and its connections stand at the server until their idle timeout, 30 s.
 ///
 /// A stream of a `resumable` method that is cut off goes on when the server, or its successor at this address, is there
 /// within 5 s.
@@ -93,8 +95,7 @@ impl Channel {
         self.inner.core.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?)
     }
 
-    /// Closes the channel, for all its clones: ends its connections and says goodbye to the server. A program that ends
-    /// without it may leave its connections at the server for as long as their idle timeout, 30 s.
+    /// Closes the channel, for all its clones: ends its connections and says goodbye to the server.
     ///
     /// Returns when the transport has sent the goodbye: mostly within milliseconds, at most within a second. Calls at work
     /// end as [`Unavailable`](crate::Code::Unavailable), on all clones, and their handlers are dropped: close the channel

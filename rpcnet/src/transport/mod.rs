@@ -16,6 +16,8 @@ mod tests;
 mod window;
 
 pub(crate) use self::endpoint::{Endpoint, Incoming, ListenOptions, Room};
+#[cfg(feature = "fuzzing")]
+pub use self::quic::dies_silently;
 #[cfg(feature = "measuring")]
 pub use self::quic::{bare_endpoint, bare_transport};
 pub use self::{

@@ -15,7 +15,10 @@ use rustls_pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::warn;
 
-use super::super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection, window::First};
+use super::{
+    super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection, window::First},
+    runtime::Runtime,
+};
 use crate::{ConfigError, PeerIdentity, tls::Tls};
 
 /// What we ask the kernel for, each way: with its default (208 KiB on Linux) bulk transfers lose packets.
@@ -35,7 +38,7 @@ const INCOMING_BUFFER: u64 = 16 << 10;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
-    inner: quinn::Endpoint,
+    inner: Arc<quinn::Endpoint>,
     local_addr: SocketAddr,
     tls: Arc<Tls>,
     listening: Arc<ArcSwapOption<Listening>>,
@@ -58,7 +61,10 @@ pub(crate) struct Incoming {
 
 impl Endpoint {
     pub(in crate::transport) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
-        let inner = open(addr)?;
+        let runtime = Runtime::current()
+            .ok_or_else(|| io::Error::other("no tokio runtime: servers and channels are made inside one"))?;
+        let inner = Arc::new(open(addr, runtime.clone())?);
+        runtime.serves(&inner);
         let local_addr = inner.local_addr()?;
         Ok(Self { inner, local_addr, tls, listening: Arc::default() })
     }
@@ -226,9 +232,7 @@ pub(super) fn transport(options: &DialOptions, room: Room, path: Path) -> Transp
     config
 }
 
-pub(super) fn open(addr: SocketAddr) -> io::Result<quinn::Endpoint> {
-    let runtime = quinn::default_runtime()
-        .ok_or_else(|| io::Error::other("no tokio runtime: servers and channels are made inside one"))?;
+pub(super) fn open(addr: SocketAddr, runtime: Arc<dyn quinn::Runtime>) -> io::Result<quinn::Endpoint> {
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(LARGEST_PACKET).map_err(io::Error::other)?;
     quinn::Endpoint::new(config, None, socket(addr)?, runtime)

@@ -6,10 +6,13 @@ mod connection;
 mod counted;
 mod endpoint;
 mod error;
+mod runtime;
 mod stream;
 
 #[cfg(feature = "measuring")]
 pub use self::bare::{bare_endpoint, bare_transport};
+#[cfg(feature = "fuzzing")]
+pub use self::runtime::dies_silently;
 pub(super) use self::{
     connection::Connection,
     endpoint::{Endpoint, Incoming},

@@ -1,0 +1,155 @@
+//! The tokio runtime as quinn uses it, with one addition: connections say goodbye when the runtime is shut down.
+//!
+//! quinn sends packets from tasks, one for each connection. A runtime that is shut down drops them as they are, so a program
+//! that leaves `main` would leave its connections at its peers for as long as their idle timeout. Here a driver that is
+//! dropped before its end is polled for a last time, after its connection was closed: that sends the close.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use quinn::{AsyncTimer, AsyncUdpSocket, TokioRuntime, VarInt};
+use tokio::runtime::Handle;
+
+use crate::proto::close;
+
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The runtime on which an endpoint was opened. The drivers of all its connections run there.
+pub(super) struct Runtime {
+    handle: Handle,
+    drivers: OnceLock<Weak<Drivers>>,
+}
+
+/// Shared by an endpoint's drivers, so that it is gone with the last of them.
+#[derive(Default)]
+struct Drivers {
+    /// By which connections are closed, while anybody holds it.
+    endpoint: OnceLock<Weak<quinn::Endpoint>>,
+    /// Whether they were.
+    told: AtomicBool,
+    /// The endpoint's driver, once the runtime has dropped it: a connection can't send any more when that is gone.
+    last: Mutex<Option<Driver>>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// This thread's runtime; `None` where it has none. For one endpoint.
+    pub(super) fn current() -> Option<Arc<Self>> {
+        let handle = Handle::try_current().ok()?;
+        Some(Arc::new(Self { handle, drivers: OnceLock::new() }))
+    }
+
+    /// Has the endpoint's connections closed when the runtime is shut down.
+    pub(super) fn serves(&self, endpoint: &Arc<quinn::Endpoint>) {
+        if let Some(drivers) = self.drivers.get().and_then(Weak::upgrade) {
+            let _ = drivers.endpoint.set(Arc::downgrade(endpoint));
+        }
+    }
+}
+
+impl quinn::Runtime for Runtime {
+    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
+        let _entered = self.handle.enter();
+        TokioRuntime.new_timer(at)
+    }
+
+    fn spawn(&self, driver: Driver) {
+        // An endpoint's own driver comes first, and stays as long as there are others.
+        let mut first = None;
+        let drivers = self.drivers.get_or_init(|| Arc::downgrade(first.insert(Arc::default())));
+        let is_endpoint = first.is_some();
+        let drivers = first.or_else(|| drivers.upgrade());
+        self.handle.spawn(Driven { driver: Some(driver), drivers, is_endpoint });
+    }
+
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let _entered = self.handle.enter();
+        TokioRuntime.wrap_udp_socket(socket)
+    }
+
+    fn now(&self) -> Instant {
+        TokioRuntime.now()
+    }
+}
+
+impl Drivers {
+    /// Closes all connections, once.
+    fn close(&self) {
+        if !self.told.swap(true, Ordering::Relaxed)
+            && let Some(endpoint) = self.endpoint.get().and_then(Weak::upgrade)
+        {
+            endpoint.close(VarInt::from_u32(close::SHUTDOWN), b"the runtime was shut down");
+        }
+    }
+}
+
+/// The task of a driver.
+struct Driven {
+    /// `None` once it has ended.
+    driver: Option<Driver>,
+    drivers: Option<Arc<Drivers>>,
+    is_endpoint: bool,
+}
+
+impl Future for Driven {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(()) };
+        let polled = driver.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.driver = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        let (Some(mut driver), Some(drivers)) = (self.driver.take(), &self.drivers) else { return };
+        // Nobody aborts these tasks: the runtime is shut down. Its timers and sockets work until all tasks are dropped, for
+        // a thread that is within it.
+        if std::thread::panicking() || Handle::try_current().is_err() || is_silent() {
+            return;
+        }
+        drivers.close();
+        if self.is_endpoint {
+            *drivers.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(driver);
+        } else {
+            let _ = driver.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+static SILENT: Mutex<Vec<tokio::runtime::Id>> = Mutex::new(Vec::new());
+
+/// Has this runtime shut down as a process that is killed: nobody is told. For tests.
+#[cfg(feature = "fuzzing")]
+pub fn dies_silently(runtime: &Handle) {
+    SILENT.lock().unwrap_or_else(PoisonError::into_inner).push(runtime.id());
+}
+
+#[cfg(feature = "fuzzing")]
+fn is_silent() -> bool {
+    let silent = SILENT.lock().unwrap_or_else(PoisonError::into_inner);
+    Handle::try_current().is_ok_and(|current| silent.contains(&current.id()))
+}
+
+#[cfg(not(feature = "fuzzing"))]
+fn is_silent() -> bool {
+    false
+}
