@@ -152,7 +152,8 @@ impl ClusterChannel {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a certificate or key that is not usable; the one before stays in force.
+    /// [`ConfigError`] for a certificate or key that is not usable, for a certificate that has expired or is not valid yet, and
+    /// for one of a CA that is not trusted here, unless the one in force is of such a CA too. The one in force stays so.
     pub async fn reload_certificate(
         &self,
         cert: impl AsRef<[u8]>,

@@ -52,7 +52,8 @@ pub struct DevCertOptions {
     cluster: Option<String>,
     addresses: Vec<IpAddr>,
     dns_names: Vec<String>,
-    expired: bool,
+    /// The first years in which it is valid, and in which it is not any more; for years where there are none.
+    years: Option<(i32, i32)>,
 }
 
 impl DevCertOptions {
@@ -63,7 +64,7 @@ impl DevCertOptions {
             cluster: None,
             addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             dns_names: vec!["localhost".into()],
-            expired: false,
+            years: None,
         }
     }
 
@@ -82,10 +83,17 @@ impl DevCertOptions {
         self
     }
 
-    /// Expired, in 2020.
+    /// Expired, at the beginning of 2020.
     #[must_use]
     pub fn expired(mut self) -> Self {
-        self.expired = true;
+        self.years = Some((2019, 2020));
+        self
+    }
+
+    /// Not valid before 2100.
+    #[must_use]
+    pub fn not_yet_valid(mut self) -> Self {
+        self.years = Some((2100, 2101));
         self
     }
 }
@@ -202,9 +210,9 @@ impl DevCa {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        if options.expired {
-            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-            params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+        if let Some((first, end)) = options.years {
+            params.not_before = rcgen::date_time_ymd(first, 1, 1);
+            params.not_after = rcgen::date_time_ymd(end, 1, 1);
         }
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;

@@ -134,7 +134,7 @@ pub use server::{
 pub use service::Service;
 pub use status::{Code, Status};
 pub use streaming::{ItemError, SendError, StreamSender, Streaming};
-pub use tls::{PeerIdentity, SpiffeId};
+pub use tls::{PeerIdentity, PemError, SpiffeId};
 pub use trace::{Trace, TraceError};
 
 /// The result of a handler whose error is a plain [`Status`].

@@ -5,7 +5,11 @@
 //! must be of our own cluster, or, where a server's certificate has none, the address that was dialled must stand
 //! in its SAN. Sessions are never resumed: a resumed session would skip the check of a client's certificate.
 
+mod checks;
+mod described;
 mod identity;
+mod pem;
+mod refused;
 mod verify;
 
 use std::sync::Arc;
@@ -18,10 +22,20 @@ use rustls::{
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::UnixTime;
 
-pub use self::identity::{PeerIdentity, SpiffeId};
-use self::verify::{ClientVerifier, ServerVerifier};
+pub(crate) use self::{
+    described::{printable, time as date},
+    refused::{NONE_SHOWN, Refusals, Role, beginning},
+};
+pub use self::{
+    identity::{PeerIdentity, SpiffeId},
+    pem::PemError,
+};
+use self::{
+    pem::{certificates, private_key},
+    verify::{ClientVerifier, ServerVerifier},
+};
 use crate::ConfigError;
 
 /// The TLS provider of this build. Named everywhere, because with two compiled in rustls can't choose.
@@ -69,10 +83,7 @@ pub(crate) struct CaCertificates(Arc<RootCertStore>);
 impl OwnCertificate {
     pub(crate) fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, ConfigError> {
         let chain = certificates(cert, "certificate")?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-            rustls_pki_types::pem::Error::NoItemsFound => ConfigError::Empty { item: "private key" },
-            error => ConfigError::Pem { item: "private key", message: error.to_string() },
-        })?;
+        let key = private_key(key)?;
         let key = provider()
             .key_provider
             .load_private_key(key)
@@ -97,18 +108,17 @@ impl CaCertificates {
 
     pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, ConfigError> {
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(pem, "CA certificate")? {
-            roots.add(certificate).map_err(|source| ConfigError::Tls { item: "CA certificate", source })?;
+        let all = certificates(pem, "CA certificate")?;
+        let of = all.len();
+        for (index, certificate) in all.into_iter().enumerate() {
+            roots.add(certificate).map_err(|error| {
+                let (kind, position, cause) = ("certificate", index + 1, error.into());
+                let source = PemError::Section { kind, position, of, cause };
+                ConfigError::Pem { item: "CA certificate", source }
+            })?;
         }
         Ok(Self(Arc::new(roots)))
     }
-}
-
-fn certificates(pem: &[u8], item: &'static str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let certificates = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| ConfigError::Pem { item, message: error.to_string() })?;
-    if certificates.is_empty() { Err(ConfigError::Empty { item }) } else { Ok(certificates) }
 }
 
 impl Tls {
@@ -119,19 +129,29 @@ impl Tls {
             None => Own { key: None, cluster: None },
         };
         let trust = Trust::new(ca, &provider)?;
-        Ok(Arc::new(Self { provider, own: ArcSwap::from_pointee(own), trust: ArcSwap::from_pointee(trust) }))
+        let tls = Self { provider, own: ArcSwap::from_pointee(own), trust: ArcSwap::from_pointee(trust) };
+        tls.warn_of_own(UnixTime::now());
+        Ok(Arc::new(tls))
     }
 
     /// New handshakes show this certificate; connections that stand go on.
-    pub(crate) fn replace_own(&self, certificate: &OwnCertificate) -> Result<(), ConfigError> {
-        self.own.store(Arc::new(Own::new(certificate)?));
+    pub(crate) fn replace_own(&self, certificate: &OwnCertificate, now: UnixTime) -> Result<(), ConfigError> {
+        let own = Own::new(certificate)?;
+        self.check_replacement(&certificate.0.cert, now)?;
+        self.own.store(Arc::new(own));
         Ok(())
     }
 
     /// New handshakes are checked against these CAs; connections that stand go on.
-    pub(crate) fn replace_trust(&self, ca: &CaCertificates) -> Result<(), ConfigError> {
+    pub(crate) fn replace_trust(&self, ca: &CaCertificates, now: UnixTime) -> Result<(), ConfigError> {
         self.trust.store(Arc::new(Trust::new(ca, &self.provider)?));
+        self.warn_of_own(now);
         Ok(())
+    }
+
+    /// Whether this side has no certificate to show.
+    fn is_bare(&self) -> bool {
+        self.own.load().key.is_none()
     }
 
     /// Our own cluster, as our certificate names it.
@@ -146,11 +166,16 @@ impl Tls {
         PeerIdentity::from_der(leaf).ok()
     }
 
-    pub(crate) fn server_config(self: &Arc<Self>, alpn: Vec<Vec<u8>>) -> Result<ServerConfig, ConfigError> {
+    /// For one handshake, whose refusal is noted.
+    pub(crate) fn server_config(
+        self: &Arc<Self>,
+        alpn: Vec<Vec<u8>>,
+        refusals: &Refusals,
+    ) -> Result<ServerConfig, ConfigError> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|source| ConfigError::Tls { item: "protocol version", source })?
-            .with_client_cert_verifier(Arc::new(ClientVerifier::new(self.clone())))
+            .with_client_cert_verifier(Arc::new(ClientVerifier::new(self.clone(), refusals.clone())))
             .with_cert_resolver(Arc::new(Resolver(self.clone())));
         config.alpn_protocols = alpn;
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -158,12 +183,17 @@ impl Tls {
         Ok(config)
     }
 
-    pub(crate) fn client_config(self: &Arc<Self>, alpn: &[u8]) -> Result<ClientConfig, ConfigError> {
+    /// For one handshake, whose refusal is noted.
+    pub(crate) fn client_config(
+        self: &Arc<Self>,
+        alpn: &[u8],
+        refusals: &Refusals,
+    ) -> Result<ClientConfig, ConfigError> {
         let mut config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|source| ConfigError::Tls { item: "protocol version", source })?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(ServerVerifier::new(self.clone())))
+            .with_custom_certificate_verifier(Arc::new(ServerVerifier::new(self.clone(), refusals.clone())))
             .with_client_cert_resolver(Arc::new(Resolver(self.clone())));
         config.alpn_protocols = vec![alpn.to_vec()];
         config.resumption = Resumption::disabled();

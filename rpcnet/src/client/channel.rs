@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rustls_pki_types::UnixTime;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -77,13 +78,18 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a certificate or key that is not usable; the one before stays in force.
+    /// [`ConfigError`] for a certificate or key that is not usable, for a certificate that has expired or is not valid yet, and
+    /// for one of a CA that is not trusted here, unless the one in force is of such a CA too. The one in force stays so.
     pub async fn reload_certificate(
         &self,
         cert: impl AsRef<[u8]>,
         key: impl AsRef<[u8]>,
     ) -> Result<(), ConfigError> {
-        self.inner.core.dialer.tls.replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?)
+        self.inner
+            .core
+            .dialer
+            .tls
+            .replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?, UnixTime::now())
     }
 
     /// Trusts these CAs, and no others, in new handshakes; the connection that stands goes on.
@@ -92,7 +98,7 @@ impl Channel {
     ///
     /// [`ConfigError`] for text that holds no usable certificate; those before stay in force.
     pub async fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ConfigError> {
-        self.inner.core.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?)
+        self.inner.core.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?, UnixTime::now())
     }
 
     /// Closes the channel, for all its clones: ends its connections and says goodbye to the server.

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use rustls_pki_types::UnixTime;
 use tokio::{sync::watch, time::timeout};
 
 use super::{BalancedChannel, BalancedConfig, Channel, lines::Lines};
@@ -190,13 +191,14 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a certificate or key that is not usable; the one before stays in force.
+    /// [`ConfigError`] for a certificate or key that is not usable, for a certificate that has expired or is not valid yet, and
+    /// for one of a CA that is not trusted here, unless the one in force is of such a CA too. The one in force stays so.
     pub fn reload_certificate(
         &self,
         cert: impl AsRef<[u8]>,
         key: impl AsRef<[u8]>,
     ) -> Result<(), ConfigError> {
-        self.dialer.tls.replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?)
+        self.dialer.tls.replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?, UnixTime::now())
     }
 
     /// Trusts these CAs, and no others, in new handshakes; connections that stand go on.
@@ -205,6 +207,6 @@ impl Connector {
     ///
     /// [`ConfigError`] for text that holds no usable certificate; those before stay in force.
     pub fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ConfigError> {
-        self.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?)
+        self.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?, UnixTime::now())
     }
 }

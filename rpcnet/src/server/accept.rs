@@ -2,17 +2,17 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
-use super::{Inner, Phase, Server};
+use super::{Inner, Phase, Server, refusals::Refusals};
 use crate::{
     limit::Admitted,
     metrics::ConnectionGauge,
@@ -88,13 +88,13 @@ async fn handshake(server: Weak<Inner>, incoming: Incoming) -> Option<Connection
     let within = server.upgrade()?.handshake_timeout;
     let reason = match timeout(within, incoming.handshake()).await {
         Ok(Ok(connection)) => return Some(connection),
+        Ok(Err(ConnectionError::Certificate { message })) => {
+            refused(&server.upgrade()?.refusals, peer, &message);
+            "certificate"
+        }
         Ok(Err(error)) => {
             debug!(%peer, %error, "handshake failed");
-            match error {
-                ConnectionError::Certificate { .. } => "certificate",
-                ConnectionError::TimedOut => "timed_out",
-                _ => "other",
-            }
+            if let ConnectionError::TimedOut = error { "timed_out" } else { "other" }
         }
         Err(_) => {
             debug!(%peer, "handshake timed out");
@@ -103,6 +103,16 @@ async fn handshake(server: Weak<Inner>, incoming: Incoming) -> Option<Connection
     };
     server.upgrade()?.router.metrics().handshake_failed(reason);
     None
+}
+
+/// Tells of a refused certificate, ours or the peer's, unless the log has been told lately.
+fn refused(refusals: &Mutex<Refusals>, peer: SocketAddr, reason: &str) {
+    let mut refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
+    match refusals.tell(peer.ip(), reason, Instant::now()) {
+        Some(0) => warn!(%peer, %reason, "handshake refused"),
+        Some(untold) => warn!(%peer, %reason, untold, "handshake refused"),
+        None => debug!(%peer, %reason, "handshake refused"),
+    }
 }
 
 /// Counts a connection while it stands, or closes it.

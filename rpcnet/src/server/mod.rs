@@ -3,6 +3,7 @@
 mod accept;
 mod config;
 mod readiness;
+mod refusals;
 mod relay;
 mod shutdown;
 
@@ -15,13 +16,14 @@ use std::{
     time::Duration,
 };
 
+use rustls_pki_types::UnixTime;
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::Instant};
 
-use self::readiness::Conditions;
 pub use self::{
     config::{ServerConfig, ServerConfigBuilder},
     shutdown::{Hurry, NextSignal, shutdown_signal},
 };
+use self::{readiness::Conditions, refusals::Refusals};
 use crate::{
     Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,
     ServerError, Service,
@@ -87,6 +89,8 @@ struct Inner {
     drain_timeout: Duration,
     handshake_timeout: Duration,
     connections: Connections,
+    /// What the log was told lately.
+    refusals: Mutex<Refusals>,
     max_handshakes: usize,
     retry_above: usize,
     started: Instant,
@@ -176,6 +180,7 @@ impl Server {
             drain_timeout: config.drain_timeout,
             handshake_timeout: config.handshake_timeout,
             connections: Connections::new(config.connections),
+            refusals: Mutex::default(),
             max_handshakes: config.max_handshakes,
             retry_above: config.retry_above,
             started: Instant::now(),
@@ -263,13 +268,18 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ServerError::Config`] for a certificate or key that is not usable; the one before stays in force.
+    /// [`ServerError::Config`] for a certificate or key that is not usable, for a certificate that has expired or is not valid yet, and
+    /// for one of a CA that is not trusted here, unless the one in force is of such a CA too. The one in force stays so.
     pub async fn reload_certificate(
         &self,
         cert: impl AsRef<[u8]>,
         key: impl AsRef<[u8]>,
     ) -> Result<(), ServerError> {
-        Ok(self.inner.dialer.tls.replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?)?)
+        Ok(self
+            .inner
+            .dialer
+            .tls
+            .replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?, UnixTime::now())?)
     }
 
     /// Trusts these CAs, and no others, in new handshakes, as client and as server; connections that stand go on.
@@ -281,7 +291,7 @@ impl Server {
     ///
     /// [`ServerError::Config`] for text that holds no usable certificate; those before stay in force.
     pub async fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ServerError> {
-        Ok(self.inner.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?)?)
+        Ok(self.inner.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?, UnixTime::now())?)
     }
 
     /// Who we are, as our certificate says.

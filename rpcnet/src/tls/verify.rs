@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, verify_server_name,
@@ -15,40 +15,55 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{PeerIdentity, Tls};
-
-/// Why a certificate with a good chain was refused all the same.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error("the certificate can't be parsed: {0}")]
-    Unreadable(String),
-    #[error("the certificate is of cluster {theirs:?}, we are of {ours:?}")]
-    Cluster { theirs: String, ours: String },
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
-    }
-}
+use super::{
+    PeerIdentity, Tls,
+    refused::{Refusal, Refusals, Role},
+};
 
 /// Whether the name in the certificate settles who this is: `false` where there is none to compare.
-fn check_cluster(tls: &Tls, certificate: &CertificateDer<'_>) -> Result<bool, Error> {
-    let identity = PeerIdentity::from_der(certificate).map_err(Refused::Unreadable)?;
+fn check_cluster(tls: &Tls, certificate: &CertificateDer<'_>) -> Result<bool, Refusal> {
+    let identity = PeerIdentity::from_der(certificate).map_err(Refusal::Unreadable)?;
     match (identity.spiffe_id(), tls.cluster()) {
         (Some(id), Some(ours)) if id.cluster() == ours => Ok(true),
-        (Some(id), Some(ours)) => Err(Refused::Cluster { theirs: id.cluster().to_owned(), ours }.into()),
+        (Some(id), Some(ours)) => Err(Refusal::Cluster { theirs: id.cluster().to_owned(), ours }),
         _ => Ok(false),
     }
 }
 
-/// Checks servers that we dial.
+/// Checks servers that we dial, in one handshake.
 #[derive(Debug)]
-pub(super) struct ServerVerifier(Arc<Tls>);
+pub(super) struct ServerVerifier {
+    tls: Arc<Tls>,
+    refusals: Refusals,
+}
 
 impl ServerVerifier {
-    pub(super) fn new(tls: Arc<Tls>) -> Self {
-        Self(tls)
+    pub(super) fn new(tls: Arc<Tls>, refusals: Refusals) -> Self {
+        Self { tls, refusals }
+    }
+
+    fn check(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let trust = self.tls.trust.load();
+        let chain = |error| Refusal::of_chain(error, certificate, &trust.roots);
+        let parsed = ParsedCertificate::try_from(certificate).map_err(chain)?;
+        let algorithms = self.tls.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &trust.roots, intermediates, now, algorithms)
+            .map_err(chain)?;
+        if check_cluster(&self.tls, certificate)? {
+            return Ok(());
+        }
+        verify_server_name(&parsed, name).map_err(|error| match error {
+            Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => Refusal::Name { dialled: name.to_str().into_owned(), bare: self.tls.is_bare() },
+            error => chain(error),
+        })
     }
 }
 
@@ -61,18 +76,10 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let parsed = ParsedCertificate::try_from(certificate)?;
-        verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.0.trust.load().roots,
-            intermediates,
-            now,
-            self.0.provider.signature_verification_algorithms.all,
-        )?;
-        if !check_cluster(&self.0, certificate)? {
-            verify_server_name(&parsed, name)?;
+        match self.check(certificate, intermediates, name, now) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(refusal) => Err(self.refusals.note(Role::Client, refusal, certificate, now)),
         }
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -90,22 +97,39 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.provider.signature_verification_algorithms;
+        let algorithms = &self.tls.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.provider.signature_verification_algorithms.supported_schemes()
+        self.tls.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
-/// Checks clients that dial us: none is let in without a certificate.
+/// Checks a client that dials us, in one handshake: none is let in without a certificate.
 #[derive(Debug)]
-pub(super) struct ClientVerifier(Arc<Tls>);
+pub(super) struct ClientVerifier {
+    tls: Arc<Tls>,
+    refusals: Refusals,
+}
 
 impl ClientVerifier {
-    pub(super) fn new(tls: Arc<Tls>) -> Self {
-        Self(tls)
+    pub(super) fn new(tls: Arc<Tls>, refusals: Refusals) -> Self {
+        Self { tls, refusals }
+    }
+
+    fn check(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Refusal> {
+        let trust = self.tls.trust.load();
+        let chain = |error| Refusal::of_chain(error, certificate, &trust.roots);
+        let Some(clients) = &trust.clients else { return Err(chain(CertificateError::UnknownIssuer.into())) };
+        let verified = clients.verify_client_cert(certificate, intermediates, now).map_err(chain)?;
+        check_cluster(&self.tls, certificate)?;
+        Ok(verified)
     }
 }
 
@@ -120,11 +144,8 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let trust = self.0.trust.load();
-        let Some(clients) = &trust.clients else { return Err(CertificateError::UnknownIssuer.into()) };
-        let verified = clients.verify_client_cert(certificate, intermediates, now)?;
-        check_cluster(&self.0, certificate)?;
-        Ok(verified)
+        let checked = self.check(certificate, intermediates, now);
+        checked.map_err(|refusal| self.refusals.note(Role::Server, refusal, certificate, now))
     }
 
     fn verify_tls12_signature(
@@ -142,11 +163,11 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.provider.signature_verification_algorithms;
+        let algorithms = &self.tls.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.provider.signature_verification_algorithms.supported_schemes()
+        self.tls.provider.signature_verification_algorithms.supported_schemes()
     }
 }

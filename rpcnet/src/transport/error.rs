@@ -22,9 +22,10 @@ pub enum ConnectionError {
     #[error("the peer does not know this connection")]
     Reset,
     /// One of the two sides refused the other's certificate, or missed it.
-    #[error("certificate refused: {message}")]
+    #[error("{message}")]
     Certificate {
-        /// What TLS said.
+        /// Which side refused which certificate, why, and what can be done. Where the peer refused, it is in part the
+        /// peer's text: cut, and without control characters.
         message: String,
     },
     /// The transport failed in another way.

@@ -8,8 +8,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use quinn::{
-    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
-    crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
+    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt, crypto::rustls::HandshakeData,
 };
 use rustls_pki_types::CertificateDer;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,6 +16,7 @@ use tracing::warn;
 
 use super::{
     super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection, window::First},
+    handshake::{ClientSide, ServerSide},
     runtime::Runtime,
 };
 use crate::{ConfigError, PeerIdentity, tls::Tls};
@@ -74,9 +74,7 @@ impl Endpoint {
         protocols: Vec<Vec<u8>>,
         options: ListenOptions,
     ) -> Result<(), ConfigError> {
-        let crypto = QuicServerConfig::try_from(self.tls.server_config(protocols)?).map_err(|error| {
-            ConfigError::Tls { item: "cipher suites", source: rustls::Error::General(error.to_string()) }
-        })?;
+        let crypto = ServerSide::new(self.tls.clone(), protocols)?;
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         let accepted = DialOptions::default().with_keep_alive(None);
         config
@@ -103,8 +101,7 @@ impl Endpoint {
         room: Room,
     ) -> Result<connection::Connection, ConnectionError> {
         let failed = |error: &dyn std::error::Error| ConnectionError::Transport(error.to_string());
-        let crypto = self.tls.client_config(protocol).map_err(|error| failed(&error))?;
-        let crypto = QuicClientConfig::try_from(crypto).map_err(|error| failed(&error))?;
+        let crypto = ClientSide::new(&self.tls, protocol).map_err(|error| failed(&error))?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(transport(options, room, Path::to(addr))));
         let connecting = self.inner.connect_with(config, addr, name).map_err(|error| failed(&error))?;
@@ -173,10 +170,12 @@ fn wrap(
     let leaf = chain.as_ref().and_then(|chain| chain.first());
     // Both verifiers demand a certificate and have parsed it; this is for the day on which one does not.
     let peer = match leaf {
-        Some(leaf) => {
-            PeerIdentity::from_der(leaf).map_err(|message| ConnectionError::Certificate { message })?
+        Some(leaf) => PeerIdentity::from_der(leaf).map_err(|error| ConnectionError::Certificate {
+            message: format!("the peer's certificate can't be parsed: {error}"),
+        })?,
+        None => {
+            return Err(ConnectionError::Certificate { message: "the peer showed no certificate".into() });
         }
-        None => return Err(ConnectionError::Certificate { message: "the peer showed none".into() }),
     };
     Ok(connection::Connection::quic(super::Connection::new(inner, window), peer, protocol, side))
 }

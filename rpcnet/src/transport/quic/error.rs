@@ -3,6 +3,7 @@
 use quinn::VarInt;
 
 use super::super::{ConnectionError, ReadError, WriteError};
+use crate::tls::{NONE_SHOWN, Role, beginning, printable};
 
 /// Codes of our protocol are 32 bits; a peer that sends a larger one gets the largest.
 pub(super) fn code(code: VarInt) -> u32 {
@@ -12,27 +13,62 @@ pub(super) fn code(code: VarInt) -> u32 {
 /// TLS alerts travel as these transport error codes (RFC 9001, section 4.8).
 const CRYPTO: std::ops::RangeInclusive<u64> = 0x100..=0x1ff;
 
-/// `bad_certificate` to `unknown_ca`, `access_denied`, `decrypt_error`, `certificate_required` (RFC 8446, section 6).
-/// The last but one is what a certificate gets whose CA has the name of a trusted one, but another key.
+/// `bad_certificate` to `certificate_unknown`, `unknown_ca`, `access_denied`, `decrypt_error`, `certificate_required`
+/// (RFC 8446, section 6).
 const CERTIFICATE_ALERTS: [u64; 9] = [42, 43, 44, 45, 46, 48, 49, 51, 116];
 
-fn crypto(code: u64, message: &str) -> ConnectionError {
+/// `no_application_protocol` (RFC 7301).
+const NO_PROTOCOL: u64 = 120;
+
+/// Bytes of a peer's text that are taken.
+const LONGEST_REASON: usize = 1024;
+
+/// The side that ended a handshake.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Here,
+    ByPeer,
+}
+
+fn crypto(ended: Ended, code: u64, reason: &str) -> ConnectionError {
     let alert = code - CRYPTO.start();
+    let reason = printable(reason, LONGEST_REASON);
     if CERTIFICATE_ALERTS.contains(&alert) {
-        let what = match alert {
-            45 => "it has expired",
-            48 => "its CA is not trusted",
-            51 => "its signature does not verify",
-            116 => "none was shown",
-            _ => "it is not accepted",
-        };
-        let message = if message.is_empty() { what.to_owned() } else { format!("{what} ({message})") };
-        ConnectionError::Certificate { message }
-    } else if alert == 120 {
-        ConnectionError::Transport("the peer does not speak this protocol (ALPN)".into())
-    } else {
-        ConnectionError::Transport(format!("TLS alert {alert}: {message}"))
+        return ConnectionError::Certificate { message: certificate(ended, alert, reason) };
     }
+    let by = match ended {
+        Ended::Here => "this side",
+        Ended::ByPeer => "the peer",
+    };
+    ConnectionError::Transport(if alert == NO_PROTOCOL {
+        let mended = "dial a server that serves it";
+        format!("the server does not speak this protocol (ALPN), {by} ended the handshake: {mended}")
+    } else {
+        format!("{by} ended the handshake with TLS alert {alert}: {reason}")
+    })
+}
+
+/// A sentence of our own verifiers says everything. Of another peer there is the alert's number.
+fn certificate(ended: Ended, alert: u64, reason: String) -> String {
+    let ours = [beginning(Role::Client), beginning(Role::Server), NONE_SHOWN.to_owned()];
+    if ours.iter().any(|sentence| reason.starts_with(sentence)) {
+        return reason;
+    }
+    let why = match alert {
+        43 => "it is not of a supported kind",
+        44 => "it has been revoked",
+        45 => "it has expired or is not valid yet",
+        48 => "its CA is not trusted",
+        49 => "access is denied",
+        51 => "its signature does not verify",
+        116 => "none was shown",
+        _ => "it is not accepted",
+    };
+    let whose = match ended {
+        Ended::Here => "this side refused the peer's certificate",
+        Ended::ByPeer => "the peer refused this side's certificate",
+    };
+    if reason.is_empty() { format!("{whose}: {why}") } else { format!("{whose}: {why} ({reason})") }
 }
 
 impl From<quinn::ConnectionError> for ConnectionError {
@@ -49,7 +85,7 @@ impl From<quinn::ConnectionError> for ConnectionError {
             E::ConnectionClosed(close) => {
                 let number = u64::from(close.error_code);
                 if CRYPTO.contains(&number) {
-                    crypto(number, &String::from_utf8_lossy(&close.reason))
+                    crypto(Ended::ByPeer, number, &String::from_utf8_lossy(&close.reason))
                 } else {
                     Self::Transport(close.to_string())
                 }
@@ -57,7 +93,7 @@ impl From<quinn::ConnectionError> for ConnectionError {
             E::TransportError(error) => {
                 let number = u64::from(error.code);
                 if CRYPTO.contains(&number) {
-                    crypto(number, &error.reason)
+                    crypto(Ended::Here, number, &error.reason)
                 } else {
                     Self::Transport(error.to_string())
                 }

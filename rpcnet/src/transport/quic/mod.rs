@@ -6,6 +6,7 @@ mod connection;
 mod counted;
 mod endpoint;
 mod error;
+mod handshake;
 mod runtime;
 mod stream;
 

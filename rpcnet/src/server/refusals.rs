@@ -1,0 +1,68 @@
+//! Which refused handshakes the log is told of: a peer that tries again and again gets one line in ten seconds.
+
+use std::{collections::HashMap, net::IpAddr, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::tls::printable;
+
+/// How long the log is not told again of the same peer and reason.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Peers and reasons that are told apart in that time. Those beyond are counted only.
+const MOST: usize = 64;
+/// Bytes of a reason that count: which side refused which certificate, and why.
+const LONGEST: usize = 512;
+
+/// What the log was told in the last ten seconds.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    told: HashMap<(IpAddr, String), Instant>,
+    /// Refusals that were not told since the last that was.
+    untold: u64,
+}
+
+impl Refusals {
+    /// Whether the log is to be told: then how many refusals it was not told of since it last was, of any peer.
+    pub(super) fn tell(&mut self, peer: IpAddr, reason: &str, now: Instant) -> Option<u64> {
+        let key = (peer, printable(reason, LONGEST));
+        self.told.retain(|_, told| now.saturating_duration_since(*told) < PAUSE);
+        if self.told.len() >= MOST || self.told.contains_key(&key) {
+            self.untold = self.untold.saturating_add(1);
+            return None;
+        }
+        self.told.insert(key, now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    #[test]
+    fn once_in_ten_seconds_for_each_peer_and_reason() {
+        let start = Instant::now();
+        let mut refusals = Refusals::default();
+        assert_eq!(refusals.tell(A, "expired", start), Some(0));
+        assert_eq!(refusals.tell(A, "expired", start + PAUSE / 2), None);
+        assert_eq!(refusals.tell(A, "expired", start + PAUSE / 2), None);
+        assert_eq!(refusals.tell(A, "unknown CA", start + PAUSE / 2), Some(2));
+        assert_eq!(refusals.tell(B, "expired", start + PAUSE / 2), Some(0));
+        assert_eq!(refusals.tell(A, "expired", start + PAUSE), Some(0));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let start = Instant::now();
+        let mut refusals = Refusals::default();
+        let told = (0..10_000).filter(|n| refusals.tell(A, &n.to_string(), start).is_some()).count();
+        assert_eq!((told, refusals.told.len()), (MOST, MOST));
+        assert_eq!(refusals.tell(B, "late", start + PAUSE), Some(10_000 - MOST as u64));
+        assert_eq!(refusals.told.len(), 1);
+        refusals.tell(B, &"x".repeat(1 << 20), start + PAUSE);
+        assert!(refusals.told.keys().all(|(_, reason)| reason.len() <= LONGEST + "…".len()));
+    }
+}
