@@ -46,8 +46,10 @@ async fn healthz() -> &'static str {
 async fn readyz(State(server): State<WeakServer>) -> (StatusCode, String) {
     let Some(server) = server.upgrade() else { return gone() };
     let readiness = server.readiness();
-    if readiness.ready {
+    if readiness.ready && readiness.reasons.is_empty() {
         (StatusCode::OK, "ready\n".into())
+    } else if readiness.ready {
+        (StatusCode::OK, format!("ready; note: {}\n", readiness.reasons.join("; ")))
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", readiness.reasons.join("; ")))
     }

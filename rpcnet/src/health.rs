@@ -43,7 +43,7 @@ pub struct HealthState {
 pub struct Readiness {
     /// It should.
     pub ready: bool,
-    /// Why not; empty when it is ready.
+    /// Why not. Where it is ready, what people should know all the same; mostly nothing.
     pub reasons: Vec<String>,
     /// The wire names of services that should get no calls though the node is ready; sorted.
     pub not_serving: Vec<String>,

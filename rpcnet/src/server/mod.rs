@@ -21,6 +21,7 @@ use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::Instant};
 
 pub use self::{
     config::{ServerConfig, ServerConfigBuilder},
+    readiness::ReadinessCondition,
     shutdown::{Hurry, NextSignal, shutdown_signal},
 };
 use self::{readiness::Conditions, refusals::Refusals};

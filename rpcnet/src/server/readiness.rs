@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::watch, time::timeout};
 use tracing::{info, warn};
 
-use super::{Phase, Server};
+use super::{Phase, Server, WeakServer};
 use crate::{Readiness, session::Background};
 
 /// Checks are not run more often than this says.
@@ -19,6 +19,8 @@ const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 pub(super) struct Conditions {
     /// Checks that have failed or not succeeded yet, by name, and what they said.
     failing: BTreeMap<String, String>,
+    /// What is to be known though it does not keep the server from being ready, by the name of what it is about.
+    notes: BTreeMap<String, String>,
     /// Services that were taken out.
     out: BTreeSet<String>,
 }
@@ -31,9 +33,51 @@ impl Conditions {
             Phase::Draining => Some("the server is draining".to_owned()),
             Phase::Closed => Some("the server is shut down".to_owned()),
         };
-        let failing = self.failing.iter().map(|(name, reason)| format!("{name}: {reason}"));
-        let reasons: Vec<_> = phase.into_iter().chain(failing).collect();
-        Readiness { ready: reasons.is_empty(), reasons, not_serving: self.out.iter().cloned().collect() }
+        let named = |(name, text): (&String, &String)| format!("{name}: {text}");
+        let mut reasons: Vec<_> = phase.into_iter().chain(self.failing.iter().map(named)).collect();
+        let ready = reasons.is_empty();
+        if ready {
+            reasons.extend(self.notes.iter().map(named));
+        }
+        Readiness { ready, reasons, not_serving: self.out.iter().cloned().collect() }
+    }
+}
+
+/// A thing that a server's readiness depends on, whose owner says how it stands: [`Server::readiness_condition`]. Cheap to
+/// clone; it does not keep the server.
+#[derive(Debug, Clone)]
+pub struct ReadinessCondition {
+    server: WeakServer,
+    name: String,
+}
+
+impl ReadinessCondition {
+    /// It is met.
+    pub fn meet(&self) {
+        self.change(None, None);
+    }
+
+    /// It is met, and the server ready, but for something that people should know: the note is among the reasons of a server
+    /// that is ready.
+    pub fn meet_with_note(&self, note: impl Into<String>) {
+        self.change(None, Some(note.into()));
+    }
+
+    /// It is not met, and the server not ready for this reason.
+    pub fn fail(&self, reason: impl Into<String>) {
+        self.change(Some(reason.into()), None);
+    }
+
+    fn change(&self, failing: Option<String>, note: Option<String>) {
+        let set = |texts: &mut BTreeMap<String, String>, text| match text {
+            Some(text) => texts.insert(self.name.clone(), text),
+            None => texts.remove(&self.name),
+        };
+        let Some(server) = self.server.upgrade() else { return };
+        server.change(|conditions| {
+            set(&mut conditions.failing, failing);
+            set(&mut conditions.notes, note);
+        });
     }
 }
 
@@ -76,6 +120,12 @@ impl Server {
                 tokio::time::sleep(period).await;
             }
         });
+    }
+
+    /// Makes readiness depend on something whose owner says when it changes, where [`add_check`](Self::add_check) would have
+    /// to ask again and again. It is met at first. A second one of a name, or a check of that name, is the same one.
+    pub fn readiness_condition(&self, name: impl Into<String>) -> ReadinessCondition {
+        ReadinessCondition { server: self.downgrade(), name: name.into() }
     }
 
     fn checked(&self, name: &str, failure: Option<String>) {
