@@ -24,11 +24,11 @@ use super::{
 /// How many members are told directly.
 const NOTIFIED: usize = 8;
 
-/// How often one member is told before another is told in its place.
+/// How often one member is told before another is told in its place, or, once somebody has heard, nobody.
 const TRIES: u8 = 6;
 
-/// After so many rounds nobody who hears seems to be left.
-const ROUNDS: u8 = 30;
+/// After this time nobody who hears seems to be left.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// How the leave of a node proceeds.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Leaving {
     // Members of the two above, and those who asked: no more than were members.
     acknowledged: BTreeSet<NodeId>,
     notice: Bytes,
-    rounds: u8,
+    since: Instant,
 }
 
 impl Leaving {
@@ -82,7 +82,7 @@ impl Node {
             spare,
             acknowledged: BTreeSet::new(),
             notice: notice.freeze(),
-            rounds: 0,
+            since: now,
         });
         self.resend_leave(now);
     }
@@ -91,21 +91,23 @@ impl Node {
         let Some(leaving) = &mut self.leaving else {
             return;
         };
-        if leaving.rounds >= ROUNDS {
+        if now.saturating_duration_since(leaving.since) >= LONGEST {
             leaving.waiting.clear();
             return;
         }
-        leaving.rounds += 1;
-        let given_up = leaving.waiting.len();
-        leaving.waiting.retain(|_, (_, tries)| *tries < TRIES);
-        for _ in leaving.waiting.len()..given_up {
-            if let Some(peer) = leaving.spare.pop() {
-                leaving.waiting.insert(peer.id(), (peer, 0));
+        let silent: Vec<_> =
+            leaving.waiting.iter().filter(|(_, (_, tries))| *tries >= TRIES).map(|(id, _)| *id).collect();
+        for id in silent {
+            let spare = leaving.spare.pop();
+            // The last ones are told for as long as nobody has heard of it.
+            if spare.is_some() || !leaving.acknowledged.is_empty() {
+                leaving.waiting.remove(&id);
             }
+            leaving.waiting.extend(spare.map(|peer| (peer.id(), (peer, 0))));
         }
         let mut due = Vec::new();
         for (peer, tries) in leaving.waiting.values_mut() {
-            *tries += 1;
+            *tries = tries.saturating_add(1);
             due.push(*peer);
         }
         if due.is_empty() {

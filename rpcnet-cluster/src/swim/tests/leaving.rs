@@ -60,8 +60,23 @@ fn a_leaver_that_nobody_hears_gives_up() {
     let mut sim = Sim::cluster(1, Config::new_lan(), 5, secs(10));
     sim.loss = 1.0;
     sim.with(2, Node::leave);
+    // It goes on for as long as a driver may want to wait, but not for ever.
+    sim.run(secs(55));
+    assert!(!sim.nodes[&2].is_leave_complete());
     sim.run_until(secs(10), |sim| sim.nodes[&2].is_leave_complete());
     assert_eq!(sim.nodes[&2].leave_acknowledged(), 0);
+}
+
+#[test]
+fn a_leaver_that_was_cut_off_for_a_while_is_heard_in_the_end() {
+    let mut sim = Sim::cluster(1, Config::new_lan(), 3, secs(10));
+    sim.loss = 1.0;
+    sim.with(2, Node::leave);
+    sim.run(millis(2500));
+    assert!(!sim.nodes[&2].is_leave_complete());
+    sim.loss = 0.0;
+    sim.run_until(secs(1), |sim| sim.nodes[&2].is_leave_complete());
+    assert_eq!(sim.nodes[&2].leave_acknowledged(), 2);
 }
 
 #[test]
