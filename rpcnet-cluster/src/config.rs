@@ -24,6 +24,7 @@ pub struct ClusterConfig {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) swim: swim::Config,
     pub(crate) leave_timeout: Option<Duration>,
+    pub(crate) join_grace: Duration,
     pub(crate) snapshot_dir: Option<PathBuf>,
     pub(crate) gossip_versions: RangeInclusive<u8>,
     pub(crate) max_links: usize,
@@ -61,14 +62,18 @@ impl ClusterConfig {
             tags: BTreeMap::new(),
             swim,
             leave_timeout: None,
+            join_grace: Duration::from_secs(10),
             snapshot_dir: None,
             gossip_versions: gossip::SPOKEN,
             max_links: 256,
         }
     }
 
-    /// Nodes to join through, as `host:port`. One that is this node itself is skipped; names are resolved again and
-    /// again, and seeds that do not answer are tried for ever. Without seeds the node waits for others to join it.
+    /// Nodes to join through, as `host:port`. Seeds that do not answer are tried for ever. Without seeds the node waits for
+    /// others to join it.
+    ///
+    /// A name stands for all its addresses, and is resolved again and again: each address that is no member is asked, and
+    /// one that is this node itself is skipped. So all nodes may have one name as their seed.
     #[must_use]
     pub fn with_seeds<S: Into<String>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
         self.seeds = seeds.into_iter().map(Into::into).collect();
@@ -95,8 +100,9 @@ impl ClusterConfig {
         self
     }
 
-    /// The address at which others reach this node. By default the one that was bound, and for a server bound to
-    /// 0.0.0.0 the one at which the first peer sees it.
+    /// The address at which others reach this node. By default the one that was bound. A server bound to 0.0.0.0 takes the
+    /// address of the interface by which it reaches its seeds and members, or the one at which two members see it; a
+    /// loopback address only until it knows of a node on another host. Behind address translation it has to be said.
     #[must_use]
     pub fn with_advertise_addr(mut self, addr: SocketAddr) -> Self {
         self.advertise = Some(addr);
@@ -123,7 +129,18 @@ impl ClusterConfig {
         self
     }
 
-    /// How long [`Cluster::leave`](crate::Cluster::leave) waits for acknowledgements. 3 s by default.
+    /// How long a node with seeds that reaches none of them is not ready. 10 s by default. After that it is ready and alone,
+    /// and says so: in the log, in the metric `cluster_joined`, and as a note beside its readiness.
+    ///
+    /// A worker (tag `role=worker`) is not ready until it has reached a member, however long that takes: no director could
+    /// send it calls. A node without seeds but itself is ready at once.
+    #[must_use]
+    pub fn with_join_grace(mut self, grace: Duration) -> Self {
+        self.join_grace = grace;
+        self
+    }
+
+    /// How long [`Cluster::leave`](crate::Cluster::leave) waits for acknowledgements. 3 s by default, a minute at most.
     #[must_use]
     pub fn with_leave_timeout(mut self, timeout: Duration) -> Self {
         self.leave_timeout = Some(timeout);

@@ -1,6 +1,6 @@
 //! The errors of a cluster's handles.
 
-use std::{io, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 use crate::{
     FilterError,
@@ -17,6 +17,22 @@ pub enum ClusterError {
     /// A seed is not `host:port`.
     #[error("{0:?} is not a seed: write host:port, for example director-1:8080")]
     Seed(String),
+    /// A seed is an address that no node can have.
+    #[error("the seed {seed} {fault}")]
+    SeedAddress {
+        /// The seed.
+        seed: SocketAddr,
+        /// What is wrong with it, and what to write instead.
+        fault: &'static str,
+    },
+    /// The address to advertise is one that no node can be reached at.
+    #[error("can't advertise {addr}: it {fault}")]
+    Advertise {
+        /// The address.
+        addr: SocketAddr,
+        /// What is wrong with it, and what to write instead.
+        fault: &'static str,
+    },
     /// A tag in the configuration is not allowed.
     #[error("the tag {key:?} is not allowed")]
     Tag {
@@ -56,14 +72,6 @@ pub enum ClusterError {
         asked: RangeInclusive<u8>,
         /// What may be.
         spoken: RangeInclusive<u8>,
-    },
-    /// No peer acknowledged the leave in time; it will be taken for a failure by those who did not hear of it.
-    #[error("only {acknowledged} peers acknowledged the leave within {after:?}")]
-    LeaveUnacknowledged {
-        /// How many peers did.
-        acknowledged: usize,
-        /// How long was waited.
-        after: Duration,
     },
 }
 

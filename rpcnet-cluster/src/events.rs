@@ -9,8 +9,8 @@ pub(crate) const QUEUE: usize = 1024;
 
 /// A change of the membership, as this node sees it.
 ///
-/// For one life of a node: `NodeJoined`, then any number of `NodeSuspect`, `NodeRecovered` and `TagsChanged`, then
-/// either `NodeFailed` or `NodeLeft`. Each comes once, in the order in which this node saw them happen, and when it comes
+/// For one life of a node: `NodeJoined`, then any number of `NodeSuspect`, `NodeRecovered`, `NodeMoved` and `TagsChanged`,
+/// then either `NodeFailed` or `NodeLeft`. Each comes once, in the order in which this node saw them happen, and when it comes
 /// the [view](crate::Cluster::view) shows it already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,6 +25,14 @@ pub enum ClusterEvent {
     NodeFailed(Member),
     /// The node has left of its own will.
     NodeLeft(Member),
+    /// The node goes on at another address: it was bound to any address of its host, and has learnt one that more of the
+    /// others can reach.
+    NodeMoved {
+        /// The node's identity before.
+        from: Identity,
+        /// The node now.
+        member: Member,
+    },
     /// The node's tags have changed.
     TagsChanged(Member),
     /// Another node uses this one's address or id. The one that was started later stops, and this is its last event

@@ -200,12 +200,15 @@ impl Cluster {
         ClusterError::Conflict { ours, theirs }
     }
 
-    /// Leaves the cluster: others see it as a leave, not as a failure. Returns once enough of them have
-    /// acknowledged it. The server's shutdown does it too; a second call does nothing.
+    /// Leaves the cluster: others see it as a leave, not as a failure. Returns once enough of them have acknowledged it,
+    /// and after the [timeout](ClusterConfig::with_leave_timeout) at the latest; where no peer has acknowledged it by then, a
+    /// warning says how many were not told. The server's shutdown does it too; a second call does nothing.
+    ///
+    /// Cancel-safe: dropped, it goes on telling the others, and a further call waits for what is left of that.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::Conflict`] where the node has stopped, and [`ClusterError::LeaveUnacknowledged`] where too few peers acknowledged it in time.
+    /// [`ClusterError::Conflict`] where the node has stopped.
     pub async fn leave(&self) -> Result<(), ClusterError> {
         self.gossip.leave().await
     }

@@ -13,7 +13,9 @@ use crate::swim::{Member, MemberState, Statistics, packet_kind};
 /// |---|---|---|
 /// | `cluster_healthy_workers` | | nodes with `role=worker` that are alive |
 /// | `cluster_nodes` | `state` | known nodes, this one among them |
-/// | `cluster_events_total` | `event` | what has happened: joined, suspect (a suspicion was raised), recovered (it was refuted), failed, left, tags, renewed (this node refuted its own death), conflict, partition, healed |
+/// | `cluster_joined` | | 1 while this node is in its cluster: it has company, or no seeds but itself; else 0 |
+/// | `cluster_join_failures_total` | `reason` | seeds, and addresses of seeds, that did not let this node in: unresolvable, unreachable, certificate, cluster (they are of another one), version (none in common), refused (they say why), other |
+/// | `cluster_events_total` | `event` | what has happened: joined, suspect (a suspicion was raised), recovered (it was refuted), failed, left, moved (to another address), tags, renewed (this node refuted its own death), conflict, partition, healed |
 /// | `cluster_snapshot_failures_total` | `operation` | snapshots that could not be read or written |
 /// | `gossip_dials_total` | | gossip connections that this node has dialled |
 /// | `gossip_dropped_total` | `reason` | gossip packets and connections that were not sent or not taken in |
@@ -33,6 +35,8 @@ use crate::swim::{Member, MemberState, Statistics, packet_kind};
 pub(crate) struct ClusterMetrics {
     healthy_workers: IntGauge,
     nodes: IntGaugeVec,
+    joined: IntGauge,
+    join_failures: IntCounterVec,
     events: IntCounterVec,
     snapshot_failures: IntCounterVec,
     dials: IntCounter,
@@ -86,6 +90,12 @@ impl ClusterMetrics {
         let metrics = Self {
             healthy_workers: gauge("cluster_healthy_workers", "Nodes with role=worker that are alive."),
             nodes: gauges("cluster_nodes", "Known nodes by state, this one among them.", &["state"]),
+            joined: gauge("cluster_joined", "1 while this node is in its cluster, else 0."),
+            join_failures: counters(
+                "cluster_join_failures_total",
+                "Seeds, and addresses of seeds, that did not let this node in.",
+                &["reason"],
+            ),
             events: counters("cluster_events_total", "What has happened to nodes.", &["event"]),
             snapshot_failures: counters(
                 "cluster_snapshot_failures_total",
@@ -151,6 +161,8 @@ impl ClusterMetrics {
         vec![
             Box::new(self.healthy_workers.clone()),
             Box::new(self.nodes.clone()),
+            Box::new(self.joined.clone()),
+            Box::new(self.join_failures.clone()),
             Box::new(self.events.clone()),
             Box::new(self.snapshot_failures.clone()),
             Box::new(self.dials.clone()),
@@ -173,6 +185,14 @@ impl ClusterMetrics {
 
     pub(crate) fn dialled(&self) {
         self.dials.inc();
+    }
+
+    pub(crate) fn joined(&self, joined: bool) {
+        self.joined.set(joined.into());
+    }
+
+    pub(crate) fn join_failed(&self, reason: &str) {
+        self.join_failures.with_label_values(&[reason]).inc();
     }
 
     pub(crate) fn snapshot_failed(&self, operation: &str) {

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::{
     TagError,
-    gossip::Gossip,
+    gossip::{CONDITION, Gossip},
     swim::{MAX_TAG_VALUE, Member},
 };
 
@@ -30,15 +30,22 @@ pub(crate) fn check(key: &str) -> Result<(), TagError> {
     Ok(())
 }
 
+fn is_of_cluster(reason: &str) -> bool {
+    reason.strip_prefix(CONDITION).is_some_and(|rest| rest.starts_with(": "))
+}
+
 /// Keeps the node's tag as its server's readiness is, until the server is gone.
 pub(crate) async fn announce(gossip: Weak<Gossip>, mut readiness: watch::Receiver<Readiness>) {
     loop {
         let now = readiness.borrow_and_update().clone();
         let Some(gossip) = gossip.upgrade() else { return };
-        let result = if now.ready {
+        // Those who hear of this node are its cluster: that it is not in it is nothing that they need to know.
+        let reasons: Vec<_> =
+            now.reasons.iter().map(String::as_str).filter(|reason| !is_of_cluster(reason)).collect();
+        let result = if now.ready || reasons.is_empty() {
             gossip.remove_tag(AWAY)
         } else {
-            let reason = now.reasons.join("; ");
+            let reason = reasons.join("; ");
             let end = (0..=reason.len().min(MAX_TAG_VALUE)).rev().find(|end| reason.is_char_boundary(*end));
             gossip.set_tag(AWAY, &reason[..end.unwrap_or(0)])
         };

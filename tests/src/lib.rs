@@ -5,6 +5,7 @@ mod book;
 pub mod by_hand;
 mod crowd;
 mod fleet;
+mod logs;
 mod names;
 #[cfg(target_os = "linux")]
 pub mod netbed;
@@ -34,6 +35,7 @@ pub use self::{
         Load, Worker, any_port, cluster_channel, executions, free_addr, local, ready_workers, start_director,
         until,
     },
+    logs::Logs,
     names::{Names, SilentAddr},
     probe::{Event, Probe, ProbeClient, ProbeServer, ProbeService, Probed},
     relay::Relay,

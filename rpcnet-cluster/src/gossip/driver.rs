@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -13,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, warn};
 
 use super::{
     address::Advertise,
@@ -22,6 +25,7 @@ use super::{
     publish::Publisher,
     remembered::Remembered,
     rivals::{Life, Rivals},
+    seeds::Standings,
     source::{Received, Source},
     start::unix_millis,
     versions::Versions,
@@ -47,12 +51,12 @@ pub(crate) type Broadcasts = Arc<BTreeMap<String, Broadcast>>;
 #[derive(Debug)]
 pub(crate) struct Gossip {
     pub(super) node: Mutex<Node>,
-    /// Set once: until then the node has a placeholder for an address.
-    pub(super) addressed: watch::Sender<bool>,
-    pub(super) advertise: Advertise,
+    /// Locked before the node, where both are.
+    pub(super) advertise: Mutex<Advertise>,
     pub(super) cluster: String,
     pub(super) configured_tags: BTreeMap<String, String>,
-    pub(super) seeds: Vec<String>,
+    /// How the seeds stand.
+    pub(super) standing: watch::Sender<Standings>,
     pub(super) remembered: Mutex<Remembered>,
     /// There is more to remember.
     pub(super) restored: Notify,
@@ -73,6 +77,8 @@ pub(crate) struct Gossip {
     pub(super) stopped: watch::Sender<Option<(Identity, Identity)>>,
     /// The address that this node itself is bound to.
     pub(super) bound: SocketAddr,
+    /// A leave has been waited for to its end.
+    pub(super) gone: AtomicBool,
     pub(super) closed: CancellationToken,
     /// The last snapshot is on disk, or there is none.
     pub(super) kept: CancellationToken,
@@ -110,7 +116,7 @@ pub(super) async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<Rece
     }
 }
 
-async fn until(timer: Option<std::time::Instant>) {
+pub(super) async fn until(timer: Option<std::time::Instant>) {
     match timer {
         Some(at) => sleep_until(Instant::from_std(at)).await,
         None => std::future::pending().await,
@@ -167,46 +173,8 @@ impl Gossip {
         }
     }
 
-    /// A peer sees us at this address: where we do not know ours, now we do. Gives the node's identity.
-    pub(super) fn observed_at(&self, observed: SocketAddr) -> Identity {
-        let identity = self.addressed.send_if_modified(|addressed| {
-            if *addressed {
-                return false;
-            }
-            let mut node = self.node();
-            let provisional = node.identity();
-            let addr = self.advertise.resolve(observed);
-            let identity = Identity::new(addr, provisional.id(), provisional.generation());
-            let mut addressed_node = Node::new(identity, self.swim.clone(), rand::random(), now());
-            for (key, value) in node.tags() {
-                // They were allowed once.
-                let _ = addressed_node.set_tag(now(), key, value);
-            }
-            let all = node.broadcasts().map(|(key, broadcast)| (key.to_owned(), broadcast.clone()));
-            addressed_node.restore_broadcasts(now(), all);
-            if node.has_left() {
-                addressed_node.leave(now());
-            }
-            *node = addressed_node;
-            info!(%addr, "address learnt");
-            if addr != self.bound {
-                self.look_for_rival(addr);
-            }
-            *addressed = true;
-            true
-        });
-        if identity {
-            self.wake.notify_one();
-        }
-        self.identity()
-    }
-
     pub(super) fn is_isolated(&self) -> bool {
         self.node().is_isolated()
-    }
-
-    pub(super) fn is_addressed(&self) -> bool {
-        *self.addressed.borrow()
     }
 
     /// A packet from a peer.
@@ -273,31 +241,39 @@ impl Gossip {
         }
     }
 
-    /// Leaves, and waits until enough peers have heard of it.
+    /// Leaves, and waits until enough peers have heard of it, or for as long as was configured.
     pub(crate) async fn leave(&self) -> Result<(), ClusterError> {
         if let Some((ours, theirs)) = *self.stopped.borrow() {
             return Err(ClusterError::Conflict { ours, theirs });
         }
-        if self.closed.is_cancelled() {
+        if self.closed.is_cancelled() || self.gone.load(Ordering::Relaxed) {
             return Ok(());
         }
         let since = Instant::now();
-        self.settle().await;
-        self.act(|node, now| node.leave(now));
-        let complete = async {
+        let told = async {
+            self.settle().await;
+            self.act(|node, now| node.leave(now));
             while !self.node().is_leave_complete() {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         };
-        let complete = timeout(self.leave_timeout, complete).await.is_ok();
-        // The node gives up at last on peers that don't answer, and is complete then too.
+        let _ = timeout(self.leave_timeout, told).await;
+        // Also where there was no time to settle.
+        self.act(|node, now| node.leave(now));
         let (acknowledged, peers) = {
             let node = self.node();
-            (node.leave_acknowledged(), node.members().skip(1).any(|member| member.state().is_active()))
+            let active = node.members().skip(1).filter(|member| member.state().is_active());
+            (node.leave_acknowledged(), active.count())
         };
-        if complete && (acknowledged > 0 || !peers) {
-            return Ok(());
+        if acknowledged == 0 && peers > 0 {
+            let after = since.elapsed();
+            warn!(
+                peers,
+                ?after,
+                "left without goodbye: no peer has acknowledged it, and all take it for a failure"
+            );
         }
-        Err(ClusterError::LeaveUnacknowledged { acknowledged, after: since.elapsed() })
+        self.gone.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }

@@ -48,18 +48,31 @@ pub(super) enum LinkError {
     Hello(#[from] HelloError),
     #[error("the peer is this node itself")]
     Ourselves,
+    #[error("this node has got another address meanwhile")]
+    Moved,
     #[error("{0} has this node's address or id")]
     Rival(Identity),
     #[error("{claimed} has a certificate for node {certificate}")]
     Certificate { claimed: Identity, certificate: NodeId },
-    #[error("not within {HELLO:?}")]
+    #[error("no answer within {HELLO:?}")]
     TimedOut,
 }
 
 impl Gossip {
-    /// Dials `host:port` and learns who is there. The link is in the table when this returns; its packets are read
-    /// once [`run`](Self::run) runs.
-    pub(super) async fn dial(self: &Arc<Self>, address: &str) -> Result<Link, LinkError> {
+    /// Dials an address and learns who is there. A certificate without a node's name is checked against `host`. The link
+    /// is in the table when this returns; its packets are read once [`run`](Self::run) runs.
+    pub(super) async fn dial(self: &Arc<Self>, addr: SocketAddr, host: &str) -> Result<Link, LinkError> {
+        let linked = async {
+            match self.dial_once(addr, host).await {
+                // The hello was under an address that this node has no more.
+                Err(LinkError::Moved) => self.dial_once(addr, host).await,
+                dialled => dialled,
+            }
+        };
+        timeout(HELLO, linked).await.unwrap_or(Err(LinkError::TimedOut))
+    }
+
+    async fn dial_once(self: &Arc<Self>, addr: SocketAddr, host: &str) -> Result<Link, LinkError> {
         // Cold probes must not look like losses: the first probe timeout is about three times this.
         let options = DialOptions::default()
             .with_initial_rtt(Duration::from_millis(50))
@@ -67,11 +80,8 @@ impl Gossip {
             .with_larger_packets(false)
             .with_idle_timeout(IDLE);
         self.metrics.dialled();
-        let linked = async {
-            let connection = self.connector.dial(address, super::ALPN, &options).await?;
-            self.greet(&connection).await
-        };
-        timeout(HELLO, linked).await.unwrap_or(Err(LinkError::TimedOut))
+        let connection = self.connector.dial_addr(addr, host, super::ALPN, &options).await?;
+        self.greet(&connection).await
     }
 
     /// Takes a connection that a peer opened, until it ends.
@@ -82,6 +92,8 @@ impl Gossip {
             Ok(Err(LinkError::Ourselves)) => {
                 let _ = timeout(HELLO, connection.closed()).await;
             }
+            // The peer dials again.
+            Ok(Err(LinkError::Moved)) => {}
             Ok(Err(error)) => {
                 let reason = match error {
                     LinkError::Certificate { .. } => "certificate",
@@ -108,7 +120,10 @@ impl Gossip {
     /// Exchanges hellos and puts the link into the table.
     async fn greet(self: &Arc<Self>, connection: &Connection) -> Result<Link, LinkError> {
         let (exchange, observed) = Exchange::begin(connection).await?;
-        let own = self.observed_at(observed);
+        // What this node calls itself has to be true where the peer is.
+        self.look_towards(connection.remote_addr());
+        self.assume(observed.ip());
+        let own = self.identity();
         let hello = Hello::new(self.versions, &self.cluster, own, self.life);
         let (theirs, version) = match exchange.finish(&hello).await {
             Ok(answer) => answer,
@@ -137,6 +152,13 @@ impl Gossip {
                 let _ = timeout(HEARD * 2, connection.closed()).await;
                 return Err(LinkError::Rival(identity));
             }
+        }
+        self.look_towards(identity.addr());
+        self.observed_by(&identity, observed.ip());
+        if self.identity().addr() != own.addr() {
+            // The peer has been told of an address that is not this node's any more.
+            connection.close(close::DONE, "this node has another address now: dial again");
+            return Err(LinkError::Moved);
         }
         let link = Link { identity, connection: connection.clone(), version };
         let Some(waiting) = self.links.insert(&link) else {
@@ -204,6 +226,14 @@ impl Readings {
             oldest.close(close::REPLACED, "you have more connections than you need");
         }
         of_peer.push_back(link.connection.clone());
+    }
+
+    /// Closes all.
+    pub(super) fn reset(&self) {
+        let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in readings.values().flatten() {
+            connection.close(close::DONE, "this node has another address now: dial again");
+        }
     }
 
     /// The link is read no more.

@@ -75,6 +75,18 @@ impl Links {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Closes all; further ones may follow.
+    pub(super) fn reset(&self) {
+        let mut table = self.table();
+        for slot in table.slots.values() {
+            if let Slot::Open { link, .. } = slot {
+                link.connection.close(close::DONE, "this node has another address now: dial again");
+            }
+        }
+        table.slots.retain(|_, slot| matches!(slot, Slot::Dialling(_)));
+        table.changed = true;
+    }
+
     /// Closes all, for good.
     pub(super) fn close(&self) {
         let mut table = self.table();
@@ -169,8 +181,8 @@ async fn write_stream(connection: &Connection, packet: Bytes) -> Result<(), Hell
 
 /// Dials a peer because there is something to send to it.
 async fn dial(gossip: Arc<Gossip>, addr: SocketAddr) {
-    let address = addr.to_string();
-    let dialled = gossip.dial(&address);
+    let host = addr.ip().to_string();
+    let dialled = gossip.dial(addr, &host);
     let linked = tokio::select! {
         linked = dialled => linked,
         () = gossip.closed.cancelled() => return,

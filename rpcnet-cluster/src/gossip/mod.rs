@@ -3,18 +3,24 @@
 //! One task owns the timers; links (a connection to a peer each, with a task each) bring packets in; handles lock
 //! the node for a moment, let it act, and wake the task to send what came of it. What it sends goes out through
 //! the [`Links`](links::Links), which dial where there is no connection yet. Join and rejoin are the
-//! [`seeds`]' task.
+//! [`seeds`]' task; [`company`] tells whether that has come to anything.
 
 mod address;
+mod addressing;
+mod asking;
 mod budget;
+mod causes;
+mod company;
 mod conflict;
 mod driver;
 mod greet;
 mod hello;
 mod links;
+mod outlook;
 mod publish;
 mod remembered;
 mod rivals;
+mod route;
 mod saving;
 mod seeds;
 mod source;
@@ -25,7 +31,7 @@ mod versions;
 pub use self::hello::fuzz::gossip_hello;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::hello::fuzz::hello_seeds;
-pub(crate) use self::{driver::Gossip, start::start, versions::SPOKEN};
+pub(crate) use self::{company::CONDITION, driver::Gossip, start::start, versions::SPOKEN};
 
 /// The ALPN protocol id of gossip.
 pub(crate) const ALPN: &[u8] = b"rpcnet-gossip/1";

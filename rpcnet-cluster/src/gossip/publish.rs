@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     driver::{Broadcasts, Gossip, View, now},
@@ -79,6 +79,7 @@ impl Gossip {
         }
         if let Some(view) = view {
             self.metrics.view(view.iter());
+            self.look_towards_all(&view);
             // A node that has stopped knows nobody.
             self.view.send_if_modified(|known| {
                 let goes_on = !self.closed.is_cancelled();
@@ -167,10 +168,19 @@ impl Gossip {
                 self.links.forget(&member.identity());
                 ClusterEvent::NodeLeft(member)
             }
+            Event::NodeMoved { from, member } => {
+                info!(node = %member.identity(), %from, "goes on at another address");
+                self.links.forget(&from);
+                ClusterEvent::NodeMoved { from, member }
+            }
             Event::TagsChanged(member) => ClusterEvent::TagsChanged(member),
             Event::Renewed(identity) => {
                 self.metrics.happened("renewed");
                 info!(%identity, "others took this node for dead; it goes on under a new generation");
+                return;
+            }
+            Event::IdentityConflict { ours, theirs } if self.is_neighbourly(&ours, &theirs) => {
+                debug!(%theirs, "a node of another host has this one's loopback address");
                 return;
             }
             Event::IdentityConflict { ours, theirs } => {
@@ -192,6 +202,7 @@ fn name(event: &ClusterEvent) -> &'static str {
         ClusterEvent::NodeRecovered(_) => "recovered",
         ClusterEvent::NodeFailed(_) => "failed",
         ClusterEvent::NodeLeft(_) => "left",
+        ClusterEvent::NodeMoved { .. } => "moved",
         ClusterEvent::TagsChanged(_) => "tags",
         ClusterEvent::IdentityConflict { .. } => "conflict",
         ClusterEvent::PartitionDetected { .. } => "partition",

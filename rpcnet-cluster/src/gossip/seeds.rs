@@ -1,14 +1,22 @@
 //! Joining: seeds, and nodes that were known once, are asked until the node is in the cluster, and again whenever it is
 //! alone.
+//!
+//! [`asking`](super::asking) decides whom to ask. A round resolves the names and begins dials; it does not wait for them:
+//! what is silent is left to its own time, and holds up no other.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng};
-use rpcnet::Backoff;
+use rpcnet::{Backoff, ConnectError};
 use tokio::task::JoinSet;
-use tracing::{debug, info};
+use tracing::debug;
 
-use super::{driver::Gossip, greet::LinkError};
+use super::{
+    asking::{Answer, Asking, Dial, Known, Standing, Why},
+    causes,
+    driver::{Gossip, now, until},
+    greet::{Link, LinkError},
+};
 
 /// Pauses between rounds while the node is alone.
 const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -16,83 +24,173 @@ const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// comes together again through the seeds, and so does a seed that was restarted and knows nobody.
 const CHECK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
+/// How the seeds of a node stand, by name.
+pub(super) type Standings = Arc<[(String, Standing)]>;
+
 /// Asks seeds for as long as the node lives.
-pub(super) async fn join(gossip: Arc<Gossip>) {
+pub(super) async fn join(gossip: Arc<Gossip>, seeds: Asking) {
     tokio::select! {
-        () = ask_for_ever(&gossip) => {}
+        () = Joining::new(&gossip, seeds).run() => {}
         () = gossip.closed.cancelled() => {}
     }
 }
 
-async fn ask_for_ever(gossip: &Arc<Gossip>) {
-    let mut rng = StdRng::from_rng(&mut rand::rng());
-    let mut backoff = Backoff::new(ALONE.0, ALONE.1);
-    let mut check = Backoff::new(CHECK.0, CHECK.1);
-    let mut seeds = gossip.seeds.clone();
-    // Links that were made for joining; they end with this future, or with their connection.
-    let mut links = JoinSet::new();
-    loop {
-        if seeds.is_empty() && gossip.remembered().is_empty() && gossip.rivals().is_empty() {
-            gossip.restored.notified().await;
+struct Joining<'a> {
+    gossip: &'a Arc<Gossip>,
+    seeds: Asking,
+    rng: StdRng,
+    resolving: JoinSet<(usize, Result<Vec<SocketAddr>, ConnectError>)>,
+    dialling: JoinSet<(Dial, Result<Link, LinkError>)>,
+    /// Links that were made for joining; they end with this, or with their connection.
+    links: JoinSet<()>,
+}
+
+impl<'a> Joining<'a> {
+    fn new(gossip: &'a Arc<Gossip>, seeds: Asking) -> Self {
+        Self {
+            gossip,
+            seeds,
+            rng: StdRng::from_rng(&mut rand::rng()),
+            resolving: JoinSet::new(),
+            dialling: JoinSet::new(),
+            links: JoinSet::new(),
         }
-        let mut asking = JoinSet::new();
-        let mut missing = false;
-        for seed in &seeds {
-            let (gossip, seed) = (gossip.clone(), seed.clone());
-            asking.spawn(async move {
-                let dialled =
-                    if is_member(&gossip, &seed).await { None } else { Some(gossip.dial(&seed).await) };
-                (seed, dialled)
-            });
-        }
-        let view = gossip.view().borrow().clone();
-        let remembered = gossip.remembered().next(&view[1..], gossip.is_isolated());
-        let rivals = gossip.rivals().next();
-        for addr in remembered.into_iter().chain(rivals) {
-            let gossip = gossip.clone();
-            asking.spawn(async move {
-                let address = addr.to_string();
-                let dialled = gossip.dial(&address).await;
-                (address, Some(dialled))
-            });
-        }
-        while let Some(asked) = asking.join_next().await {
-            missing |= !matches!(asked, Ok((_, None)));
-            match asked {
-                Ok((_, Some(Ok(link)))) => {
-                    let (linked, identity) = (gossip.clone(), link.identity);
-                    links.spawn(async move { linked.run(link).await });
-                    gossip.act(|node, now| node.announce(now, identity));
+    }
+
+    async fn run(mut self) {
+        let gossip = self.gossip;
+        let mut backoff = Backoff::new(ALONE.0, ALONE.1);
+        let mut check = Backoff::new(CHECK.0, CHECK.1);
+        let mut rng = StdRng::from_rng(&mut self.rng);
+        loop {
+            if !self.seeds.has_seeds() && gossip.remembered().is_empty() && gossip.rivals().is_empty() {
+                gossip.restored.notified().await;
+            }
+            self.begin();
+            {
+                let over = wait(gossip, &mut backoff, &mut check, &mut rng);
+                tokio::select! {
+                    () = self.work() => {}
+                    () = over => {}
+                    () = gossip.restored.notified() => {}
                 }
-                Ok((address, Some(Err(LinkError::Ourselves | LinkError::Rival(_))))) => {
-                    if let Ok(addr) = address.parse() {
-                        gossip.rivals().seen(addr);
-                    }
-                    seeds.retain(|other| *other != address);
-                }
-                Ok((seed, Some(Err(error)))) => debug!(%seed, %error, "seed does not answer"),
-                Ok((_, None)) | Err(_) => {}
+            }
+            if !self.seeds.is_missing(&gossip.known()) {
+                check.reset();
             }
         }
-        while links.try_join_next().is_some() {}
-        if !missing {
-            check.reset();
+    }
+
+    /// Begins a round.
+    fn begin(&mut self) {
+        let gossip = self.gossip;
+        for (index, name) in self.seeds.begin(now()) {
+            let connector = gossip.connector.clone();
+            self.resolving.spawn(async move { (index, connector.resolve(&name).await) });
         }
-        tokio::select! {
-            () = wait(gossip, &mut backoff, &mut check, &mut rng) => {}
-            () = gossip.restored.notified() => {}
+        let view = gossip.view().borrow().clone();
+        for addr in gossip.remembered().next(&view[1..], gossip.is_isolated()) {
+            self.seeds.also(addr, Why::Join);
         }
+        for addr in gossip.rivals().next() {
+            self.seeds.also(addr, Why::Rival);
+        }
+    }
+
+    /// Dials, and takes in what comes of it, for ever. Cancel-safe.
+    async fn work(&mut self) {
+        loop {
+            let gossip = self.gossip;
+            let known = gossip.known();
+            while let Some(dial) = self.seeds.next(now(), &known) {
+                let gossip = gossip.clone();
+                self.dialling.spawn(async move {
+                    let dialled = gossip.dial(dial.addr, &dial.host).await;
+                    (dial, dialled)
+                });
+            }
+            gossip.tell_standing(self.seeds.standing(&known));
+            while self.links.try_join_next().is_some() {}
+            let slot = self.seeds.slot(now());
+            tokio::select! {
+                Some(resolved) = self.resolving.join_next() => {
+                    // A panic has been reported; the seed is resolved again in a minute.
+                    if let Ok((index, addrs)) = resolved {
+                        self.resolved(index, addrs);
+                    }
+                }
+                Some(dialled) = self.dialling.join_next() => {
+                    if let Ok((dial, dialled)) = dialled {
+                        self.dialled(&dial, dialled);
+                    }
+                }
+                () = until(slot) => {}
+            }
+        }
+    }
+
+    fn resolved(&mut self, index: usize, addrs: Result<Vec<SocketAddr>, ConnectError>) {
+        let gossip = self.gossip;
+        let addrs = addrs.map_err(|error| {
+            let failure = causes::unresolved(&error);
+            debug!(error = failure.text, "seed does not resolve");
+            gossip.metrics.join_failed(failure.reason);
+            failure
+        });
+        // Where a seed may be this node's own address is not learnt from it.
+        if let Ok(addrs) = &addrs {
+            let others = addrs.iter().filter(|addr| super::address::fault(**addr).is_none());
+            others.for_each(|addr| gossip.look_towards(*addr));
+        }
+        self.seeds.resolved(index, addrs, &gossip.known(), &mut self.rng);
+    }
+
+    fn dialled(&mut self, dial: &Dial, dialled: Result<Link, LinkError>) {
+        let gossip = self.gossip;
+        let answer = match dialled {
+            Ok(link) => {
+                let (linked, identity) = (gossip.clone(), link.identity);
+                self.links.spawn(async move { linked.run(link).await });
+                gossip.act(|node, now| node.announce(now, identity));
+                Answer::Peer
+            }
+            Err(LinkError::Ourselves | LinkError::Rival(_)) => {
+                gossip.rivals().seen(dial.addr);
+                Answer::Ourselves
+            }
+            Err(error) => {
+                let failure = causes::no_link(&error);
+                debug!(seed = %dial.addr, error = failure.text, "seed does not answer");
+                if dial.why == Why::Join {
+                    gossip.metrics.join_failed(failure.reason);
+                }
+                Answer::Failed(failure)
+            }
+        };
+        self.seeds.answered(dial.addr, &answer);
     }
 }
 
-/// Whether the seed is an active member already.
-async fn is_member(gossip: &Arc<Gossip>, seed: &str) -> bool {
-    let Ok(addrs) = tokio::net::lookup_host(seed).await else { return false };
-    let view = gossip.view().borrow().clone();
-    let active = |addr: SocketAddr| {
-        view.iter().skip(1).any(|member| member.state().is_active() && member.identity().addr() == addr)
-    };
-    addrs.into_iter().any(active)
+impl Gossip {
+    /// The addresses that need not be asked.
+    fn known(&self) -> Known {
+        let view = self.view.borrow();
+        let active = view.iter().skip(1).filter(|member| member.state().is_active());
+        Known {
+            members: active.map(|member| member.identity().addr()).collect(),
+            own: self.own_addr().into_iter().chain([self.bound]).collect(),
+        }
+    }
+
+    fn tell_standing(&self, standing: Vec<(String, Standing)>) {
+        self.standing.send_if_modified(|told| {
+            let changed = **told != *standing;
+            if changed {
+                *told = standing.into();
+            }
+            changed
+        });
+    }
 }
 
 /// Waits until it is time to ask again: soon while the node is alone, rarely otherwise.
@@ -113,9 +211,6 @@ async fn wait(gossip: &Arc<Gossip>, backoff: &mut Backoff, check: &mut Backoff, 
     };
     if tokio::time::timeout(pause, joined).await.is_err() {
         return;
-    }
-    if gossip.is_addressed() {
-        info!(identity = %gossip.identity(), "in the cluster");
     }
     backoff.reset();
     let lonely = async {

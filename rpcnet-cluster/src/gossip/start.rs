@@ -1,7 +1,8 @@
 //! How a server's gossip begins, and who ends it.
 
 use std::{
-    sync::{Arc, Mutex, Weak},
+    net::SocketAddr,
+    sync::{Arc, Mutex, Weak, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -15,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    address::Advertise,
+    address::{self, Advertise},
+    asking::{Asking, Known},
+    company::{self, Company},
     driver::{Broadcasts, Gossip, View, drive, now},
     greet::Readings,
     links::Links,
@@ -51,9 +54,7 @@ fn generation(last: Option<u64>, unix_millis: u64) -> u64 {
 
 /// Starts a server's gossip: its links are answered from here on.
 pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<Gossip>, ClusterError> {
-    if let Some(wrong) = config.seeds.iter().find(|seed| !config::is_address(seed)) {
-        return Err(ClusterError::Seed(wrong.clone()));
-    }
+    check_addresses(&config)?;
     let versions = Versions::new(&config.gossip_versions)
         .ok_or_else(|| ClusterError::Versions { asked: config.gossip_versions.clone(), spoken: SPOKEN })?;
     let metrics = ClusterMetrics::new(server.metrics().registry());
@@ -76,9 +77,9 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     }
     let id = config.node_id.or(certified).or(saved.as_ref().map(|saved| saved.id));
     let id = id.unwrap_or_else(|| NodeId::random(&mut rand::rng()));
-    let known = matches!(advertise, Advertise::Known(_));
+    let known = advertise.addr();
     let generation = generation(saved.as_ref().map(|saved| saved.generation), unix_millis());
-    let identity = Identity::new(advertise.resolve(server.local_addr()), id, generation);
+    let identity = Identity::new(known.unwrap_or(server.local_addr()), id, generation);
     let mut node = Node::new(identity, config.swim.clone(), rand::random(), now());
     for (key, value) in &config.tags {
         standing::check(key)
@@ -102,13 +103,14 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     let broadcasts: Broadcasts = Arc::new(broadcasts.collect());
     let (packets, incoming) = mpsc::channel(PACKETS);
     let view: View = node.members().cloned().collect();
+    let seeds = Asking::new(&config.seeds);
+    let own = Known { own: known.into_iter().chain([server.local_addr()]).collect(), ..Known::default() };
     let gossip = Arc::new(Gossip {
         node: Mutex::new(node),
-        addressed: watch::Sender::new(known),
-        advertise,
+        advertise: Mutex::new(advertise),
         cluster,
         configured_tags: config.tags,
-        seeds: config.seeds,
+        standing: watch::Sender::new(seeds.standing(&own).into()),
         remembered: Mutex::new(remembered),
         restored: Notify::new(),
         connector: server.connector(),
@@ -125,6 +127,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         rivals: Mutex::default(),
         stopped: watch::Sender::new(None),
         bound: server.local_addr(),
+        gone: AtomicBool::new(false),
         closed: CancellationToken::new(),
         kept: CancellationToken::new(),
         swim: config.swim,
@@ -150,11 +153,13 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         driven.closed.cancel();
         driven.links.close();
     });
-    if known && identity.addr() != gossip.bound {
+    if known.is_some_and(|addr| addr != gossip.bound) {
         // Behind address translation, or a mistake.
         gossip.look_for_rival(identity.addr());
     }
-    tokio::spawn(seeds::join(gossip.clone()));
+    tokio::spawn(seeds::join(gossip.clone(), seeds));
+    let condition = server.readiness_condition(company::CONDITION);
+    tokio::spawn(Company::new(&gossip, condition, config.join_grace).watch());
     tokio::spawn(standing::announce(Arc::downgrade(&gossip), server.watch_readiness()));
     let kept = gossip.kept.clone().drop_guard();
     if let Some(file) = file {
@@ -164,8 +169,25 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
             drop(kept);
         });
     }
-    debug!(%identity, known, "gossip started");
+    debug!(%identity, known = known.is_some(), "gossip started");
     Ok(gossip)
+}
+
+fn check_addresses(config: &ClusterConfig) -> Result<(), ClusterError> {
+    for seed in &config.seeds {
+        if let Ok(seed) = seed.parse::<SocketAddr>()
+            && let Some(fault) = address::fault(seed)
+        {
+            return Err(ClusterError::SeedAddress { seed, fault });
+        }
+        if !config::is_address(seed) {
+            return Err(ClusterError::Seed(seed.clone()));
+        }
+    }
+    match config.advertise.and_then(|addr| Some((addr, address::fault(addr)?))) {
+        Some((addr, fault)) => Err(ClusterError::Advertise { addr, fault }),
+        None => Ok(()),
+    }
 }
 
 /// What an earlier life of this node left. A file that is none, or another cluster's, is set aside.
@@ -216,7 +238,7 @@ impl ProtocolHandler for Handler {
         Box::pin(async move {
             if let Some(gossip) = gossip {
                 if let Err(error) = gossip.leave().await {
-                    info!(%error, "left without goodbye");
+                    info!(%error, "there is no cluster to leave");
                 }
                 gossip.closed.cancel();
                 if timeout(LAST_SNAPSHOT, gossip.kept.cancelled()).await.is_err() {

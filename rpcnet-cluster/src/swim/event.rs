@@ -4,8 +4,8 @@ use super::{identity::Identity, member::Member};
 
 /// A change of the membership, from [`Node::poll_event`](super::Node::poll_event).
 ///
-/// For one identity the order is `NodeJoined`, any number of `NodeSuspect`, `NodeRecovered` and `TagsChanged`, then
-/// either `NodeFailed` or `NodeLeft`, once.
+/// For one life the order is `NodeJoined`, any number of `NodeSuspect`, `NodeRecovered`, `NodeMoved` and `TagsChanged`,
+/// then either `NodeFailed` or `NodeLeft`, once.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -19,6 +19,13 @@ pub enum Event {
     NodeFailed(Member),
     /// The node has left of its own will. Its tags are the last ones known.
     NodeLeft(Member),
+    /// The node goes on at another address.
+    NodeMoved {
+        /// What it was called before.
+        from: Identity,
+        /// What is known of it now.
+        member: Member,
+    },
     /// The node's tags have changed.
     TagsChanged(Member),
     /// This node was declared down although it lives, and goes on under the newer generation given. The driver should

@@ -50,6 +50,16 @@ impl Node {
     /// foca has taken a new generation because this node was declared down.
     pub(super) fn renewed(&mut self, now: Instant, identity: Identity, from: Option<Identity>) {
         tracing::info!(%identity, "declared down although alive: renewed");
+        self.go_on_as(now, identity);
+        self.out.emit(Event::Renewed(identity));
+        // Whoever told us may be on the other side of a partition that has just ended.
+        if let Some(from) = from {
+            self.announce_to(now, from);
+        }
+    }
+
+    /// Follows foca, which has taken this identity.
+    pub(super) fn go_on_as(&mut self, now: Instant, identity: Identity) {
         self.view.me.identity = identity;
         self.view.revision += 1;
         self.view.me.incarnation = 0;
@@ -64,15 +74,10 @@ impl Node {
             }
         }
         self.broadcast_record(own);
-        self.out.emit(Event::Renewed(identity));
         // Renewing voided foca's timers, and it waits to be addressed by its new name before it sets new ones. If its
         // three packets with that name are lost nobody ever does.
         if let Err(error) = self.foca.apply_many(std::iter::empty(), true, self.out.runtime(now)) {
             tracing::warn!(%error, "could not resume after renewing");
-        }
-        // Whoever told us may be on the other side of a partition that has just ended.
-        if let Some(from) = from {
-            self.announce_to(now, from);
         }
     }
 

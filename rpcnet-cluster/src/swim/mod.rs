@@ -20,6 +20,8 @@
 //!   acknowledge it, and a member reported down is called failed only after a peer was asked whether it had left.
 //! - **Healing.** Members that are down are announced to for as long as they are remembered, also by a node that has no
 //!   active member left, and a node renewed after a false accusation starts probing again by itself.
+//! - **Moving.** A node that goes on at another address takes the next generation there, and its peers follow it: it neither
+//!   fails nor joins anew.
 //! - **Near peers.** News goes to members that there are connections to, a random graph of them.
 //! - **Broadcasts.** Small values of users, each under a key, which all nodes share: the newest version of each wins.
 //!
@@ -46,6 +48,7 @@ mod health;
 mod identity;
 mod leave;
 mod member;
+mod moving;
 mod near;
 mod node;
 mod reassert;

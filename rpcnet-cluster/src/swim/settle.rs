@@ -133,7 +133,7 @@ impl Node {
         }
     }
 
-    fn bury(&mut self, now: Instant, identities: Vec<Identity>) {
+    pub(super) fn bury(&mut self, now: Instant, identities: Vec<Identity>) {
         if identities.is_empty() {
             return;
         }
@@ -148,7 +148,6 @@ impl Node {
             return;
         }
         let ours = self.identity();
-        tracing::error!(%ours, %theirs, "another node has our address or id");
         self.out.emit(Event::IdentityConflict { ours, theirs });
     }
 

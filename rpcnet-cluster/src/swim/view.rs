@@ -145,6 +145,11 @@ impl View {
         self.displace(now, &identity, verdicts);
         match known {
             Some(known) if known == identity => self.change(now, seen, certain, left, shared, verdicts),
+            Some(known)
+                if active && !left && identity.is_moved_from(&known) && self.has_joined(known.id()) =>
+            {
+                self.relocate(now, seen, known, shared, verdicts);
+            }
             Some(known) => {
                 self.fail(now, identity.id(), verdicts);
                 if known.addr() != identity.addr() {
@@ -164,6 +169,48 @@ impl View {
             return;
         };
         self.fail(now, previous, verdicts);
+    }
+
+    /// Whether the user has seen it join, and not end.
+    fn has_joined(&self, id: NodeId) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.joined)
+    }
+
+    /// The member `from` goes on at another address.
+    fn relocate(
+        &mut self,
+        now: Instant,
+        seen: Observation,
+        from: Identity,
+        shared: &Shared,
+        verdicts: &mut Verdicts,
+    ) {
+        let id = from.id();
+        if self.by_addr.get(&from.addr()) == Some(&id) {
+            self.by_addr.remove(&from.addr());
+        }
+        verdicts.bury.push(from);
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        self.revision += 1;
+        let was_suspect = entry.suspected_at.is_some();
+        let is_suspect = state_of(seen.state) == MemberState::Suspect;
+        entry.verdict_at = None;
+        entry.suspected_at = is_suspect.then_some(now);
+        entry.changed = now;
+        entry.member.identity = seen.identity;
+        entry.member.incarnation = seen.incarnation;
+        entry.member.state = state_of(seen.state);
+        if let Some(record) = shared.record(id).filter(|record| !record.left) {
+            entry.member.tags.clone_from(&record.tags);
+        }
+        verdicts.events.push(Event::NodeMoved { from, member: entry.member.clone() });
+        match (was_suspect, is_suspect) {
+            (true, false) => verdicts.events.push(Event::NodeRecovered(entry.member.clone())),
+            (false, true) => verdicts.events.push(Event::NodeSuspect(entry.member.clone())),
+            _ => {}
+        }
     }
 
     fn insert(

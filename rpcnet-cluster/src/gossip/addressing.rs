@@ -1,0 +1,107 @@
+//! A node that learns its address, and goes on under it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{MutexGuard, PoisonError},
+};
+
+use tracing::info;
+
+use super::{
+    address::Advertise,
+    driver::{Gossip, now},
+    route,
+};
+use crate::swim::{Identity, Member, Node};
+
+impl Gossip {
+    fn advertise(&self) -> MutexGuard<'_, Advertise> {
+        self.advertise.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address at which others reach this node, as far as it is known.
+    pub(super) fn own_addr(&self) -> Option<SocketAddr> {
+        self.advertise().addr()
+    }
+
+    /// A peer may be at this address: where a route towards it shows a better address of this node, it is taken.
+    pub(super) fn look_towards(&self, peer: SocketAddr) {
+        let mut advertise = self.advertise();
+        // Asking the system costs little, but this is called for each member.
+        let can_tell = advertise.addr().is_none() || !peer.ip().to_canonical().is_loopback();
+        if advertise.is_provisional()
+            && can_tell
+            && let Some(local) = route::towards(peer)
+            && advertise.route(local)
+        {
+            self.take_address(&advertise);
+        }
+    }
+
+    /// Likewise, for each member.
+    pub(super) fn look_towards_all(&self, members: &[Member]) {
+        if self.advertise().is_provisional() {
+            for member in members.iter().skip(1).filter(|member| member.state().is_active()) {
+                self.look_towards(member.identity().addr());
+            }
+        }
+    }
+
+    /// The first peer of all sees this node at this address: any is better than none.
+    pub(super) fn assume(&self, observed: IpAddr) {
+        let mut advertise = self.advertise();
+        if advertise.addr().is_none() && advertise.route(observed) {
+            self.take_address(&advertise);
+        }
+    }
+
+    /// A peer of this cluster sees this node at this address.
+    pub(super) fn observed_by(&self, peer: &Identity, observed: IpAddr) {
+        let mut advertise = self.advertise();
+        if advertise.observed(peer.id(), observed, route::is_local) {
+            self.take_address(&advertise);
+        }
+    }
+
+    /// Whether this node has but a loopback address, and another one has the same: on each host it is another's.
+    pub(super) fn is_neighbourly(&self, ours: &Identity, theirs: &Identity) -> bool {
+        ours.id() != theirs.id() && ours.addr().ip().is_loopback() && self.advertise().is_provisional()
+    }
+
+    /// Goes on under the address that is advertised now.
+    fn take_address(&self, advertise: &Advertise) {
+        let Some(addr) = advertise.addr() else { return };
+        let before = self.identity().addr();
+        if before.ip().is_unspecified() {
+            self.begin_at(addr);
+            info!(%addr, "address learnt");
+        } else if self.act(|node, now| node.move_to(now, addr)) {
+            info!(%addr, %before, "address changed");
+            // Peers know this node by its former address at the other ends.
+            self.links.reset();
+            self.readings.reset();
+        }
+        self.wake.notify_one();
+        if !route::is_local(addr.ip()) {
+            self.look_for_rival(addr);
+        }
+    }
+
+    /// Gives an address to a node that nobody knows yet: it is made anew, with the generation that it had.
+    fn begin_at(&self, addr: SocketAddr) {
+        let mut node = self.node();
+        let provisional = node.identity();
+        let identity = Identity::new(addr, provisional.id(), provisional.generation());
+        let mut addressed = Node::new(identity, self.swim.clone(), rand::random(), now());
+        for (key, value) in node.tags() {
+            // They were allowed once.
+            let _ = addressed.set_tag(now(), key, value);
+        }
+        let all = node.broadcasts().map(|(key, broadcast)| (key.to_owned(), broadcast.clone()));
+        addressed.restore_broadcasts(now(), all);
+        if node.has_left() {
+            addressed.leave(now());
+        }
+        *node = addressed;
+    }
+}

@@ -1,0 +1,66 @@
+//! Why a seed did not let this node in: as a label of metrics, and as text.
+
+use std::error::Error;
+
+use rpcnet::{
+    ConnectError,
+    transport::{ConnectionError, ReadError, WriteError},
+};
+
+use super::{asking::Failure, close, greet::LinkError, hello::HelloError};
+
+/// Why a seed's name has no address.
+pub(super) fn unresolved(error: &ConnectError) -> Failure {
+    Failure { reason: "unresolvable", text: chain(error) }
+}
+
+/// Why there is no link to an address.
+pub(super) fn no_link(error: &LinkError) -> Failure {
+    Failure { reason: reason(error), text: chain(error) }
+}
+
+fn reason(error: &LinkError) -> &'static str {
+    match error {
+        LinkError::Connect(error) => match error {
+            ConnectError::Handshake { source, .. } => connection(source),
+            ConnectError::TooManyConnections { .. } => "refused",
+            ConnectError::TimedOut { .. } => "unreachable",
+            ConnectError::Resolve { .. } => "unresolvable",
+            _ => "other",
+        },
+        LinkError::Hello(error) => match error {
+            HelloError::Cluster { .. } => "cluster",
+            HelloError::Protocol { .. } => "version",
+            HelloError::Connection(error)
+            | HelloError::Read(ReadError::Connection(error))
+            | HelloError::Write(WriteError::Connection(error)) => connection(error),
+            _ => "other",
+        },
+        LinkError::Certificate { .. } => "certificate",
+        LinkError::TimedOut => "unreachable",
+        LinkError::Ourselves | LinkError::Rival(_) | LinkError::Moved => "other",
+    }
+}
+
+fn connection(error: &ConnectionError) -> &'static str {
+    match error {
+        error if error.is_certificate() => "certificate",
+        ConnectionError::Closed { code: close::REFUSED, .. } => "refused",
+        ConnectionError::TimedOut | ConnectionError::Reset => "unreachable",
+        _ => "other",
+    }
+}
+
+/// An error and its sources on one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let message = source.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        next = source.source();
+    }
+    text
+}

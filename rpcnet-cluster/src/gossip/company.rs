@@ -1,0 +1,101 @@
+//! Tells whether this node is in its cluster: the log, metrics, and its server's readiness.
+
+use std::{sync::Arc, time::Duration};
+
+use rpcnet::ReadinessCondition;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::{
+    driver::{Gossip, View, now, until},
+    outlook::{Outlook, Say, Sight, Verdict},
+    seeds::Standings,
+};
+use crate::{
+    registry::{ROLE, WORKER},
+    swim::MemberState,
+};
+
+/// The name of the condition in the server's readiness.
+pub(crate) const CONDITION: &str = "cluster";
+
+/// The task that looks at the members and the seeds.
+pub(super) struct Company {
+    gossip: Arc<Gossip>,
+    condition: ReadinessCondition,
+    outlook: Outlook,
+    view: watch::Receiver<View>,
+    seeds: watch::Receiver<Standings>,
+    told: Verdict,
+}
+
+impl Company {
+    pub(super) fn new(gossip: &Arc<Gossip>, condition: ReadinessCondition, grace: Duration) -> Self {
+        let (view, seeds) = (gossip.view(), gossip.standing.subscribe());
+        let outlook = Outlook::new(grace, now());
+        let mut company =
+            Self { gossip: gossip.clone(), condition, outlook, view, seeds, told: Verdict::Well };
+        // The server must not be ready for a moment first.
+        company.look();
+        company
+    }
+
+    /// Looks for as long as the node lives.
+    pub(super) async fn watch(mut self) {
+        let closed = self.gossip.closed.clone();
+        tokio::select! {
+            () = self.look_on() => {}
+            () = closed.cancelled() => {}
+        }
+    }
+
+    async fn look_on(&mut self) {
+        loop {
+            self.look();
+            let next = self.outlook.next(now());
+            tokio::select! {
+                changed = self.view.changed() => if changed.is_err() { return },
+                changed = self.seeds.changed() => if changed.is_err() { return },
+                () = until(next) => {}
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let view = self.view.borrow_and_update().clone();
+        let seeds = self.seeds.borrow_and_update().clone();
+        let Some((own, others)) = view.split_first() else { return };
+        if own.state() == MemberState::Left {
+            return;
+        }
+        let sight = Sight {
+            is_alone: !others.iter().any(|member| member.state().is_active()),
+            has_lost: others.iter().any(|member| member.state() == MemberState::Down),
+            is_worker: own.tags().get(ROLE).is_some_and(|role| role == WORKER),
+            seeds: &seeds,
+        };
+        let identity = own.identity();
+        match self.outlook.look(now(), &sight) {
+            Some(Say::Joined) => info!(%identity, members = others.len(), "in the cluster"),
+            Some(Say::Alone { for_, had_company: false }) => {
+                let causes = sight.causes();
+                warn!(%identity, alone_for = ?for_, causes, "not in the cluster: no seed has let this node in");
+            }
+            Some(Say::Alone { for_, had_company: true }) => {
+                let causes = sight.causes();
+                warn!(%identity, alone_for = ?for_, causes, "not in the cluster any more: all other members are lost");
+            }
+            None => {}
+        }
+        self.gossip.metrics.joined(self.outlook.is_joined(&sight));
+        let verdict = self.outlook.verdict(now(), &sight);
+        if verdict != self.told {
+            match &verdict {
+                Verdict::Well => self.condition.meet(),
+                Verdict::Note(note) => self.condition.meet_with_note(note),
+                Verdict::NotReady(reason) => self.condition.fail(reason),
+            }
+            self.told = verdict;
+        }
+    }
+}

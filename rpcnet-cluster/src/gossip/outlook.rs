@@ -1,0 +1,280 @@
+//! Whether this node is in its cluster, and who is told: the log, metrics, and the server's readiness. Sans-io.
+//!
+//! A node that has company is in its cluster. One that is alone may be the first of a cluster (it has no seeds but itself),
+//! or cut off, and then nobody but its operator can mend that. So it says so, with the cause, within [`PATIENCE`], and
+//! again with growing pauses for as long as that lasts; it says once that it is in the cluster, and nothing while it stays
+//! so.
+//!
+//! A *worker* that has never had company gets no calls: it is not ready. Any other node has clients who may reach it alone:
+//! it is ready after the grace, with a note. A node that was in the cluster once stays ready when it is alone later: who
+//! calls it directly goes on.
+
+use std::time::{Duration, Instant};
+
+use super::asking::Standing;
+
+/// The time for which a node is alone before it says so. Dials take 5 s: by then the cause is known.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// The first pause between two warnings, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
+/// The seeds that one line names.
+const NAMED: usize = 5;
+
+/// What is to be logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Say {
+    /// The node is in its cluster now.
+    Joined,
+    /// The node is not in its cluster.
+    Alone { for_: Duration, had_company: bool },
+}
+
+/// What the server's readiness is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Well,
+    /// The server may be ready all the same.
+    Note(String),
+    NotReady(String),
+}
+
+/// What is known of the cluster at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight<'a> {
+    /// Whether no other node is active.
+    pub(super) is_alone: bool,
+    /// Whether members are down: nodes that this one has lost, and that did not leave.
+    pub(super) has_lost: bool,
+    pub(super) is_worker: bool,
+    /// The seeds, by name.
+    pub(super) seeds: &'a [(String, Standing)],
+}
+
+impl Sight<'_> {
+    /// Whether there are seeds beside this node itself.
+    fn has_others(&self) -> bool {
+        self.seeds.iter().any(|(_, standing)| *standing != Standing::Ours)
+    }
+
+    /// Whether this node should have company and has none.
+    fn is_missed(&self) -> bool {
+        self.is_alone && (self.has_others() || self.has_lost)
+    }
+
+    /// What is known of the causes.
+    pub(super) fn causes(&self) -> String {
+        let others = self.seeds.iter().filter(|(_, standing)| *standing != Standing::Ours);
+        let mut causes: Vec<_> = others
+            .clone()
+            .take(NAMED)
+            .map(|(name, standing)| match standing {
+                Standing::Failing(failure) if failure.text.starts_with(name.as_str()) => failure.text.clone(),
+                Standing::Failing(failure) => format!("{name}: {}", failure.text),
+                _ => format!("{name}: no answer yet"),
+            })
+            .collect();
+        match others.count() {
+            0 => causes.push("no seed is configured beside this node itself".into()),
+            more if more > NAMED => causes.push(format!("and {} more seeds", more - NAMED)),
+            _ => {}
+        }
+        causes.join("; ")
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Outlook {
+    started: Instant,
+    grace: Duration,
+    /// Since when the node has been alone, and when the next warning is due.
+    alone: Option<(Instant, Instant)>,
+    pause: Duration,
+    had_company: bool,
+}
+
+impl Outlook {
+    pub(super) fn new(grace: Duration, now: Instant) -> Self {
+        Self { started: now, grace, alone: None, pause: PAUSES.0, had_company: false }
+    }
+
+    /// Takes in what is known now. Returns what is to be logged.
+    pub(super) fn look(&mut self, now: Instant, sight: &Sight<'_>) -> Option<Say> {
+        if !sight.is_alone {
+            let is_news = self.alone.take().is_some() || !self.had_company;
+            self.had_company = true;
+            self.pause = PAUSES.0;
+            return is_news.then_some(Say::Joined);
+        }
+        let (since, due) = *self.alone.get_or_insert((now, now + PATIENCE));
+        if now < due || !sight.is_missed() {
+            return None;
+        }
+        self.alone = Some((since, now + self.pause));
+        self.pause = (self.pause * 2).min(PAUSES.1);
+        Some(Say::Alone { for_: now.saturating_duration_since(since), had_company: self.had_company })
+    }
+
+    /// When to look again though nothing changes.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        let grace = self.started.checked_add(self.grace).filter(|_| !self.had_company);
+        let due = self.alone.map(|(_, due)| due);
+        due.into_iter().chain(grace).filter(|at| *at > now).min()
+    }
+
+    /// Whether the node is in its cluster: it has company, or nobody to have it with.
+    pub(super) fn is_joined(&self, sight: &Sight<'_>) -> bool {
+        !sight.is_missed()
+    }
+
+    /// What the server's readiness is told.
+    pub(super) fn verdict(&self, now: Instant, sight: &Sight<'_>) -> Verdict {
+        if !sight.is_missed() {
+            return Verdict::Well;
+        }
+        let causes = sight.causes();
+        if self.had_company {
+            return Verdict::Note(format!("this node is alone, all other members are lost: {causes}"));
+        }
+        if sight.is_worker {
+            return Verdict::NotReady(format!("no member of the cluster is reached yet: {causes}"));
+        }
+        if now.saturating_duration_since(self.started) < self.grace {
+            return Verdict::NotReady(format!("no seed is reached yet: {causes}"));
+        }
+        Verdict::Note(format!("this node is alone, no seed is reached: {causes}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::asking::Failure, *};
+
+    const GRACE: Duration = Duration::from_secs(10);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn failing() -> Vec<(String, Standing)> {
+        let failure = Failure { reason: "unreachable", text: "10.0.0.1:7500 did not answer".into() };
+        vec![
+            ("directors:7500".into(), Standing::Failing(failure)),
+            ("10.0.0.2:7500".into(), Standing::Asked),
+            ("10.0.0.9:7500".into(), Standing::Ours),
+        ]
+    }
+
+    fn sight(is_alone: bool, seeds: &[(String, Standing)]) -> Sight<'_> {
+        Sight { is_alone, has_lost: false, is_worker: false, seeds }
+    }
+
+    fn start() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "an `Instant` can't be made from a number")]
+        Instant::now()
+    }
+
+    /// Looks each second; the seconds in which something was said.
+    fn said(outlook: &mut Outlook, from: Instant, seconds: u32, sight: &Sight<'_>) -> Vec<(u32, Say)> {
+        let look = |second| Some((second, outlook.look(from + SECOND * second, sight)?));
+        (0..seconds).filter_map(look).collect()
+    }
+
+    #[test]
+    fn being_alone_is_said_soon_and_then_rarely() {
+        let (now, seeds) = (start(), failing());
+        let mut outlook = Outlook::new(GRACE, now);
+        let said: Vec<_> = said(&mut outlook, now, 7200, &sight(true, &seeds))
+            .into_iter()
+            .map(|(second, _)| second)
+            .collect();
+        assert!(said[0] <= 10);
+        let pauses: Vec<_> = said.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(pauses[..6], [15, 30, 60, 120, 240, 480]);
+        assert!(pauses[6..].iter().all(|pause| *pause == 600));
+        let causes = sight(true, &seeds).causes();
+        assert!(causes.contains("directors:7500: 10.0.0.1:7500 did not answer"), "{causes}");
+        assert!(causes.contains("10.0.0.2:7500: no answer yet") && !causes.contains("10.0.0.9"), "{causes}");
+    }
+
+    #[test]
+    fn company_is_said_once_and_again_only_after_having_been_alone() {
+        let (now, seeds) = (start(), failing());
+        let mut outlook = Outlook::new(GRACE, now);
+        assert_eq!(said(&mut outlook, now, 3600, &sight(false, &seeds)), [(0, Say::Joined)]);
+        let lost = said(&mut outlook, now + SECOND * 3600, 8, &sight(true, &seeds));
+        assert!(matches!(lost[..], [(6, Say::Alone { had_company: true, .. })]), "{lost:?}");
+        let later = now + SECOND * 3700;
+        assert_eq!(said(&mut outlook, later, 3600, &sight(false, &seeds)), [(0, Say::Joined)]);
+    }
+
+    #[test]
+    fn the_first_node_of_a_cluster_is_well_alone() {
+        let now = start();
+        for seeds in [vec![], vec![("10.0.0.9:7500".into(), Standing::Ours)]] {
+            let mut outlook = Outlook::new(GRACE, now);
+            let sight = sight(true, &seeds);
+            assert_eq!(said(&mut outlook, now, 3600, &sight), []);
+            assert_eq!(outlook.verdict(now, &sight), Verdict::Well);
+            assert!(outlook.is_joined(&sight));
+        }
+        // But it is not, once the others are lost.
+        let mut outlook = Outlook::new(GRACE, now);
+        assert_eq!(outlook.look(now, &sight(false, &[])), Some(Say::Joined));
+        let lost = Sight { has_lost: true, ..sight(true, &[]) };
+        assert_eq!(said(&mut outlook, now, 10, &lost).len(), 1);
+        assert!(matches!(outlook.verdict(now, &lost), Verdict::Note(_)));
+        assert!(!outlook.is_joined(&lost));
+    }
+
+    #[test]
+    fn readiness_waits_for_the_cluster_as_the_role_says() {
+        let (now, seeds) = (start(), failing());
+        let director = sight(true, &seeds);
+        let worker = Sight { is_worker: true, ..director };
+        let mut outlook = Outlook::new(GRACE, now);
+        outlook.look(now, &director);
+        assert!(outlook.next(now).is_some_and(|next| next <= now + GRACE));
+        for (at, of_director) in [(0, false), (9, false), (10, true), (3600, true)] {
+            let at = now + SECOND * at;
+            let ready = matches!(outlook.verdict(at, &director), Verdict::Note(_));
+            assert_eq!(ready, of_director);
+            assert!(matches!(outlook.verdict(at, &worker), Verdict::NotReady(_)));
+        }
+        outlook.look(now, &sight(false, &seeds));
+        assert_eq!(outlook.verdict(now, &sight(false, &seeds)), Verdict::Well);
+        // Who was in the cluster once stays ready.
+        assert!(matches!(outlook.verdict(now, &worker), Verdict::Note(_)));
+    }
+
+    proptest! {
+        /// Whatever comes and goes: a node says that it is alone only after the patience, and never twice in a row that it
+        /// has joined.
+        #[test]
+        fn what_is_said_is_so(alone in proptest::collection::vec((any::<bool>(), 1..40u32), 1..30)) {
+            let (mut now, seeds) = (start(), failing());
+            let mut outlook = Outlook::new(GRACE, now);
+            let mut joined = false;
+            let mut since = None;
+            for (is_alone, seconds) in alone {
+                for _ in 0..seconds {
+                    if is_alone {
+                        since.get_or_insert(now);
+                    } else {
+                        since = None;
+                    }
+                    match outlook.look(now, &sight(is_alone, &seeds)) {
+                        Some(Say::Joined) => {
+                            prop_assert!(!is_alone && !joined);
+                            joined = true;
+                        }
+                        Some(Say::Alone { .. }) => {
+                            prop_assert!(since.is_some_and(|since| now - since >= PATIENCE));
+                        }
+                        None => {}
+                    }
+                    joined &= !is_alone;
+                    now += SECOND;
+                }
+            }
+        }
+    }
+}
