@@ -65,3 +65,41 @@ async fn localhost_is_connected_to_at_the_address_where_the_server_is() {
     place.calls_at_once("a", "direct", "direct once --to localhost:7500").await;
     place.calls_at_once("a", "relay", "relay once --to localhost:7500").await;
 }
+
+#[tokio::test]
+async fn the_time_to_connect_covers_a_name_server_that_is_silent() {
+    let topology = Topology::new(["a"]).with_silent("dead").with_name_server("dead");
+    let Some(place) = Place::new(topology) else { return };
+    for way in ["channel", "direct", "relay"] {
+        let began = Instant::now();
+        let arguments = format!("{way} once --to nobody.example:7500 --connect-timeout 1000");
+        let mut client = place.client("a", way, &arguments);
+        let ended = client.end(PATIENCE).await.expect("it is a child");
+        let (told, elapsed) = (client.told_to_end().await, began.elapsed());
+        say(format_args!("{way}: ended after {elapsed:?}, {told:?}"));
+        let after =
+            told.of("unconnected").next().and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+        assert!(after.is_some_and(|after| (900..2000).contains(&after)), "{way}: {told:?}");
+        assert!(ended.is_some_and(|status| status.success()), "{way}: {ended:?}");
+        assert!(elapsed < Duration::from_secs(3), "{way}: it ended after {elapsed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_channel_takes_another_port_where_its_own_is_pinned_by_a_middlebox() {
+    let Some(mut place) = Place::new(Topology::new(["a", "b"])) else { return };
+    place.start_at_host("worker", "b", 7501, "b:7501");
+    let arguments = "channel repeat --to b:7501 --connect-timeout 1000 --call-timeout 500";
+    let mut client = place.client("a", "client", arguments);
+    let told = client.told_within(PATIENCE, |told| told.of("answered").count() > 2).await;
+    told.unwrap_or_else(|error| panic!("{error}\n{:?}\n{}", client.told(), place.bed.log("client")));
+    assert_eq!(place.bed.pin("a", "b"), 1, "one connection");
+    let pinned = Instant::now();
+    let told = client.told_within(PATIENCE, |told| told.of("failed").count() > 2).await.expect("calls fail");
+    let before = told.of("answered").count();
+    // 3 s until it is known to be lost, a second for each dial, and pauses between.
+    let again =
+        client.told_within(Duration::from_secs(12), |told| told.of("answered").count() > before + 2).await;
+    again.unwrap_or_else(|error| panic!("{error}\n{:?}\n{}", client.told(), place.bed.log("client")));
+    say(format_args!("answered {:?} after the port was pinned", pinned.elapsed()));
+}
