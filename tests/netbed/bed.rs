@@ -63,9 +63,9 @@ async fn hosts_reach_each_other_by_name_and_see_each_others_addresses() {
 #[tokio::test]
 async fn a_silent_address_is_silent_and_a_port_without_a_server_refuses() {
     let Some(bed) = Topology::new(["a", "b"]).with_silent("dead").start() else { return };
-    // Two datagrams, since a refusal is told of the one before.
-    for (to, refused) in [("dead:7500", false), ("b:7501", true), ("b:9999", false)] {
-        let told = run(&bed, "a", to, &format!("send {to} --count 2 --pause 100")).await;
+    // Several datagrams: a refusal is told of an earlier one, and ends it.
+    for (to, count, refused) in [("dead:7500", 2, false), ("b:7501", 100, true), ("b:9999", 2, false)] {
+        let told = run(&bed, "a", to, &format!("send {to} --count {count} --pause 100")).await;
         assert_eq!(told.of("refused").count() > 0, refused, "{to}: {told:?}");
         assert_eq!(told.of("reply").count(), 0, "{to}: {told:?}");
     }

@@ -18,7 +18,8 @@ use tokio::{
 pub(crate) enum Role {
     /// Sends each datagram back, with the sender's address appended. Tells `listening ADDR`.
     Echo { bind: SocketAddr },
-    /// Sends numbers, and tells `reply NUMBER AFTER_MS SEEN_AS` for each that comes back, or `refused`.
+    /// Sends numbers, and tells `reply NUMBER AFTER_MS SEEN_AS` for each that comes back. Ends with `done`, or with
+    /// `refused` where nobody listens there.
     Send(Send),
     /// Tells the addresses of a name, or that there are none.
     Resolve { name: String },
@@ -85,14 +86,14 @@ async fn send(arguments: Send) -> Result<(), Failure> {
         let mut datagram = number.to_string().into_bytes();
         datagram.resize(size.max(datagram.len()), b' ');
         match socket.send(&datagram).await {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => tell("refused")?,
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(tell("refused")?),
             sent => drop(sent?),
         }
         let until = Instant::now() + if number + 1 == count { wait } else { pause };
         while expect.is_none_or(|expected| replies < expected) {
             let Ok(received) = timeout_at(until, socket.recv(&mut buffer)).await else { break };
             match received {
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => tell("refused")?,
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(tell("refused")?),
                 received => {
                     let reply = String::from_utf8_lossy(&buffer[..received?]).into_owned();
                     let mut words = reply.split_ascii_whitespace();
