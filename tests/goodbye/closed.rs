@@ -53,7 +53,10 @@ async fn a_channel(net: Net) {
     let channel = net.connect(&server).await;
     let clone = channel.clone();
     assert_eq!(ProbeClient::new(channel.clone()).server_name().await.expect("it stands"), "server");
+    let before = Instant::now();
     within(channel.close()).await;
+    // It knows when the goodbye was sent: otherwise it would wait for a second.
+    assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
     left(&server, 0).await;
     for channel in [channel.clone(), clone] {
         assert!(!channel.is_connected());

@@ -69,14 +69,13 @@ impl backend::Connection for Connection {
     }
 
     fn close(&self, code: u32, reason: &str) {
-        self.0.inner().close(VarInt::from_u32(code), reason.as_bytes());
+        self.0.close(VarInt::from_u32(code), reason.as_bytes());
     }
 
     fn close_sent(&self) -> bool {
-        let connection = self.0.inner();
-        match connection.close_reason() {
+        match self.0.inner().close_reason() {
             None => false,
-            Some(quinn::ConnectionError::LocallyClosed) => connection.stats().frame_tx.connection_close > 0,
+            Some(quinn::ConnectionError::LocallyClosed) => self.0.has_said_goodbye(),
             Some(_) => true,
         }
     }

@@ -33,17 +33,43 @@ pub(super) struct Counted {
     rtt: Duration,
     /// Once they are looked at: most connections carry little.
     windows: Mutex<Option<Box<Windows>>>,
+    /// How many datagrams had been sent when [`close`](Self::close) was called; 0 before.
+    sent_before_close: AtomicU64,
 }
 
 impl Counted {
     /// `limit` is what the connection was configured with.
     pub(super) fn new(inner: quinn::Connection, limit: u32) -> Arc<Self> {
         let (read, written) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { limit, rtt: inner.rtt(), inner, read, written, windows: Mutex::default() })
+        let sent_before_close = AtomicU64::new(0);
+        Arc::new(Self {
+            limit,
+            rtt: inner.rtt(),
+            inner,
+            read,
+            written,
+            windows: Mutex::default(),
+            sent_before_close,
+        })
     }
 
     pub(super) fn inner(&self) -> &quinn::Connection {
         &self.inner
+    }
+
+    /// Closes the connection.
+    pub(super) fn close(&self, code: VarInt, reason: &[u8]) {
+        // Only the first close says goodbye.
+        if self.inner.close_reason().is_none() {
+            self.sent_before_close.store(self.inner.stats().udp_tx.datagrams, Ordering::Relaxed);
+        }
+        self.inner.close(code, reason);
+    }
+
+    /// Whether a closed connection has told its peer: it sends nothing else after [`close`](Self::close). (quinn does not
+    /// count the frame.)
+    pub(super) fn has_said_goodbye(&self) -> bool {
+        self.inner.stats().udp_tx.datagrams > self.sent_before_close.load(Ordering::Relaxed)
     }
 
     /// The windows for receiving and sending as they are now.
