@@ -67,13 +67,7 @@ impl Host {
 
     /// The sum of the values of a metric whose labels include this text; `None` where there is no such line.
     pub fn metric(&self, name: &str, labels: &str) -> Option<f64> {
-        let rendered = self.server.metrics().render();
-        let lines = rendered.lines().filter_map(|line| {
-            let (shown, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
-            let of_it = (shown.is_empty() || shown.starts_with('{')) && shown.contains(labels);
-            of_it.then(|| value.parse::<f64>().ok()).flatten()
-        });
-        lines.reduce(|sum, value| sum + value)
+        metric(&self.server, name, labels)
     }
 
     /// Kills it. When this returns it is dead, and its port is free.
@@ -90,4 +84,15 @@ impl Drop for Host {
             runtime.shutdown_background();
         }
     }
+}
+
+/// The sum of the values of a server's metric whose labels include this text; `None` where there is no such line.
+pub fn metric(server: &Server, name: &str, labels: &str) -> Option<f64> {
+    let rendered = server.metrics().render();
+    let lines = rendered.lines().filter_map(|line| {
+        let (shown, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+        let of_it = (shown.is_empty() || shown.starts_with('{')) && shown.contains(labels);
+        of_it.then(|| value.parse::<f64>().ok()).flatten()
+    });
+    lines.reduce(|sum, value| sum + value)
 }

@@ -129,7 +129,7 @@ pub async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("it comes")
 }
 
-pub use host::Host;
+pub use host::{Host, metric};
 
 /// Where a test runs: the same behaviour is asked of both.
 #[derive(Debug, Clone)]

@@ -6,10 +6,11 @@ mod client;
 mod datagrams;
 mod node;
 mod service;
+mod visit;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use rpcnet_benches::Failure;
 use rpcnet_tests::role;
 
@@ -17,6 +18,14 @@ use rpcnet_tests::role;
 #[derive(Debug, Parser)]
 #[command(name = "netbed-process")]
 enum Role {
+    #[command(flatten)]
+    Awaited(Awaited),
+    /// A client that lives for one call, with a runtime of its own.
+    Visit(visit::Visit),
+}
+
+#[derive(Debug, Subcommand)]
+enum Awaited {
     #[command(flatten)]
     Datagrams(datagrams::Role),
     /// A director or a worker: tells `listening ADDR`, `id ID`, and `view ID@ADDR …` whenever its members change.
@@ -27,14 +36,11 @@ enum Role {
     Bed,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     role::begin();
     let ended = match Role::parse() {
-        Role::Datagrams(role) => datagrams::run(role).await,
-        Role::Node(node) => node::run(node).await,
-        Role::Client(client) => client::run(client).await,
-        Role::Bed => make_bed().await,
+        Role::Awaited(role) => run(role),
+        Role::Visit(visit) => visit::run(&visit),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,6 +48,16 @@ async fn main() -> ExitCode {
             tracing::error!("{}", rpcnet_benches::chain(&*error));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[tokio::main]
+async fn run(role: Awaited) -> Result<(), Failure> {
+    match role {
+        Awaited::Datagrams(role) => datagrams::run(role).await,
+        Awaited::Node(node) => node::run(node).await,
+        Awaited::Client(client) => client::run(client).await,
+        Awaited::Bed => make_bed().await,
     }
 }
 
