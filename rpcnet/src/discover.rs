@@ -1,6 +1,10 @@
 //! Where calls may go: sets of endpoints, and how they change.
 
+mod services;
+
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+pub use self::services::{ParseServicesError, ServiceSet};
 
 /// Something that serves, at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +13,7 @@ pub struct Endpoint {
     addr: SocketAddr,
     tags: BTreeMap<String, String>,
     standing: Standing,
+    services: Option<ServiceSet>,
     not_serving: Vec<String>,
     host: Option<Arc<str>>,
 }
@@ -34,6 +39,7 @@ impl Endpoint {
             addr,
             tags: BTreeMap::new(),
             standing: Standing::default(),
+            services: None,
             not_serving: Vec::new(),
             host: None,
         }
@@ -51,6 +57,14 @@ impl Endpoint {
     #[must_use]
     pub fn with_standing(mut self, standing: Standing) -> Self {
         self.standing = standing;
+        self
+    }
+
+    /// With the services that it serves: it gets no calls of other services, except of those whose names begin with
+    /// `rpcnet.`. An endpoint without a list may serve any service.
+    #[must_use]
+    pub fn with_services(mut self, services: ServiceSet) -> Self {
+        self.services = Some(services);
         self
     }
 
@@ -87,6 +101,11 @@ impl Endpoint {
     /// Its tags.
     pub fn tags(&self) -> &BTreeMap<String, String> {
         &self.tags
+    }
+
+    /// The services that it serves. `None` if they are not known: it may serve any.
+    pub fn services(&self) -> Option<&ServiceSet> {
+        self.services.as_ref()
     }
 
     /// Services that should get no calls there.

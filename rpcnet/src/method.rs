@@ -4,6 +4,9 @@ use std::{fmt, time::Duration};
 
 use crate::{proto, types::Types};
 
+/// The prefix of the framework's own services.
+const INTERNAL: &str = "rpcnet.";
+
 /// A method of a service, as the macros describe it.
 #[derive(Debug, Clone, Copy)]
 pub struct Method {
@@ -149,6 +152,11 @@ impl Method {
     /// The hash of that name.
     pub(crate) const fn service_id(&self) -> u64 {
         self.service_id
+    }
+
+    /// Returns true for a method of one of the framework's own services.
+    pub(crate) fn is_internal(&self) -> bool {
+        self.service.starts_with(INTERNAL)
     }
 
     /// The 64-bit hash of `"service/method"`, by which it is called.

@@ -200,7 +200,7 @@ impl Reopen for Arc<Core> {
         self.attempt(request, times).await
     }
 
-    async fn better_elsewhere(self, _: Session) {
+    async fn better_elsewhere(self, _: Session, _: Option<u64>) {
         std::future::pending().await
     }
 

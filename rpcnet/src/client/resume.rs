@@ -46,8 +46,8 @@ pub(super) trait Reopen: Clone + Send + 'static {
         left: Option<Session>,
     ) -> impl Future<Output = Result<(Reply, Session), Status>> + Send;
 
-    /// Resolves when nothing is to be hoped of this session, though it has not ended, and there is another.
-    fn better_elsewhere(self, session: Session) -> impl Future<Output = ()> + Send;
+    /// Resolves when this session has gone silent and another endpoint takes calls of this service.
+    fn better_elsewhere(self, session: Session, service: Option<u64>) -> impl Future<Output = ()> + Send;
 
     /// The runtime on which the channel lives: the stream may be read anywhere.
     fn runtime(&self) -> &Runtime;
@@ -63,7 +63,7 @@ pub(super) async fn call<R: Reopen>(
 ) -> Result<Reply, Status> {
     let (mut reply, session) = reopen.clone().open(request.clone(), times.clone(), None).await?;
     if let Answer::Items(items) = reply.answer {
-        let part = Part::new(&reopen, items, session);
+        let part = Part::new(&reopen, items, session, request.user_service());
         reply.answer = Answer::Items(Items::remote(Resumed {
             reopen,
             request,
@@ -116,8 +116,8 @@ struct Moved {
 }
 
 impl Part {
-    fn new<R: Reopen>(reopen: &R, items: Items, session: Session) -> Self {
-        let better_elsewhere = Box::pin(reopen.clone().better_elsewhere(session.clone()));
+    fn new<R: Reopen>(reopen: &R, items: Items, session: Session, service: Option<u64>) -> Self {
+        let better_elsewhere = Box::pin(reopen.clone().better_elsewhere(session.clone(), service));
         Self { items, session, better_elsewhere }
     }
 
@@ -268,7 +268,8 @@ impl<R: Reopen> Remote for Resumed<R> {
                 State::Moving(moving) => match ready!(Pin::new(moving).poll(cx)) {
                     Ok(Moved { items, metadata, session }) => {
                         self.metadata = Some(metadata);
-                        self.state = State::Open(Part::new(&self.reopen, items, session));
+                        let service = self.request.user_service();
+                        self.state = State::Open(Part::new(&self.reopen, items, session, service));
                     }
                     Err(status) => {
                         self.state = State::Lost;

@@ -154,7 +154,7 @@ impl Request {
             answers_items: self.method.streams_reply(),
             resumable: self.method.resumable(),
             priority: self.method.priority(),
-            service: Some(self.method.service_id()),
+            service: self.user_service(),
             key: self.key,
             hedge: self.method.hedge(),
             selector: self.extension::<Selector>().map(|selector| selector.0.clone()),
@@ -170,6 +170,15 @@ impl Request {
     /// The hash of its service's name; nothing for a call that is forwarded, whose client did not say.
     pub(crate) fn service_id(&self) -> Option<u64> {
         self.relayed().map_or(Some(self.method.service_id()), |relayed| relayed.routing.service)
+    }
+
+    /// The hash of the service that an endpoint must serve to get the call. `None` for services whose names begin with
+    /// `rpcnet.`, and for a forwarded call whose client did not name one: any endpoint may get these.
+    pub(crate) fn user_service(&self) -> Option<u64> {
+        match self.relayed() {
+            Some(relayed) => relayed.routing.service,
+            None => (!self.method.is_internal()).then(|| self.method.service_id()),
+        }
     }
 
     /// The id of its method.

@@ -29,6 +29,7 @@ use crate::{
     Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,
     ServerError, Service,
     client::default_connections,
+    discover::ServiceSet,
     health::ServerHealth,
     interceptor::Chain,
     limit::{Connections, Gate},
@@ -218,6 +219,11 @@ impl Server {
     /// The wire names of the registered services, sorted.
     pub fn services(&self) -> Vec<&'static str> {
         self.inner.router.services()
+    }
+
+    /// The registered services, now and whenever one is added. Services whose names begin with `rpcnet.` are not among them.
+    pub fn watch_services(&self) -> watch::Receiver<ServiceSet> {
+        self.inner.router.watch_services()
     }
 
     /// Takes connections of a further protocol (ALPN) from now on.

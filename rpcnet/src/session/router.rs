@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatch;
@@ -14,14 +14,12 @@ use super::Dispatch;
 use crate::ServiceDescriptor;
 use crate::{
     Method, RegisterError, Service,
+    discover::ServiceSet,
     ids::IdMap,
     interceptor::{Chain, Next},
     limit::Gate,
     metrics::{MethodMetrics, Metrics},
 };
-
-/// What names of our own services begin with.
-const INTERNAL: &str = "rpcnet.";
 
 /// The services of a node. Shared by all its sessions; services may be added while they run.
 #[derive(Debug, Default)]
@@ -29,6 +27,8 @@ pub(crate) struct Router {
     methods: ArcSwap<IdMap<Entry>>,
     /// Fingerprints of methods that were called from here, by where they stand.
     called: ArcSwap<IdMap<u64>>,
+    /// The user's services.
+    services: watch::Sender<ServiceSet>,
     metrics: Metrics,
     /// Interceptors around each handler.
     interceptors: Option<Next>,
@@ -133,6 +133,13 @@ impl Router {
             methods
         });
         if result.is_ok() {
+            self.services.send_if_modified(|services| {
+                // Read within the lock: a registration that is made at the same time must not be lost.
+                let now = self.user_services();
+                let changed = *services != now;
+                *services = now;
+                changed
+            });
             tracing::debug!(
                 service = descriptor.name,
                 methods = descriptor.methods.len(),
@@ -153,6 +160,17 @@ impl Router {
         all.sort_unstable_by_key(|descriptor| descriptor.name);
         all.dedup_by_key(|descriptor| descriptor.name);
         all
+    }
+
+    /// The user's services, now and whenever one is registered.
+    pub(crate) fn watch_services(&self) -> watch::Receiver<ServiceSet> {
+        self.services.subscribe()
+    }
+
+    fn user_services(&self) -> ServiceSet {
+        let methods = self.methods.load();
+        let users = methods.values().filter(|entry| !entry.internal);
+        ServiceSet::from_ids(users.map(|entry| entry.method.service_id()))
     }
 
     /// Whether there are services that are not of this crate's family.
@@ -260,7 +278,7 @@ fn add(
             method,
             metrics: metrics.method(method),
             fingerprint: method.fingerprint(),
-            internal: method.service().starts_with(INTERNAL),
+            internal: method.is_internal(),
             forwards: false,
         }));
         if let Some(other) = methods.insert(method.id(), entry) {

@@ -110,7 +110,7 @@ impl<'a> Attempts<'a> {
         }
         match &self.last {
             // Where all others are full too, or there is none, the caller is to know at once.
-            Some(status) if status.code() == Code::ResourceExhausted => {
+            Some(status) if matches!(status.code(), Code::ResourceExhausted | Code::Unimplemented) => {
                 self.shared.pick(&self.request, &self.tried).map_err(|_| status.clone())
             }
             _ => self.shared.pick_or_wait(&self.request, &self.tried, self.times.open_by()).await,
@@ -134,7 +134,7 @@ impl<'a> Attempts<'a> {
             session.unresponsive().await;
             // Items that were sent are gone: then there is nothing to send elsewhere.
             while !request.is_repeatable()
-                || !self.shared.has_other(&picked.member, request.service_id(), &self.tried)
+                || !self.shared.has_other(&picked.member, request.user_service(), &self.tried)
             {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -194,14 +194,18 @@ impl<'a> Attempts<'a> {
         if self.tried.len() >= self.shared.config.max_attempts || !self.request.is_repeatable() {
             return false;
         }
-        // A relay has tried what it could; one that knows no server may be followed by one that does.
-        if status.is_handed_on() && (status.maybe_executed() || status.code() != Code::Unavailable) {
+        // A relay has tried what it could; one that knows no server, or none of the service, may be followed by one that
+        // does.
+        let knows_none = matches!(status.code(), Code::Unavailable | Code::Unimplemented);
+        if status.is_handed_on() && (status.maybe_executed() || !knows_none) {
             return false;
         }
         let withdraw = || self.shared.budget().retries.withdraw();
         if !status.maybe_executed() {
             return match status.code() {
                 Code::Unavailable | Code::Unauthenticated => true,
+                // What is said of it is not true any more, or nothing is said: another may have the service.
+                Code::Unimplemented => self.shared.has_untried(self.request.user_service(), &self.tried),
                 // It was full, and says when it will not be: another may have room. Where none has, retries must not
                 // make it worse.
                 Code::ResourceExhausted => status.retry_after().is_some() && withdraw(),

@@ -1,6 +1,15 @@
 //! One call to each endpoint.
 
-use std::{collections::BTreeMap, error::Error, fmt, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
 
 use tokio::task::JoinSet;
 
@@ -8,6 +17,7 @@ use super::{BalancedChannel, Shared, member::Member};
 use crate::{
     Caller, Reply, Request, Status,
     client::{Times, channel::inherit_trace},
+    discover::ServiceSet,
     interceptor,
     message::{Answer, ReplyFuture},
 };
@@ -18,6 +28,25 @@ use crate::{
 pub struct EndpointCaller {
     shared: Arc<Shared>,
     member: Arc<Member>,
+    used: Arc<Used>,
+}
+
+/// Records which services an endpoint's caller was used for.
+#[derive(Debug, Default)]
+struct Used(AtomicU8);
+
+impl Used {
+    const UNSERVED: u8 = 1;
+    const SERVED: u8 = 2;
+
+    fn note(&self, served: bool) {
+        self.0.fetch_or(if served { Self::SERVED } else { Self::UNSERVED }, Ordering::Relaxed);
+    }
+
+    /// Returns true if all its calls were of services that the endpoint does not serve.
+    fn in_vain(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::UNSERVED
+    }
 }
 
 impl EndpointCaller {
@@ -36,7 +65,18 @@ impl EndpointCaller {
         self.member.tags()
     }
 
+    /// The services that it serves. `None` if they are not known: it may serve any.
+    pub fn services(&self) -> Option<ServiceSet> {
+        self.member.services()
+    }
+
     async fn once(self, request: Request) -> Result<Reply, Status> {
+        let served = self.member.has_service(request.user_service());
+        self.used.note(served);
+        if !served {
+            let (addr, service) = (self.addr(), request.method().service());
+            return Err(Status::unimplemented(format!("{addr} does not serve {service}")).not_executed());
+        }
         let times = Times::of(&request, &self.shared.dialer.limits);
         let session = tokio::time::timeout_at(times.open_by(), self.member.lines.session()).await;
         let late = |_| Err(Status::deadline_exceeded("no connection came in time").not_executed());
@@ -87,7 +127,8 @@ pub struct FromEndpoint<T> {
 /// The answers to one call at each of several endpoints, as they come. Dropping it cancels the calls that are at work.
 #[derive(Debug)]
 pub struct Replies<T> {
-    calls: JoinSet<FromEndpoint<T>>,
+    /// Each call's result, and true if the endpoint does not serve the call's service.
+    calls: JoinSet<(FromEndpoint<T>, bool)>,
     asked: usize,
 }
 
@@ -134,7 +175,8 @@ impl BalancedChannel {
     /// # }
     /// ```
     ///
-    /// Endpoints that drain or are not ready are asked too; one without a connection is waited for within the call's
+    /// Endpoints that are known not to serve the call's service are left out: nothing is sent to them, and they are not among
+    /// the replies. Endpoints that drain or are not ready are asked too; one without a connection is waited for within the call's
     /// deadline. The calls are made in tasks of the runtime on which the channel was made.
     pub fn call_all<R>(
         &self,
@@ -149,7 +191,9 @@ impl BalancedChannel {
         let members = shared.members.load();
         let mut calls = JoinSet::new();
         for member in &members.all {
-            let caller = EndpointCaller { shared: shared.clone(), member: member.clone() };
+            let used = Arc::<Used>::default();
+            let caller =
+                EndpointCaller { shared: shared.clone(), member: member.clone(), used: used.clone() };
             if !choose(&caller) {
                 continue;
             }
@@ -160,7 +204,7 @@ impl BalancedChannel {
             let answer = async move {
                 let output = call.await;
                 drop(channel);
-                FromEndpoint { id, addr, output }
+                (FromEndpoint { id, addr, output }, used.in_vain())
             };
             calls.spawn_on(answer, shared.dialer.runtime.handle());
         }
@@ -169,20 +213,24 @@ impl BalancedChannel {
 }
 
 impl<T: 'static> Replies<T> {
-    /// How many endpoints are asked.
+    /// The number of endpoints that are asked. An endpoint that does not serve the service is counted until
+    /// [`next`](Self::next) passes over it.
     pub fn asked(&self) -> usize {
         self.asked
     }
 
     /// The next answer; `None` when all have answered. Cancel-safe.
     pub async fn next(&mut self) -> Option<FromEndpoint<T>> {
-        match self.calls.join_next().await? {
-            Ok(from) => Some(from),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // Nobody else aborts them: the runtime goes down.
-                Err(_) => None,
-            },
+        loop {
+            match self.calls.join_next().await? {
+                Ok((_, true)) => self.asked -= 1,
+                Ok((from, false)) => return Some(from),
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // Nobody else aborts them: the runtime goes down.
+                    Err(_) => return None,
+                },
+            }
         }
     }
 

@@ -12,9 +12,9 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Shared, member::Member, picking::Members};
+use super::{Shared, member::Member};
 use crate::{
-    balance::{Layout, Policy},
+    balance::Policy,
     discover::EndpointSet,
     session::{Session, WeakSession},
 };
@@ -63,26 +63,23 @@ impl Shared {
     async fn update(self: &Arc<Self>, set: &EndpointSet, watchers: &mut JoinSet<()>) {
         let before = self.members.load_full();
         let mut all = Vec::with_capacity(set.len());
+        let mut grew = false;
         for endpoint in &**set {
             if let Some(member) = before.all.iter().find(|member| member.is(endpoint)) {
-                member.told(endpoint);
+                grew |= member.told(endpoint);
                 all.push(member.clone());
                 continue;
             }
+            grew = true;
             debug!(id = %endpoint.id(), addr = %endpoint.addr(), "endpoint added");
             let member = Member::start(&self.dialer, &self.closing, &self.common, endpoint);
             watchers.spawn(watch_member(Arc::downgrade(self), Arc::downgrade(&member)));
             all.push(member);
         }
-        let (policy, options) = (self.config.policy, self.config.hash.clone());
-        let arrange = move || {
-            let ids = all.iter().map(|member| &**member.id());
-            let weights = all.iter().map(|member| member.full_weight());
-            let layout = Layout::new(policy, ids, &options).with_weights(weights);
-            Members { all, layout }
-        };
+        let arrange = self.arrange.clone();
+        let arrange = move || before.next(all, &arrange);
         // Of hundreds, a ring takes tens of milliseconds.
-        let members = if policy == Policy::ConsistentHash && set.len() > FEW {
+        let members = if self.config.policy == Policy::ConsistentHash && set.len() > FEW {
             match tokio::task::spawn_blocking(arrange).await {
                 Ok(members) => members,
                 // The runtime goes down.
@@ -91,14 +88,18 @@ impl Shared {
         } else {
             arrange()
         };
+        self.served.update(Instant::now(), grew, members.services());
         self.members.store(Arc::new(members));
     }
 
     /// Counts the members that calls could go to.
     fn count_ready(&self) -> usize {
-        let ready = self.members.load().all.iter().filter(|member| member.is_untried(&[])).count();
-        self.common.ready.store(ready, Ordering::Relaxed);
-        ready
+        let members = self.members.load();
+        let ready = |members: &[Arc<Member>]| members.iter().filter(|member| member.is_untried(&[])).count();
+        if self.common.counts {
+            members.groups().for_each(|group| group.ready.store(ready(&group.members), Ordering::Relaxed));
+        }
+        ready(&members.all)
     }
 
     /// What calls take where there were some, in the mean.

@@ -116,5 +116,9 @@ impl Attempts<'_> {
 
 /// Whether another endpoint may answer what this one did not.
 fn is_of_endpoint(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded)
+    match status.code() {
+        Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => true,
+        Code::Unimplemented => !status.maybe_executed(),
+        _ => false,
+    }
 }

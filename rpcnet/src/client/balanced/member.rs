@@ -19,7 +19,7 @@ use crate::{
     Code, Status,
     balance::{Admission, Detector, Ejected, Outcome, Outlier, PeakEwma},
     client::lines::Lines,
-    discover::{Endpoint, Standing},
+    discover::{Endpoint, ServiceSet, Standing},
     pool::{Closing, Dialer, Target},
     proto::service_id,
     session::Session,
@@ -49,6 +49,8 @@ pub(super) struct Member {
     /// Bits of a float.
     weight: AtomicU64,
     standing: AtomicU8,
+    /// The services that it serves. `None`: it may serve any.
+    services: ArcSwap<Option<ServiceSet>>,
     /// Services that should get no calls there, by the hashes of their names; looked at only where there are some.
     not_serving: ArcSwap<Vec<u64>>,
     serves_all: AtomicBool,
@@ -71,10 +73,9 @@ pub(super) struct Member {
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) detector: Detector,
-    /// Calls at work at all, and how many members take calls, as of some moment ago. Counted where the policy asks.
+    /// Calls at work at all members together. Counted where the policy asks.
     pub(super) counts: bool,
     pub(super) pending: AtomicUsize,
-    pub(super) ready: AtomicUsize,
 }
 
 /// What calls there have shown.
@@ -100,6 +101,7 @@ impl Member {
             tags: ArcSwap::from_pointee(endpoint.tags().clone()),
             weight: AtomicU64::new(0),
             standing: AtomicU8::new(0),
+            services: ArcSwap::default(),
             not_serving: ArcSwap::default(),
             serves_all: AtomicBool::new(true),
             pending: AtomicUsize::new(0),
@@ -136,8 +138,8 @@ impl Member {
         self.id == *endpoint.id() && self.addr == endpoint.addr()
     }
 
-    /// Takes over what is said of the endpoint now.
-    pub(super) fn told(&self, endpoint: &Endpoint) {
+    /// Takes over what is said of the endpoint now. Returns true if its services have changed.
+    pub(super) fn told(&self, endpoint: &Endpoint) -> bool {
         if **self.tags.load() != *endpoint.tags() {
             self.tags.store(Arc::new(endpoint.tags().clone()));
         }
@@ -145,9 +147,14 @@ impl Member {
         let weight = weight.filter(|weight| weight.is_finite()).unwrap_or(1.0).clamp(0.0, HEAVIEST);
         self.weight.store(weight.to_bits(), Ordering::Relaxed);
         self.standing.store(endpoint.standing() as u8, Ordering::Relaxed);
+        let other_services = self.services.load().as_ref().as_ref() != endpoint.services();
+        if other_services {
+            self.services.store(Arc::new(endpoint.services().cloned()));
+        }
         let not_serving = endpoint.not_serving().iter().map(|service| service_id(service));
         self.not_serving.store(Arc::new(not_serving.collect()));
         self.serves_all.store(endpoint.not_serving().is_empty(), Ordering::Relaxed);
+        other_services
     }
 
     fn is_standing(&self, standing: Standing) -> bool {
@@ -159,7 +166,20 @@ impl Member {
         self.is_standing(Standing::Away)
     }
 
-    /// Whether calls of this service should go there, as far as it is told, and the service is known.
+    /// The services that it serves, as last told. `None`: it may serve any.
+    pub(super) fn services(&self) -> Option<ServiceSet> {
+        self.services.load().as_ref().clone()
+    }
+
+    /// Returns true if it may serve the service, or if the call's service is not known.
+    pub(super) fn has_service(&self, service: Option<u64>) -> bool {
+        let services = self.services.load();
+        service.is_none_or(|service| {
+            services.as_ref().as_ref().is_none_or(|services| services.contains_id(service))
+        })
+    }
+
+    /// Returns false if the service was taken out of the clients' choice there.
     pub(super) fn serves(&self, service: Option<u64>) -> bool {
         self.serves_all.load(Ordering::Relaxed)
             || service.is_none_or(|service| !self.not_serving.load().contains(&service))
@@ -273,6 +293,7 @@ impl Member {
             id: self.id.clone(),
             addr: self.addr,
             tags: BTreeMap::clone(&self.tags.load()),
+            services: self.services(),
             standing: standing.unwrap_or_default(),
             ready: self.is_untried(&[]),
             connections: self.lines.count_ready(),
@@ -300,6 +321,17 @@ pub(super) struct Picked {
     state: Progress,
 }
 
+/// The effect of a call's end on the estimate of what calls cost there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Its latency is taken in.
+    Latency,
+    /// It is taken in as a failure.
+    Failure,
+    /// None.
+    Nothing,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Progress {
     /// Nothing was sent.
@@ -318,7 +350,7 @@ impl Picked {
 
     /// The call was answered; `load` is what the endpoint said of its own.
     pub(super) fn answered(&mut self, load: Option<u64>) -> Duration {
-        let latency = self.ended(Outcome::Success, true);
+        let latency = self.ended(Outcome::Success, Shown::Latency);
         if let Some(load) = load {
             // It counts ours as well.
             let others = load.saturating_sub(self.member.pending() as u64);
@@ -329,36 +361,38 @@ impl Picked {
 
     /// It failed.
     pub(super) fn failed(&mut self, status: &Status) {
-        let (outcome, well) = match status.code() {
+        let (outcome, shown) = match status.code() {
+            // It does not have the service, or not yet: that is no failure, and how soon it says so is no measure of it.
+            Code::Unimplemented if !status.maybe_executed() => (Outcome::Unknown, Shown::Nothing),
             // Neither what a relay hands on says anything of the relay, nor how long somebody behind it takes.
             code if self.session.is_relayed()
                 && (status.is_handed_on() || code == Code::DeadlineExceeded) =>
             {
-                (Outcome::Unknown, true)
+                (Outcome::Unknown, Shown::Latency)
             }
             // One that goes away or is full says so. That is no reason to leave it out for longer than it says.
-            Code::Unavailable if !status.maybe_executed() => (Outcome::Unknown, false),
-            Code::ResourceExhausted => (Outcome::Unknown, false),
-            Code::DeadlineExceeded => (Outcome::Timeout, false),
-            Code::Unavailable | Code::Internal | Code::DataLoss => (Outcome::Failure, false),
+            Code::Unavailable if !status.maybe_executed() => (Outcome::Unknown, Shown::Failure),
+            Code::ResourceExhausted => (Outcome::Unknown, Shown::Failure),
+            Code::DeadlineExceeded => (Outcome::Timeout, Shown::Failure),
+            Code::Unavailable | Code::Internal | Code::DataLoss => (Outcome::Failure, Shown::Failure),
             // That says something of the call, not of the endpoint.
-            _ => (Outcome::Success, true),
+            _ => (Outcome::Success, Shown::Latency),
         };
-        if !well {
+        if shown == Shown::Failure {
             self.member.failures.fetch_add(1, Ordering::Relaxed);
         }
-        self.ended(outcome, well);
+        self.ended(outcome, shown);
     }
 
-    fn ended(&mut self, outcome: Outcome, well: bool) -> Duration {
+    fn ended(&mut self, outcome: Outcome, shown: Shown) -> Duration {
         self.state = Progress::Ended;
         self.member.calls.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let latency = now.saturating_duration_since(self.since);
-        if well {
-            self.member.record().latency.observe(now.into_std(), latency);
-        } else {
-            self.member.record().latency.fail(now.into_std(), latency);
+        match shown {
+            Shown::Latency => self.member.record().latency.observe(now.into_std(), latency),
+            Shown::Failure => self.member.record().latency.fail(now.into_std(), latency),
+            Shown::Nothing => self.member.record().latency.give_up(now.into_std(), Duration::ZERO),
         }
         let (began, detector) = (self.since.into_std(), &self.member.common.detector);
         let ejected =

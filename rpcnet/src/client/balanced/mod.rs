@@ -1,6 +1,6 @@
 //! A channel to a changing set of endpoints.
 //!
-//! `picking` chooses, `call_all` does not choose, `member` is what is known of one endpoint, `attempts` makes a call until it has an answer, `hedge`
+//! `picking` chooses, `groups` has the endpoints of each service, `served` remembers which services there were; `call_all` does not choose, `member` is what is known of one endpoint, `attempts` makes a call until it has an answer, `hedge`
 //! makes it twice where it is late, `call` is the short way of small calls that succeed at once, `follow` keeps up with
 //! the set and looks for outliers.
 
@@ -9,9 +9,11 @@ mod call;
 mod call_all;
 mod config;
 mod follow;
+mod groups;
 mod hedge;
 mod member;
 mod picking;
+mod served;
 mod stats;
 
 use std::sync::{
@@ -27,7 +29,13 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use self::{attempts::Attempts, hedge::Hedges, member::Common, picking::Members};
+use self::{
+    attempts::Attempts,
+    groups::{Arrange, Members},
+    hedge::Hedges,
+    member::Common,
+    served::Served,
+};
 pub use self::{
     call::BalancedCall,
     call_all::{EndpointCaller, FromEndpoint, QuorumError, Replies},
@@ -36,7 +44,7 @@ pub use self::{
 };
 use crate::{
     ConnectError, Reply, Request, Status,
-    balance::{Detector, Layout, Picker, Policy},
+    balance::{Detector, Policy},
     client::{
         ChannelBuilder, Connector, Times,
         resume::{self, Reopen},
@@ -94,9 +102,10 @@ struct Shared {
     config: BalancedConfig,
     members: ArcSwap<Members>,
     common: Arc<Common>,
+    arrange: Arrange,
+    served: Served,
     /// Told whenever an endpoint comes, goes, connects or disconnects.
     changed: Notify,
-    picker: Picker,
     rng: Mutex<SmallRng>,
     budget: Mutex<Budget>,
     /// Calls that have not been counted in the budget yet.
@@ -133,20 +142,20 @@ impl BalancedChannel {
         endpoints: watch::Receiver<EndpointSet>,
         config: BalancedConfig,
     ) -> Self {
-        let layout = Layout::new(config.policy, std::iter::empty(), &config.hash);
+        let arrange = Arrange { policy: config.policy, hash: config.hash.clone() };
         let budget = Budget { retries: config.budget.clone(), hedges: FreeHedges::new() };
         let shared = Arc::new(Shared {
             dialer,
             closing,
-            members: ArcSwap::from_pointee(Members { all: Vec::new(), layout }),
+            members: ArcSwap::from_pointee(Members::none(&arrange)),
+            arrange,
+            served: Served::default(),
             common: Arc::new(Common {
                 detector: Detector::new(config.outliers.clone()),
                 counts: config.policy == Policy::ConsistentHash,
                 pending: AtomicUsize::new(0),
-                ready: AtomicUsize::new(0),
             }),
             changed: Notify::new(),
-            picker: Picker::new(config.policy),
             rng: Mutex::new(SmallRng::from_rng(&mut rand::rng())),
             budget: Mutex::new(budget),
             made: AtomicU64::new(0),
@@ -255,12 +264,6 @@ impl Shared {
             let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
         }
     }
-
-    /// Whether a connection takes calls that leads elsewhere.
-    fn has_elsewhere(&self, session: &Session) -> bool {
-        let left = std::slice::from_ref(session);
-        self.members.load().all.iter().any(|member| member.is_untried(left))
-    }
 }
 
 impl Reopen for Arc<Shared> {
@@ -277,10 +280,10 @@ impl Reopen for Arc<Shared> {
         Attempts::begun(&self, request, times).run_elsewhere(left).await
     }
 
-    async fn better_elsewhere(self, session: Session) {
+    async fn better_elsewhere(self, session: Session, service: Option<u64>) {
         loop {
             session.unresponsive().await;
-            if self.has_elsewhere(&session) {
+            if self.has_untried(service, std::slice::from_ref(&session)) {
                 return;
             }
             self.dialer.runtime.sleep(Duration::from_millis(50)).await;

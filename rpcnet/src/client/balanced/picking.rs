@@ -7,22 +7,10 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{
     Shared,
+    groups::Choice,
     member::{Common, Member, Picked},
 };
-use crate::{
-    Request, Status,
-    balance::{Candidates, Layout},
-    client::times::after,
-    pool::closed,
-    session::Session,
-};
-
-/// The endpoints at a moment, with what is computed for them as a set.
-#[derive(Debug)]
-pub(super) struct Members {
-    pub(super) all: Vec<Arc<Member>>,
-    pub(super) layout: Layout,
-}
+use crate::{Request, Status, balance::Candidates, client::times::after, pool::closed, session::Session};
 
 /// Why no endpoint is picked.
 pub(super) enum Unpicked {
@@ -30,13 +18,17 @@ pub(super) enum Unpicked {
     Ready,
     /// Those that take calls have as many as they may.
     Full,
+    /// Endpoints are known, and none serves the service.
+    Unserved,
 }
 
 /// The members as a picker sees them.
 struct View<'a> {
-    members: &'a [Arc<Member>],
+    choice: Choice<'a>,
     common: &'a Common,
     service: Option<u64>,
+    /// As `service`, but also known for services whose names begin with `rpcnet.`, which may be taken out at an endpoint.
+    named: Option<u64>,
     tried: &'a [Session],
     now: Instant,
     most: usize,
@@ -45,6 +37,15 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    fn members(&self) -> &[Arc<Member>] {
+        &self.choice.group.members
+    }
+
+    /// Returns true if the endpoint may serve the service and the service was not taken out there.
+    fn serves(&self, member: &Member) -> bool {
+        (!self.choice.check || member.has_service(self.service)) && member.serves(self.named)
+    }
+
     fn is_full(&self, member: &Member) -> bool {
         member.pending() >= self.most
     }
@@ -52,35 +53,39 @@ impl View<'_> {
 
 impl Candidates for View<'_> {
     fn len(&self) -> usize {
-        self.members.len()
+        self.members().len()
     }
 
     fn cost(&self, index: usize) -> Option<f64> {
-        self.takes_calls(index).then(|| self.members[index].cost(self.now))
+        self.takes_calls(index).then(|| self.members()[index].cost(self.now))
     }
 
     fn takes_calls(&self, index: usize) -> bool {
-        let member = &self.members[index];
+        let member = &self.members()[index];
         member.is_untried(self.tried)
-            && member.serves(self.service)
+            && self.serves(member)
             && !self.is_full(member)
             && (self.desperate || member.admits(self.now))
     }
 
     fn pending(&self, index: usize) -> usize {
-        self.members[index].pending()
+        self.members()[index].pending()
     }
 
     fn ready(&self) -> usize {
-        self.common.ready.load(Ordering::Relaxed)
+        self.choice.group.ready.load(Ordering::Relaxed)
     }
 
     fn pending_in_all(&self) -> usize {
-        self.common.pending.load(Ordering::Relaxed)
+        if self.choice.group.is_whole {
+            return self.common.pending.load(Ordering::Relaxed);
+        }
+        // Calls of other services at the same endpoints count, those elsewhere do not.
+        self.members().iter().map(|member| member.pending()).sum()
     }
 
     fn weight(&self, index: usize) -> f64 {
-        self.members[index].weight(self.now)
+        self.members()[index].weight(self.now)
     }
 }
 
@@ -91,19 +96,22 @@ impl Shared {
 
     /// An endpoint that takes calls, on a connection that leads elsewhere than those on which this call was tried.
     pub(super) fn pick(&self, request: &Request, tried: &[Session]) -> Result<Picked, Unpicked> {
-        let (key, service) = (request.key(), request.service_id());
+        let (key, service) = (request.key(), request.user_service());
         let members = self.members.load();
+        let choice = members.choice(service);
+        let group = choice.group;
         let mut view = View {
-            members: &members.all,
+            choice,
             common: &self.common,
             service,
+            named: request.service_id(),
             tried,
             now: Instant::now(),
             most: self.config.max_pending,
             desperate: false,
         };
-        let pick = |view: &View<'_>| self.with_rng(|rng| self.picker.pick(&members.layout, view, key, rng));
-        let begins = |index: &usize| members.all[*index].begin(view.now);
+        let pick = |view: &View<'_>| self.with_rng(|rng| group.picker.pick(&group.layout, view, key, rng));
+        let begins = |index: &usize| group.members[*index].begin(view.now);
         // Where another call was faster to try one that was left out, there is another one, most of the time.
         let mut picked = pick(&view);
         for _ in 0..2 {
@@ -118,15 +126,16 @@ impl Shared {
             picked = pick(&view);
         }
         let session = picked.and_then(|index| {
-            let member = &members.all[index];
+            let member = &group.members[index];
             // It may have disconnected in this moment: then it is as if there were none.
             Some((member, member.untried(tried)?))
         });
         match session {
             Some((member, session)) => Ok(member.picked(session, view.now)),
-            None if members.all.iter().any(|member| member.is_untried(tried) && member.serves(service)) => {
+            None if group.members.iter().any(|member| member.is_untried(tried) && view.serves(member)) => {
                 Err(Unpicked::Full)
             }
+            None if !members.all.is_empty() && !members.has_service(service) => Err(Unpicked::Unserved),
             None => Err(Unpicked::Ready),
         }
     }
@@ -147,15 +156,36 @@ impl Shared {
                 match self.pick(request, tried) {
                     Ok(picked) => return Ok(picked),
                     Err(Unpicked::Full) => return Err(self.all_full()),
-                    Err(Unpicked::Ready) if self.closing.is_closed() => return Err(closed()),
-                    Err(Unpicked::Ready) => {}
+                    Err(Unpicked::Ready | Unpicked::Unserved) if self.closing.is_closed() => {
+                        return Err(closed());
+                    }
+                    Err(Unpicked::Unserved) if self.is_unknown(request.user_service()) => {
+                        return Err(self.unserved(request));
+                    }
+                    // An endpoint may connect, or one that serves the service may be added.
+                    Err(Unpicked::Ready | Unpicked::Unserved) => {}
                 }
                 // A silent endpoint that is heard from again tells nobody: look again in a moment.
                 let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
             }
         })
         .await
-        .unwrap_or_else(|_| Err(self.none_ready()))
+        .unwrap_or_else(|_| Err(self.none_ready(request)))
+    }
+
+    /// Returns true if no endpoint has served the service, and the list has not grown for a while.
+    fn is_unknown(&self, service: Option<u64>) -> bool {
+        let Some(service) = service else { return false };
+        !self.served.was_served(service) && self.served.has_settled(Instant::now())
+    }
+
+    fn unserved(&self, request: &Request) -> Status {
+        let endpoints = self.members.load().all.len();
+        Status::unimplemented(format!(
+            "none of {endpoints} endpoints serves {}: register it at one of them, or check its name",
+            service_name(request)
+        ))
+        .not_executed()
     }
 
     fn all_full(&self) -> Status {
@@ -166,14 +196,32 @@ impl Shared {
         .not_executed()
     }
 
-    pub(super) fn none_ready(&self) -> Status {
-        let members = &self.members.load().all;
-        if members.is_empty() {
+    fn none_ready(&self, request: &Request) -> Status {
+        let now = self.members.load();
+        if now.all.is_empty() {
             return Status::unavailable("no endpoint is known").not_executed();
+        }
+        let choice = now.choice(request.user_service());
+        let serving = choice
+            .group
+            .members
+            .iter()
+            .filter(|member| !choice.check || member.has_service(request.user_service()));
+        let members: Vec<_> = serving.collect();
+        if members.is_empty() {
+            let message = format!("none of {} endpoints serves {} now", now.all.len(), service_name(request));
+            return Status::unavailable(message).not_executed();
         }
         let failure = members.iter().find_map(|member| member.lines.failure());
         let away = members.iter().filter(|member| member.is_away()).count();
-        let mut message = format!("none of {} endpoints takes calls", members.len());
+        let mut message = match now.all.len() - members.len() {
+            0 => format!("none of {} endpoints takes calls", members.len()),
+            others => format!(
+                "none of {} endpoints that serve {} takes calls ({others} others do not serve it)",
+                members.len(),
+                service_name(request)
+            ),
+        };
         if away > 0 {
             message += &format!(" ({away} drain or are not ready)");
         }
@@ -187,10 +235,30 @@ impl Shared {
 
     /// Whether a call that was picked for one endpoint could go to another.
     pub(super) fn has_other(&self, than: &Member, service: Option<u64>, tried: &[Session]) -> bool {
-        let is_other = |member: &Arc<Member>| {
-            !std::ptr::eq(&**member, than) && member.is_untried(tried) && member.serves(service)
-        };
-        self.members.load().all.iter().any(is_other)
+        self.has(service, |member| !std::ptr::eq(member, than) && member.is_untried(tried))
+    }
+
+    /// Returns true if an endpoint takes calls of this service on another connection than these.
+    pub(super) fn has_untried(&self, service: Option<u64>, tried: &[Session]) -> bool {
+        self.has(service, |member| member.is_untried(tried))
+    }
+
+    fn has(&self, service: Option<u64>, suits: impl Fn(&Member) -> bool) -> bool {
+        let members = self.members.load();
+        let Choice { group, check } = members.choice(service);
+        let serves = |member: &Member| (!check || member.has_service(service)) && member.serves(service);
+        group.members.iter().any(|member| suits(member) && serves(member))
+    }
+}
+
+/// The wire name of a call's service. Of a call that is forwarded, only the hash of the name is known.
+fn service_name(request: &Request) -> String {
+    match request.relayed() {
+        None => request.method().service().to_owned(),
+        Some(relayed) => match relayed.routing.service {
+            Some(id) => format!("the service of this call (hash {id:016x})"),
+            None => "the service of this call".to_owned(),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
-use crate::discover::Standing;
+use crate::discover::{ServiceSet, Standing};
 
 /// What calls to one endpoint have come to.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct EndpointStats {
     pub addr: SocketAddr,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// The services that it serves. `None` if they are not known: it may serve any.
+    pub services: Option<ServiceSet>,
     /// What is said of it by whoever names the endpoints.
     pub standing: Standing,
     /// Calls can be sent there now.

@@ -1,0 +1,56 @@
+//! The services that endpoints have served: tells a service that is gone for the moment from one that nobody has.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// After no endpoint and no service was added for this long, calls of a service that no endpoint serves fail at once. Earlier
+/// they wait: a director that was just started learns of its workers one after the other, and so do its clients.
+const SETTLED: Duration = Duration::from_secs(1);
+/// The most services that are remembered.
+const MOST: usize = 4096;
+
+/// The services that endpoints have served since the channel was made.
+#[derive(Debug, Default)]
+pub(super) struct Served(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    services: BTreeSet<u64>,
+    /// The last time that an endpoint, or a service of one, was added.
+    grown: Option<Instant>,
+}
+
+impl Served {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in the services that endpoints serve now. `grew` is set if an endpoint is new or its services have changed.
+    pub(super) fn update(&self, now: Instant, grew: bool, services: impl Iterator<Item = u64>) {
+        if !grew {
+            return;
+        }
+        let mut seen = self.lock();
+        seen.grown = Some(now);
+        for service in services {
+            if seen.services.len() < MOST || seen.services.contains(&service) {
+                seen.services.insert(service);
+            }
+        }
+    }
+
+    /// Returns true if an endpoint has served it: one may come back.
+    pub(super) fn was_served(&self, service: u64) -> bool {
+        self.lock().services.contains(&service)
+    }
+
+    /// Returns true if nothing was added for a while.
+    pub(super) fn has_settled(&self, now: Instant) -> bool {
+        self.lock().grown.is_none_or(|grown| now.saturating_duration_since(grown) >= SETTLED)
+    }
+}
