@@ -90,4 +90,14 @@ pub enum SelectError {
         /// The filter, as it was given.
         filter: String,
     },
+    /// No healthy worker serves the service that the registry is [narrowed to](crate::WorkerRegistry::serving).
+    #[error(
+        "none of {workers} healthy workers serves {service}: register it at one of them, or check its name"
+    )]
+    NotServed {
+        /// How many healthy workers there are.
+        workers: usize,
+        /// The wire name of the service.
+        service: String,
+    },
 }

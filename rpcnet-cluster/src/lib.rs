@@ -36,6 +36,7 @@ mod partition;
 mod registry;
 mod relay;
 mod routes;
+mod services;
 mod snapshot;
 mod standing;
 pub mod swim;

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use rpcnet::discover::ServiceSet;
 use tokio::sync::watch;
 
 use crate::{
@@ -40,6 +41,8 @@ pub struct WorkerStatus {
     pub addr: SocketAddr,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// The services that it serves. `None` if it has not told them: it may serve any.
+    pub services: Option<ServiceSet>,
     /// Alive or suspect.
     pub state: MemberState,
     /// It says that it should get no calls: it drains, or is not ready.
@@ -52,6 +55,7 @@ impl From<&Member> for WorkerStatus {
             id: member.id(),
             addr: member.identity().addr(),
             tags: member.tags().clone(),
+            services: member.services().cloned(),
             state: member.state(),
             away: standing::is_away(member),
         }
@@ -63,29 +67,59 @@ impl From<&Member> for WorkerStatus {
 pub struct WorkerRegistry {
     view: watch::Receiver<Arc<[Member]>>,
     cursor: Arc<AtomicUsize>,
+    /// The wire name of the only service whose workers are counted, if this registry is narrowed to one.
+    service: Option<Arc<str>>,
 }
 
 impl WorkerRegistry {
     /// The workers of this cluster.
     pub fn new(cluster: &Cluster) -> Self {
-        Self { view: cluster.view(), cursor: Arc::default() }
+        Self { view: cluster.view(), cursor: Arc::default(), service: None }
+    }
+
+    /// Returns a registry of the workers that serve the service of this wire name. A worker that has not told its services
+    /// is included, because it may serve any.
+    ///
+    /// ```
+    /// # use rpcnet_cluster::{SelectError, WorkerRegistry, WorkerStatus};
+    /// # async fn example(registry: WorkerRegistry) -> Result<WorkerStatus, SelectError> {
+    /// let counting = registry.serving("text.v1.WordCount");
+    /// println!("{} workers count words", counting.healthy_count().await);
+    /// counting.select_worker(Some("zone=x"))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn serving(&self, service: impl Into<Arc<str>>) -> Self {
+        Self { view: self.view.clone(), cursor: self.cursor.clone(), service: Some(service.into()) }
+    }
+
+    fn has(&self, member: &Member) -> bool {
+        is_worker(member) && self.serves(member)
+    }
+
+    fn has_healthy(&self, member: &Member) -> bool {
+        is_healthy_worker(member) && self.serves(member)
+    }
+
+    fn serves(&self, member: &Member) -> bool {
+        self.service.as_ref().is_none_or(|service| member.may_serve(service))
     }
 
     /// The workers that belong to the cluster, suspect ones among them.
     pub async fn worker_count(&self) -> usize {
-        self.view.borrow().iter().filter(|member| is_worker(member)).count()
+        self.view.borrow().iter().filter(|member| self.has(member)).count()
     }
 
     /// The workers that are alive and ready.
     pub async fn healthy_count(&self) -> usize {
-        self.view.borrow().iter().filter(|member| is_healthy_worker(member)).count()
+        self.view.borrow().iter().filter(|member| self.has_healthy(member)).count()
     }
 
     /// All workers, suspect ones among them, by id.
     pub fn workers(&self) -> Vec<WorkerStatus> {
         let view = self.view.borrow();
         let mut workers: Vec<_> =
-            view.iter().filter(|member| is_worker(member)).map(WorkerStatus::from).collect();
+            view.iter().filter(|member| self.has(member)).map(WorkerStatus::from).collect();
         workers.sort_by_key(|worker| worker.id);
         workers
     }
@@ -95,12 +129,20 @@ impl WorkerRegistry {
     ///
     /// # Errors
     ///
-    /// [`SelectError`] where the filter is not one, or no healthy worker matches it.
+    /// [`SelectError`] if the filter can't be read, if no healthy worker [serves](Self::serving) the service, or if none of
+    /// those that do matches the filter.
     pub fn select_worker(&self, filter: Option<&str>) -> Result<WorkerStatus, SelectError> {
         let text = filter.unwrap_or_default();
         let filter: TagFilter = text.parse()?;
         let view = self.view.borrow();
         let mut healthy: Vec<_> = view.iter().filter(|member| is_healthy_worker(member)).collect();
+        let all = healthy.len();
+        healthy.retain(|member| self.serves(member));
+        if let (0, Some(service)) = (healthy.len(), &self.service)
+            && all > 0
+        {
+            return Err(SelectError::NotServed { workers: all, service: service.to_string() });
+        }
         let workers = healthy.len();
         healthy.retain(|member| filter.matches(member.tags()));
         if healthy.is_empty() {
@@ -114,7 +156,7 @@ impl WorkerRegistry {
     pub async fn wait_for_healthy(&self, count: usize) {
         let mut view = self.view.clone();
         let enough =
-            |view: &Arc<[Member]>| view.iter().filter(|member| is_healthy_worker(member)).count() >= count;
+            |view: &Arc<[Member]>| view.iter().filter(|member| self.has_healthy(member)).count() >= count;
         if view.wait_for(enough).await.is_err() {
             std::future::pending().await
         }

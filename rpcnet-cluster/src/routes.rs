@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     standing,
-    swim::{Identity, Member, MemberState},
+    swim::{Identity, Member, MemberState, services},
     watching::Sight,
 };
 
@@ -43,6 +43,8 @@ pub(crate) struct RouteTable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Route {
     identity: Identity,
+    /// The user's tags, and the services in the form that they have in records. A client of the previous release reads them
+    /// as tags; a director of that release leaves them out.
     tags: BTreeMap<String, String>,
     standing: RouteStanding,
     /// Services that it has and that should get no calls there.
@@ -77,9 +79,13 @@ impl Route {
         let doubtful = member.state() == MemberState::Suspect || sight.is_doubtful(member.id());
         // Tags of this crate's own are nobody's to choose by.
         let tags = member.tags().iter().filter(|(key, _)| !key.starts_with(standing::RESERVED));
+        let mut tags: BTreeMap<_, _> = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
+        if let Some(services) = member.services() {
+            services::put(services, &mut tags);
+        }
         Self {
             identity: member.identity(),
-            tags: tags.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            tags,
             standing: match (away, doubtful) {
                 (true, _) => RouteStanding::Away,
                 (false, true) => RouteStanding::Suspect,
@@ -160,10 +166,16 @@ impl RouteTable {
     pub(crate) fn endpoints(&self) -> EndpointSet {
         let endpoint = |route: &Route| {
             let id: Arc<str> = route.identity.to_string().into();
-            Endpoint::new(id, route.identity.addr())
-                .with_tags(route.tags.clone())
+            let mut tags = route.tags.clone();
+            let services = services::take(&mut tags);
+            let endpoint = Endpoint::new(id, route.identity.addr())
+                .with_tags(tags)
                 .with_standing(route.standing.into())
-                .with_not_serving(route.not_serving.clone())
+                .with_not_serving(route.not_serving.clone());
+            match services {
+                Some(services) => endpoint.with_services(services),
+                None => endpoint,
+            }
         };
         self.workers.iter().map(endpoint).collect()
     }

@@ -97,6 +97,7 @@ impl Gossip {
             // They were allowed once.
             let _ = addressed.set_tag(now(), key, value);
         }
+        let _ = addressed.set_services(now(), node.services());
         let all = node.broadcasts().map(|(key, broadcast)| (key.to_owned(), broadcast.clone()));
         addressed.restore_broadcasts(now(), all);
         if node.has_left() {

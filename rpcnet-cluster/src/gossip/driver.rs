@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rpcnet::Connector;
+use rpcnet::{Connector, discover::ServiceSet};
 use tokio::{
     sync::{Notify, broadcast, mpsc, watch},
     time::{Instant, sleep_until, timeout},
@@ -220,6 +220,10 @@ impl Gossip {
 
     pub(crate) fn remove_tag(&self, key: &str) -> Result<(), TagError> {
         self.act(|node, now| node.remove_tag(now, key))
+    }
+
+    pub(crate) fn set_services(&self, services: Option<ServiceSet>) -> Result<(), TagError> {
+        self.act(|node, now| node.set_services(now, services))
     }
 
     pub(crate) fn broadcast(&self, key: &str, value: Bytes) -> Result<u64, BroadcastError> {

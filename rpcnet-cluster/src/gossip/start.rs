@@ -30,6 +30,7 @@ use super::{
 use crate::{
     ClusterConfig, ClusterError, config, events,
     metrics::ClusterMetrics,
+    services,
     snapshot::{self, Saved, SnapshotFile},
     standing,
     swim::{Identity, Node, NodeId},
@@ -86,6 +87,10 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
             .and_then(|()| node.set_tag(now(), key, value))
             .map_err(|source| ClusterError::Tag { key: key.clone(), source })?;
     }
+    let registered = server.watch_services();
+    let told = services::told(&registered.borrow());
+    // It has not left.
+    let _ = node.set_services(now(), told);
     let mut remembered = Remembered::default();
     if let Some(saved) = saved {
         if saved.id == id {
@@ -161,6 +166,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     let condition = server.readiness_condition(company::CONDITION);
     tokio::spawn(Company::new(&gossip, condition, config.join_grace).watch());
     tokio::spawn(standing::announce(Arc::downgrade(&gossip), server.watch_readiness()));
+    tokio::spawn(services::announce(Arc::downgrade(&gossip), registered));
     let kept = gossip.kept.clone().drop_guard();
     if let Some(file) = file {
         let keeping = gossip.clone();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rpcnet::discover::ServiceSet;
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Identity, NodeId};
@@ -33,6 +34,8 @@ pub struct Member {
     pub(super) state: MemberState,
     pub(super) incarnation: u16,
     pub(super) tags: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) services: Option<ServiceSet>,
 }
 
 impl Member {
@@ -59,5 +62,15 @@ impl Member {
     /// Its tags, as last heard. A member that has just joined may have more than are known yet.
     pub const fn tags(&self) -> &BTreeMap<String, String> {
         &self.tags
+    }
+
+    /// The services that it serves, as last heard. `None` if it has not told them: it may serve any.
+    pub const fn services(&self) -> Option<&ServiceSet> {
+        self.services.as_ref()
+    }
+
+    /// Returns true unless it has told its services and the service of this wire name is not among them.
+    pub fn may_serve(&self, service: &str) -> bool {
+        self.services.as_ref().is_none_or(|services| services.contains(service))
     }
 }

@@ -7,7 +7,7 @@
 //! The failure detector and the spreading of member states are SWIM (Das, Gupta, Motivala, 2002) with its suspicion
 //! extension, as implemented by the crate `foca`. This module adds what that leaves out:
 //!
-//! - **Records.** Each node owns one versioned record with its tags. The newest `(generation, version)` wins. Small
+//! - **Records.** Each node owns one versioned record with its tags and its services. The newest `(generation, version)` wins. Small
 //!   records ride on gossip packets, of large ones only the version does, and whoever lacks it asks for it.
 //! - **Anti-entropy.** Probes carry a fingerprint of the view, and two nodes that find theirs to differ compare groups of
 //!   members, then digests, then send each other what the other lacks. On joining they compare all at once. So joining takes
@@ -53,6 +53,7 @@ mod near;
 mod node;
 mod reassert;
 mod record;
+pub(crate) mod services;
 mod settle;
 mod shared;
 mod statistics;
@@ -73,6 +74,7 @@ pub use identity::{Identity, NodeId, ParseNodeIdError};
 pub use member::{Member, MemberState};
 pub use node::{Channel, Node, Transmit};
 pub use record::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
+pub use services::MAX_SERVICES;
 pub use statistics::Statistics;
 pub(crate) use wire::packet_kind;
 pub use wire::{MAX_FRAME, MAX_MEMBERS};

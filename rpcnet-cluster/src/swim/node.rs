@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Instant};
 use bytes::Bytes;
 use foca::{Foca, Header, Message};
 use rand::{SeedableRng, rngs::StdRng};
+use rpcnet::discover::ServiceSet;
 
 use super::{
     accuse::MAX_RELAYED,
@@ -22,7 +23,7 @@ use super::{
     leave::Leaving,
     member::Member,
     near::Near,
-    record::Record,
+    record::{MAX_TAGS, Record},
     shared::SharedHandle,
     statistics::Counted,
     suspicion::MAX_SUSPECTS,
@@ -306,6 +307,16 @@ impl Node {
         self.change_record(now, |record| Ok(record.remove(key)))
     }
 
+    /// Sets the services that this node serves. The other nodes are told that it may serve any if this is `None`, if there are
+    /// more than [`MAX_SERVICES`](super::MAX_SERVICES), or if the tags leave no room for them.
+    ///
+    /// # Errors
+    ///
+    /// The node has left. Nothing is changed.
+    pub fn set_services(&mut self, now: Instant, services: Option<ServiceSet>) -> Result<(), TagError> {
+        self.change_record(now, |record| Ok(record.set_services(services)))
+    }
+
     fn change_record(
         &mut self,
         now: Instant,
@@ -321,10 +332,19 @@ impl Node {
             let Some((record, _)) = shared.records.get_mut(&own) else {
                 return Ok(());
             };
+            let withheld = record.withholds_services();
             if !change(record)? {
                 return Ok(());
             }
+            if record.withholds_services() && !withheld {
+                tracing::warn!(
+                    tags = record.tags.len(),
+                    most = MAX_TAGS,
+                    "the tags leave no room for this node's services: it will be sent calls of any service"
+                );
+            }
             self.view.me.tags.clone_from(&record.tags);
+            self.view.me.services = record.told_services().cloned();
             self.view.revision += 1;
         }
         self.broadcast_record(own);
@@ -382,6 +402,11 @@ impl Node {
     /// This node's tags.
     pub fn tags(&self) -> &BTreeMap<String, String> {
         &self.view.me.tags
+    }
+
+    /// The services as last set by [`set_services`](Self::set_services), told to the others or not.
+    pub fn services(&self) -> Option<ServiceSet> {
+        self.shared.lock().record(self.identity().id()).and_then(|record| record.services.clone())
     }
 
     /// Whether [`Node::leave`] has been called.

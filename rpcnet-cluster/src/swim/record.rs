@@ -1,12 +1,14 @@
 //! Versioned records: what a node says of itself, its tags and whether it has left.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::BufMut;
+use rpcnet::discover::ServiceSet;
 
 use super::{
     error::TagError,
     identity::NodeId,
+    services,
     suspicion::Accusation,
     wire::{Reader, WireError, put_varint},
 };
@@ -34,14 +36,41 @@ pub(super) struct Version {
 #[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub(super) struct Record {
     pub(super) version: Version,
-    /// The last record of its generation. It carries no tags, so that it fits any packet.
+    /// The last record of its generation. It carries neither tags nor services, so that it fits any packet.
     pub(super) left: bool,
     pub(super) tags: BTreeMap<String, String>,
+    /// The services that the node serves. `None`: it may serve any.
+    pub(super) services: Option<ServiceSet>,
 }
 
 impl Record {
     pub(super) fn new(generation: u64) -> Self {
-        Self { version: Version { generation, version: 0 }, left: false, tags: BTreeMap::new() }
+        Self {
+            version: Version { generation, version: 0 },
+            left: false,
+            tags: BTreeMap::new(),
+            services: None,
+        }
+    }
+
+    /// The services that are sent: `None` if there are too many, or if the tags leave no room for them.
+    pub(super) fn told_services(&self) -> Option<&ServiceSet> {
+        self.services.as_ref().filter(|services| services::fit(services, self.tags.len()))
+    }
+
+    /// Returns true if the services are known and are not sent.
+    pub(super) fn withholds_services(&self) -> bool {
+        self.services.is_some() && self.told_services().is_none()
+    }
+
+    /// Returns true if that changes the record.
+    pub(super) fn set_services(&mut self, services: Option<ServiceSet>) -> bool {
+        let changed = self.services != services;
+        if changed {
+            self.services = services;
+            self.bump();
+        }
+        changed
     }
 
     /// Whether `self` should replace `known`.
@@ -84,6 +113,7 @@ impl Record {
 
     pub(super) fn leave(&mut self) {
         self.tags.clear();
+        self.services = None;
         self.left = true;
         self.bump();
     }
@@ -91,8 +121,12 @@ impl Record {
     pub(super) fn encode(&self, id: NodeId, buf: &mut impl BufMut) {
         put_version(buf, id, self.version);
         buf.put_u8(u8::from(self.left));
-        buf.put_u8(self.tags.len() as u8);
-        for (key, value) in &self.tags {
+        let mut tags = Cow::Borrowed(&self.tags);
+        if let Some(services) = self.told_services() {
+            services::put(services, tags.to_mut());
+        }
+        buf.put_u8(tags.len() as u8);
+        for (key, value) in &*tags {
             buf.put_u8(key.len() as u8);
             buf.put_slice(key.as_bytes());
             buf.put_u16(value.len() as u16);
@@ -121,7 +155,8 @@ impl Record {
                 return Err(WireError::Invalid);
             }
         }
-        Ok((id, Self { version, left, tags }))
+        let services = services::take(&mut tags);
+        Ok((id, Self { version, left, tags, services }))
     }
 }
 

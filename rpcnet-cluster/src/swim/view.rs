@@ -62,7 +62,13 @@ pub(super) struct View {
 impl View {
     pub(super) fn new(me: Identity, grace: Grace) -> Self {
         Self {
-            me: Member { identity: me, state: MemberState::Alive, incarnation: 0, tags: BTreeMap::new() },
+            me: Member {
+                identity: me,
+                state: MemberState::Alive,
+                incarnation: 0,
+                tags: BTreeMap::new(),
+                services: None,
+            },
             revision: 1,
             entries: BTreeMap::new(),
             by_addr: BTreeMap::new(),
@@ -230,6 +236,7 @@ impl View {
             state: if left { MemberState::Left } else { state_of(seen.state) },
             incarnation: seen.incarnation,
             tags: record.map(|record| record.tags.clone()).unwrap_or_default(),
+            services: record.and_then(|record| record.told_services().cloned()),
         };
         if joined {
             verdicts.events.push(Event::NodeJoined(member.clone()));
@@ -331,6 +338,7 @@ impl View {
                 return;
             }
             if record.version.generation < entry.member.identity.generation() {
+                entry.member.services = None;
                 // An earlier life has left. Its tags were shown for this one, in case it had only been renewed.
                 if !std::mem::take(&mut entry.member.tags).is_empty() && entry.joined {
                     verdicts.events.push(Event::TagsChanged(entry.member.clone()));
@@ -346,7 +354,12 @@ impl View {
             if std::mem::take(&mut entry.joined) {
                 verdicts.events.push(Event::NodeLeft(entry.member.clone()));
             }
-        } else if entry.member.tags != record.tags {
+            return;
+        }
+        if entry.member.services.as_ref() != record.told_services() {
+            entry.member.services = record.told_services().cloned();
+        }
+        if entry.member.tags != record.tags {
             entry.member.tags.clone_from(&record.tags);
             if entry.joined {
                 verdicts.events.push(Event::TagsChanged(entry.member.clone()));

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use rpcnet::discover::ServiceSet;
+
 use super::{epoch, identity, packets::Operation};
-use crate::swim::{Config, Node, broadcast, wire::Kind};
+use crate::swim::{Config, Node, broadcast, record::Record, wire::Kind};
 
 /// Kinds of gossip in the order of their numbers, then the other kinds of packets.
 const MESSAGES: [&str; 11] = [
@@ -65,9 +67,28 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     Operation::Packet { from: 1, bytes: &packet }.put(&mut input);
     Operation::Passed { steps: 20 }.put(&mut input);
     more.push(("gossip_packets", "broadcasts_of_all_kinds", input));
+    for (name, services) in [("record_of_no_services", 0), ("record_of_services", 40)] {
+        more.push(("gossip_parts", name, [&[3], &record(services)[..]].concat()));
+    }
+    let mut input = Vec::new();
+    let packet = [&[Kind::Delta as u8, 1], &record(3)[..]].concat();
+    Operation::Packet { from: 1, bytes: &packet }.put(&mut input);
+    Operation::Passed { steps: 20 }.put(&mut input);
+    more.push(("gossip_packets", "delta_of_services", input));
     more.push(("gossip_parts", "varint_too_long", [&[7], &[0xff; 11][..]].concat()));
     seeds.append(&mut more);
     seeds
+}
+
+/// The record of a worker with so many services.
+fn record(services: u64) -> Vec<u8> {
+    let mut record = Record::new(identity(1).generation());
+    record.set("role", "worker").expect("short");
+    let hash = |index: u64| index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    record.set_services(Some(ServiceSet::from_ids((0..services).map(hash))));
+    let mut bytes = Vec::new();
+    record.encode(identity(1).id(), &mut bytes);
+    bytes
 }
 
 fn name(packet: &[u8]) -> &'static str {

@@ -1,0 +1,35 @@
+//! The services of a node's server, told to all by gossip.
+
+use std::sync::Weak;
+
+use rpcnet::discover::ServiceSet;
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use crate::{gossip::Gossip, swim::MAX_SERVICES};
+
+/// Returns the services that the node tells: `None`, with a warning, if there are too many.
+pub(crate) fn told(services: &ServiceSet) -> Option<ServiceSet> {
+    if services.len() > MAX_SERVICES {
+        warn!(
+            services = services.len(),
+            most = MAX_SERVICES,
+            "this node has more services than it can tell of: it will be sent calls of any service"
+        );
+        return None;
+    }
+    Some(services.clone())
+}
+
+/// Updates the node's record whenever a service is registered. Ends with the server or the node.
+pub(crate) async fn announce(gossip: Weak<Gossip>, mut services: watch::Receiver<ServiceSet>) {
+    // The services registered before the node was started are in its first record.
+    while services.changed().await.is_ok() {
+        let now = told(&services.borrow_and_update());
+        let Some(gossip) = gossip.upgrade() else { return };
+        if let Err(error) = gossip.set_services(now) {
+            // It has left: nobody calls it any more.
+            debug!(%error, "services not told");
+        }
+    }
+}

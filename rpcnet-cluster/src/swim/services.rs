@@ -1,0 +1,120 @@
+//! A node's services among its tags, as they are sent.
+//!
+//! A record has no field of its own for them. A node of the previous release could not skip such a field. If it handed the
+//! record on without it, the services would be lost, and no comparison would find that, because the record's version is the
+//! same. So the services are sent as a few tags with reserved keys: every release keeps these and hands them on. The services
+//! are shown apart from the user's tags.
+//!
+//! The first key is `rpcnet.services`, the others end in `.1` to `.3`. Each value is up to sixteen hashes of sixteen lower-case
+//! hexadecimal digits; only the last may have fewer than sixteen. All hashes are in ascending order. A tag of another form stays
+//! an ordinary tag, so that a record which is read and written again has the same bytes.
+
+use std::collections::BTreeMap;
+
+use rpcnet::discover::ServiceSet;
+
+use super::record::{MAX_TAG_VALUE, MAX_TAGS};
+
+/// The most services that a node tells. A node with more tells none, which means that it may serve any.
+pub const MAX_SERVICES: usize = 64;
+
+/// Hashes in one tag.
+const PART: usize = MAX_TAG_VALUE / 16;
+
+const KEYS: [&str; MAX_SERVICES / PART] =
+    ["rpcnet.services", "rpcnet.services.1", "rpcnet.services.2", "rpcnet.services.3"];
+
+/// The number of tags that the services take.
+fn parts(services: &ServiceSet) -> usize {
+    services.len().div_ceil(PART).max(1)
+}
+
+/// Returns true if the services can be sent beside so many tags of the user's.
+pub(crate) fn fit(services: &ServiceSet, tags: usize) -> bool {
+    services.len() <= MAX_SERVICES && tags + parts(services) <= MAX_TAGS
+}
+
+/// Adds the services to a record's tags. Adds nothing if there are more than [`MAX_SERVICES`].
+pub(crate) fn put(services: &ServiceSet, tags: &mut BTreeMap<String, String>) {
+    if services.len() > MAX_SERVICES {
+        return;
+    }
+    let ids = services.ids();
+    for (index, key) in KEYS.iter().enumerate().take(parts(services)) {
+        let part = &ids[index * PART..ids.len().min((index + 1) * PART)];
+        tags.insert((*key).to_owned(), ServiceSet::from_ids(part.iter().copied()).to_string());
+    }
+}
+
+/// Removes the services from a record's tags and returns them. Returns `None`, and changes nothing, if there are none or if
+/// they do not have the form that [`put`] gives them.
+pub(crate) fn take(tags: &mut BTreeMap<String, String>) -> Option<ServiceSet> {
+    let mut text = String::new();
+    let mut taken = 0;
+    for key in KEYS {
+        let Some(part) = tags.get(key) else { break };
+        text += part;
+        taken += 1;
+        if part.len() < MAX_TAG_VALUE {
+            break;
+        }
+    }
+    if taken == 0 {
+        return None;
+    }
+    let services: ServiceSet = text.parse().ok()?;
+    if parts(&services) != taken {
+        return None;
+    }
+    for key in &KEYS[..taken] {
+        tags.remove(*key);
+    }
+    Some(services)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tags() -> impl Strategy<Value = BTreeMap<String, String>> {
+        let hashes = prop::collection::btree_set(prop_oneof![any::<u64>(), 0..40u64], 0..20);
+        let value = hashes.prop_map(|hashes| ServiceSet::from_ids(hashes).to_string());
+        let key = prop::sample::select([&KEYS[..], &["role", "rpcnet.services.4"]].concat());
+        prop::collection::btree_map(key.prop_map(str::to_owned), value, 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_is_taken(ids in prop::collection::btree_set(any::<u64>(), 0..=MAX_SERVICES)) {
+            let services = ServiceSet::from_ids(ids);
+            let before = BTreeMap::from([("role".to_owned(), "worker".to_owned())]);
+            let mut tags = before.clone();
+            put(&services, &mut tags);
+            prop_assert!(fit(&services, MAX_TAGS + 1 - tags.len()));
+            prop_assert!(!fit(&services, MAX_TAGS + 2 - tags.len()));
+            prop_assert!(tags.values().all(|value| value.len() <= MAX_TAG_VALUE));
+            prop_assert_eq!(take(&mut tags), Some(services));
+            prop_assert_eq!(tags, before);
+        }
+
+        #[test]
+        fn what_is_taken_can_be_put_back(before in tags()) {
+            let mut tags = before.clone();
+            if let Some(services) = take(&mut tags) {
+                put(&services, &mut tags);
+            }
+            prop_assert_eq!(tags, before);
+        }
+    }
+
+    #[test]
+    fn more_are_not_told() {
+        let services = ServiceSet::from_ids(0..=MAX_SERVICES as u64);
+        let mut tags = BTreeMap::new();
+        put(&services, &mut tags);
+        assert!(tags.is_empty());
+        assert!(!fit(&services, 0));
+    }
+}
