@@ -1,0 +1,6 @@
+//! Calls go to the servers that serve them.
+
+mod applications;
+mod endpoints;
+mod records;
+mod service;
