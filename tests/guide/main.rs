@@ -1,0 +1,16 @@
+//! The listings of the production guide, each as a test with the same names and calls. Where a listing can't work as it is
+//! written there, the corrected form stands here, with a line that says why. Crates of others that the listings use are
+//! modules in `stand_ins`.
+//!
+//! Listings that are no Rust (manifests, scripts, queries) are checked for what they ask of this framework: the names of
+//! metrics, what a SIGTERM does, what probes are answered.
+
+mod auth;
+mod availability;
+mod configuration;
+mod logging;
+mod metrics;
+mod operations;
+mod place;
+mod stand_ins;
+mod tls;
