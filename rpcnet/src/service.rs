@@ -267,44 +267,73 @@ fn undecodable(what: &str, error: CodecError) -> Status {
     Status::internal(format!("the {what} can't be decoded: {error}")).with_source(error)
 }
 
-/// Decodes the arguments and runs the handler on them. What generated dispatch calls.
-pub fn handle<A, R, F>(inbound: Inbound, run: impl FnOnce(Context, A) -> F) -> HandlerFuture
+/// Futures of more bytes are made in memory of their own: an unoptimised build copies what is moved on the stack.
+const LARGE: usize = 16 << 10;
+
+/// A future in memory of its own. In a function of its own: what is on the stack while it is made is not while it runs.
+#[inline]
+pub fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
+}
+
+/// Decodes the arguments and runs the handler on them: `run`, or where its future is large `run_large`. What generated
+/// dispatch calls.
+pub fn handle<A, R, S, F, G>(
+    service: S,
+    inbound: Inbound,
+    run: impl FnOnce(S, Context, A) -> F,
+    run_large: impl FnOnce(S, Context, A) -> G,
+) -> HandlerFuture
 where
     A: Arguments,
     R: Outcome,
     F: Future<Output = R> + Send + 'static,
+    G: Future<Output = R> + Send + 'static,
 {
     let Inbound { context, body, .. } = inbound;
     match decode_arguments(&context, body) {
-        Ok(arguments) => {
-            let handler = run(context, arguments);
-            Box::pin(async move { handler.await.into_reply() })
+        Ok(arguments) if const { size_of::<F>() > LARGE } => {
+            replying(|| run_large(service, context, arguments))
         }
+        Ok(arguments) => replying(|| run(service, context, arguments)),
         Err(status) => Box::pin(std::future::ready(Err(status))),
     }
 }
 
 /// Likewise, for a method whose last argument is a stream of items.
-pub fn handle_items<A, S, R, F>(inbound: Inbound, run: impl FnOnce(Context, A, S) -> F) -> HandlerFuture
+pub fn handle_items<A, I, R, S, F, G>(
+    service: S,
+    inbound: Inbound,
+    run: impl FnOnce(S, Context, A, I) -> F,
+    run_large: impl FnOnce(S, Context, A, I) -> G,
+) -> HandlerFuture
 where
     A: Arguments,
-    S: ItemsArgument,
+    I: ItemsArgument,
     R: Outcome,
     F: Future<Output = R> + Send + 'static,
+    G: Future<Output = R> + Send + 'static,
 {
     let Inbound { context, body, items } = inbound;
     let method = context.method();
     let decoded = items
         .ok_or_else(|| Status::invalid_argument(format!("{method} takes a stream of items, and none came")))
         .map_err(Status::not_executed)
-        .and_then(|items| Ok((decode_arguments(&context, body)?, S::from_items(items))));
+        .and_then(|items| Ok((decode_arguments(&context, body)?, I::from_items(items))));
     match decoded {
-        Ok((arguments, items)) => {
-            let handler = run(context, arguments, items);
-            Box::pin(async move { handler.await.into_reply() })
+        Ok((arguments, items)) if const { size_of::<F>() > LARGE } => {
+            replying(|| run_large(service, context, arguments, items))
         }
+        Ok((arguments, items)) => replying(|| run(service, context, arguments, items)),
         Err(status) => Box::pin(std::future::ready(Err(status))),
     }
+}
+
+/// A handler whose result becomes a reply. In a function of its own, as is [`boxed`].
+#[inline]
+fn replying<R: Outcome, F: Future<Output = R> + Send + 'static>(make: impl FnOnce() -> F) -> HandlerFuture {
+    let handler = make();
+    Box::pin(async move { handler.await.into_reply() })
 }
 
 fn decode_arguments<A: Arguments>(context: &Context, body: Body) -> Result<A, Status> {

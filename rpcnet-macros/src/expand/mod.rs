@@ -320,11 +320,14 @@ fn expand_server(service: &Service, names: &Names) -> (TokenStream, TokenStream)
                     #(#arms)*
                     ::core::option::Option::None => {
                         // The index is one of the table's, so that it does not come to this.
-                        ::rpcnet::__private::handle::<(), ::core::result::Result<(), ::rpcnet::Status>, _>(
+                        let missing = |_, _, ()| ::core::future::ready(::core::result::Result::Err(
+                            ::rpcnet::Status::unimplemented(#missing),
+                        ));
+                        ::rpcnet::__private::handle::<(), ::core::result::Result<(), ::rpcnet::Status>, _, _, _>(
+                            (),
                             inbound,
-                            |_, ()| ::core::future::ready(::core::result::Result::Err(
-                                ::rpcnet::Status::unimplemented(#missing),
-                            )),
+                            missing,
+                            missing,
                         )
                     }
                 }
@@ -346,22 +349,36 @@ fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenS
     let (context, pass_context) =
         if method.context { (quote!(cx), quote!(&cx,)) } else { (quote!(_), quote!()) };
     let at_name = Span::call_site().located_at(name.span());
+    // Each handler is run in two ways, of which its size decides: a large future is moved into memory of its own at once,
+    // as an unoptimised build copies a future on the stack wherever it is moved.
     let handle = match method.items() {
         None => quote_spanned! {at_name=>
-            ::rpcnet::__private::handle::<(#(#types,)*), #output, _>(
+            ::rpcnet::__private::handle::<(#(#types,)*), #output, _, _, _>(
+                ::core::clone::Clone::clone(&self.service),
                 inbound,
-                move |#context, (#(#values,)*)| async move {
+                |service, #context, (#(#values,)*)| async move {
                     <#handler as #interface>::#name(&service, #pass_context #(#values,)*).await
+                },
+                |service, #context, (#(#values,)*)| async move {
+                    ::rpcnet::__private::boxed(
+                        || <#handler as #interface>::#name(&service, #pass_context #(#values,)*)
+                    ).await
                 },
             )
         },
         Some(Argument { ty, .. }) => {
             let items = Ident::new("items", Span::mixed_site());
             quote_spanned! {at_name=>
-                ::rpcnet::__private::handle_items::<(#(#types,)*), #ty, #output, _>(
+                ::rpcnet::__private::handle_items::<(#(#types,)*), #ty, #output, _, _, _>(
+                    ::core::clone::Clone::clone(&self.service),
                     inbound,
-                    move |#context, (#(#values,)*), #items| async move {
+                    |service, #context, (#(#values,)*), #items| async move {
                         <#handler as #interface>::#name(&service, #pass_context #(#values,)* #items).await
+                    },
+                    |service, #context, (#(#values,)*), #items| async move {
+                        ::rpcnet::__private::boxed(
+                            || <#handler as #interface>::#name(&service, #pass_context #(#values,)* #items)
+                        ).await
                     },
                 )
             }
@@ -370,7 +387,6 @@ fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenS
     quote! {
         #(#configured)*
         ::core::option::Option::Some(__RpcnetMethod::#name) => {
-            let service = ::core::clone::Clone::clone(&self.service);
             #handle
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     discover::ServiceSet,
     interceptor,
     message::{Answer, ReplyFuture},
+    service::boxed,
 };
 
 /// Calls one endpoint of a [`BalancedChannel`], whatever the others do. Nothing is retried, and nothing is counted
@@ -198,7 +199,8 @@ impl BalancedChannel {
                 continue;
             }
             let (id, addr) = (member.id().clone(), member.addr());
-            let call = call(caller);
+            // In memory of its own, as it is moved into a task.
+            let call = boxed(|| call(caller));
             // The channel's members are kept up to date for as long as calls wait for them.
             let channel = self.clone();
             let answer = async move {
