@@ -107,6 +107,7 @@ impl Dialer {
         protocol: &[u8],
         options: &DialOptions,
     ) -> Result<Connection, ConnectError> {
+        options.check()?;
         let room = self.limits.room();
         self.first_of(target, |address| async move {
             let dialled = self.endpoint.dial(address, target.host(), protocol, options, room).await;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Growing pauses between attempts: each is drawn between half its bound and its bound, and the bound doubles.
 ///
 /// Source: "equal jitter" of <https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/>:
@@ -16,9 +19,11 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses that start at `first` and grow to `most`.
+    /// Pauses that start at `first`, 1 ms at least, and grow to `most`, a day at most. Of these the larger counts for both
+    /// where `most` is less.
     pub fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, bound: first }
+        let first = first.clamp(Duration::from_millis(1), LONGEST);
+        Self { first, most: most.clamp(first, LONGEST), bound: first }
     }
 
     /// The next pause.
@@ -120,7 +125,7 @@ pub(crate) fn retry_pause(retry: usize, asked: Option<Duration>, rng: &mut impl 
     const MOST: Duration = Duration::from_secs(1);
     let doublings = retry.saturating_sub(2).min(16) as u32;
     let own = if retry < 2 { Duration::ZERO } else { FIRST.saturating_mul(1 << doublings).min(MOST) };
-    asked.unwrap_or(own).mul_f64(rng.random_range(0.8..=1.2))
+    asked.unwrap_or(own).min(LONGEST).mul_f64(rng.random_range(0.8..=1.2))
 }
 
 /// How late a call must be to be hedged, where its method does not say: what 95 % of the calls before took.

@@ -8,10 +8,14 @@ use std::{
 /// The room that the largest header and one broadcast item need, with reserve.
 const MIN_PACKET_SIZE: usize = 800;
 
+/// The longest period, a day; members are remembered for at most a year.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// By how much longer a suspicion lasts that nobody confirms.
 const UNCONFIRMED: u32 = 5;
 
-/// Settings of a [`Node`](super::Node). All nodes of a cluster should have the same.
+/// Settings of a [`Node`](super::Node). All nodes of a cluster should have the same. A time out of its range counts as the
+/// nearest one within; no period is longer than a day.
 #[derive(Clone, Debug)]
 pub struct Config {
     probe_period: Duration,
@@ -84,14 +88,14 @@ impl Config {
     /// How often a random member is probed. At least 10 ms. Default 1 s; a node sends and answers about one probe a
     /// period however large the cluster is.
     pub fn with_probe_period(mut self, period: Duration) -> Self {
-        self.probe_period = period.max(Duration::from_millis(10));
+        self.probe_period = period.clamp(Duration::from_millis(10), LONGEST);
         self
     }
 
     /// How long an answer may take before other members are asked to probe. Default 500 ms. More than two thirds of the
     /// probe period would leave them no time and counts as two thirds.
     pub fn with_probe_timeout(mut self, timeout: Duration) -> Self {
-        self.probe_timeout = timeout.max(Duration::from_millis(1));
+        self.probe_timeout = timeout.clamp(Duration::from_millis(1), LONGEST);
         self
     }
 
@@ -104,7 +108,7 @@ impl Config {
 
     /// How often news is sent to some random members. At least 1 ms. Default 200 ms; without news nothing is sent.
     pub fn with_gossip_interval(mut self, interval: Duration) -> Self {
-        self.gossip_interval = interval.max(Duration::from_millis(1));
+        self.gossip_interval = interval.clamp(Duration::from_millis(1), LONGEST);
         self
     }
 
@@ -126,28 +130,28 @@ impl Config {
     /// joining the first comparisons follow each other faster, and nodes whose probes show that they know different things
     /// compare at once. Where nothing differs one costs a byte for four members.
     pub fn with_sync_interval(mut self, interval: Duration) -> Self {
-        self.sync_interval = interval.max(Duration::from_millis(100));
+        self.sync_interval = interval.clamp(Duration::from_millis(100), LONGEST);
         self
     }
 
     /// How often two random members that are down are announced to. At least 100 ms. Default 10 s. This is what heals a
     /// partition.
     pub fn with_reconnect_interval(mut self, interval: Duration) -> Self {
-        self.reconnect_interval = interval.max(Duration::from_millis(100));
+        self.reconnect_interval = interval.clamp(Duration::from_millis(100), LONGEST);
         self
     }
 
     /// How long the news that a member is down waits for the news that it had left, before
     /// [`Event::NodeFailed`](super::Event::NodeFailed). Default 1 s; the member's state changes at once.
     pub fn with_leave_grace(mut self, grace: Duration) -> Self {
-        self.leave_grace = grace;
+        self.leave_grace = grace.min(LONGEST);
         self
     }
 
-    /// How long members that are down or have left are remembered. At least 1 min. Default 24 h. A partition that lasts
+    /// How long members that are down or have left are remembered. 1 min to a year. Default 24 h. A partition that lasts
     /// longer heals only through seeds.
     pub fn with_forget_after(mut self, after: Duration) -> Self {
-        self.forget_after = after.max(Duration::from_secs(60));
+        self.forget_after = after.clamp(Duration::from_secs(60), LONGEST * 365);
         self
     }
 

@@ -205,6 +205,11 @@ impl ChannelBuilder {
     pub(crate) fn dialer(self) -> Result<Arc<Dialer>, ConnectError> {
         let runtime = Runtime::current().ok_or(ConnectError::NoRuntime)?;
         let limits = self.limits.check()?;
+        self.options.check()?;
+        if self.connect_timeout.is_zero() {
+            let name = "connect_timeout (ms)";
+            return Err(ConfigError::Range { name, value: 0, expected: "more than zero" }.into());
+        }
         let ca = match (self.ca, &self.network) {
             (Some(ca), _) => ca,
             (None, Some(_)) => CaCertificates::none(),

@@ -21,4 +21,7 @@ pub use self::{
     connector::Connector,
     key::Key,
 };
-pub(crate) use self::{builder::default_connections, times::Times};
+pub(crate) use self::{
+    builder::default_connections,
+    times::{Times, after},
+};

@@ -197,7 +197,7 @@ async fn keep_trying<R: Reopen>(job: Move<R>) -> Result<Moved, Status> {
     let method = request.method;
     let give_up = after(Instant::now(), patience);
     loop {
-        let resumed = Instant::now() + pause;
+        let resumed = after(Instant::now(), pause);
         match times.call {
             Some(deadline) if deadline <= resumed => {
                 sleep_until(deadline).await;
@@ -213,7 +213,7 @@ async fn keep_trying<R: Reopen>(job: Move<R>) -> Result<Moved, Status> {
             Err(status) => return Err(status),
         };
         pause = backoff.next(&mut rand::rng()).max(status.retry_after().unwrap_or_default());
-        if Instant::now() + pause > give_up {
+        if after(Instant::now(), pause) > give_up {
             return Err(status);
         }
     }

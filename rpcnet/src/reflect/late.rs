@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{Method, Status};
+use crate::{Method, Status, client::after};
 
 /// Watches over a stream of items: the call's deadline, and the time between two items.
 pub(super) struct Late {
@@ -40,7 +40,7 @@ impl Late {
     pub(super) fn poll_gap(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
         let Some((most, timer)) = &mut self.gap else { return Poll::Pending };
         if !std::mem::replace(&mut self.waiting, true) {
-            timer.as_mut().reset(Instant::now() + *most);
+            timer.as_mut().reset(after(Instant::now(), *most));
         }
         let method = self.method;
         timer

@@ -221,6 +221,10 @@ impl ServerConfigBuilder {
                 return Err(ConfigError::Range { name, value: value as u64, expected });
             }
         }
+        if self.handshake_timeout.is_zero() {
+            let name = "handshake_timeout (ms)";
+            return Err(ConfigError::Range { name, value: 0, expected: "more than zero" });
+        }
         Ok(ServerConfig {
             bind_addr: self.bind_addr,
             own: self.own,

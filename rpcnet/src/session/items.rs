@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     Metadata, Method, Status,
+    client::after,
     message::{Batch, Ended, Failure, Items, Remote},
     metrics::MethodMetrics,
     proto::{self, DecodeError, EndingKind, ItemFrame, reset},
@@ -138,7 +139,7 @@ impl ItemReader {
         }
         if let Some(gap) = &mut self.gap {
             if !std::mem::replace(&mut gap.waiting, true) {
-                gap.timer.as_mut().reset(Instant::now() + gap.most);
+                gap.timer.as_mut().reset(after(Instant::now(), gap.most));
             }
             if gap.timer.as_mut().poll(cx).is_ready() {
                 self.frames.stop(reset::DEADLINE);

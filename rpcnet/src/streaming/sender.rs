@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::ItemError;
 use crate::Status;
@@ -37,7 +37,7 @@ pub(super) struct Receiver<T, E> {
 }
 
 pub(super) fn channel<T, E>(capacity: usize) -> (StreamSender<T, E>, Receiver<T, E>) {
-    let (sender, items) = mpsc::channel(capacity.max(1));
+    let (sender, items) = mpsc::channel(capacity.clamp(1, Semaphore::MAX_PERMITS));
     let finished = Arc::new(AtomicBool::new(false));
     let receiver = Receiver { items, finished: finished.clone(), ended: false };
     (StreamSender { items: sender, finished }, receiver)

@@ -5,6 +5,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use super::{Connection, ConnectionError, memory, quic};
 use crate::{ConfigError, tls::Tls};
 
+/// An idle timeout that no connection lives to see.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// Settings of a connection that this side dials. (An accepted one's protocol is not known early enough.)
 #[derive(Debug, Clone, Copy)]
 pub struct DialOptions {
@@ -27,21 +30,24 @@ impl Default for DialOptions {
 }
 
 impl DialOptions {
-    /// The round-trip time to assume before one was measured: the first loss shows after about three of it.
+    /// The round-trip time to assume before one was measured: the first loss shows after about three of it. 100 ms by
+    /// default, between 1 ms and 60 s.
     #[must_use]
     pub fn with_initial_rtt(mut self, rtt: Duration) -> Self {
         self.initial_rtt = rtt;
         self
     }
 
-    /// How often something is sent on an idle connection, so that it stays; `None` for never.
+    /// How often something is sent on an idle connection, so that it stays; `None` for never. 10 s by default, between 10 ms
+    /// and a day.
     #[must_use]
     pub fn with_keep_alive(mut self, every: Option<Duration>) -> Self {
         self.keep_alive = every;
         self
     }
 
-    /// After how long without a packet from the peer the connection is given up.
+    /// After how long without a packet from the peer the connection is given up. 30 s by default, at least 10 ms;
+    /// `Duration::MAX` for never. The shorter one of both sides' holds.
     #[must_use]
     pub fn with_idle_timeout(mut self, after: Duration) -> Self {
         self.idle_timeout = after;
@@ -54,6 +60,28 @@ impl DialOptions {
     pub fn with_larger_packets(mut self, sought: bool) -> Self {
         self.larger_packets = sought;
         self
+    }
+
+    /// Checks the ranges; out of them the transport would panic, or never rest.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let millis = Duration::from_millis;
+        let range = |name, value: Duration, expected| {
+            let value = u64::try_from(value.as_millis()).unwrap_or(u64::MAX);
+            Err(ConfigError::Range { name, value, expected })
+        };
+        if !(millis(1)..=millis(60_000)).contains(&self.initial_rtt) {
+            return range("initial_rtt (ms)", self.initial_rtt, "between 1 ms and 60 s");
+        }
+        if let Some(every) = self.keep_alive
+            && !(millis(10)..=DAY).contains(&every)
+        {
+            return range("keep_alive (ms)", every, "between 10 ms and a day, or None for never");
+        }
+        if self.idle_timeout < millis(10) {
+            return range("idle_timeout (ms)", self.idle_timeout, "at least 10 ms");
+        }
+        Ok(())
     }
 
     pub(super) fn larger_packets(&self) -> bool {
@@ -69,7 +97,7 @@ impl DialOptions {
     }
 
     pub(super) fn idle_timeout(&self) -> Duration {
-        self.idle_timeout
+        self.idle_timeout.min(NEVER)
     }
 }
 

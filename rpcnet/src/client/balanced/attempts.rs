@@ -8,7 +8,7 @@ use tracing::debug;
 use super::{Shared, member::Picked};
 use crate::{
     Code, Reply, Request, Status,
-    client::Times,
+    client::{Times, after},
     message::Answer,
     retry::retry_pause,
     session::{LaneCall, Session},
@@ -229,7 +229,7 @@ impl<'a> Attempts<'a> {
         if pause.is_zero() {
             return true;
         }
-        let until = Instant::now() + pause;
+        let until = after(Instant::now(), pause);
         if self.times.call.is_some_and(|deadline| until >= deadline) {
             return false;
         }
