@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 mod bed;
+mod hosts;
 mod names;
 mod place;
 mod seeds;

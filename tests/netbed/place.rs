@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -74,6 +75,7 @@ pub(crate) struct Place {
 /// A running node.
 struct Node {
     name: String,
+    host: String,
     /// Where others reach it.
     addr: SocketAddr,
     process: Process<Told>,
@@ -86,13 +88,17 @@ impl Place {
         Some(Self { bed, ca: DevCa::generate().expect("a CA"), started: Instant::now(), nodes: Vec::new() })
     }
 
-    /// Arguments that name a fresh certificate.
-    fn certificate(&self, name: &str) -> String {
+    /// A directory with the certificate of this name.
+    pub(crate) fn certificates(&self, name: &str) -> PathBuf {
         let directory = self.bed.directory().join(format!("{name}.certificates"));
         if !directory.exists() {
             Pem::write(&self.ca, name, &directory).expect("the bed's directory is writable");
         }
-        format!("--certificates {}", directory.display())
+        directory
+    }
+
+    fn certificate(&self, name: &str) -> String {
+        format!("--certificates {}", self.certificates(name).display())
     }
 
     /// Starts a node that listens at this address and port of the host. Its name is that of kind, host and port.
@@ -106,7 +112,7 @@ impl Place {
         let arguments = format!("node {kind} --bind {bind_addr} --name {name} --seeds {seeds} {certificate}");
         let process = start(&self.bed, host, &name, &arguments);
         let reached = if bind.is_unspecified() { self.bed.addr(host) } else { bind };
-        self.nodes.push(Node { name, addr: SocketAddr::new(reached, port), process });
+        self.nodes.push(Node { name, host: host.to_owned(), addr: SocketAddr::new(reached, port), process });
     }
 
     /// Starts a node at the host's own address.
@@ -125,10 +131,27 @@ impl Place {
         say(format_args!("whole {:?} after the start", started.elapsed()));
     }
 
-    /// Likewise, until this moment.
+    /// Waits until that is so.
+    ///
+    /// # Panics
+    ///
+    /// When it is not so at this moment.
     pub(crate) async fn whole_by(&mut self, end: Instant, when: &str) {
+        self.agree_by(end, when, |_| true).await;
+    }
+
+    /// Waits until each node that is not on this host lists all nodes that are not on it, and no other.
+    ///
+    /// # Panics
+    ///
+    /// When it is not so at this moment.
+    pub(crate) async fn whole_without(&mut self, host: &str, end: Instant) {
+        self.agree_by(end, "without one host", |node| node.host != host).await;
+    }
+
+    async fn agree_by(&mut self, end: Instant, when: &str, counts: impl Fn(&Node) -> bool) {
         loop {
-            let wrong = self.disagreements();
+            let wrong = self.disagreements(&counts);
             if wrong.is_empty() {
                 return;
             }
@@ -137,8 +160,9 @@ impl Place {
         }
     }
 
-    fn disagreements(&self) -> Vec<String> {
-        let told: Vec<_> = self.nodes.iter().map(|node| (node, node.process.told())).collect();
+    fn disagreements(&self, counts: impl Fn(&Node) -> bool) -> Vec<String> {
+        let nodes = self.nodes.iter().filter(|node| counts(node));
+        let told: Vec<_> = nodes.map(|node| (node, node.process.told())).collect();
         let listed = |(node, told): &(&Node, Told)| {
             let id = told.id.as_deref().unwrap_or("not up");
             format!("{id}@{}", node.addr)

@@ -55,7 +55,7 @@ impl Bed {
     pub(super) fn make(topology: Topology) -> Result<Self, NotPermitted> {
         sweep();
         let name = fresh_name();
-        let router = Namespace::new(format!("{name}-router"))?;
+        let router = Namespace::new(format!("{name}-the-router"))?;
         let conditions = Arc::new(Conditions::default());
         for (from, to, weather) in &topology.weather {
             conditions.set_weather(*from, *to, *weather);

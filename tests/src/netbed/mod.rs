@@ -1,12 +1,14 @@
 //! A network of hosts on this machine, for tests that need several addresses, names, or a network that fails.
 //!
-//! A [`Topology`] describes the network; [`Topology::start`] makes it, as a [`Bed`], which is removed when it is dropped. Each
-//! host is a network namespace with one address, a hosts file of its own, and no other way to look a name up. All hosts
-//! are connected to a router, a namespace of its own too, and the test process carries each UDP datagram between two hosts
-//! there, with its source address as it was: with [`Weather`] for each direction, with counters, and with [flows](Bed::pin)
-//! that are dropped. (The router's routes hand all datagrams to transparent sockets of the test process. The kernel has no
-//! netem everywhere.) TCP and ICMP pass the router without weather. Programs [run](Bed::start) in a host as they would on a
-//! machine of their own.
+//! A [`Topology`] describes the network; [`Topology::start`] makes it, as a [`Bed`], which is removed when it is dropped.
+//!
+//! - Each host is a network namespace with one address, a hosts file of its own, and no other way to look a name up.
+//!   Programs [run](Bed::start) in it as they would on a machine of their own.
+//! - All hosts are connected to a router, which is a namespace too. The test process carries each UDP datagram between two
+//!   hosts there, and leaves its source address as it was. Each direction has its [weather](crate::weather::Weather) and a
+//!   counter, and [flows](Bed::pin) can be dropped. (The router's routes hand all datagrams to transparent sockets of the
+//!   test process: not every kernel has netem.)
+//! - TCP and ICMP pass the router without weather.
 //!
 //! ```no_run
 //! # use rpcnet_tests::{netbed::Topology, process::{Process, Told}, weather::Weather};
@@ -36,5 +38,3 @@ pub use self::{
     leftovers::sweep,
     topology::{PORTS, Topology},
 };
-#[expect(unused_imports, reason = "for the documentation")]
-use crate::weather::Weather;

@@ -7,6 +7,7 @@ mod datagrams;
 mod node;
 mod service;
 mod visit;
+mod word_count;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,9 @@ enum Awaited {
     Node(node::Node),
     /// A client of workers.
     Client(client::Client),
+    /// A binary of `examples`.
+    #[command(subcommand)]
+    WordCount(word_count::WordCount),
     /// Makes a network of one host, tells `made`, and waits.
     Bed,
 }
@@ -57,6 +61,7 @@ async fn run(role: Awaited) -> Result<(), Failure> {
         Awaited::Datagrams(role) => datagrams::run(role).await,
         Awaited::Node(node) => node::run(node).await,
         Awaited::Client(client) => client::run(client).await,
+        Awaited::WordCount(role) => word_count::run(role).await,
         Awaited::Bed => make_bed().await,
     }
 }
