@@ -128,8 +128,8 @@ pub use metrics::Metrics;
 pub use retry::{Backoff, RetryBudget};
 pub use rpcnet_macros::{rpc_impl, rpc_trait};
 pub use server::{
-    Hurry, NextSignal, ProtocolFuture, ProtocolHandler, ReadinessCondition, Server, ServerConfig,
-    ServerConfigBuilder, shutdown_signal,
+    Hurry, NextSignal, ProtocolFuture, ProtocolHandler, ProtocolSocket, ReadinessCondition, Server,
+    ServerConfig, ServerConfigBuilder, shutdown_signal,
 };
 pub use service::Service;
 pub use status::{Code, Status};

@@ -36,7 +36,7 @@ use crate::{
 const STABLE: Duration = Duration::from_secs(2);
 
 /// What connections are dialled with: socket, certificates, limits, and the services that peers may call back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Dialer {
     pub(crate) endpoint: Endpoint,
     /// The one on which the endpoint was opened. Connections and their tasks belong to it.

@@ -6,6 +6,7 @@ mod readiness;
 mod refusals;
 mod relay;
 mod shutdown;
+mod socket;
 
 use std::{
     collections::HashMap,
@@ -23,8 +24,9 @@ pub use self::{
     config::{ServerConfig, ServerConfigBuilder},
     readiness::ReadinessCondition,
     shutdown::{Hurry, NextSignal, shutdown_signal},
+    socket::ProtocolSocket,
 };
-use self::{readiness::Conditions, refusals::Refusals};
+use self::{readiness::Conditions, refusals::Refusals, socket::Sockets};
 use crate::{
     Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,
     ServerError, Service,
@@ -38,7 +40,7 @@ use crate::{
     runtime::Runtime,
     session::{Router, Session},
     tls::{CaCertificates, OwnCertificate, Tls},
-    transport::{Connection, DialOptions, Endpoint, ListenOptions},
+    transport::{Connection, DialOptions, ListenOptions, MemoryNetwork},
 };
 
 /// What the methods of a [`ProtocolHandler`] return.
@@ -101,6 +103,9 @@ struct Inner {
     /// What phase and conditions come to.
     readiness: watch::Sender<Readiness>,
     protocols: Mutex<HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>>,
+    /// Locked after the protocols, where both are.
+    sockets: Mutex<Sockets>,
+    network: Option<MemoryNetwork>,
     /// Who forwards calls, if anybody does.
     relay: OnceLock<relay::Relay>,
     sessions: Mutex<Sessions>,
@@ -119,6 +124,7 @@ impl Drop for Inner {
         for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }
+        self.sockets.get_mut().unwrap_or_else(PoisonError::into_inner).close("server dropped");
         self.dialer.endpoint.close(proto::close::SHUTDOWN, "server dropped");
     }
 }
@@ -147,14 +153,7 @@ impl Server {
     pub fn new(config: ServerConfig) -> Result<Self, ServerError> {
         let runtime = Runtime::current().ok_or(ServerError::NoRuntime)?;
         let tls = Tls::new(config.own.as_ref(), &config.ca)?;
-        let address = config.bind_addr;
-        let bind = |source| ServerError::Bind { address, source };
-        let endpoint = match &config.network {
-            None => Endpoint::bind(address, tls.clone()).map_err(bind)?,
-            Some(network) => Endpoint::Memory(
-                network.endpoint(address).ok_or_else(|| bind(std::io::ErrorKind::AddrInUse.into()))?,
-            ),
-        };
+        let endpoint = socket::open(config.bind_addr, config.network.as_ref(), tls.clone())?;
         let listen = ListenOptions { room: config.limits.room(), handshakes: config.max_handshakes };
         endpoint.listen(vec![proto::ALPN.to_vec()], listen)?;
         let metrics = Metrics::default();
@@ -190,6 +189,8 @@ impl Server {
             conditions: Mutex::default(),
             readiness: watch::Sender::default(),
             protocols: Mutex::default(),
+            sockets: Mutex::default(),
+            network: config.network,
             relay: OnceLock::new(),
             sessions: Mutex::default(),
             tasks: Mutex::default(),
@@ -233,7 +234,8 @@ impl Server {
     /// [`ServerError::Protocol`] where it has a handler already.
     pub fn handle_protocol(&self, alpn: &[u8], handler: Arc<dyn ProtocolHandler>) -> Result<(), ServerError> {
         let mut protocols = self.protocols();
-        if [proto::ALPN, proto::RELAY_ALPN].contains(&alpn) || protocols.contains_key(alpn) {
+        let is_ours = [proto::ALPN, proto::RELAY_ALPN].contains(&alpn);
+        if is_ours || protocols.contains_key(alpn) || self.sockets().has(alpn) {
             return Err(ServerError::Protocol(String::from_utf8_lossy(alpn).into_owned()));
         }
         protocols.insert(alpn.to_vec(), handler);
@@ -244,7 +246,9 @@ impl Server {
     fn listen(&self, protocols: &HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>) -> Result<(), ServerError> {
         let mut all = vec![proto::ALPN.to_vec()];
         all.extend(self.inner.relay.get().map(|_| proto::RELAY_ALPN.to_vec()));
-        all.extend(protocols.keys().cloned());
+        let sockets = self.sockets();
+        all.extend(protocols.keys().filter(|alpn| !sockets.has(alpn)).cloned());
+        drop(sockets);
         let listen = ListenOptions { room: self.limits().room(), handshakes: self.inner.max_handshakes };
         self.inner.dialer.endpoint.listen(all, listen)?;
         Ok(())
@@ -358,6 +362,14 @@ impl Server {
         let mut tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
         tasks.push(self.runtime().spawn(task).abort_handle());
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Sockets> {
+        self.inner.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closed(&self) -> bool {
+        *self.inner.phase.borrow() == Phase::Closed
     }
 
     fn protocols(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>> {

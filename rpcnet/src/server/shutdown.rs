@@ -132,8 +132,17 @@ impl Server {
     /// `shutdown` ends, [`run`](Self::run) goes on waiting.
     pub async fn close(&self) {
         let endpoint = &self.inner.dialer.endpoint;
-        endpoint.close(close::SHUTDOWN, "the server has been shut down");
-        self.on_runtime(async { timeout(FAREWELL, endpoint.wait_idle()).await }).await;
+        let reason = "the server has been shut down";
+        endpoint.close(close::SHUTDOWN, reason);
+        let sockets = self.sockets().endpoints();
+        self.sockets().close(reason);
+        let idle = async {
+            endpoint.wait_idle().await;
+            for socket in &sockets {
+                socket.wait_idle().await;
+            }
+        };
+        self.on_runtime(async { timeout(FAREWELL, idle).await }).await;
         self.advance(Phase::Closed);
     }
 }
