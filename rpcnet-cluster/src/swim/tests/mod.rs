@@ -4,6 +4,7 @@ mod healing;
 mod leaving;
 mod lifeguard;
 mod membership;
+mod moving;
 mod packets;
 mod reassert;
 mod records;

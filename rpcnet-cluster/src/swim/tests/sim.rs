@@ -106,7 +106,7 @@ impl Sim {
         self.start_as(index, Self::identity_with(index, id, generation));
     }
 
-    fn start_as(&mut self, index: usize, identity: Identity) {
+    pub(super) fn start_as(&mut self, index: usize, identity: Identity) {
         let seed = self.rng.random();
         let node = Node::new(identity, self.config.clone(), seed, self.now);
         self.nodes.insert(index, node);
@@ -258,6 +258,7 @@ impl Sim {
                     Event::NodeRecovered(member) => ("recovered", member),
                     Event::NodeFailed(member) => ("failed", member),
                     Event::NodeLeft(member) => ("left", member),
+                    Event::NodeMoved { member, .. } => ("moved", member),
                     Event::TagsChanged(member) => ("tags", member),
                     _ => return None,
                 };
