@@ -38,6 +38,7 @@ const ADVERTISE_ADDR: Setting = Setting::new("advertise-addr", Some("ADVERTISE_A
 const LOG: Setting = Setting::new("log", Some("RUST_LOG"));
 const REGION: Setting = Setting::new("region", Some("REGION"));
 const METRICS_ADDR: Setting = Setting::new("metrics-addr", Some("METRICS_ADDR"));
+const GOSSIP_BIND: Setting = Setting::new("bind-addr", Some("BIND_ADDR"));
 const SEED_NODES: Setting = Setting::new("seed-nodes", Some("SEED_NODES"));
 const DIRECTOR_BIND: Setting = Setting::new("addr", Some("DIRECTOR_ADDR"));
 const DIRECTOR_LABEL: Setting = Setting::new("label", Some("NODE_LABEL"));
@@ -79,6 +80,8 @@ pub struct DirectorSettings {
     pub shared: SharedSettings,
     /// Where to listen.
     pub bind: SocketAddr,
+    /// Where gossip has a socket of its own; by default it uses the one for calls.
+    pub gossip: Option<SocketAddr>,
     /// `host:port` of nodes through which to join; none for the first director.
     pub seeds: Vec<String>,
     /// The name to show.
@@ -96,6 +99,8 @@ pub struct WorkerSettings {
     pub shared: SharedSettings,
     /// Where to listen.
     pub bind: SocketAddr,
+    /// Where gossip has a socket of its own; by default it uses the one for calls.
+    pub gossip: Option<SocketAddr>,
     /// `host:port` of nodes through which to join, at least one: directors first, then seeds.
     pub seeds: Vec<String>,
     /// The name to show.
@@ -146,13 +151,14 @@ impl DirectorArgs {
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<DirectorSettings, SettingsError> {
-        let own = [DIRECTOR_BIND, SEED_NODES, DIRECTOR_LABEL, REGION, METRICS_ADDR];
+        let own = [DIRECTOR_BIND, GOSSIP_BIND, SEED_NODES, DIRECTOR_LABEL, REGION, METRICS_ADDR];
         let layers = Layers::open(self.shared.config.as_deref(), &environment, &[&SHARED, &own])?;
         Ok(DirectorSettings {
             bind: bind(&layers, DIRECTOR_BIND, &self.addr, DIRECTOR_DEFAULT)?,
             seeds: layers.list(SEED_NODES, &self.seed_nodes, value::host_port)?,
             label: layers.one(DIRECTOR_LABEL, self.label.as_deref(), value::name)?,
             region: layers.one(REGION, self.node.region.as_deref(), value::name)?,
+            gossip: gossip(&layers, &self.node)?,
             metrics: metrics(&layers, &self.node)?,
             shared: self.shared.resolve(&layers, "info")?,
         })
@@ -169,7 +175,7 @@ impl WorkerArgs {
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<WorkerSettings, SettingsError> {
-        let own = [WORKER_BIND, DIRECTORS, SEED_NODES, WORKER_LABEL, REGION, METRICS_ADDR];
+        let own = [WORKER_BIND, GOSSIP_BIND, DIRECTORS, SEED_NODES, WORKER_LABEL, REGION, METRICS_ADDR];
         let layers = Layers::open(self.shared.config.as_deref(), &environment, &[&SHARED, &own])?;
         let mut seeds = layers.list(DIRECTORS, &self.director_addr, value::host_port)?;
         for seed in layers.list(SEED_NODES, &self.seed_nodes, value::host_port)? {
@@ -182,6 +188,7 @@ impl WorkerArgs {
             seeds: or_local_director(seeds),
             label: layers.one(WORKER_LABEL, self.label.as_deref(), value::name)?,
             region: layers.one(REGION, self.node.region.as_deref(), value::name)?,
+            gossip: gossip(&layers, &self.node)?,
             metrics: metrics(&layers, &self.node)?,
             shared: self.shared.resolve(&layers, "info")?,
         })
@@ -274,6 +281,10 @@ fn bind(
 
 fn metrics(layers: &Layers<'_>, node: &NodeArgs) -> Result<Option<SocketAddr>, SettingsError> {
     layers.one(METRICS_ADDR, node.metrics_addr.as_deref(), value::socket_addr)
+}
+
+fn gossip(layers: &Layers<'_>, node: &NodeArgs) -> Result<Option<SocketAddr>, SettingsError> {
+    layers.one(GOSSIP_BIND, node.bind_addr.as_deref(), value::gossip_addr)
 }
 
 fn or_local_director(addrs: Vec<String>) -> Vec<String> {

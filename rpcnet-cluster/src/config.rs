@@ -21,6 +21,8 @@ pub struct ClusterConfig {
     pub(crate) name: Option<String>,
     pub(crate) node_id: Option<NodeId>,
     pub(crate) advertise: Option<SocketAddr>,
+    pub(crate) bind: Option<SocketAddr>,
+    pub(crate) advertise_calls: Option<SocketAddr>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) swim: swim::Config,
     pub(crate) leave_timeout: Option<Duration>,
@@ -59,6 +61,8 @@ impl ClusterConfig {
             name: None,
             node_id: None,
             advertise: None,
+            bind: None,
+            advertise_calls: None,
             tags: BTreeMap::new(),
             swim,
             leave_timeout: None,
@@ -106,6 +110,27 @@ impl ClusterConfig {
     #[must_use]
     pub fn with_advertise_addr(mut self, addr: SocketAddr) -> Self {
         self.advertise = Some(addr);
+        self
+    }
+
+    /// Gossips on a UDP socket of its own, bound to this address, in place of the server's. It has the server's certificates,
+    /// also when they are reloaded. By convention its port is 7946.
+    ///
+    /// Seeds are then named with this port, and [`with_advertise_addr`](Self::with_advertise_addr) is the address of this socket;
+    /// clients and their directors still meet on the server's port. The node tells the others where it takes calls
+    /// ([`Member::call_addr`](crate::Member::call_addr)), in a tag of this crate's own: that leaves 63 to the user. A director of
+    /// a release that does not know the tag would send calls to this socket: upgrade directors first.
+    #[must_use]
+    pub fn with_bind_addr(mut self, addr: SocketAddr) -> Self {
+        self.bind = Some(addr);
+        self
+    }
+
+    /// The address at which the node takes calls, where it is neither the one that others gossip with nor that host with the
+    /// server's own port: behind a translation of ports, for example.
+    #[must_use]
+    pub fn with_advertise_call_addr(mut self, addr: SocketAddr) -> Self {
+        self.advertise_calls = Some(addr);
         self
     }
 

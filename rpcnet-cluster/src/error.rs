@@ -14,6 +14,9 @@ pub enum ClusterError {
     /// The server is a node already.
     #[error("this server is in a cluster already")]
     Enabled(#[source] rpcnet::ServerError),
+    /// Gossip's own socket can't be bound.
+    #[error("gossip gets no socket of its own")]
+    Bind(#[source] rpcnet::ServerError),
     /// A seed is not `host:port`.
     #[error("{0:?} is not a seed: write host:port, for example director-1:8080")]
     Seed(String),

@@ -15,7 +15,7 @@ use crate::{
 
 /// Makes a server a node of a cluster.
 pub trait ClusterExt {
-    /// Starts to gossip on the server's own port, and to join through the seeds. Gossip is answered from here on,
+    /// Starts to gossip on the server's own port, or on [one of its own](ClusterConfig::with_bind_addr), and to join through the seeds. Gossip is answered from here on,
     /// before the server runs; it ends with the server, which leaves the cluster in its shutdown.
     ///
     /// Does not wait until the node has joined: see [`Cluster::joined`]. Not cancel-safe: a dropped future leaves the
@@ -23,7 +23,7 @@ pub trait ClusterExt {
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] for a seed or tag that is not allowed, for a snapshot directory that can't be used, and for a
+    /// [`ClusterError`] for a seed, address or tag that is not allowed, for a socket that can't be bound, for a snapshot directory that can't be used, and for a
     /// server that is in a cluster already.
     fn enable_cluster(
         &self,
@@ -54,7 +54,8 @@ impl Cluster {
         self.gossip.identity()
     }
 
-    /// The address at which others reach this node.
+    /// The address at which others gossip with this node, and call it unless gossip has
+    /// [a socket of its own](ClusterConfig::with_bind_addr). 0.0.0.0 as long as it is not known.
     pub fn advertised_addr(&self) -> SocketAddr {
         self.gossip.identity().addr()
     }

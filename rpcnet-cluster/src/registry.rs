@@ -37,7 +37,7 @@ pub(crate) fn is_worker(member: &Member) -> bool {
 pub struct WorkerStatus {
     /// The node's id.
     pub id: NodeId,
-    /// Where it listens.
+    /// The address at which it takes calls.
     pub addr: SocketAddr,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
@@ -53,7 +53,7 @@ impl From<&Member> for WorkerStatus {
     fn from(member: &Member) -> Self {
         Self {
             id: member.id(),
-            addr: member.identity().addr(),
+            addr: member.call_addr(),
             tags: member.tags().clone(),
             services: member.services().cloned(),
             state: member.state(),

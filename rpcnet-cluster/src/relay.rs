@@ -137,7 +137,7 @@ impl Relay {
             return Vec::new();
         }
         let view = self.view.borrow();
-        let identities = view.iter().map(Member::identity);
+        let identities = view.iter().map(Member::callee);
         identities.filter(|identity| ejected.contains(&*identity.to_string())).collect()
     }
 

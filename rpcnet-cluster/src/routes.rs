@@ -42,6 +42,7 @@ pub(crate) struct RouteTable {
 /// A worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Route {
+    /// With the address for calls.
     identity: Identity,
     /// The user's tags, and the services in the form that they have in records. A client of the previous release reads them
     /// as tags; a director of that release leaves them out.
@@ -84,7 +85,7 @@ impl Route {
             services::put(services, &mut tags);
         }
         Self {
-            identity: member.identity(),
+            identity: member.callee(),
             tags,
             standing: match (away, doubtful) {
                 (true, _) => RouteStanding::Away,

@@ -129,7 +129,7 @@ impl Watching {
         // Of itself a director knows without asking.
         let own = self.cluster.local_node_id();
         let others = members.iter().filter(|member| is_worker(member) && member.id() != own);
-        let workers: HashMap<Identity, ()> = others.map(|member| (member.identity(), ())).collect();
+        let workers: HashMap<Identity, ()> = others.map(|member| (member.callee(), ())).collect();
         self.watched.retain(|identity, task| {
             let stays = workers.contains_key(identity);
             if !stays {

@@ -91,6 +91,7 @@ pub async fn run_worker(
             bind: settings.bind,
             seeds: &settings.seeds,
             region: settings.region.as_deref(),
+            gossip: settings.gossip,
             metrics: settings.metrics,
             shared: &settings.shared,
         },

@@ -23,6 +23,7 @@ pub async fn run_director(settings: DirectorSettings) -> Result<(), RoleError> {
             bind: settings.bind,
             seeds: &settings.seeds,
             region: settings.region.as_deref(),
+            gossip: settings.gossip,
             metrics: settings.metrics,
             shared: &settings.shared,
         },

@@ -18,6 +18,8 @@ pub struct NodeSettings<'a> {
     pub label: &'a str,
     /// Where to listen.
     pub bind: SocketAddr,
+    /// Where gossip has a socket of its own.
+    pub gossip: Option<SocketAddr>,
     /// `host:port` of nodes through which to join.
     pub seeds: &'a [String],
     /// The region to announce.
@@ -75,6 +77,9 @@ impl Node {
             .with_tag("label", settings.label);
         if let Some(region) = settings.region {
             config = config.with_region(region);
+        }
+        if let Some(addr) = settings.gossip {
+            config = config.with_bind_addr(addr);
         }
         if let Some(advertise) = &settings.shared.advertise {
             config = config.with_advertise_addr(resolve(advertise).await?);

@@ -43,6 +43,7 @@ pub async fn run_worker(settings: WorkerSettings) -> Result<(), RoleError> {
             bind: settings.bind,
             seeds: &settings.seeds,
             region: settings.region.as_deref(),
+            gossip: settings.gossip,
             metrics: settings.metrics,
             shared: &settings.shared,
         },

@@ -30,6 +30,9 @@ pub struct NodeArgs {
     /// Region to announce, such as us-east [env: REGION]
     #[arg(long, value_name = "NAME")]
     pub region: Option<String>,
+    /// Gossip on a UDP socket of its own, on port 7946 where only an IP is given [env: BIND_ADDR] [default: the one for calls]
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub bind_addr: Option<String>,
     /// Serve /metrics, /healthz and /readyz over HTTP here [env: METRICS_ADDR]
     #[arg(long, value_name = "IP:PORT")]
     pub metrics_addr: Option<String>,

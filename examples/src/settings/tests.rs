@@ -57,6 +57,7 @@ fn defaults() {
             seeds: vec![],
             label: None,
             region: None,
+            gossip: None,
             metrics: None,
         }
     );
@@ -87,6 +88,7 @@ fn the_environment_as_documented() {
         ("SEED_NODES", "a:1, b:2,,[::1]:3 "),
         ("REGION", "us-east"),
         ("METRICS_ADDR", "0.0.0.0:9090"),
+        ("BIND_ADDR", "0.0.0.0"),
         ("ADVERTISE_ADDR", "node.example:8080"),
         ("RUST_LOG", "rpcnet=debug"),
     ];
@@ -102,6 +104,7 @@ fn the_environment_as_documented() {
     assert_eq!(settings.label.as_deref(), Some("d1"));
     assert_eq!(settings.region.as_deref(), Some("us-east"));
     assert_eq!(settings.metrics, Some("0.0.0.0:9090".parse().unwrap()));
+    assert_eq!(settings.gossip, Some("0.0.0.0:7946".parse().unwrap()), "its port, if none is given");
     assert_eq!(settings.shared, shared);
 
     let own = [("WORKER_ADDR", "0.0.0.0:2"), ("WORKER_LABEL", "w1"), ("DIRECTOR_ADDR", "d:8,b:2")];
@@ -115,6 +118,21 @@ fn the_environment_as_documented() {
     let settings = client(&["README.md"], &[&common[..], &own].concat()).unwrap();
     assert_eq!(settings.directors, ["d:8", "e:8"]);
     assert_eq!(settings.shared, shared);
+}
+
+#[test]
+fn gossip_has_a_socket_of_its_own_where_it_is_told_to() {
+    for (text, expected) in [
+        ("10.0.0.1", "10.0.0.1:7946"),
+        ("10.0.0.1:7", "10.0.0.1:7"),
+        ("::", "[::]:7946"),
+        ("[::1]:8", "[::1]:8"),
+    ] {
+        let settings = worker(&["--dev-certs", "--bind-addr", text], &[]).unwrap();
+        assert_eq!(settings.gossip, Some(expected.parse().unwrap()));
+    }
+    let error = worker(&["--dev-certs"], &[("BIND_ADDR", "gossip:7946")]).unwrap_err().to_string();
+    assert!(error.contains("BIND_ADDR") && error.contains("with or without a port"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Reading single values. An error is what would be right, to be put behind the value.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,6 +16,15 @@ const MAX_SECONDS: u64 = 24 * 60 * 60;
 
 pub(super) fn socket_addr(text: &str) -> Read<SocketAddr> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:8080".to_owned())
+}
+
+/// The port of gossip where it has a socket of its own.
+const GOSSIP_PORT: u16 = 7946;
+
+pub(super) fn gossip_addr(text: &str) -> Read<SocketAddr> {
+    let with_port = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, GOSSIP_PORT));
+    let expected = |_| "give an IP address, with or without a port, such as 0.0.0.0:7946".to_owned();
+    with_port.or_else(|_| text.parse()).map_err(expected)
 }
 
 /// A name or IP address and a port other than zero. Names are resolved later, and again and again.

@@ -5,14 +5,15 @@ use std::{
     sync::{MutexGuard, PoisonError},
 };
 
-use tracing::info;
+use tracing::{error, info};
 
 use super::{
     address::Advertise,
     driver::{Gossip, now},
     route,
+    start::call_addr,
 };
-use crate::swim::{Identity, Member, Node};
+use crate::swim::{CALL_ADDR, Identity, Member, Node};
 
 impl Gossip {
     fn advertise(&self) -> MutexGuard<'_, Advertise> {
@@ -81,9 +82,17 @@ impl Gossip {
             self.links.reset();
             self.readings.reset();
         }
+        self.tell_call_addr(addr);
         self.wake.notify_one();
         if !route::is_local(addr.ip()) {
             self.look_for_rival(addr);
+        }
+    }
+
+    fn tell_call_addr(&self, own: SocketAddr) {
+        let Some(addr) = self.calls.and_then(|calls| call_addr(calls, own)) else { return };
+        if let Err(error) = self.set_tag(CALL_ADDR, &addr.to_string()) {
+            error!(%addr, %error, "the address for calls can't be told: nobody will call this node");
         }
     }
 

@@ -77,6 +77,8 @@ pub(crate) struct Gossip {
     pub(super) stopped: watch::Sender<Option<(Identity, Identity)>>,
     /// The address that this node itself is bound to.
     pub(super) bound: SocketAddr,
+    /// The address for calls, where that is another one. Its host may be any: then it is the one that is advertised.
+    pub(super) calls: Option<SocketAddr>,
     /// A leave has been waited for to its end.
     pub(super) gone: AtomicBool,
     pub(super) closed: CancellationToken,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rpcnet::{ProtocolFuture, ProtocolHandler, Server, transport::Connection};
+use rpcnet::{ProtocolFuture, ProtocolHandler, ProtocolSocket, Server, ServerError, transport::Connection};
 use tokio::{
     sync::{Notify, broadcast, mpsc, watch},
     task::spawn_blocking,
@@ -33,7 +33,7 @@ use crate::{
     services,
     snapshot::{self, Saved, SnapshotFile},
     standing,
-    swim::{Identity, Node, NodeId},
+    swim::{CALL_ADDR, Identity, Node, NodeId},
 };
 
 /// Packets that wait to be handled; beyond, new ones are dropped, as a network would.
@@ -69,7 +69,20 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         Some(file) => load(file, &cluster, &metrics).await?,
         None => None,
     };
-    let advertise = Advertise::new(config.advertise, server.local_addr());
+    let socket = match config.bind {
+        Some(addr) => Some(server.bind_protocol(super::ALPN, addr).map_err(|error| match error {
+            error @ ServerError::Protocol(_) => ClusterError::Enabled(error),
+            error => ClusterError::Bind(error),
+        })?),
+        None => None,
+    };
+    let bound = socket.as_ref().map_or(server.local_addr(), ProtocolSocket::local_addr);
+    let calls = match (config.advertise_calls, &socket) {
+        (Some(addr), _) => Some(addr),
+        (None, Some(_)) => Some(server.local_addr()),
+        (None, None) => None,
+    };
+    let advertise = Advertise::new(config.advertise, bound);
     let certified = server.identity().and_then(|own| own.spiffe_id()?.node().parse::<NodeId>().ok());
     if let (Some(configured), Some(certified)) = (config.node_id, certified)
         && configured != certified
@@ -80,8 +93,12 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     let id = id.unwrap_or_else(|| NodeId::random(&mut rand::rng()));
     let known = advertise.addr();
     let generation = generation(saved.as_ref().map(|saved| saved.generation), unix_millis());
-    let identity = Identity::new(known.unwrap_or(server.local_addr()), id, generation);
+    let identity = Identity::new(known.unwrap_or(bound), id, generation);
     let mut node = Node::new(identity, config.swim.clone(), rand::random(), now());
+    if let Some(addr) = known.and_then(|own| call_addr(calls?, own)) {
+        let set = node.set_tag(now(), CALL_ADDR, &addr.to_string());
+        set.map_err(|source| ClusterError::Tag { key: CALL_ADDR.into(), source })?;
+    }
     for (key, value) in &config.tags {
         standing::check(key)
             .and_then(|()| node.set_tag(now(), key, value))
@@ -109,7 +126,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     let (packets, incoming) = mpsc::channel(PACKETS);
     let view: View = node.members().cloned().collect();
     let seeds = Asking::new(&config.seeds);
-    let own = Known { own: known.into_iter().chain([server.local_addr()]).collect(), ..Known::default() };
+    let own = Known { own: known.into_iter().chain([bound]).collect(), ..Known::default() };
     let gossip = Arc::new(Gossip {
         node: Mutex::new(node),
         advertise: Mutex::new(advertise),
@@ -118,7 +135,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         standing: watch::Sender::new(seeds.standing(&own).into()),
         remembered: Mutex::new(remembered),
         restored: Notify::new(),
-        connector: server.connector(),
+        connector: socket.as_ref().map_or_else(|| server.connector(), ProtocolSocket::connector),
         metrics,
         view: watch::Sender::new(view),
         broadcasts: watch::Sender::new(broadcasts),
@@ -131,7 +148,8 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         life: Life { started: generation, nonce: rand::random() },
         rivals: Mutex::default(),
         stopped: watch::Sender::new(None),
-        bound: server.local_addr(),
+        bound,
+        calls,
         gone: AtomicBool::new(false),
         closed: CancellationToken::new(),
         kept: CancellationToken::new(),
@@ -144,7 +162,11 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         store(file, &first).await?;
     }
     let handler = Arc::new(Handler(Arc::downgrade(&gossip)));
-    server.handle_protocol(super::ALPN, handler).map_err(ClusterError::Enabled)?;
+    let handled = match &socket {
+        Some(socket) => server.handle_protocol_on(socket, handler),
+        None => server.handle_protocol(super::ALPN, handler),
+    };
+    handled.map_err(ClusterError::Enabled)?;
     // The tasks hold the node as long as the server lives, whoever drops the handles.
     let server_closed = server.closed();
     let driven = gossip.clone();
@@ -190,10 +212,16 @@ fn check_addresses(config: &ClusterConfig) -> Result<(), ClusterError> {
             return Err(ClusterError::Seed(seed.clone()));
         }
     }
-    match config.advertise.and_then(|addr| Some((addr, address::fault(addr)?))) {
-        Some((addr, fault)) => Err(ClusterError::Advertise { addr, fault }),
-        None => Ok(()),
-    }
+    let advertised = config.advertise.into_iter().chain(config.advertise_calls);
+    let wrong = advertised.filter_map(|addr| Some((addr, address::fault(addr)?))).next();
+    wrong.map_or(Ok(()), |(addr, fault)| Err(ClusterError::Advertise { addr, fault }))
+}
+
+/// The address for calls, where others gossip with `own`. `None` where it is the same.
+pub(super) fn call_addr(calls: SocketAddr, own: SocketAddr) -> Option<SocketAddr> {
+    let ip = if calls.ip().is_unspecified() { own.ip() } else { calls.ip().to_canonical() };
+    let addr = SocketAddr::new(ip, calls.port());
+    (addr != own).then_some(addr)
 }
 
 /// What an earlier life of this node left. A file that is none, or another cluster's, is set aside.

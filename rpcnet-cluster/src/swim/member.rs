@@ -1,6 +1,6 @@
 //! What is known of one node.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use rpcnet::discover::ServiceSet;
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,23 @@ pub struct Member {
     pub(super) services: Option<ServiceSet>,
 }
 
+/// The tag with the address for calls, where gossip has another one.
+pub(crate) const CALL_ADDR: &str = "rpcnet.addr";
+
 impl Member {
-    /// Its newest known identity.
+    /// The address at which it takes calls: the identity's, unless gossip has a socket of its own there
+    /// ([`ClusterConfig::with_bind_addr`](crate::ClusterConfig::with_bind_addr)).
+    pub fn call_addr(&self) -> SocketAddr {
+        let told = self.tags.get(CALL_ADDR).and_then(|addr| addr.parse().ok());
+        told.unwrap_or(self.identity.addr())
+    }
+
+    /// Its identity, with the address for calls.
+    pub(crate) fn callee(&self) -> Identity {
+        Identity::new(self.call_addr(), self.id(), self.identity.generation())
+    }
+
+    /// Its newest known identity. Its address is the one for gossip; see [`call_addr`](Self::call_addr).
     pub const fn identity(&self) -> Identity {
         self.identity
     }

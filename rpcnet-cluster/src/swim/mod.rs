@@ -71,6 +71,7 @@ pub use config::Config;
 pub use error::{PacketError, TagError};
 pub use event::Event;
 pub use identity::{Identity, NodeId, ParseNodeIdError};
+pub(crate) use member::CALL_ADDR;
 pub use member::{Member, MemberState};
 pub use node::{Channel, Node, Transmit};
 pub use record::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};

@@ -209,6 +209,7 @@ impl View {
         entry.member.incarnation = seen.incarnation;
         entry.member.state = state_of(seen.state);
         if let Some(record) = shared.record(id).filter(|record| !record.left) {
+            entry.member.services = record.told_services().cloned();
             entry.member.tags.clone_from(&record.tags);
         }
         verdicts.events.push(Event::NodeMoved { from, member: entry.member.clone() });
