@@ -66,11 +66,28 @@ impl From<CallError<Infallible>> for Status {
 #[non_exhaustive]
 pub enum RegisterError {
     /// A service of this name is registered.
-    #[error("the service {0:?} is registered already")]
+    #[error("the service {0:?} is registered already: register it once, or give one of the two another name")]
     Service(&'static str),
     /// Two methods share an id (a collision of their 64-bit hashes): rename one.
     #[error("{0} and {1} have the same method id: rename one of them")]
     Collision(String, String),
+    /// A type of a method can't be carried: it can be read from formats alone that describe themselves, as JSON does.
+    /// Untagged and internally tagged enums are such, `#[serde(flatten)]`, and types such as `serde_json::Value`.
+    #[error(
+        "{method} can't be served: {part} is a {ty}, in which {} can be read from formats such as JSON alone (an untagged or \
+         internally tagged enum, #[serde(flatten)], serde_json::Value): use a plain struct or enum there, or a String of JSON",
+        if path.is_empty() { "all" } else { path }
+    )]
+    Type {
+        /// The method, as `service/method`.
+        method: String,
+        /// The part of it, such as `argument 1` or `the result`.
+        part: String,
+        /// The name of that part's type.
+        ty: &'static str,
+        /// The place in that type, such as `Order.lines[].price`; empty for the type itself.
+        path: String,
+    },
 }
 
 /// Why a server could not be started or stopped.

@@ -186,6 +186,11 @@ impl Method {
         self.types.as_ref().map(Types::shape).unwrap_or_default()
     }
 
+    /// A part of its types that the encoding can't carry. Found out anew each time.
+    pub(crate) fn flaw(&self) -> Option<crate::codec::Flaw> {
+        self.types.as_ref().and_then(Types::flaw)
+    }
+
     /// Its types as values are read from JSON and written as it; `None` for a method that was described by hand.
     #[cfg(feature = "reflect")]
     pub(crate) fn json(&self) -> Option<&crate::types::Json> {

@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::codec::json::{self, JsonError};
 use crate::{
     CallError, Context, Metadata, Reply, ServiceDescriptor, Status, Streaming,
-    codec::{self, Arguments, Body, CodecError},
+    codec::{self, Arguments, Body, CodecError, Flaw},
     message::{Answer, Items},
     streaming::ItemError,
 };
@@ -52,6 +52,9 @@ pub trait Outcome: Sized {
     /// What it is made of.
     #[doc(hidden)]
     fn shape() -> String;
+    /// A part that the encoding can't carry.
+    #[doc(hidden)]
+    fn flaw() -> Option<Flaw>;
 
     #[doc(hidden)]
     fn into_reply(self) -> Result<Reply, Status>;
@@ -80,6 +83,8 @@ pub trait HandlerError: Sized {
     #[doc(hidden)]
     fn shape() -> String;
     #[doc(hidden)]
+    fn flaw() -> Option<Flaw>;
+    #[doc(hidden)]
     fn into_reply(self) -> Result<Reply, Status>;
     #[doc(hidden)]
     fn decode(body: Body) -> Result<Self::Client, Status>;
@@ -93,6 +98,10 @@ impl<E: Serialize + DeserializeOwned + 'static> HandlerError for E {
 
     fn shape() -> String {
         codec::shape::<E>().to_string()
+    }
+
+    fn flaw() -> Option<Flaw> {
+        codec::flaw::<E>("the error")
     }
 
     fn into_reply(self) -> Result<Reply, Status> {
@@ -114,6 +123,10 @@ impl HandlerError for Status {
 
     fn shape() -> String {
         "status".into()
+    }
+
+    fn flaw() -> Option<Flaw> {
+        None
     }
 
     /// A handler has run, whatever became of calls that it made itself: a status of one of those, handed on, may say
@@ -140,6 +153,10 @@ impl<T: Serialize + DeserializeOwned + 'static, E: HandlerError> Outcome for Res
 
     fn shape() -> String {
         format!("{}!{}", codec::shape::<T>(), E::shape())
+    }
+
+    fn flaw() -> Option<Flaw> {
+        codec::flaw::<T>("the result").or_else(E::flaw)
     }
 
     fn into_reply(self) -> Result<Reply, Status> {
@@ -190,6 +207,10 @@ where
         format!("{}!{}", <Streaming<T, F> as ItemsArgument>::shape(), E::shape())
     }
 
+    fn flaw() -> Option<Flaw> {
+        codec::flaw::<T>("an item of the result").or_else(F::flaw).or_else(E::flaw)
+    }
+
     fn into_reply(self) -> Result<Reply, Status> {
         match self {
             Ok(stream) => Ok(Reply::new(Answer::Items(stream.into_items()))),
@@ -231,6 +252,8 @@ pub trait ItemsArgument: Sized + Send + 'static {
     #[doc(hidden)]
     fn shape() -> String;
     #[doc(hidden)]
+    fn flaw() -> Option<Flaw>;
+    #[doc(hidden)]
     fn into_items(self) -> Items;
     #[doc(hidden)]
     fn from_items(items: Items) -> Self;
@@ -247,6 +270,10 @@ where
 {
     fn shape() -> String {
         format!("stream<{},{}>", codec::shape::<T>(), E::shape())
+    }
+
+    fn flaw() -> Option<Flaw> {
+        codec::flaw::<T>("an item of the last argument").or_else(E::flaw)
     }
 
     fn into_items(self) -> Items {

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 #[cfg(feature = "reflect")]
 use crate::codec::{Body, json::JsonError};
 use crate::{
-    codec::Arguments,
+    codec::{Arguments, Flaw},
     service::{ItemsArgument, Outcome},
 };
 
@@ -16,6 +16,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub struct Types {
     shape: fn() -> String,
+    flaw: fn() -> Option<Flaw>,
     #[cfg(feature = "reflect")]
     json: Json,
 }
@@ -24,6 +25,11 @@ impl Types {
     /// What they are made of.
     pub(crate) fn shape(&self) -> String {
         (self.shape)()
+    }
+
+    /// A part of them that the encoding can't carry.
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        (self.flaw)()
     }
 
     #[cfg(feature = "reflect")]
@@ -65,6 +71,7 @@ pub(crate) struct Json {
 pub const fn types<A: Arguments, R: Outcome>() -> Types {
     Types {
         shape: shape::<A, R>,
+        flaw: flaw::<A, R>,
         #[cfg(feature = "reflect")]
         json: json::<A, R>(None),
     }
@@ -74,6 +81,7 @@ pub const fn types<A: Arguments, R: Outcome>() -> Types {
 pub const fn types_items<A: Arguments, S: ItemsArgument, R: Outcome>() -> Types {
     Types {
         shape: shape_items::<A, S, R>,
+        flaw: flaw_items::<A, S, R>,
         #[cfg(feature = "reflect")]
         json: json::<A, R>(Some(S::item_from_json)),
     }
@@ -85,6 +93,14 @@ fn shape<A: Arguments, R: Outcome>() -> String {
 
 fn shape_items<A: Arguments, S: ItemsArgument, R: Outcome>() -> String {
     format!("{}+{}->{}", A::shape(), S::shape(), R::shape())
+}
+
+fn flaw<A: Arguments, R: Outcome>() -> Option<Flaw> {
+    A::flaw().or_else(R::flaw)
+}
+
+fn flaw_items<A: Arguments, S: ItemsArgument, R: Outcome>() -> Option<Flaw> {
+    A::flaw().or_else(S::flaw).or_else(R::flaw)
 }
 
 #[cfg(feature = "reflect")]

@@ -135,7 +135,7 @@ impl ChannelBuilder {
     ///
     /// # Errors
     ///
-    /// [`RegisterError`] where its name or a method's id is taken.
+    /// [`RegisterError`] where its name or a method's id is taken, or a type can't be encoded.
     pub fn with_service(self, service: impl Service) -> Result<Self, RegisterError> {
         self.router.register(Arc::new(service))?;
         Ok(self)

@@ -9,7 +9,7 @@ use super::{
     Body,
     error::CodecError,
     limited::Decoder,
-    shape::shape,
+    shape::{Flaw, flaw, shape},
     value::{Encoder, decode_next, shared},
 };
 
@@ -36,6 +36,10 @@ pub trait Arguments: Sized + Send + 'static {
     /// What they are made of, in words.
     fn shape() -> String;
 
+    /// One of them that the encoding can't carry.
+    #[doc(hidden)]
+    fn flaw() -> Option<Flaw>;
+
     /// Reads them from a JSON array.
     #[cfg(feature = "reflect")]
     #[doc(hidden)]
@@ -53,6 +57,10 @@ impl Arguments for () {
 
     fn shape() -> String {
         "()".into()
+    }
+
+    fn flaw() -> Option<Flaw> {
+        None
     }
 
     #[cfg(feature = "reflect")]
@@ -81,6 +89,10 @@ macro_rules! arguments {
             fn shape() -> String {
                 let shapes = [$(shape::<$kind>().to_string()),+];
                 format!("({})", shapes.join(","))
+            }
+
+            fn flaw() -> Option<Flaw> {
+                None$(.or_else(|| flaw::<$kind>(format!("argument {}", $index + 1))))+
             }
 
             #[cfg(feature = "reflect")]

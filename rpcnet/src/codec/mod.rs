@@ -19,7 +19,7 @@ pub use body::Body;
 pub use error::CodecError;
 #[cfg(feature = "reflect")]
 pub(crate) use error::bounded;
-pub(crate) use shape::shape;
+pub(crate) use shape::{Flaw, flaw, shape};
 pub(crate) use value::{LARGE, decode_copied, decode_value, encode_item, encode_value};
 
 use bincode::{

@@ -10,6 +10,7 @@
 
 mod access;
 mod classes;
+mod flaw;
 mod graph;
 mod text;
 mod trace;
@@ -36,6 +37,7 @@ const IDLE_PASSES: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
     text: String,
+    flaw: Option<String>,
 }
 
 impl Shape {
@@ -46,6 +48,30 @@ impl Shape {
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
+
+    /// The path to a part that can't be decoded, for it asks what comes next, and the encoding does not say: such as
+    /// `Order.lines[].price`. Empty where the whole type is one.
+    pub(crate) fn flaw(&self) -> Option<&str> {
+        self.flaw.as_deref()
+    }
+}
+
+/// A part of a method's types that the encoding can't carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// The part of the method, such as `argument 1`.
+    pub(crate) part: String,
+    /// The name of its type.
+    pub(crate) ty: &'static str,
+    /// Where in it.
+    pub(crate) path: String,
+}
+
+/// Finds out whether this type, which is such a part of a method, can't be carried.
+pub(crate) fn flaw<T: DeserializeOwned>(part: impl Into<String>) -> Option<Flaw> {
+    let shape = shape::<T>();
+    let path = shape.flaw()?.to_owned();
+    Some(Flaw { part: part.into(), ty: std::any::type_name::<T>(), path })
 }
 
 impl fmt::Display for Shape {
@@ -72,7 +98,7 @@ pub(crate) fn shape<T: DeserializeOwned>() -> Shape {
         }
         idle = if graph.learnt() == known { idle + 1 } else { 0 };
     }
-    Shape { text: text::describe(&graph) }
+    Shape { text: text::describe(&graph), flaw: flaw::path(&graph) }
 }
 
 #[cfg(test)]

@@ -212,7 +212,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`RegisterError`] where its name or a method's id is taken; nothing was added.
+    /// [`RegisterError`] where its name or a method's id is taken, or a type can't be encoded; nothing was added.
     pub fn register(&self, service: impl Service) -> Result<(), RegisterError> {
         self.inner.router.register(Arc::new(service))
     }

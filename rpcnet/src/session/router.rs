@@ -14,6 +14,7 @@ use super::Dispatch;
 use crate::ServiceDescriptor;
 use crate::{
     Method, RegisterError, Service,
+    codec::Flaw,
     discover::ServiceSet,
     ids::IdMap,
     interceptor::{Chain, Next},
@@ -269,6 +270,11 @@ fn add(
     let descriptor = service.descriptor();
     if methods.values().any(|entry| entry.method.service() == descriptor.name) {
         return Err(RegisterError::Service(descriptor.name));
+    }
+    for method in descriptor.methods {
+        if let Some(Flaw { part, ty, path }) = method.flaw() {
+            return Err(RegisterError::Type { method: method.to_string(), part, ty, path });
+        }
     }
     let before = methods.clone();
     for (index, method) in descriptor.methods.iter().enumerate() {

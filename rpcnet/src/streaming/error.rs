@@ -5,7 +5,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 #[cfg(feature = "reflect")]
 use crate::codec::json::{self, JsonError};
-use crate::{CallError, Status, codec, message::Failure};
+use crate::{
+    CallError, Status,
+    codec::{self, Flaw},
+    message::Failure,
+};
 
 mod sealed {
     pub trait Sealed {}
@@ -17,6 +21,8 @@ mod sealed {
 pub trait ItemError: sealed::Sealed + Sized + Send + 'static {
     #[doc(hidden)]
     fn shape() -> String;
+    #[doc(hidden)]
+    fn flaw() -> Option<Flaw>;
     #[doc(hidden)]
     fn from_status(status: Status) -> Self;
     #[doc(hidden)]
@@ -51,6 +57,10 @@ impl ItemError for Status {
         "status".into()
     }
 
+    fn flaw() -> Option<Flaw> {
+        None
+    }
+
     fn from_status(status: Status) -> Self {
         status
     }
@@ -72,6 +82,10 @@ impl ItemError for Status {
 impl<F: Serialize + DeserializeOwned + Send + 'static> ItemError for CallError<F> {
     fn shape() -> String {
         codec::shape::<F>().to_string()
+    }
+
+    fn flaw() -> Option<Flaw> {
+        codec::flaw::<F>("the error of a stream")
     }
 
     fn from_status(status: Status) -> Self {

@@ -196,6 +196,55 @@ fn types_that_describe_themselves_are_unknown() {
 }
 
 #[test]
+fn the_path_to_what_can_not_be_decoded() {
+    #[derive(Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        A { _x: u8 },
+    }
+    #[derive(Deserialize)]
+    struct Rest {
+        _id: u64,
+        #[serde(flatten)]
+        _rest: BTreeMap<String, String>,
+    }
+    #[derive(Deserialize)]
+    enum Line {
+        Empty,
+        Priced(u8, Option<Tagged>),
+    }
+    #[derive(Deserialize)]
+    struct Order {
+        _id: u64,
+        _before: Option<Box<Order>>,
+        _lines: Vec<Line>,
+    }
+    let path = |shape: Shape| shape.flaw().map(str::to_owned);
+    assert_eq!(path(shape::<Order>()).as_deref(), Some("Order._lines[]::Priced.1"));
+    assert_eq!(path(shape::<BTreeMap<String, (u8, Tagged)>>()).as_deref(), Some("{value}.1"));
+    assert_eq!(path(shape::<Tagged>()).as_deref(), Some(""));
+    assert!(path(shape::<Rest>()).is_some());
+    assert_eq!(path(shape::<(Line2, Vec<BTreeMap<String, [u8; 4]>>)>()), None);
+    let deep = path(shape::<Deep>()).expect("it is down there");
+    assert!(deep.len() < 400 && deep.ends_with('…'), "{deep}");
+
+    #[derive(Deserialize)]
+    enum Line2 {
+        A,
+        B(Box<Line2>),
+    }
+    type Three<T> = Deep2<Deep2<Deep2<T>>>;
+    #[derive(Deserialize)]
+    struct Deep {
+        _a_field_with_a_name_of_some_length_that_is_repeated: Three<Three<Tagged>>,
+    }
+    #[derive(Deserialize)]
+    struct Deep2<T> {
+        _a_field_with_a_name_of_some_length_that_is_repeated: T,
+    }
+}
+
+#[test]
 fn names_that_look_like_structure_are_quoted() {
     #[derive(Deserialize)]
     struct Odd {

@@ -6,6 +6,7 @@ use serde::de::{Deserializer, Error, Visitor};
 
 use super::{
     access::{Choice, Elements, Parts},
+    flaw::ANY,
     graph::{Content, Fields, Graph, Node, Slot, Variant},
 };
 use crate::codec::limited::{DEPTH, levels};
@@ -322,7 +323,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     // The encoding does not describe itself, so that these can't be decoded either.
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Refused> {
-        self.leaf("any")?;
+        self.leaf(ANY)?;
         Err(Refused)
     }
 
