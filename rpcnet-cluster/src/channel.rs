@@ -368,7 +368,9 @@ impl ClusterChannelBuilder {
         };
         let suggested = Some(table.policy.into());
         let policy = self.policy.or(suggested).unwrap_or_default();
+        let directors = self.directors.join(", ");
         let channel = connector.balanced(set, self.balanced.with_policy(policy));
+        channel.set_origin(move || routes.borrow().describe(&directors, &self.filter));
         Ok(ClusterChannel { channel, selector: None, inner })
     }
 
@@ -384,12 +386,20 @@ impl ClusterChannelBuilder {
             Arc::new(Inner { routes, stale_after: self.stale_after, connector: connector.clone(), task });
         let policy = self.policy.unwrap_or_default();
         let channel = connector.balanced(set, self.balanced.clone().with_policy(policy));
-        if timeout(self.timeout, channel.ready()).await.is_err() {
-            let known = channel.endpoints().len();
-            return Err(
-                self.no_answer(self.timeout, format!("none of {known} addresses takes calls to hand on"))
-            );
+        let since = Instant::now();
+        let settled = async {
+            tokio::select! {
+                () = channel.ready() => true,
+                // Whom all directors refuse need not wait.
+                () = refused(&channel) => false,
+            }
+        };
+        if !timeout(self.timeout, settled).await.unwrap_or(false) {
+            let failure = directors::failures(&channel.endpoints());
+            return Err(self.no_answer(since.elapsed().min(self.timeout), failure));
         }
+        let directors = self.directors.join(", ");
+        channel.set_origin(move || format!("the directors {directors} are to hand calls on"));
         let filter = self.filter.to_string();
         let selector = (!filter.is_empty()).then(|| filter.into());
         Ok(ClusterChannel { channel, selector, inner })
@@ -397,5 +407,22 @@ impl ClusterChannelBuilder {
 
     fn no_answer(&self, after: Duration, failure: String) -> ConnectError {
         ConnectError::NoAnswer { addresses: self.directors.join(", "), after, failure }
+    }
+}
+
+/// Resolves once each director that is known has refused this client, or was refused, for its certificate.
+async fn refused(channel: &BalancedChannel) {
+    /// Between two looks.
+    const AGAIN: Duration = Duration::from_millis(20);
+
+    loop {
+        let endpoints = channel.endpoints();
+        let is_refused = |endpoint: &EndpointStats| {
+            endpoint.failure.as_ref().is_some_and(|failure| failure.is_certificate())
+        };
+        if !endpoints.is_empty() && endpoints.iter().all(is_refused) {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use rpcnet::{
-    Connector,
+    Connector, EndpointStats,
     discover::{Endpoint, EndpointSet},
     resolve::HostPort,
 };
@@ -43,6 +43,28 @@ pub(crate) async fn resolve(
         }
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// What became of each director, as far as is known.
+pub(crate) fn failures(endpoints: &[EndpointStats]) -> String {
+    /// Enough to see what they have in common.
+    const SHOWN: usize = 4;
+
+    if endpoints.is_empty() {
+        return "none of the names has an address yet".to_owned();
+    }
+    let mut texts: Vec<_> = endpoints
+        .iter()
+        .take(SHOWN)
+        .map(|endpoint| match &endpoint.failure {
+            Some(failure) => failure.to_string(),
+            None => format!("{}: no connection yet", endpoint.id),
+        })
+        .collect();
+    if endpoints.len() > SHOWN {
+        texts.push(format!("and {} more", endpoints.len() - SHOWN));
+    }
+    texts.join("; ")
 }
 
 /// An endpoint for each address; one that has several names is one all the same.

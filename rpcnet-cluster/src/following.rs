@@ -49,6 +49,35 @@ pub(crate) struct Routes {
     pub(crate) failures: Option<Arc<Failures>>,
 }
 
+impl Routes {
+    /// What the directors said of workers, and why none is an endpoint.
+    pub(crate) fn describe(&self, directors: &str, filter: &TagFilter) -> String {
+        let Some(table) = &self.table else {
+            return format!("the directors {directors} have not named any workers yet");
+        };
+        let matching = table.matching(filter);
+        let workers = match table.len() {
+            1 => "1 worker".to_owned(),
+            many => format!("{many} workers"),
+        };
+        let listed = match (table.len(), matching) {
+            (0, _) => {
+                "list no worker: start one that joins their cluster, with the tag role=worker".to_owned()
+            }
+            (_, 0) => format!("list {workers}, of which none matches the filter \"{filter}\""),
+            (all, _) if matching == all => format!("list {workers}"),
+            _ => format!("list {workers}, of which {matching} match the filter \"{filter}\""),
+        };
+        let heard = match self.heard.map(|heard| heard.elapsed()) {
+            Some(age) if age >= SILENT => format!(" (heard {} s ago)", age.as_secs()),
+            _ => String::new(),
+        };
+        let failures =
+            self.failures.as_ref().map(|failures| format!("; last asked: {failures}")).unwrap_or_default();
+        format!("the directors {directors} {listed}{heard}{failures}")
+    }
+}
+
 /// Why no director of a round is followed.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(Vec<(Asked, AskError)>);
@@ -67,7 +96,9 @@ impl fmt::Display for Failures {
         const SHOWN: usize = 4;
 
         if self.0.is_empty() {
-            return f.write_str("none has answered yet");
+            return f.write_str(
+                "none has answered yet, check that directors listen there, and that UDP reaches them",
+            );
         }
         for (index, (asked, error)) in self.0.iter().take(SHOWN).enumerate() {
             let separator = if index == 0 { "" } else { "; " };

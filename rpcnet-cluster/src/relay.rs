@@ -170,6 +170,14 @@ impl Relay {
     fn start(&self, filter: TagFilter) -> Workers {
         let (sender, endpoints) = watch::channel(EndpointSet::from([]));
         let channel = self.connector.balanced(endpoints, self.settings.balancing());
+        let (view, wanted) = (self.view.clone(), filter.clone());
+        channel.set_origin(move || {
+            let view = view.borrow();
+            let workers: Vec<_> = view.iter().filter(|member| crate::registry::is_worker(member)).collect();
+            let matching = workers.iter().filter(|member| wanted.matches(member.tags())).count();
+            let known = workers.len();
+            format!("this director knows {known} workers, of which {matching} match the filter \"{wanted}\"")
+        });
         let following =
             tokio::spawn(follow(self.view.clone(), self.sight.clone(), filter, sender)).abort_handle();
         Workers { channel, following }

@@ -11,7 +11,7 @@ use rpcnet::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    standing,
+    TagFilter, standing,
     swim::{Identity, Member, MemberState, services},
     watching::Sight,
 };
@@ -160,6 +160,16 @@ impl RouteTable {
         });
         let workers = workers.collect();
         Self { policy: RoutePolicy::default(), workers }
+    }
+
+    /// How many workers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// How many of them have these tags.
+    pub(crate) fn matching(&self, filter: &TagFilter) -> usize {
+        self.workers.iter().filter(|route| filter.matches(&route.tags)).count()
     }
 
     /// As a client's endpoints. A worker that was restarted is another endpoint; one that was merely taken for dead

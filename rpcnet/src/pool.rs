@@ -317,6 +317,11 @@ impl Remote {
         self.current.is_ready()
     }
 
+    /// Whether a session stands, though calls may not be sent on it now.
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Ready(_))
+    }
+
     /// Why there is none, where dialling failed.
     pub(crate) fn failure(&self) -> Option<Arc<ConnectError>> {
         match &*self.state.borrow() {

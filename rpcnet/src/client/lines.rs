@@ -142,6 +142,11 @@ impl Lines {
         self.first.failure()
     }
 
+    /// Whether a connection stands, though it may be silent or about to be closed.
+    pub(super) fn is_connected(&self) -> bool {
+        self.first.is_connected()
+    }
+
     /// Resolves at the next change: a session came or went.
     pub(super) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
         self.more.common.changes()

@@ -297,6 +297,7 @@ impl Member {
             standing: standing.unwrap_or_default(),
             ready: self.is_untried(&[]),
             connections: self.lines.count_ready(),
+            failure: self.lines.failure(),
             ejected: !self.admits(now),
             pending: self.pending(),
             calls: self.calls.load(Ordering::Relaxed),

@@ -2,7 +2,7 @@
 //!
 //! `picking` chooses, `groups` has the endpoints of each service, `served` remembers which services there were; `call_all` does not choose, `member` is what is known of one endpoint, `attempts` makes a call until it has an answer, `hedge`
 //! makes it twice where it is late, `call` is the short way of small calls that succeed at once, `follow` keeps up with
-//! the set and looks for outliers.
+//! the set and looks for outliers, `unready` says why no endpoint takes a call.
 
 mod attempts;
 mod call;
@@ -15,9 +15,10 @@ mod member;
 mod picking;
 mod served;
 mod stats;
+mod unready;
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -35,6 +36,7 @@ use self::{
     hedge::Hedges,
     member::Common,
     served::Served,
+    unready::Origin,
 };
 pub use self::{
     call::BalancedCall,
@@ -112,6 +114,8 @@ struct Shared {
     made: AtomicU64,
     hedges: Hedges,
     retries: AtomicU64,
+    /// Says where the endpoints come from, where somebody has set it.
+    origin: OnceLock<Origin>,
 }
 
 /// What bounds further attempts.
@@ -162,6 +166,7 @@ impl BalancedChannel {
             hedges: Hedges::default(),
             config,
             retries: AtomicU64::new(0),
+            origin: OnceLock::new(),
         });
         let follow = follow::follow(shared.clone(), endpoints);
         let task = shared.dialer.runtime.handle().spawn(follow).abort_handle();

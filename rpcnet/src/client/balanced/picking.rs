@@ -170,7 +170,7 @@ impl Shared {
             }
         })
         .await
-        .unwrap_or_else(|_| Err(self.none_ready(request)))
+        .unwrap_or_else(|_| Err(self.none_ready(request, tried)))
     }
 
     /// Returns true if no endpoint has served the service, and the list has not grown for a while.
@@ -196,43 +196,6 @@ impl Shared {
         .not_executed()
     }
 
-    fn none_ready(&self, request: &Request) -> Status {
-        let now = self.members.load();
-        if now.all.is_empty() {
-            return Status::unavailable("no endpoint is known").not_executed();
-        }
-        let choice = now.choice(request.user_service());
-        let serving = choice
-            .group
-            .members
-            .iter()
-            .filter(|member| !choice.check || member.has_service(request.user_service()));
-        let members: Vec<_> = serving.collect();
-        if members.is_empty() {
-            let message = format!("none of {} endpoints serves {} now", now.all.len(), service_name(request));
-            return Status::unavailable(message).not_executed();
-        }
-        let failure = members.iter().find_map(|member| member.lines.failure());
-        let away = members.iter().filter(|member| member.is_away()).count();
-        let mut message = match now.all.len() - members.len() {
-            0 => format!("none of {} endpoints takes calls", members.len()),
-            others => format!(
-                "none of {} endpoints that serve {} takes calls ({others} others do not serve it)",
-                members.len(),
-                service_name(request)
-            ),
-        };
-        if away > 0 {
-            message += &format!(" ({away} drain or are not ready)");
-        }
-        match failure {
-            Some(error) => Status::unavailable(format!("{message}: {}", crate::error::chain(&*error)))
-                .with_source(error as Arc<dyn std::error::Error + Send + Sync>)
-                .not_executed(),
-            None => Status::unavailable(message).not_executed(),
-        }
-    }
-
     /// Whether a call that was picked for one endpoint could go to another.
     pub(super) fn has_other(&self, than: &Member, service: Option<u64>, tried: &[Session]) -> bool {
         self.has(service, |member| !std::ptr::eq(member, than) && member.is_untried(tried))
@@ -252,7 +215,7 @@ impl Shared {
 }
 
 /// The wire name of a call's service. Of a call that is forwarded, only the hash of the name is known.
-fn service_name(request: &Request) -> String {
+pub(super) fn service_name(request: &Request) -> String {
     match request.relayed() {
         None => request.method().service().to_owned(),
         Some(relayed) => match relayed.routing.service {

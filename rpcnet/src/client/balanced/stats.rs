@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
-use crate::discover::{ServiceSet, Standing};
+use crate::{
+    ConnectError,
+    discover::{ServiceSet, Standing},
+};
 
 /// What calls to one endpoint have come to.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct EndpointStats {
     /// Connections on which they can be: more than one where calls gather there
     /// ([`ChannelBuilder::with_max_connections`](crate::ChannelBuilder::with_max_connections)).
     pub connections: usize,
+    /// Why there is no connection, where dialling failed and pauses before it is tried again.
+    pub failure: Option<Arc<ConnectError>>,
     /// It is left out for what calls there came to.
     pub ejected: bool,
     /// Calls at work there.

@@ -1,0 +1,111 @@
+//! Why no endpoint takes a call, for the status in which it ends.
+
+use std::{error::Error, fmt, sync::Arc};
+
+use super::{BalancedChannel, Shared, member::Member, picking::service_name};
+use crate::{ConnectError, Request, Status, error::chain, session::Session};
+
+/// Says where the endpoints come from.
+pub(super) struct Origin(Box<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Origin")
+    }
+}
+
+impl BalancedChannel {
+    /// Has calls that find no endpoint say where the endpoints come from, and why there are not more, such as `director-1:8080
+    /// lists 3 workers, none with the tag role=gpu`. For those who feed the channel its endpoints; the first one that is set
+    /// stays. It is called for each call that fails so.
+    pub fn set_origin(&self, origin: impl Fn() -> String + Send + Sync + 'static) {
+        let _ = self.inner.shared.origin.set(Origin(Box::new(origin)));
+    }
+}
+
+/// How many endpoints are unfit for one reason each; the first that holds counts.
+#[derive(Default)]
+struct Counts {
+    lacking: usize,
+    away: usize,
+    out_of_service: usize,
+    tried: usize,
+    connecting: usize,
+    silent: usize,
+    unreachable: usize,
+    failure: Option<Arc<ConnectError>>,
+}
+
+impl Counts {
+    fn add(&mut self, member: &Member, request: &Request, tried: &[Session]) {
+        if !member.has_service(request.user_service()) {
+            self.lacking += 1;
+        } else if member.is_away() {
+            self.away += 1;
+        } else if !member.serves(request.service_id()) {
+            self.out_of_service += 1;
+        } else if member.lines.is_ready() {
+            // A connection that takes calls is one on which this call was tried.
+            self.tried += usize::from(!tried.is_empty());
+        } else if let Some(failure) = member.lines.failure() {
+            self.unreachable += 1;
+            self.failure.get_or_insert(failure);
+        } else if member.lines.is_connected() {
+            self.silent += 1;
+        } else {
+            self.connecting += 1;
+        }
+    }
+
+    fn describe(&self, service: &str) -> String {
+        let parts = [
+            (self.lacking, format!("do not serve {service}")),
+            (self.away, "drain or are not ready".to_owned()),
+            (self.out_of_service, format!("have taken {service} out of service")),
+            (self.tried, "were tried already".to_owned()),
+            (self.silent, "are silent".to_owned()),
+            (self.connecting, "are being connected to".to_owned()),
+            (self.unreachable, "can't be connected to".to_owned()),
+        ];
+        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+        let mut text = parts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ");
+        if let Some(failure) = &self.failure {
+            text += &format!(" ({})", chain(&**failure));
+        }
+        text
+    }
+}
+
+impl Shared {
+    pub(super) fn none_ready(&self, request: &Request, tried: &[Session]) -> Status {
+        let members = &self.members.load().all;
+        let service = service_name(request);
+        let call = match request.relayed() {
+            None => request.method().to_string(),
+            Some(_) => service.clone(),
+        };
+        let origin = self.origin.get().map(|origin| format!(": {}", (origin.0)())).unwrap_or_default();
+        if members.is_empty() {
+            let message = format!("no endpoint is known to which {call} could go{origin}");
+            return Status::unavailable(message).not_executed();
+        }
+        let mut counts = Counts::default();
+        members.iter().for_each(|member| counts.add(member, request, tried));
+        let many = members.len();
+        let message = if counts.lacking == many {
+            format!("none of {many} endpoints serves {service} now{origin}")
+        } else {
+            let why = counts.describe(&service);
+            let why = if why.is_empty() { why } else { format!(": {why}") };
+            let waited = self.config.ready_timeout;
+            format!(
+                "none of {many} endpoints takes {call}, which has waited for at most {waited:?}{why}{origin}"
+            )
+        };
+        let status = Status::unavailable(message).not_executed();
+        match counts.failure {
+            Some(failure) => status.with_source(failure as Arc<dyn Error + Send + Sync>),
+            None => status,
+        }
+    }
+}
