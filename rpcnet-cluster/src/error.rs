@@ -1,6 +1,6 @@
 //! The errors of a cluster's handles.
 
-use std::{io, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
+use std::{error::Error, fmt, io, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 use crate::{
     FilterError,
@@ -8,20 +8,16 @@ use crate::{
 };
 
 /// Why a cluster could not be entered or left.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum ClusterError {
     /// The server is a node already.
-    #[error("this server is in a cluster already")]
-    Enabled(#[source] rpcnet::ServerError),
+    Enabled(rpcnet::ServerError),
     /// Gossip's own socket can't be bound.
-    #[error("gossip gets no socket of its own")]
-    Bind(#[source] rpcnet::ServerError),
+    Bind(rpcnet::ServerError),
     /// A seed is not `host:port`.
-    #[error("{0:?} is not a seed: write host:port, for example director-1:8080")]
     Seed(String),
     /// A seed is an address that no node can have.
-    #[error("the seed {seed} {fault}")]
     SeedAddress {
         /// The seed.
         seed: SocketAddr,
@@ -29,7 +25,6 @@ pub enum ClusterError {
         fault: &'static str,
     },
     /// The address to advertise is one that no node can be reached at.
-    #[error("can't advertise {addr}: it {fault}")]
     Advertise {
         /// The address.
         addr: SocketAddr,
@@ -37,7 +32,6 @@ pub enum ClusterError {
         fault: &'static str,
     },
     /// A tag in the configuration is not allowed.
-    #[error("the tag {key:?} is not allowed")]
     Tag {
         /// Its key.
         key: String,
@@ -45,7 +39,6 @@ pub enum ClusterError {
         source: TagError,
     },
     /// The snapshot directory can't be read or written. (A file in it that is no snapshot is not an error.)
-    #[error("the snapshot {} can't be read or written", path.display())]
     Snapshot {
         /// The file.
         path: PathBuf,
@@ -53,7 +46,6 @@ pub enum ClusterError {
         source: io::Error,
     },
     /// Another node with this one's address or id was there first, and this one has stopped.
-    #[error("{theirs} has the address or id of {ours}, and was there first: this node has stopped")]
     Conflict {
         /// This node.
         ours: Identity,
@@ -61,7 +53,6 @@ pub enum ClusterError {
         theirs: Identity,
     },
     /// The configured id is not the one in the server's certificate: no peer would believe it.
-    #[error("node id {configured} is configured, but the certificate is made out to {certified}")]
     NodeId {
         /// The one that was configured.
         configured: NodeId,
@@ -69,13 +60,74 @@ pub enum ClusterError {
         certified: NodeId,
     },
     /// Versions of gossip are configured that this release does not speak.
-    #[error("gossip {}..={} is configured, this release speaks {}..={}", asked.start(), asked.end(), spoken.start(), spoken.end())]
     Versions {
         /// What was configured.
         asked: RangeInclusive<u8>,
         /// What may be.
         spoken: RangeInclusive<u8>,
     },
+}
+
+impl fmt::Display for ClusterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enabled(_) => {
+                f.write_str("this server is in a cluster already: use the handle that enable_cluster returned, or another server")
+            }
+            Self::Bind(source) => write!(f, "gossip gets no socket of its own (with_bind_addr): {source}"),
+            Self::Seed(seed) => {
+                write!(f, "{seed:?} is not a seed: write host:port, for example director-1:8080")
+            }
+            Self::SeedAddress { seed, fault } => write!(f, "the seed {seed} {fault}"),
+            Self::Advertise { addr, fault } => write!(f, "can't advertise {addr}: it {fault}"),
+            Self::Tag { key, source } => write!(f, "the tag {key:?} is not allowed: {source}"),
+            Self::Snapshot { path, source } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "the snapshot {path} can't be read or written: {source}; give a directory that this process may write to \
+                     (with_snapshot_dir)"
+                )
+            }
+            Self::Conflict { ours, theirs } => write!(
+                f,
+                "{theirs} has the address or id of {ours}, and was there first: this node has stopped; give it an address \
+                 and id of its own"
+            ),
+            Self::NodeId { configured, certified } => write!(
+                f,
+                "node id {configured} is configured, but the server's certificate is made out to {certified}, and peers would \
+                 refuse any other: leave with_node_id out, or use that node's certificate"
+            ),
+            Self::Versions { asked, spoken } => write!(
+                f,
+                "gossip versions {} to {} are configured, and this release speaks {} to {}: choose from these \
+                 (with_gossip_versions)",
+                asked.start(),
+                asked.end(),
+                spoken.start(),
+                spoken.end()
+            ),
+        }
+    }
+}
+
+impl Error for ClusterError {
+    /// Goes on behind what the message says.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Enabled(source) => Some(source),
+            Self::Bind(source) => source.source(),
+            Self::Tag { source, .. } => source.source(),
+            Self::Snapshot { source, .. } => source.source(),
+            Self::Seed(_)
+            | Self::SeedAddress { .. }
+            | Self::Advertise { .. }
+            | Self::Conflict { .. }
+            | Self::NodeId { .. }
+            | Self::Versions { .. } => None,
+        }
+    }
 }
 
 /// Why no worker was selected.
@@ -86,7 +138,7 @@ pub enum SelectError {
     #[error(transparent)]
     Filter(#[from] FilterError),
     /// No healthy worker matches.
-    #[error("none of {workers} healthy workers matches {filter:?}")]
+    #[error("none of {workers} healthy workers matches {filter:?}: start one, or ask with another filter")]
     NoWorker {
         /// How many healthy workers there are.
         workers: usize,

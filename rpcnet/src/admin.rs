@@ -22,7 +22,14 @@ use crate::{Server, server::WeakServer};
 /// The address can't be bound.
 pub async fn serve(server: &Server, addr: SocketAddr) -> io::Result<SocketAddr> {
     let bound = server.on_runtime(TcpListener::bind(addr)).await;
-    let listener = bound.ok_or_else(|| io::Error::other("the server's tokio runtime is shut down"))??;
+    let bound = bound.ok_or_else(|| io::Error::other("the server's tokio runtime is shut down"))?;
+    let listener = bound.map_err(|error| {
+        let message = format!(
+            "can't bind {addr} (TCP) for the admin endpoint: {error}; take another port, or stop the process that \
+             listens there"
+        );
+        io::Error::new(error.kind(), message)
+    })?;
     let bound = listener.local_addr()?;
     let app = Router::new()
         .route("/healthz", get(healthz))

@@ -1,7 +1,8 @@
 //! A certificate authority for development and tests. Never for production: its key lies beside it.
 
 use std::{
-    fs, io,
+    error::Error,
+    fmt, fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
 };
@@ -12,20 +13,46 @@ use rcgen::{
 };
 
 /// Why development certificates could not be made or loaded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum DevCaError {
     /// The certificate could not be made.
-    #[error("can't make a certificate")]
-    Generate(#[from] rcgen::Error),
+    Generate(rcgen::Error),
     /// The directory could not be read or written.
-    #[error("can't use {path}")]
     Directory {
         /// The path.
         path: String,
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl fmt::Display for DevCaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Generate(source) => write!(f, "can't make a development certificate: {source}"),
+            Self::Directory { path, source } => write!(
+                f,
+                "the directory of development certificates can't be used: {path}: {source}; give one that this process may \
+                 read and write"
+            ),
+        }
+    }
+}
+
+impl Error for DevCaError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Generate(source) => source.source(),
+            Self::Directory { source, .. } => source.source(),
+        }
+    }
+}
+
+impl From<rcgen::Error> for DevCaError {
+    fn from(source: rcgen::Error) -> Self {
+        Self::Generate(source)
+    }
 }
 
 /// A certificate authority for development.

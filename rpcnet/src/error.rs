@@ -3,6 +3,9 @@
 //! `Display` gives the whole message on one line, the text of the immediate cause included. `source` goes on behind
 //! what that line says: a cause whose text stands in it is skipped there, so that printing the chain (`{:#}` of anyhow)
 //! says nothing twice. The causes themselves are fields of the variants.
+//!
+//! A [`Status`] is the exception: its message is what a peer would get, and `source` has this side's own error, to be
+//! downcast.
 
 mod config;
 mod connect;

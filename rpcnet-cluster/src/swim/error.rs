@@ -58,25 +58,27 @@ impl From<WireError> for PacketError {
 #[non_exhaustive]
 pub enum TagError {
     /// The key is empty.
-    #[error("tag key is empty")]
+    #[error("tag key is empty: give it a name")]
     EmptyKey,
     /// The key is too long.
-    #[error("tag key of {len} bytes exceeds the limit of {MAX_TAG_KEY}")]
+    #[error("tag key of {len} bytes exceeds the limit of {MAX_TAG_KEY}: choose a shorter one")]
     KeyTooLong {
         /// The key's length in bytes.
         len: usize,
     },
     /// The value is too long.
-    #[error("tag value of {len} bytes exceeds the limit of {MAX_TAG_VALUE}")]
+    #[error(
+        "tag value of {len} bytes exceeds the limit of {MAX_TAG_VALUE}: shorten it, or use Cluster::broadcast"
+    )]
     ValueTooLong {
         /// The value's length in bytes.
         len: usize,
     },
     /// The node has as many tags as it may have.
-    #[error("node already has {MAX_TAGS} tags, which is the limit")]
+    #[error("node already has {MAX_TAGS} tags, which is the limit: remove one first")]
     TooManyTags,
     /// The node has left the cluster: nobody would learn of the change.
-    #[error("node has left the cluster")]
+    #[error("node has left the cluster: tags are set before it leaves")]
     Left,
     /// What begins with `rpcnet.` is this crate's own.
     #[error("tag keys that begin with \"rpcnet.\" are reserved: choose another")]

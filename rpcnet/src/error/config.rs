@@ -87,7 +87,7 @@ impl fmt::Display for ConfigError {
             }
             Self::Tls { item, source: Error::InconsistentKeys(InconsistentKeys::KeyMismatch) } => write!(
                 f,
-                "the {item} do not belong together: give the key that the first certificate of the text was made for"
+                "the {item} does not match: give the key that the first certificate of the text was made for"
             ),
             Self::Tls { item, source } => write!(f, "TLS refused the {item}: {source}"),
             Self::Certificate(reason) => {
@@ -122,7 +122,7 @@ impl fmt::Display for ConfigError {
                 )
             }
             Self::Missing(item, call) => write!(f, "{item} is missing: call {call}"),
-            Self::Range { name, value, expected } => write!(f, "{name} is {value}: {expected}"),
+            Self::Range { name, value, expected } => write!(f, "{name} is {value}, and must be {expected}"),
         }
     }
 }

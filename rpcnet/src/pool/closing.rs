@@ -16,7 +16,7 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The error of a call on a channel that has been closed.
 pub(crate) fn closed() -> Status {
-    Status::unavailable("the channel has been closed").not_executed()
+    Status::unavailable("the channel has been closed: connect another one to make calls").not_executed()
 }
 
 /// The sessions of a channel, or of all channels of a connector, and whether they have been closed. Cheap to clone.

@@ -417,9 +417,14 @@ fn answered(code: Code, executed: bool, body: Bytes, method: &Method) -> Status 
     }
 }
 
+/// What is said of a call that was sent, and not answered within its deadline.
+pub(super) const LATE: &str = "no answer came in time: the handler takes longer than the call's deadline, or waits; give the \
+                               call more (timeout), or look at the server";
+
 fn out_of_time(request: &Request, sent: &AtomicBool) -> Status {
     let sent = sent.load(Ordering::Relaxed);
-    let message = if sent { "no answer came in time" } else { "the call could not be sent in time" };
+    let message =
+        if sent { LATE } else { "the call could not be sent in time: the server takes no more now" };
     Status::deadline_exceeded(format!("{}: {message}", request.method)).with_maybe_executed(sent)
 }
 

@@ -157,7 +157,7 @@ pub(super) fn certificates(
     }
     let read = |(index, section): (usize, &&Section<'_>)| {
         let certificate = section.read::<CertificateDer<'static>>().and_then(|certificate| {
-            PeerIdentity::from_der(&certificate)?;
+            PeerIdentity::from_der(&certificate).map_err(|_| "it is no X.509 certificate")?;
             Ok(certificate)
         });
         let (position, of) = (index + 1, found.len());

@@ -99,7 +99,8 @@ pub(super) fn examine(session: &Session, header: &RequestHeader) -> Result<Entry
     };
     let Some(entry) = entry else {
         let message = format!(
-            "no method with id {:#018x} is registered here; the services are {:?}",
+            "no method with id {:#018x} is registered here; the services are {:?}: register its service at this server, in \
+             the client's version, or dial one that serves it",
             header.method,
             router.services()
         );

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::outbox::Others;
+use super::{super::outbound::LATE, outbox::Others};
 use crate::{Method, Status, proto::ReplyHeader};
 
 /// Ids have the place of a call in their low bits, and above them how often the place was taken before.
@@ -242,7 +242,7 @@ impl Calls {
                 continue;
             }
             let caller = caller.take();
-            let status = Status::deadline_exceeded(format!("{method}: no answer came in time"));
+            let status = Status::deadline_exceeded(format!("{method}: {LATE}"));
             place.state = State::Done(Err(status), None);
             expired.push((place.generation << PLACE_BITS | index as u64, caller));
         }
