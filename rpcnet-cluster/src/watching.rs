@@ -214,7 +214,8 @@ impl Watching {
         if now == *told {
             return;
         }
-        let key = format!("{KEY}{}", self.cluster.advertised_addr());
+        // Not by its address, which may change.
+        let key = format!("{KEY}{}", self.cluster.local_node_id());
         let result = if now.doubtful.is_empty() {
             self.cluster.withdraw(&key)
         } else {
