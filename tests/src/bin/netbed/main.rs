@@ -20,7 +20,7 @@ use rpcnet_tests::role;
 #[command(name = "netbed-process")]
 enum Role {
     #[command(flatten)]
-    Awaited(Awaited),
+    Awaited(Box<Awaited>),
     /// A client that lives for one call, with a runtime of its own.
     Visit(visit::Visit),
 }
@@ -43,7 +43,7 @@ enum Awaited {
 fn main() -> ExitCode {
     role::begin();
     let ended = match Role::parse() {
-        Role::Awaited(role) => run(role),
+        Role::Awaited(role) => run(*role),
         Role::Visit(visit) => visit::run(&visit),
     };
     match ended {
