@@ -12,7 +12,6 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     core::Collector,
 };
-use tokio::time::Instant;
 
 use crate::{Code, Method, limit::ShedReason};
 
@@ -35,7 +34,10 @@ const CAREFUL: u32 = SUSPECT + 256;
 /// | `rpc_requests_total` | `method` | calls whose handler was started |
 /// | `rpc_latency_seconds` | `method` | time from a request's arrival to the end of its handler |
 /// | `rpc_panics_total` | `method` | handlers that panicked |
-/// | `rpc_errors_total` | `type` | calls that ended in an error, by its code; `application` for the method's own |
+/// | `rpc_errors_total` | `type` | calls that ended in an error, by its code; `application` for the method's own, `cancelled` for those that their caller gave up, or that were lost with their connection |
+/// | `rpc_abandoned_total` | | calls that ran when their client closed its connection in good order; no errors |
+/// | `rpc_internal_requests_total` | `method` | calls of rpcnet's own services (`rpcnet.Health`, `rpcnet.Directory`, …); in none of the above but panics |
+/// | `rpc_internal_in_flight` | | those of them that are at work: mostly streams that watch |
 /// | `rpc_connections` | | connections that peers have opened here and that stand, of all protocols |
 /// | `rpc_connections_refused_total` | `reason` | connections closed because there are too many: `total`, `peer` |
 /// | `rpc_handshakes_failed_total` | `reason` | peers that did not get in: `certificate`, `timed_out`, `other` |
@@ -54,6 +56,9 @@ struct Inner {
     requests: IntCounterVec,
     latency: HistogramVec,
     errors: IntCounterVec,
+    abandoned: IntCounter,
+    internal_requests: IntCounterVec,
+    internal_in_flight: IntGauge,
     panics: IntCounterVec,
     connections: IntGauge,
     connections_refused: IntCounterVec,
@@ -91,6 +96,25 @@ impl Default for Metrics {
                 requests: registered(&registry, requests),
                 latency: registered(&registry, latency),
                 errors: registered(&registry, errors),
+                abandoned: registered(
+                    &registry,
+                    IntCounter::new(
+                        "rpc_abandoned_total",
+                        "Calls that ran when their client closed its connection in good order.",
+                    ),
+                ),
+                internal_requests: registered(
+                    &registry,
+                    IntCounterVec::new(
+                        Opts::new("rpc_internal_requests_total", "Calls of rpcnet's own services."),
+                        &["method"],
+                    ),
+                ),
+                internal_in_flight: gauge(
+                    &registry,
+                    "rpc_internal_in_flight",
+                    "Calls of rpcnet's own services that are at work: mostly streams that watch.",
+                ),
                 connections: gauge(&registry, "rpc_connections", "Connections that peers have opened here."),
                 connections_refused: by_reason(
                     &registry,
@@ -149,11 +173,21 @@ impl Metrics {
 
     pub(crate) fn method(&self, method: &Method) -> MethodMetrics {
         let label = method.to_string();
+        let latency = self.inner.latency.with_label_values(&[&label]);
+        self.of(&label, &self.inner.requests, Some(latency))
+    }
+
+    /// Of a service of this crate's family. Its calls say nothing of what users wait for: they stand apart.
+    pub(crate) fn internal(&self, method: &Method) -> MethodMetrics {
+        self.of(&method.to_string(), &self.inner.internal_requests, None)
+    }
+
+    fn of(&self, label: &str, requests: &IntCounterVec, latency: Option<Histogram>) -> MethodMetrics {
         MethodMetrics(Arc::new(PerMethod {
             metrics: self.clone(),
-            requests: self.inner.requests.with_label_values(&[&label]),
-            latency: self.inner.latency.with_label_values(&[&label]),
-            panics: self.inner.panics.with_label_values(&[&label]),
+            requests: requests.with_label_values(&[label]),
+            latency,
+            panics: self.inner.panics.with_label_values(&[label]),
             long: AtomicU32::new(0),
         }))
     }
@@ -208,7 +242,8 @@ pub(crate) struct MethodMetrics(Arc<PerMethod>);
 struct PerMethod {
     metrics: Metrics,
     requests: IntCounter,
-    latency: Histogram,
+    /// `None` for a method of our own.
+    latency: Option<Histogram>,
     panics: IntCounter,
     /// For so many calls more, less [`SUSPECT`], its handlers are not run in place.
     long: AtomicU32,
@@ -235,57 +270,34 @@ impl MethodMetrics {
         self.0.panics.inc();
     }
 
-    /// A handler has ended, with the code of the error that it ended in, this long after its request came.
-    fn ended(&self, after: Duration, error: Option<Code>) {
+    /// A handler is started.
+    pub(crate) fn started(&self) {
+        let PerMethod { metrics, requests, latency, .. } = &*self.0;
+        requests.inc();
+        if latency.is_none() {
+            metrics.inner.internal_in_flight.inc();
+        }
+    }
+
+    /// A handler that was [started](Self::started) has ended, this long after its request came.
+    pub(crate) fn ended(&self, after: Duration, ended: Ended) {
         let PerMethod { metrics, latency, .. } = &*self.0;
+        let Some(latency) = latency else { return metrics.inner.internal_in_flight.dec() };
         latency.observe(after.as_secs_f64());
-        match error {
-            None => {}
-            Some(Code::Unknown) => metrics.inner.errors.with_label_values(&["application"]).inc(),
-            Some(code) => metrics.error(code),
+        match ended {
+            Ended::Well => {}
+            Ended::Abandoned => metrics.inner.abandoned.inc(),
+            Ended::Error(Code::Unknown) => metrics.inner.errors.with_label_values(&["application"]).inc(),
+            Ended::Error(code) => metrics.error(code),
         }
     }
-
-    /// A handler is started, of a request that came then.
-    pub(crate) fn start(&self, arrived: Instant) -> Timer {
-        self.0.requests.inc();
-        Timer { metrics: self.clone(), started: arrived, open: true }
-    }
 }
 
-/// A handler at work; one that is dropped before it is done was cancelled.
-#[derive(Debug)]
-pub(crate) struct Timer {
-    metrics: MethodMetrics,
-    started: Instant,
-    open: bool,
-}
-
-impl Timer {
-    pub(crate) fn metrics(&self) -> &MethodMetrics {
-        &self.metrics
-    }
-
-    /// With the code of the error that it ended in.
-    pub(crate) fn done(self, error: Option<Code>) {
-        self.done_at(Instant::now(), error);
-    }
-
-    /// Likewise, at this time.
-    pub(crate) fn done_at(mut self, now: Instant, error: Option<Code>) {
-        self.finish(now, error);
-    }
-
-    fn finish(&mut self, now: Instant, error: Option<Code>) {
-        self.open = false;
-        self.metrics.ended(now.saturating_duration_since(self.started), error);
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        if self.open {
-            self.finish(Instant::now(), Some(Code::Cancelled));
-        }
-    }
+/// How a handler has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Well,
+    /// Its client has closed the connection in good order.
+    Abandoned,
+    Error(Code),
 }

@@ -278,13 +278,14 @@ fn add(
     }
     let before = methods.clone();
     for (index, method) in descriptor.methods.iter().enumerate() {
+        let internal = method.is_internal();
         let entry = Entry(Arc::new(Served {
             service: service.clone(),
             index,
             method,
-            metrics: metrics.method(method),
+            metrics: if internal { metrics.internal(method) } else { metrics.method(method) },
             fingerprint: method.fingerprint(),
-            internal: method.is_internal(),
+            internal,
             forwards: false,
         }));
         if let Some(other) = methods.insert(method.id(), entry) {

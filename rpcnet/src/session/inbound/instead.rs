@@ -3,13 +3,12 @@
 
 use tokio::time::Instant;
 
-use super::{CancelOnDrop, answer, full, handler, until};
+use super::{CancelOnDrop, Timer, answer, full, handler, until};
 use crate::{
     Code, Context, Reply, Status,
     codec::Body,
     limit::{Outcome, Permit},
     message::{Answer, Items},
-    metrics::Timer,
     session::Entry,
 };
 
@@ -72,7 +71,7 @@ pub(crate) async fn call_instead(
     let running = Running {
         context: context.clone(),
         cancel: CancelOnDrop(Some(context.clone())),
-        timer: entry.metrics.start(since),
+        timer: Timer::start(&session, entry, since),
         permit,
     };
     let handler = handler::start(&session, entry.clone(), context.clone(), body.into_bytes(), items);

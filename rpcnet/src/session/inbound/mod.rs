@@ -7,6 +7,7 @@ mod handler;
 mod instead;
 mod on_lane;
 mod receive;
+mod timer;
 
 use std::{
     pin::{Pin, pin},
@@ -22,8 +23,11 @@ use tracing::{error, warn};
 #[cfg(feature = "reflect")]
 pub(crate) use self::instead::{Running, call_instead};
 pub(super) use self::on_lane::{LaneCall, Started, panicked};
-use self::receive::{Arrival, Refusal};
 pub(crate) use self::{forward::entry as forwarding_entry, handler::Dispatch};
+use self::{
+    receive::{Arrival, Refusal},
+    timer::Timer,
+};
 use super::{Session, frame::FrameReader, lane, router::InFlight};
 use crate::{
     Code, Context, Status,
@@ -230,7 +234,10 @@ fn full(shed: &Shed) -> Status {
 /// off.
 pub(super) fn count_reset(session: &Session, deadline: Option<Instant>) {
     let now = Instant::now();
-    if deadline.is_some_and(|deadline| deadline <= now + NEARLY) {
+    // One that leaves gives up all its calls, and makes no more work with that.
+    if deadline.is_some_and(|deadline| deadline <= now + NEARLY)
+        || session.connection().close_reason().is_some()
+    {
         return;
     }
     let mut resets = session.inner.resets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -255,7 +262,7 @@ async fn run(
         admitted;
     let relayed = forward::relayed(&entry, &mut header);
     let method = forward::method(&entry, relayed.as_deref(), header.items);
-    let timer = entry.metrics.start(received);
+    let timer = Timer::start(session, &entry, received);
     if method.priority() != 0 {
         send.set_priority(method.priority().into());
     }

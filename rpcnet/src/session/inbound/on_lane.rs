@@ -11,12 +11,11 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error};
 
-use super::{CancelOnDrop, TRANSIT, answer, forward, full, handler, receive, until};
+use super::{CancelOnDrop, TRANSIT, Timer, answer, forward, full, handler, receive, until};
 use crate::{
     Context, Reply, Status,
     context::Scope,
     limit::{Outcome, Permit},
-    metrics::Timer,
     proto::{self, LaneFrame, LaneKind, MAX_LANE_MESSAGE, RequestHeader, put_message, reset, varint},
     session::{
         Entry, Session,
@@ -153,7 +152,7 @@ impl LaneCall {
         let deadline = self.deadline();
         let scope = Scope { deadline, trace: forward::own_span(&entry, self.header.trace) };
         let relayed = forward::relayed(&entry, &mut self.header);
-        let timer = entry.metrics.start(self.received);
+        let timer = Timer::start(session, &entry, self.received);
         let context =
             Context::new(entry.method, session.clone(), scope, self.header.metadata).with_relayed(relayed);
         let handler = handler::start(session, entry, context.clone(), self.body, None);

@@ -1,0 +1,69 @@
+//! Counts a handler, from its call's arrival to its end.
+
+use tokio::time::Instant;
+
+use super::Session;
+use crate::{
+    Code,
+    metrics::{Ended, MethodMetrics},
+    proto::close,
+    session::Entry,
+    transport::ConnectionError,
+};
+
+/// A handler at work. One that is dropped before it is done was cancelled, or its caller has left.
+#[derive(Debug)]
+pub(in crate::session) struct Timer {
+    metrics: MethodMetrics,
+    session: Session,
+    arrived: Instant,
+    is_open: bool,
+}
+
+impl Timer {
+    /// A handler is started, of a request that came then.
+    pub(super) fn start(session: &Session, entry: &Entry, arrived: Instant) -> Self {
+        entry.metrics.started();
+        Self { metrics: entry.metrics.clone(), session: session.clone(), arrived, is_open: true }
+    }
+
+    pub(super) fn metrics(&self) -> &MethodMetrics {
+        &self.metrics
+    }
+
+    /// The handler has ended; with this code, where it was in an error.
+    pub(super) fn done(self, error: Option<Code>) {
+        self.done_at(Instant::now(), error);
+    }
+
+    /// As [`done`](Self::done), at this time.
+    pub(super) fn done_at(mut self, now: Instant, error: Option<Code>) {
+        self.end(now, error);
+    }
+
+    fn end(&mut self, now: Instant, error: Option<Code>) {
+        self.is_open = false;
+        let ended = match error {
+            None => Ended::Well,
+            Some(Code::Cancelled) if has_left(&self.session) => Ended::Abandoned,
+            Some(code) => Ended::Error(code),
+        };
+        self.metrics.ended(now.saturating_duration_since(self.arrived), ended);
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.end(Instant::now(), Some(Code::Cancelled));
+        }
+    }
+}
+
+/// Whether the peer has closed its connection in good order. Its calls did not fail: nobody waits for them any more.
+fn has_left(session: &Session) -> bool {
+    // A connection that its driver has left was closed on this side too; the session knows what came first.
+    let known = session.inner.condition.borrow().closed.clone();
+    let reason = known.or_else(|| session.connection().close_reason());
+    matches!(reason, Some(ConnectionError::Closed { code: close::SHUTDOWN, .. }))
+}
