@@ -3,14 +3,16 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rpcnet::{
-    Admission, Backoff, Channel, ChannelBuilder, Code, ConfigError, ConnectError, Connector, Limits,
-    ProtocolFuture, ProtocolHandler, Server, ServerConfig,
+    Admission, Backoff, CallError, Channel, ChannelBuilder, Code, ConfigError, ConnectError, Connector,
+    Limits, ProtocolFuture, ProtocolHandler, Server, ServerConfig,
     transport::{Connection, DialOptions},
 };
-use rpcnet_tests::{Event, Net, ProbeClient, any_port, over_both, shared_ca, until, within};
+use rpcnet_tests::{
+    Event, Net, ProbeClient, ProbeServer, ProbeService, Probed, any_port, over_both, shared_ca, until, within,
+};
 use tokio::{
     net::UdpSocket,
-    task::{AbortHandle, JoinSet},
+    task::{AbortHandle, JoinHandle, JoinSet},
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -37,10 +39,18 @@ fn too_many(result: Result<Channel, ConnectError>) -> String {
     }
 }
 
+/// A connection with a call at work, which is in nobody's place.
+async fn busy(channel: Channel, probed: &mut Probed, id: u64) -> JoinHandle<Result<String, CallError>> {
+    let held = tokio::spawn(ProbeClient::new(channel).hold(id).into_future());
+    assert_eq!(probed.event().await, Event::Started(id));
+    held
+}
+
 async fn too_many_connections_in_all(net: Net) {
-    let (server, _probed) = net.start_probed_with("server", net.server().with_max_connections(2));
-    let first = net.connect(&server).await;
+    let (server, mut probed) = net.start_probed_with("server", net.server().with_max_connections(2));
+    let first = busy(net.connect(&server).await, &mut probed, 100).await;
     let second = net.connect(&server).await;
+    let _held = busy(second.clone(), &mut probed, 101).await;
     let text = too_many(connect(net.channel(), &server).await);
     assert!(text.contains("code 5") && text.contains("takes 2 in all (with_max_connections)"), "{text}");
     assert_eq!(metric(&server, "rpc_connections"), 2);
@@ -53,7 +63,7 @@ async fn too_many_connections_in_all(net: Net) {
     let error = within(client.once(1)).await.expect_err("there is no connection");
     assert_eq!(error.code(), Code::Unavailable, "{error}");
     assert!(!error.maybe_executed() && error.to_string().contains("with_max_connections"), "{error}");
-    drop(first);
+    first.abort();
     within(async {
         while client.server_name().await.is_err() {
             tokio::time::sleep(5 * MS).await;
@@ -80,9 +90,11 @@ impl ProtocolHandler for Door {
 async fn calls_do_not_keep_other_protocols_out(net: Net) {
     let server = net.start_with(net.server().with_max_connections(8));
     server.handle_protocol(DOOR, Arc::new(Door)).expect("the first");
+    let (service, mut probed) = ProbeService::new("server");
+    server.register(ProbeServer::new(service)).expect("the first of its name");
     let mut channels = Vec::new();
-    for _ in 0..7 {
-        channels.push(net.connect(&server).await);
+    for id in 0..7 {
+        channels.push(busy(net.connect(&server).await, &mut probed, id).await);
     }
     let text = too_many(connect(net.channel(), &server).await);
     assert!(text.contains("takes 7 in all"), "an eighth is kept: {text}");
@@ -150,15 +162,17 @@ async fn too_many_connections_of_one_peer() {
         .and_then(|builder| builder.with_ca_cert(ca.ca_pem()))
         .expect("just issued")
         .with_max_connections_per_peer(2);
-    let server = Net::quic().start_with(config);
+    let (server, mut probed) = Net::quic().start_probed_with("server", config);
     let first = connect(named("greedy"), &server).await.expect("the first");
+    let first = busy(first, &mut probed, 1).await;
     // Other sockets, and another certificate of this name: it is the same peer.
-    let _second = connect(named("greedy"), &server).await.expect("the second");
+    let second = connect(named("greedy"), &server).await.expect("the second");
+    let _second = busy(second, &mut probed, 2).await;
     let text = too_many(connect(named("greedy"), &server).await);
     assert!(text.contains("takes 2 of each (with_max_connections_per_peer)"), "{text}");
     let _other = connect(named("modest"), &server).await.expect("another peer");
     assert_eq!(metric(&server, "rpc_connections_refused_total{reason=\"peer\"}"), 1);
-    drop(first);
+    first.abort();
     until(|| metric(&server, "rpc_connections") == 2).await;
     connect(named("greedy"), &server).await.expect("there is room again");
 }

@@ -40,6 +40,7 @@ const CAREFUL: u32 = SUSPECT + 256;
 /// | `rpc_internal_in_flight` | | those of them that are at work: mostly streams that watch |
 /// | `rpc_connections` | | connections that peers have opened here and that stand, of all protocols |
 /// | `rpc_connections_refused_total` | `reason` | connections closed because there are too many: `total`, `peer` |
+/// | `rpc_connections_evicted_total` | `reason` | idle connections that went for new ones: `total`, `peer` |
 /// | `rpc_handshakes_failed_total` | `reason` | peers that did not get in: `certificate`, `timed_out`, `other` |
 /// | `rpc_handshakes_retried_total` | | peers that were asked to prove their address first |
 /// | `rpc_admission_limit` | | calls that may run at once; 0 for any number |
@@ -62,6 +63,7 @@ struct Inner {
     panics: IntCounterVec,
     connections: IntGauge,
     connections_refused: IntCounterVec,
+    connections_evicted: IntCounterVec,
     handshakes_failed: IntCounterVec,
     handshakes_retried: IntCounter,
     admission_limit: IntGauge,
@@ -120,6 +122,11 @@ impl Default for Metrics {
                     &registry,
                     "rpc_connections_refused_total",
                     "Connections closed because there are too many.",
+                ),
+                connections_evicted: by_reason(
+                    &registry,
+                    "rpc_connections_evicted_total",
+                    "Idle connections that went for new ones.",
                 ),
                 handshakes_failed: by_reason(
                     &registry,
@@ -204,6 +211,10 @@ impl Metrics {
 
     pub(crate) fn connection_refused(&self, reason: &str) {
         self.inner.connections_refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn connection_evicted(&self, reason: &str) {
+        self.inner.connections_evicted.with_label_values(&[reason]).inc();
     }
 
     pub(crate) fn handshake_failed(&self, reason: &str) {

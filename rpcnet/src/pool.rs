@@ -6,11 +6,11 @@ mod local_port;
 
 use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
-use rand::{SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     task::{AbortHandle, JoinSet},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tracing::{debug, info, warn};
 
@@ -91,6 +91,10 @@ impl Target {
         self.host.as_deref().unwrap_or(self.at.host())
     }
 }
+
+/// How long a connection that its server wanted closed is not made again while it is not needed; with jitter up to twice
+/// that.
+const REST: Duration = Duration::from_secs(15);
 
 type Driving = Pin<Box<dyn Future<Output = ConnectionError> + Send>>;
 
@@ -269,6 +273,8 @@ pub(crate) struct Remote {
     state: watch::Receiver<State>,
     /// The session in it, which each call looks at.
     current: Arc<Current>,
+    /// Told when a connection is needed.
+    wanted: Arc<Notify>,
     task: AbortHandle,
 }
 
@@ -301,10 +307,11 @@ impl Remote {
         let (sender, state) = watch::channel(initial);
         let current = Arc::<Current>::default();
         current.set(session);
-        let progress = Progress { state: sender, current: current.clone(), common };
+        let wanted = Arc::<Notify>::default();
+        let progress = Progress { state: sender, current: current.clone(), wanted: wanted.clone(), common };
         let runtime = dialer.runtime.clone();
         let task = runtime.handle().spawn(keep_connected(dialer, target, progress, first)).abort_handle();
-        Self { state, current, task }
+        Self { state, current, wanted, task }
     }
 
     /// The session that calls may be sent on now.
@@ -333,6 +340,7 @@ impl Remote {
     /// The session, waiting for an attempt that is under way. Between attempts it fails at once with the last
     /// attempt's error. Cancel-safe.
     pub(crate) async fn session(&self) -> Result<Session, Status> {
+        self.want();
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| match state {
             State::Connecting => false,
@@ -351,6 +359,11 @@ impl Remote {
         }
     }
 
+    /// Has a server dialled that wanted no connection while it was not needed.
+    pub(crate) fn want(&self) {
+        self.wanted.notify_one();
+    }
+
     /// Our own calls that wait for an answer, where calls may be sent now.
     pub(crate) fn outstanding(&self) -> Option<usize> {
         self.current.outstanding()
@@ -364,6 +377,7 @@ type First = (Life, (Session, Driving));
 struct Progress {
     state: watch::Sender<State>,
     current: Arc<Current>,
+    wanted: Arc<Notify>,
     common: Common,
 }
 
@@ -406,19 +420,29 @@ async fn dial_again(dialer: Arc<Dialer>, target: Target, progress: &Progress, mu
             Ok((session, mut driving)) => {
                 let since = Instant::now();
                 progress.is(State::Ready(session.clone()));
+                // Those who wanted it have it.
+                let _ = std::pin::pin!(progress.wanted.notified()).enable();
                 let mut condition = session.condition();
                 let ended = tokio::select! {
                     error = &mut driving => Some(error),
                     _ = condition.wait_for(|now| now.draining) => None,
                 };
                 life.ends();
-                let Some(source) = ended else {
-                    debug!(address = %target, "the server is going away");
-                    leaving.spawn(finish(session, driving));
+                let rests = condition.borrow().rests;
+                let has_ended = ended.is_some();
+                let Some(source) = ended.filter(|_| !rests) else {
+                    debug!(address = %target, rests, "the server wants no more calls on this connection");
+                    if !has_ended {
+                        leaving.spawn(finish(session, driving));
+                    }
                     // Not a failure: calls wait for the successor. A pause all the same where it came at once.
                     progress.is(State::Connecting);
                     if since.elapsed() < STABLE {
                         tokio::time::sleep(backoff.next(&mut rng)).await;
+                    }
+                    if rests {
+                        let _ = timeout(REST.mul_f64(rng.random_range(1.0..2.0)), progress.wanted.notified())
+                            .await;
                     }
                     continue;
                 };

@@ -2,4 +2,5 @@
 
 mod closed;
 mod dropped;
+mod evicted;
 mod metrics;

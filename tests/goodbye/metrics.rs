@@ -8,7 +8,7 @@ use rpcnet_tests::{
 };
 
 /// The sum of all series of this name whose labels include this text.
-fn sum(server: &Server, name: &str, labels: &str) -> f64 {
+pub(crate) fn sum(server: &Server, name: &str, labels: &str) -> f64 {
     let rendered = server.metrics().render();
     let series = rendered.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
     let of_it =

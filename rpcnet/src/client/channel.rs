@@ -23,7 +23,7 @@ use crate::{
     message::{Answer, ReplyFuture},
     pool::{Dialer, tell},
     runtime::{Runtime, Within},
-    session::{LaneCall, Session},
+    session::{AtWork, LaneCall, Session},
     tls::{CaCertificates, OwnCertificate},
 };
 
@@ -341,11 +341,13 @@ impl Caller for Channel {
 #[derive(Debug, Clone)]
 pub struct PeerCaller {
     session: Session,
+    /// A connection on which the peer may be called back is not idle.
+    _at_work: Arc<AtWork>,
 }
 
 impl PeerCaller {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session }
+        Self { _at_work: Arc::new(session.at_work()), session }
     }
 }
 

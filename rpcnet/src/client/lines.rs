@@ -137,6 +137,11 @@ impl Lines {
         self.more.common.closing()
     }
 
+    /// Has a server dialled that wanted no connection while it was not needed.
+    pub(super) fn want(&self) {
+        self.first.want();
+    }
+
     /// Why there is none, where dialling failed.
     pub(super) fn failure(&self) -> Option<Arc<ConnectError>> {
         self.first.failure()

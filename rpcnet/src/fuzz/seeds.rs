@@ -282,6 +282,7 @@ fn control() -> Vec<(&'static str, Vec<u8>)> {
         ("hello", stream([255; 4], std::slice::from_ref(&hello))),
         ("ping", stream([255; 4], &[ControlFrame::Ping])),
         ("go_away", stream([0; 4], &[hello.clone(), ControlFrame::GoAway])),
+        ("rest", stream([0; 4], &[hello.clone(), ControlFrame::Rest])),
         ("schema", stream([0, 3, 7, 1], &[hello.clone(), schema.clone(), schema])),
         ("schema_of_nothing", stream([1; 4], &[ControlFrame::Schema(Vec::new())])),
         ("schema_cut_short", b"\x00\x00\x00\x00\x03\x11aaaaaaaabbbbbbbbc".to_vec()),

@@ -1,14 +1,19 @@
-//! How many connections stand, in all and of one peer.
+//! How many connections stand, in all and of one peer, and which one goes for a new one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// Of each bound this share, as a divisor, is kept for protocols beside calls: a cluster's gossip must get through to
 /// a server that has as many clients as it takes, or it would be declared dead for being popular.
 const RESERVE: usize = 8;
+/// A connection without calls for less than this is not idle: one that is used now and then does not go.
+const IDLE: Duration = Duration::from_millis(100);
+/// For so long an idle connection that was asked to go is waited for, at least.
+const NOTICE: Duration = Duration::from_millis(100);
 
 /// How many connections may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +22,15 @@ pub(crate) struct Bounds {
     pub(crate) per_peer: usize,
 }
 
-/// Why a connection is closed again.
+/// Why a connection is closed again, or asked to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("too many connections: this server takes {0} in all (with_max_connections)")]
+    #[error(
+        "too many connections: this server takes {0} in all (with_max_connections), and none of them is idle"
+    )]
     Total(usize),
     #[error(
-        "too many connections from this peer: the server takes {0} of each (with_max_connections_per_peer)"
+        "too many connections from this peer: the server takes {0} of each (with_max_connections_per_peer), and none of them is idle"
     )]
     Peer(usize),
 }
@@ -37,152 +44,213 @@ impl Refused {
     }
 }
 
+/// What is on a connection.
+pub(crate) trait Guest: Clone {
+    /// Since when no call is at work on it; `None` while one is.
+    fn idle_since(&self) -> Option<Instant>;
+}
+
 /// A peer is a certificate's name at an IP address.
 type Peer = (Box<str>, IpAddr);
 
-/// The connections that stand. Sans-io.
+/// A new connection may stand.
 #[derive(Debug)]
-struct Table {
-    bounds: Bounds,
-    total: usize,
-    /// No count is zero, so there are no more peers than connections.
-    peers: HashMap<Peer, usize>,
+pub(crate) struct Let<G> {
+    id: u64,
+    /// These are to be asked to go, each for a bound that it had reached.
+    pub(crate) leave: Vec<(G, Refused)>,
+    /// These were asked, and are to be closed.
+    pub(crate) close: Vec<G>,
 }
 
-impl Table {
+#[derive(Debug)]
+struct Place<G> {
+    peer: Peer,
+    /// What says whether it is idle, for a connection that may be asked to go.
+    guest: Option<G>,
+    /// Since when it was asked to go.
+    leaves: Option<Instant>,
+}
+
+/// Connections by their ids. Those that were asked to go are not counted as standing.
+#[derive(Debug, Default)]
+struct Ids {
+    standing: HashSet<u64>,
+    leaving: HashSet<u64>,
+}
+
+/// The connections that stand. Sans-io.
+#[derive(Debug)]
+struct Table<G> {
+    bounds: Bounds,
+    next: u64,
+    places: HashMap<u64, Place<G>>,
+    all: Ids,
+    /// None is without connections, so there are no more peers than connections.
+    peers: HashMap<Peer, Ids>,
+}
+
+impl<G: Guest> Table<G> {
     fn new(bounds: Bounds) -> Self {
-        Self { bounds, total: 0, peers: HashMap::new() }
+        Self { bounds, next: 0, places: HashMap::new(), all: Ids::default(), peers: HashMap::new() }
     }
 
-    /// Counts one; `reserved` where a part is kept for others.
-    fn admit(&mut self, peer: &Peer, reserved: bool) -> Result<(), Refused> {
+    /// Counts one; `reserved` where a part is kept for others. For each bound that is reached, the connection that was idle
+    /// longest is to go. Where there is none, all stays as it is.
+    fn admit(&mut self, peer: &Peer, reserved: bool, now: Instant) -> Result<Let<G>, Refused> {
         let most = |bound: usize| if reserved { bound - bound / RESERVE } else { bound };
-        let total = most(self.bounds.total);
-        if self.total >= total {
-            return Err(Refused::Total(total));
+        let (total, per_peer) = (most(self.bounds.total), most(self.bounds.per_peer));
+        let mut go = Going::default();
+        if let Some(ids) = self.peers.get(peer).filter(|ids| ids.standing.len() >= per_peer) {
+            self.make_room(ids, self.bounds.per_peer, now, Refused::Peer(per_peer), &mut go)?;
         }
-        let per_peer = most(self.bounds.per_peer);
-        match self.peers.get_mut(peer) {
-            Some(count) if *count >= per_peer => return Err(Refused::Peer(per_peer)),
-            Some(count) => *count += 1,
-            None => {
-                self.peers.insert(peer.clone(), 1);
+        if self.all.standing.len() - go.leave.len() >= total {
+            self.make_room(&self.all, self.bounds.total, now, Refused::Total(total), &mut go)?;
+        }
+        let close = go.close.into_iter().filter_map(|id| self.remove(id)).collect();
+        let leave =
+            go.leave.into_iter().filter_map(|(id, reason)| Some((self.leaves(id, now)?, reason))).collect();
+        let id = self.next;
+        self.next += 1;
+        self.places.insert(id, Place { peer: peer.clone(), guest: None, leaves: None });
+        self.all.standing.insert(id);
+        self.peers.entry(peer.clone()).or_default().standing.insert(id);
+        Ok(Let { id, leave, close })
+    }
+
+    /// Finds one of these to go. Where as many as may be are on their way already, one of those is to be closed.
+    fn make_room(
+        &self,
+        ids: &Ids,
+        bound: usize,
+        now: Instant,
+        refused: Refused,
+        go: &mut Going,
+    ) -> Result<(), Refused> {
+        let is_going = |id: &u64| go.leave.iter().any(|(other, _)| other == id);
+        let idle =
+            ids.standing.iter().filter(|id| !is_going(id)).filter_map(|id| Some((self.idle(*id)?, *id)));
+        let (since, longest) = idle.min().ok_or(refused)?;
+        if now.saturating_duration_since(since) < IDLE {
+            return Err(refused);
+        }
+        for (ids, bound) in [(ids, bound), (&self.all, self.bounds.total)] {
+            let closed = go.close.iter().filter(|id| ids.leaving.contains(id)).count();
+            if ids.leaving.len() + go.leave.len() - closed >= leaving_at_most(bound) {
+                go.close.push(self.told_first(ids, now, go).ok_or(refused)?);
             }
         }
-        self.total += 1;
+        go.leave.push((longest, refused));
         Ok(())
     }
 
-    fn release(&mut self, peer: &Peer) {
-        self.total = self.total.saturating_sub(1);
-        if let Some(count) = self.peers.get_mut(peer) {
-            *count -= 1;
-            if *count == 0 {
-                self.peers.remove(peer);
+    /// Of those on their way the one that was asked first, where it is idle and has had some time to go.
+    fn told_first(&self, ids: &Ids, now: Instant, go: &Going) -> Option<u64> {
+        let told = ids.leaving.iter().filter(|id| !go.close.contains(id) && self.idle(**id).is_some());
+        let (since, first) = told.filter_map(|id| Some((self.places.get(id)?.leaves?, *id))).min()?;
+        (now.saturating_duration_since(since) >= NOTICE).then_some(first)
+    }
+
+    fn idle(&self, id: u64) -> Option<Instant> {
+        self.places.get(&id)?.guest.as_ref()?.idle_since()
+    }
+
+    /// The connection is asked to go.
+    fn leaves(&mut self, id: u64, now: Instant) -> Option<G> {
+        let place = self.places.get_mut(&id)?;
+        place.leaves = Some(now);
+        for ids in [&mut self.all, self.peers.get_mut(&place.peer)?] {
+            ids.standing.remove(&id);
+            ids.leaving.insert(id);
+        }
+        place.guest.clone()
+    }
+
+    /// The connection is no more.
+    fn remove(&mut self, id: u64) -> Option<G> {
+        let Place { peer, guest, .. } = self.places.remove(&id)?;
+        self.all.remove(id);
+        if let Some(ids) = self.peers.get_mut(&peer) {
+            ids.remove(id);
+            if ids.standing.is_empty() && ids.leaving.is_empty() {
+                self.peers.remove(&peer);
             }
         }
+        guest
     }
+}
+
+/// Which connections go for a new one.
+#[derive(Debug, Default)]
+struct Going {
+    leave: Vec<(u64, Refused)>,
+    close: Vec<u64>,
+}
+
+impl Ids {
+    fn remove(&mut self, id: u64) {
+        self.standing.remove(&id);
+        self.leaving.remove(&id);
+    }
+}
+
+/// How many may be on their way at a time, beside those that stand.
+fn leaving_at_most(bound: usize) -> usize {
+    (bound / 8).max(8)
 }
 
 /// Counts connections by guards. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Connections {
-    table: Arc<Mutex<Table>>,
+pub(crate) struct Connections<G> {
+    table: Arc<Mutex<Table<G>>>,
 }
 
-impl Connections {
+impl<G: Guest> Connections<G> {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self { table: Arc::new(Mutex::new(Table::new(bounds))) }
     }
 
     /// Counts a connection of the peer of this name at this address, until what is returned is dropped. `reserved`
-    /// where a part of the bounds is kept for others.
-    pub(crate) fn admit(&self, name: &str, address: IpAddr, reserved: bool) -> Result<Admitted, Refused> {
+    /// where a part of the bounds is kept for others. What it lets go is the caller's to tell.
+    pub(crate) fn admit(
+        &self,
+        name: &str,
+        address: IpAddr,
+        reserved: bool,
+        now: Instant,
+    ) -> Result<(Admitted<G>, Let<G>), Refused> {
         let peer = (Box::from(name), address);
-        lock(&self.table).admit(&peer, reserved)?;
-        Ok(Admitted { table: self.table.clone(), peer })
+        let place = lock(&self.table).admit(&peer, reserved, now)?;
+        Ok((Admitted { table: self.table.clone(), id: place.id }, place))
     }
 }
 
 /// A connection that stands.
 #[derive(Debug)]
-pub(crate) struct Admitted {
-    table: Arc<Mutex<Table>>,
-    peer: Peer,
+pub(crate) struct Admitted<G: Guest> {
+    table: Arc<Mutex<Table<G>>>,
+    id: u64,
 }
 
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        lock(&self.table).release(&self.peer);
+impl<G: Guest> Admitted<G> {
+    /// From now on the connection may be asked to go while this is idle.
+    pub(crate) fn is_of(&self, guest: G) {
+        if let Some(place) = lock(&self.table).places.get_mut(&self.id) {
+            place.guest = Some(guest);
+        }
     }
 }
 
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+impl<G: Guest> Drop for Admitted<G> {
+    fn drop(&mut self) {
+        let guest = lock(&self.table).remove(self.id);
+        drop(guest);
+    }
+}
+
+fn lock<G>(table: &Mutex<Table<G>>) -> MutexGuard<'_, Table<G>> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, last])
-    }
-
-    #[test]
-    fn in_all_and_of_one_peer() {
-        let connections = Connections::new(Bounds { total: 3, per_peer: 2 });
-        let first = connections.admit("a", address(1), false).expect("room");
-        let _second = connections.admit("a", address(1), false).expect("room");
-        assert_eq!(connections.admit("a", address(1), false).expect_err("full"), Refused::Peer(2));
-        let _other = connections.admit("a", address(2), false).expect("elsewhere it is another");
-        assert_eq!(connections.admit("b", address(1), false).expect_err("full"), Refused::Total(3));
-        drop(first);
-        connections.admit("b", address(1), false).expect("room again");
-    }
-
-    #[test]
-    fn a_part_is_kept_for_others() {
-        let connections = Connections::new(Bounds { total: 16, per_peer: 8 });
-        let admit = |name, reserved| connections.admit(name, address(1), reserved);
-        let mut held: Vec<_> = (0..7).map(|_| admit("a", true).expect("room")).collect();
-        assert_eq!(admit("a", true).expect_err("kept"), Refused::Peer(7));
-        held.push(admit("a", false).expect("for this it is kept"));
-        held.extend((0..6).map(|_| admit("b", true).expect("room")));
-        assert_eq!(admit("b", true).expect_err("kept"), Refused::Total(14));
-        held.extend((0..2).map(|_| admit("b", false).expect("for this it is kept")));
-        assert_eq!(admit("b", false).expect_err("full"), Refused::Total(16));
-    }
-
-    #[test]
-    fn the_reason_says_what_to_raise() {
-        assert!(Refused::Total(1).to_string().contains("with_max_connections)"));
-        assert!(Refused::Peer(1).to_string().contains("with_max_connections_per_peer)"));
-    }
-
-    proptest! {
-        /// Whatever comes and goes: no more than the bounds, and in the end nothing.
-        #[test]
-        fn counts_add_up(steps in prop::collection::vec((any::<bool>(), 0u8..4, any::<usize>()), 0..200)) {
-            let connections = Connections::new(Bounds { total: 9, per_peer: 4 });
-            let mut held: Vec<Admitted> = Vec::new();
-            for (comes, who, which) in steps {
-                if comes {
-                    held.extend(connections.admit("peer", address(who), who % 2 == 0));
-                } else if !held.is_empty() {
-                    held.swap_remove(which % held.len());
-                }
-                let table = lock(&connections.table);
-                prop_assert_eq!(table.total, held.len());
-                prop_assert!(table.total <= 9);
-                prop_assert_eq!(table.peers.values().sum::<usize>(), held.len());
-                prop_assert!(table.peers.values().all(|count| (1..=4).contains(count)));
-            }
-            held.clear();
-            let table = lock(&connections.table);
-            prop_assert!(table.total == 0 && table.peers.is_empty());
-        }
-    }
-}
+mod tests;

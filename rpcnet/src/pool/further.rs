@@ -137,6 +137,7 @@ async fn stand_open(dialer: Arc<Dialer>, target: Target, common: Common, line: A
         line.current.set(None);
         common.told.send_replace(());
         match end {
+            End::Lost if session.condition().borrow().rests => return,
             End::Lost if since.elapsed() >= STABLE => backoff.reset(),
             End::Lost => sleep(backoff.next(&mut rng)).await,
             End::Draining => return finish(session, driving).await,

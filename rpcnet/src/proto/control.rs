@@ -11,6 +11,7 @@ const HELLO: u8 = 0;
 const PING: u8 = 1;
 const GOAWAY: u8 = 2;
 const SCHEMA: u8 = 3;
+const REST: u8 = 4;
 
 /// A control frame may take this many bytes; there is room for what later versions add.
 const MAX_LENGTH: u64 = 16 << 10;
@@ -38,6 +39,9 @@ pub(crate) enum ControlFrame {
     GoAway,
     /// Methods that are served here: ids with fingerprints. Frames add up, a later one wins.
     Schema(Vec<(u64, u64)>),
+    /// As [`GoAway`](Self::GoAway), from a server that stays: it needs the place of a connection that is not used. The
+    /// client dials again when it needs one.
+    Rest,
     /// Of a later version; skipped.
     Other,
 }
@@ -56,6 +60,7 @@ impl ControlFrame {
             }
             Self::Ping => buffer.put_slice(&[PING, 0]),
             Self::GoAway => buffer.put_slice(&[GOAWAY, 0]),
+            Self::Rest => buffer.put_slice(&[REST, 0]),
             Self::Schema(methods) => {
                 buffer.put_u8(SCHEMA);
                 varint::put(buffer, (methods.len() * SCHEMA_ENTRY) as u64);
@@ -89,6 +94,7 @@ impl ControlFrame {
             HELLO => Self::Hello(Self::hello(&mut payload)?),
             PING => Self::Ping,
             GOAWAY => Self::GoAway,
+            REST => Self::Rest,
             SCHEMA => Self::schema(payload)?,
             _ => Self::Other,
         }))
@@ -132,6 +138,7 @@ mod tests {
             ControlFrame::Ping,
             ControlFrame::Schema(vec![(1, 2), (3, 4)]),
             ControlFrame::GoAway,
+            ControlFrame::Rest,
         ];
         let mut bytes = BytesMut::new();
         for frame in &frames {

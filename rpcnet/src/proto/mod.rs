@@ -74,6 +74,8 @@ pub(crate) mod close {
     pub(crate) const TOO_MANY_CONNECTIONS: u32 = 5;
     /// The peer gave up too many calls too fast.
     pub(crate) const TOO_MANY_RESETS: u32 = 6;
+    /// The connection was not used, and the server needs its place.
+    pub(crate) const NOT_USED: u32 = 7;
 }
 
 /// Why bytes from a peer are not what they should be.

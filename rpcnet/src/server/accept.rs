@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use tokio::{
@@ -17,9 +18,12 @@ use crate::{
     limit::Admitted,
     metrics::ConnectionGauge,
     proto::{self, close},
-    session::{Driver, Session},
+    session::{Driver, Session, WeakSession},
     transport::{Connection, ConnectionError, Endpoint, Incoming},
 };
+
+/// How long a peer whose connection is idle has to close it when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Takes connections until the endpoint is closed. Their tasks end with this future.
 pub(super) async fn accept(endpoint: Endpoint, server: Weak<Inner>) {
@@ -71,10 +75,11 @@ fn take(
         let connection = handshake.await;
         drop(permit);
         let Some(connection) = connection else { return };
-        let Some(_admitted) = admit(&server, &connection) else { return };
+        let Some((admitted, _gauge)) = admit(&server, &connection) else { return };
         if is_of_calls(&connection) {
             // Likewise what waits for the server to run.
             let Some((driver, guard)) = Box::pin(begin(&server, connection)).await else { return };
+            admitted.is_of(guard.session.downgrade());
             let error = driver.drive().await;
             guard.disconnected(&error);
         } else {
@@ -116,14 +121,29 @@ fn refused(refusals: &Mutex<Refusals>, peer: SocketAddr, reason: &str) {
 }
 
 /// Counts a connection while it stands, or closes it.
-fn admit(server: &Weak<Inner>, connection: &Connection) -> Option<(Admitted, ConnectionGauge)> {
+///
+/// At a bound a connection of calls goes that is idle. It is asked to, and is not closed before its peer has had time to hear
+/// it: so no call is lost that is sent in that moment.
+fn admit(server: &Weak<Inner>, connection: &Connection) -> Option<(Admitted<WeakSession>, ConnectionGauge)> {
     let server = Server { inner: server.upgrade()? };
     // Only where others are served is anything kept for them.
     let reserved = is_of_calls(connection) && !server.protocols().is_empty();
     let metrics = server.inner.router.metrics();
     let (peer, name) = (connection.remote_addr(), connection.peer().name());
-    match server.inner.connections.admit(name, peer.ip(), reserved) {
-        Ok(admitted) => Some((admitted, metrics.connection())),
+    match server.inner.connections.admit(name, peer.ip(), reserved, Instant::now().into_std()) {
+        Ok((admitted, place)) => {
+            for session in place.close.iter().filter_map(WeakSession::upgrade) {
+                session.end(close::NOT_USED, "the connection is not used, and its place is needed");
+            }
+            for (session, reason) in place.leave {
+                let Some(session) = session.upgrade() else { continue };
+                metrics.connection_evicted(reason.as_str());
+                debug!(peer = %session.connection().remote_addr(), %reason, "an idle connection goes for a new one");
+                session.rest();
+                server.spawn_owned(async move { session.rested(PATIENCE).await });
+            }
+            Some((admitted, metrics.connection()))
+        }
         Err(refused) => {
             metrics.connection_refused(refused.as_str());
             debug!(%peer, name, %refused, "connection refused");

@@ -146,9 +146,14 @@ impl ServerConfigBuilder {
 
     /// How many connections peers may have open here. 16 384 by default.
     ///
+    /// For one more, the connection of calls goes that was idle longest: no call is at work on it in either direction,
+    /// none was for 100 ms, and no handler has kept a [caller](crate::Context::caller). Its peer is asked to close it, and
+    /// dials again when it needs one; no call is lost. One that does not go within a second is closed. So at most an eighth
+    /// more are open (at least 8), on their way.
+    ///
     /// All protocols count, gossip among them. A server that has protocols beside calls keeps an eighth of this, and
-    /// of the bound for one peer, for them: its clients can't cut it off from its cluster. Connections beyond are
-    /// closed after the handshake, with a reason that the peer is shown
+    /// of the bound for one peer, for them: its clients can't cut it off from its cluster. Where none is
+    /// idle, connections beyond are closed after the handshake, with a reason that the peer is shown
     /// ([`ConnectError::TooManyConnections`](crate::ConnectError::TooManyConnections)).
     #[must_use]
     pub fn with_max_connections(mut self, connections: usize) -> Self {
@@ -158,7 +163,8 @@ impl ServerConfigBuilder {
 
     /// How many connections one peer may have open here. 1024 by default.
     ///
-    /// A peer is the name in its certificate together with its IP address: processes that share both count as one.
+    /// A peer is the name in its certificate together with its IP address: processes that share both count as one. For one
+    /// more, an idle one of the same peer goes, as [above](Self::with_max_connections).
     #[must_use]
     pub fn with_max_connections_per_peer(mut self, connections: usize) -> Self {
         self.connections.per_peer = connections;

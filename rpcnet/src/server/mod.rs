@@ -38,7 +38,7 @@ use crate::{
     pool::Dialer,
     proto,
     runtime::Runtime,
-    session::{Router, Session},
+    session::{Router, Session, WeakSession},
     tls::{CaCertificates, OwnCertificate, Tls},
     transport::{Connection, DialOptions, ListenOptions, MemoryNetwork},
 };
@@ -92,7 +92,7 @@ struct Inner {
     router: Arc<Router>,
     drain_timeout: Duration,
     handshake_timeout: Duration,
-    connections: Connections,
+    connections: Connections<WeakSession>,
     /// What the log was told lately.
     refusals: Mutex<Refusals>,
     max_handshakes: usize,

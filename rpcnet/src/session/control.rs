@@ -27,6 +27,7 @@ const MOST_METHODS: usize = 1 << 14;
 pub(super) struct Said {
     ping: AtomicBool,
     go_away: AtomicBool,
+    rest: AtomicBool,
     /// Told when there is something.
     more: Notify,
 }
@@ -40,6 +41,10 @@ impl Said {
         self.say(&self.go_away);
     }
 
+    pub(super) fn rest(&self) {
+        self.say(&self.rest);
+    }
+
     fn say(&self, what: &AtomicBool) {
         what.store(true, Ordering::SeqCst);
         self.more.notify_one();
@@ -49,7 +54,12 @@ impl Said {
     async fn next(&self) -> Bytes {
         loop {
             let mut frames = BytesMut::new();
-            for (what, frame) in [(&self.go_away, ControlFrame::GoAway), (&self.ping, ControlFrame::Ping)] {
+            let all = [
+                (&self.go_away, ControlFrame::GoAway),
+                (&self.rest, ControlFrame::Rest),
+                (&self.ping, ControlFrame::Ping),
+            ];
+            for (what, frame) in all {
                 if what.swap(false, Ordering::SeqCst) {
                     frame.encode(&mut frames);
                 }
@@ -134,6 +144,10 @@ fn handle(session: &Session, frame: ControlFrame, room: &mut usize) {
         }
         ControlFrame::Schema(methods) => learn(session, methods, room),
         ControlFrame::GoAway => session.update(|condition| condition.draining = true),
+        ControlFrame::Rest => session.update(|condition| {
+            condition.draining = true;
+            condition.rests = true;
+        }),
         // A ping has been answered by the transport's acknowledgement.
         ControlFrame::Ping | ControlFrame::Other => {}
     }

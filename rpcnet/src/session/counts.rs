@@ -1,12 +1,15 @@
 //! What is at work on a session: our calls that wait for answers, and streams of items that are read here.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::Session;
+use tokio::time::Instant;
+
+use super::{Session, WeakSession};
+use crate::limit::Guest;
 
 /// What each call counts. In a cache line of its own (processors fetch them in pairs): the other fields of a session are
 /// read with each call, and hardly ever written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Counts {
     /// Calls made, to look at the path now and then.
@@ -15,6 +18,53 @@ pub(super) struct Counts {
     pub(super) outstanding: AtomicUsize,
     /// Streams of items that are read here.
     streams: AtomicUsize,
+    /// Calls of the peer that are at work here, and those who may call it back.
+    calls: AtomicUsize,
+    /// When the last of its calls ended: microseconds after the session began.
+    ended: AtomicU64,
+    since: Instant,
+}
+
+impl Counts {
+    pub(super) fn new(since: Instant) -> Self {
+        Self {
+            made: AtomicUsize::new(0),
+            outstanding: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
+            ended: AtomicU64::new(0),
+            since,
+        }
+    }
+}
+
+/// A call of the peer, or what may call it back; counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct AtWork(Session);
+
+impl AtWork {
+    pub(crate) fn session(&self) -> &Session {
+        &self.0
+    }
+
+    /// The call ends now.
+    pub(super) fn ends_at(&self, now: Instant) {
+        let counts = &self.0.inner.counts;
+        let after = now.saturating_duration_since(counts.since).as_micros();
+        counts.ended.store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.inner.counts.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Guest for WeakSession {
+    fn idle_since(&self) -> Option<std::time::Instant> {
+        self.upgrade()?.idle_since()
+    }
 }
 
 /// A call that waits for an answer; counted until it is dropped.
@@ -66,6 +116,20 @@ impl Session {
     pub(crate) fn is_quiet(&self) -> bool {
         let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
         count(&self.inner.counts.outstanding) + count(&self.inner.counts.streams) == 0
+    }
+
+    /// Counts a call of the peer, or one who may call it back.
+    pub(crate) fn at_work(&self) -> AtWork {
+        self.inner.counts.calls.fetch_add(1, Ordering::Relaxed);
+        AtWork(self.clone())
+    }
+
+    /// Since when no call is at work here in either direction; `None` while one is, or may be made from here.
+    pub(super) fn idle_since(&self) -> Option<std::time::Instant> {
+        let counts = &self.inner.counts;
+        let is_idle = counts.calls.load(Ordering::Relaxed) == 0 && self.is_quiet();
+        let after = std::time::Duration::from_micros(counts.ended.load(Ordering::Relaxed));
+        is_idle.then(|| counts.since.checked_add(after).unwrap_or(counts.since).into_std())
     }
 
     pub(super) fn streams(&self) -> usize {

@@ -29,9 +29,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use tokio::{
     sync::{Notify, watch},
-    time::Instant,
+    time::{Duration, Instant, sleep, sleep_until},
 };
 
+pub(crate) use self::counts::AtWork;
 use self::counts::{Counts, Reading};
 #[cfg(feature = "reflect")]
 pub(crate) use self::inbound::{Running, call_instead};
@@ -47,7 +48,7 @@ use crate::{
     Limits, Method, Request, Status, codec,
     ids::IdMap,
     limit::TokenBucket,
-    proto::{self, Hello},
+    proto::{self, Hello, close},
     runtime::Runtime,
     transport::{Connection, ConnectionError, Side},
 };
@@ -63,6 +64,8 @@ pub(crate) struct Condition {
     lane: bool,
     /// The peer takes no new calls.
     pub(crate) draining: bool,
+    /// It takes them again on another connection, but wants none that is not needed.
+    pub(crate) rests: bool,
     /// The connection is no more.
     pub(crate) closed: Option<ConnectionError>,
 }
@@ -90,7 +93,7 @@ impl WeakSession {
         std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&session.inner))
     }
 
-    fn upgrade(&self) -> Option<Session> {
+    pub(crate) fn upgrade(&self) -> Option<Session> {
         self.0.upgrade().map(|inner| Session { inner })
     }
 }
@@ -229,7 +232,7 @@ impl Session {
                 lane: OnceLock::new(),
                 lane_wanted: AtomicBool::new(false),
                 served: AtomicBool::new(false),
-                counts: Box::default(),
+                counts: Box::new(Counts::new(Instant::now())),
                 smooth: AtomicBool::new(true),
                 said: control::Said::default(),
                 resets: Mutex::new(limits.resets(Instant::now().into_std())),
@@ -358,6 +361,32 @@ impl Session {
         self.connection().close(code, reason);
     }
 
+    /// Asks the peer to close the connection, as it is not used, and to dial again when it needs one. What the peer sends
+    /// all the same is taken.
+    pub(crate) fn rest(&self) {
+        self.inner.said.rest();
+    }
+
+    /// Waits until the peer has closed a connection that it was [asked](Self::rest) to, and closes it once no call was at
+    /// work on it for `patience`. A peer that lives has heard by then, and has sent no more.
+    pub(crate) async fn rested(&self, patience: Duration) {
+        let mut condition = self.condition();
+        let unused = async {
+            sleep(patience).await;
+            loop {
+                match self.idle_since().map(|since| Instant::from_std(since) + patience) {
+                    Some(until) if until <= Instant::now() => return,
+                    Some(until) => sleep_until(until).await,
+                    None => sleep(patience).await,
+                }
+            }
+        };
+        tokio::select! {
+            _ = condition.wait_for(|now| now.closed.is_some()) => {}
+            () = unused => self.end(close::NOT_USED, "the connection is not used, and its place is needed"),
+        }
+    }
+
     /// Why the connection ended, where more is known of it than the transport says.
     fn cause(&self, error: ConnectionError) -> ConnectionError {
         self.inner.condition.borrow().closed.clone().unwrap_or(error)
@@ -416,6 +445,10 @@ impl Driver {
         let error = session.connection().close_reason().unwrap_or(error);
         let error = session.cause(error);
         session.update(|condition| {
+            if let ConnectionError::Closed { code: close::NOT_USED, .. } = &error {
+                condition.draining = true;
+                condition.rests = true;
+            }
             condition.closed.get_or_insert_with(|| error.clone());
         });
         error

@@ -163,7 +163,9 @@ impl Shared {
                         return Err(self.unserved(request));
                     }
                     // An endpoint may connect, or one that serves the service may be added.
-                    Err(Unpicked::Ready | Unpicked::Unserved) => {}
+                    Err(Unpicked::Ready | Unpicked::Unserved) => {
+                        self.members.load().all.iter().for_each(|member| member.lines.want());
+                    }
                 }
                 // A silent endpoint that is heard from again tells nobody: look again in a moment.
                 let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;

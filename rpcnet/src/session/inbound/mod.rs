@@ -114,9 +114,13 @@ async fn call(
     mut reader: FrameReader,
 ) -> Option<Pin<Box<impl Future<Output = ()> + Send + use<>>>> {
     let received = Instant::now();
+    let at_work = session.at_work();
     let is_lane = timeout_at(received + TRANSIT, receive::is_lane(&session, &mut reader)).await;
     let refusal = match is_lane.unwrap_or(Err(Refusal::GivenUp(None))) {
-        Ok(true) => return begin_lane(&session, send, reader),
+        Ok(true) => {
+            drop(at_work);
+            return begin_lane(&session, send, reader);
+        }
         Ok(false) => match admit(&session, &mut send, &mut reader, received).await {
             Ok(admitted) => {
                 run(&session, admitted, reader, &mut send, received).await;

@@ -111,6 +111,7 @@ impl LaneCall {
     /// Waits until the server has room for it.
     async fn wait_for_turn(self, session: Session, outbox: Arc<Outbox>, entry: Entry) {
         let deadline = self.deadline();
+        let _at_work = session.at_work();
         let router = session.router();
         let Some(gate) = router.gate() else { return };
         let turn = tokio::select! {

@@ -7,7 +7,7 @@ use crate::{
     Code,
     metrics::{Ended, MethodMetrics},
     proto::close,
-    session::Entry,
+    session::{AtWork, Entry},
     transport::ConnectionError,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::session) struct Timer {
     metrics: MethodMetrics,
-    session: Session,
+    at_work: AtWork,
     arrived: Instant,
     is_open: bool,
 }
@@ -24,7 +24,7 @@ impl Timer {
     /// A handler is started, of a request that came then.
     pub(super) fn start(session: &Session, entry: &Entry, arrived: Instant) -> Self {
         entry.metrics.started();
-        Self { metrics: entry.metrics.clone(), session: session.clone(), arrived, is_open: true }
+        Self { metrics: entry.metrics.clone(), at_work: session.at_work(), arrived, is_open: true }
     }
 
     pub(super) fn metrics(&self) -> &MethodMetrics {
@@ -43,9 +43,10 @@ impl Timer {
 
     fn end(&mut self, now: Instant, error: Option<Code>) {
         self.is_open = false;
+        self.at_work.ends_at(now);
         let ended = match error {
             None => Ended::Well,
-            Some(Code::Cancelled) if has_left(&self.session) => Ended::Abandoned,
+            Some(Code::Cancelled) if has_left(self.at_work.session()) => Ended::Abandoned,
             Some(code) => Ended::Error(code),
         };
         self.metrics.ended(now.saturating_duration_since(self.arrived), ended);
