@@ -3,7 +3,8 @@
 //! modules in `stand_ins`.
 //!
 //! Listings that are no Rust (manifests, scripts, queries) are checked for what they ask of this framework: the names of
-//! metrics, what a SIGTERM does, what probes are answered.
+//! metrics, what a SIGTERM does, what probes are answered. Its firewall rule, container ports and service for port 8080 say or
+//! mean TCP: calls are QUIC, so the protocol is UDP, as for gossip.
 
 mod auth;
 mod availability;

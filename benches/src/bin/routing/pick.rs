@@ -74,8 +74,10 @@ pub(crate) async fn measure(plan: Plan) -> Result<Vec<Row>, Failure> {
         let id = format!("{PREFIX}{policy}");
         rows.push(Row::new(id, nanos, "ns").with_target(target("<=200")));
     }
-    let channel = whole_channel(plan).await?;
-    rows.push(Row::new(format!("{PREFIX}channel"), channel, "ns").with_target(target("<=200")));
+    for (name, serving) in [("channel", None), ("service", Some(10))] {
+        let nanos = whole_channel(plan, serving).await?;
+        rows.push(Row::new(format!("{PREFIX}{name}"), nanos, "ns").with_target(target("<=200")));
+    }
     Ok(rows)
 }
 
@@ -102,8 +104,9 @@ fn policy_alone(policy: Policy) -> f64 {
     started.elapsed().as_nanos() as f64 / PICKS as f64
 }
 
-/// All of what a channel does to pick one of a thousand connected endpoints, and to forget it again.
-async fn whole_channel(plan: Plan) -> Result<f64, Failure> {
+/// The time that a channel takes to pick one of a thousand connected endpoints, and to forget it again, in nanoseconds. With
+/// `serving`, one endpoint in so many serves the service, and the others serve another.
+async fn whole_channel(plan: Plan, serving: Option<usize>) -> Result<f64, Failure> {
     let network = MemoryNetwork::new();
     let config = ServerConfig::builder()
         .with_bind_addr(SocketAddr::from(([127, 0, 0, 1], 0)))
@@ -112,7 +115,16 @@ async fn whole_channel(plan: Plan) -> Result<f64, Failure> {
     let server = Server::new(config)?;
     let running = server.clone();
     tokio::spawn(async move { running.run().await });
-    let endpoint = |index: usize| Endpoint::new(index.to_string(), server.local_addr());
+    let endpoint = |index: usize| {
+        let endpoint = Endpoint::new(index.to_string(), server.local_addr());
+        match serving {
+            None => endpoint,
+            Some(one_in) if index.is_multiple_of(one_in) => {
+                endpoint.with_services(["bench.Pick"].into_iter().collect())
+            }
+            Some(_) => endpoint.with_services(["bench.Other"].into_iter().collect()),
+        }
+    };
     let set = watch::Sender::new((0..WORKERS).map(endpoint).collect::<EndpointSet>());
     let builder = Channel::builder().with_network(&network);
     let channel = BalancedChannel::new(builder, set.subscribe(), BalancedConfig::default())?;
