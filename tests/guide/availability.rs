@@ -1,9 +1,6 @@
 //! High availability: directors, graceful shutdown, health checks.
 
-use std::{
-    env,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rpcnet::{Server, rpc_impl, rpc_trait};
 use rpcnet_cluster::{Cluster, ClusterChannel, ClusterConfig, ClusterExt, Director, WorkerRegistry};
@@ -16,6 +13,9 @@ use crate::{
     stand_ins::warp,
 };
 
+/// Any port of the loopback.
+const BIND_ADDR: &str = "127.0.0.1:0";
+
 fn parse_seeds(seeds: &str) -> Result<Vec<String>> {
     let seeds: Vec<_> =
         seeds.split(',').map(str::trim).filter(|seed| !seed.is_empty()).map(str::to_owned).collect();
@@ -24,10 +24,12 @@ fn parse_seeds(seeds: &str) -> Result<Vec<String>> {
 }
 
 /// Director HA setup. In the guide two tags make a director of a node; it also has to serve the list of workers, which is what
-/// `Director` does. The id of a node is its certificate's or its own (`local_node_id`).
-async fn start_director(seeds: &str) -> Result<(Server, Cluster, Director)> {
+/// `Director` does. The id of a node is its certificate's or its own (`local_node_id`). `BIND_ADDR` is gossip's own address, and
+/// seeds are named with that; both are arguments here, as a test must not change its process's variables.
+async fn start_director(bind_addr: &str, seeds: &str) -> Result<(Server, Cluster, Director)> {
     let server = Server::new(server_config("director")?.build()?)?;
-    let cluster_config = ClusterConfig::new_local().with_seeds(parse_seeds(seeds)?);
+    let cluster_config =
+        ClusterConfig::new_local().with_bind_addr(bind_addr.parse()?).with_seeds(parse_seeds(seeds)?);
 
     let cluster = server.enable_cluster(cluster_config).await?;
 
@@ -58,10 +60,11 @@ async fn clients(directors: &[&Server]) -> Result<ClusterChannel> {
 
 #[tokio::test]
 async fn director_ha_setup() -> Result<()> {
-    let (first, ..) = start_director(&env::var("GUIDE_SEED_NODES").unwrap_or_default()).await?;
-    let seeds = first.local_addr().to_string();
-    let (second, cluster, director) = start_director(&seeds).await?;
-    let (third, ..) = start_director(&format!("{seeds}, {}", second.local_addr())).await?;
+    let (first, gossiping, _) = start_director(BIND_ADDR, "").await?;
+    let seeds = gossiping.advertised_addr().to_string();
+    assert_ne!(seeds, first.local_addr().to_string(), "gossip has a socket of its own");
+    let (second, cluster, director) = start_director(BIND_ADDR, &seeds).await?;
+    let (third, ..) = start_director(BIND_ADDR, &format!("{seeds}, {}", cluster.advertised_addr())).await?;
     let (worker, _) = start_worker(&seeds).await?;
     run(&worker);
     within(director.registry().wait_for_healthy(1)).await;
@@ -105,8 +108,8 @@ async fn run_server(server: Server, cluster: Cluster, ctrl_c: oneshot::Receiver<
 
 #[tokio::test]
 async fn graceful_shutdown() -> Result<()> {
-    let (first, cluster, director) = start_director("").await?;
-    let seeds = first.local_addr().to_string();
+    let (_first, cluster, director) = start_director(BIND_ADDR, "").await?;
+    let seeds = cluster.advertised_addr().to_string();
     let (server, joined) = start_worker(&seeds).await?;
     let id = joined.local_node_id();
     let (stop, stopped) = oneshot::channel();
@@ -117,7 +120,7 @@ async fn graceful_shutdown() -> Result<()> {
     let compute = ComputeClient::new(connect(&address).await?);
     let at_work = tokio::spawn(compute.wait(300));
     within(async {
-        while first_metric(&address).await.is_err() {
+        while has_call_at_work(&address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
@@ -135,8 +138,8 @@ async fn graceful_shutdown() -> Result<()> {
     Ok(())
 }
 
-/// Whether the server has a call at work beside the one that asks.
-async fn first_metric(address: &str) -> Result<()> {
+/// Succeeds if the server has a call at work besides the one that asks.
+async fn has_call_at_work(address: &str) -> Result<()> {
     let health = rpcnet::HealthClient::new(connect(address).await?);
     anyhow::ensure!(health.health().await?.in_flight > 1, "none yet");
     Ok(())
@@ -188,7 +191,8 @@ impl HealthService for Handler {
 
 #[tokio::test]
 async fn health_checks() -> Result<()> {
-    let (server, cluster, _director) = start_director("").await?;
+    let (server, cluster, _director) = start_director(BIND_ADDR, "").await?;
+    let seeds = cluster.advertised_addr().to_string();
     let registry = WorkerRegistry::new(&cluster);
     #[expect(clippy::disallowed_methods, reason = "it is what the guide's handler does")]
     let start_time = Instant::now();
@@ -201,7 +205,7 @@ async fn health_checks() -> Result<()> {
     assert_eq!(status.version, env!("CARGO_PKG_VERSION"));
     let before = health.ready().await?;
     assert_eq!((before.ready, before.workers_available, before.cluster_size), (false, 0, 1));
-    let (worker, _) = start_worker(&address).await?;
+    let (worker, _) = start_worker(&seeds).await?;
     run(&worker);
     within(registry.wait_for_healthy(1)).await;
     let after = health.ready().await?;
