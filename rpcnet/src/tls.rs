@@ -10,6 +10,7 @@ mod described;
 mod identity;
 mod pem;
 mod refused;
+mod secret;
 mod verify;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use rustls_pki_types::UnixTime;
 pub(crate) use self::{
     described::{printable, time as date},
     refused::{NONE_SHOWN, Refusals, Role, beginning},
+    secret::Secret,
 };
 pub use self::{
     identity::{PeerIdentity, SpiffeId},
@@ -54,6 +56,8 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
     own: ArcSwap<Own>,
+    /// Of the first private key.
+    secret: Option<Secret>,
     trust: ArcSwap<Trust>,
 }
 
@@ -74,7 +78,7 @@ struct Trust {
 
 /// PEM text of a certificate and its key, parsed and checked.
 #[derive(Debug, Clone)]
-pub(crate) struct OwnCertificate(Arc<CertifiedKey>);
+pub(crate) struct OwnCertificate(Arc<CertifiedKey>, Option<Secret>);
 
 /// PEM text of CA certificates, parsed.
 #[derive(Debug, Clone)]
@@ -84,6 +88,7 @@ impl OwnCertificate {
     pub(crate) fn from_pem(cert: &[u8], key: &[u8]) -> Result<Self, ConfigError> {
         let chain = certificates(cert, "certificate")?;
         let key = private_key(key)?;
+        let secret = Secret::of(key.secret_der());
         let key = provider()
             .key_provider
             .load_private_key(key)
@@ -91,7 +96,7 @@ impl OwnCertificate {
         let key = CertifiedKey::new(chain, key);
         key.keys_match()
             .map_err(|source| ConfigError::Tls { item: "pair of certificate and private key", source })?;
-        Ok(Self(Arc::new(key)))
+        Ok(Self(Arc::new(key), secret))
     }
 
     fn identity(&self) -> Result<PeerIdentity, ConfigError> {
@@ -124,12 +129,14 @@ impl CaCertificates {
 impl Tls {
     pub(crate) fn new(own: Option<&OwnCertificate>, ca: &CaCertificates) -> Result<Arc<Self>, ConfigError> {
         let provider = provider();
+        let secret = own.and_then(|own| own.1.clone());
         let own = match own {
             Some(certificate) => Own::new(certificate)?,
             None => Own { key: None, cluster: None },
         };
         let trust = Trust::new(ca, &provider)?;
-        let tls = Self { provider, own: ArcSwap::from_pointee(own), trust: ArcSwap::from_pointee(trust) };
+        let (own, trust) = (ArcSwap::from_pointee(own), ArcSwap::from_pointee(trust));
+        let tls = Self { provider, own, secret, trust };
         tls.warn_of_own(UnixTime::now());
         Ok(Arc::new(tls))
     }
@@ -147,6 +154,11 @@ impl Tls {
         self.trust.store(Arc::new(Trust::new(ca, &self.provider)?));
         self.warn_of_own(now);
         Ok(())
+    }
+
+    /// A secret that the next process with this side's first private key has as well.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     /// Whether this side has no certificate to show.

@@ -98,8 +98,8 @@ async fn a_server_that_is_silent_is_left_and_told_when_it_hears_again() {
     let silent = Instant::now();
     network.freeze(fleet.nodes[at].addr());
     expect(&mut numbers, 11..=30).await;
-    // It is looked at each second, at the end of one in which nothing came, and then has a quarter of one.
-    assert!(silent.elapsed() < 2600 * MS, "{:?}", silent.elapsed());
+    // Half a second to move, and the items.
+    assert!(silent.elapsed() <= 700 * MS, "{:?}", silent.elapsed());
     network.thaw(fleet.nodes[at].addr());
     let mut next = 31;
     while !fleet.seen().contains(&Seen::Left((at + 1).to_string())) {

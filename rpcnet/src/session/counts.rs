@@ -18,6 +18,8 @@ pub(super) struct Counts {
     pub(super) outstanding: AtomicUsize,
     /// Streams of items that are read here.
     streams: AtomicUsize,
+    /// Those of them that users wait for: answers to calls that are not internal.
+    awaited: AtomicUsize,
     /// Calls of the peer that are at work here, and those who may call it back.
     calls: AtomicUsize,
     /// When the last of its calls ended: microseconds after the session began.
@@ -31,6 +33,7 @@ impl Counts {
             made: AtomicUsize::new(0),
             outstanding: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
+            awaited: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             ended: AtomicU64::new(0),
             since,
@@ -79,11 +82,18 @@ impl Drop for Waiting<'_> {
 
 /// A stream of items that is read; counted until it is dropped.
 #[derive(Debug)]
-pub(super) struct Reading(Session);
+pub(super) struct Reading {
+    session: Session,
+    is_awaited: bool,
+}
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.0.left(&self.0.inner.counts.streams);
+        let counts = &self.session.inner.counts;
+        if self.is_awaited {
+            counts.awaited.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.session.left(&counts.streams);
     }
 }
 
@@ -141,11 +151,22 @@ impl Session {
         self.inner.counts.outstanding.load(Ordering::Relaxed)
     }
 
-    pub(super) fn reading(&self) -> Reading {
-        if self.inner.counts.streams.fetch_add(1, Ordering::Relaxed) == 0 {
+    /// Streams of items that users wait for.
+    pub(super) fn awaited(&self) -> usize {
+        self.inner.counts.awaited.load(Ordering::Relaxed)
+    }
+
+    /// Counts a stream of items that is read.
+    pub(super) fn reading(&self, is_awaited: bool) -> Reading {
+        let counts = &self.inner.counts;
+        let mut first = counts.streams.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_awaited {
+            first |= counts.awaited.fetch_add(1, Ordering::Relaxed) == 0;
+        }
+        if first {
             self.inner.busy.notify_one();
         }
-        Reading(self.clone())
+        Reading { session: self.clone(), is_awaited }
     }
 
     fn left(&self, count: &AtomicUsize) {

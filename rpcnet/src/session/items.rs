@@ -27,6 +27,7 @@ use crate::{
     message::{Batch, Ended, Failure, Items, Remote},
     metrics::MethodMetrics,
     proto::{self, DecodeError, EndingKind, ItemFrame, reset},
+    relay::stands_for_others,
     transport::{ReadError, SendStream, WriteError},
 };
 
@@ -78,10 +79,12 @@ impl ItemReader {
         gap: Option<Duration>,
     ) -> Self {
         let timer = |at| Box::pin(sleep_until(at));
+        let is_awaited =
+            matches!(role, Role::Reply { .. }) && (!method.is_internal() || stands_for_others(method));
         Self {
             frames,
             limit: session.max_message(method),
-            _reading: session.reading(),
+            _reading: session.reading(is_awaited),
             session,
             method,
             role,

@@ -1,20 +1,38 @@
 //! Tells a dead peer by its silence.
 //!
 //! A killed process acknowledges nothing, and QUIC declares nothing lost while no acknowledgement comes: until the
-//! idle timeout of 30 s such a connection looks well. So while calls wait, and no packet of any kind has come for a
-//! while (a second, where only streams are open), the peer is pinged; where nothing comes back within a quarter of a second (or three probe timeouts, RFC
-//! 9002, section 6.2.1) it is *silent* and gets no new calls; after three seconds it is dead.
+//! idle timeout of 30 s such a connection looks well. So while something is expected of the peer, and no packet of any
+//! kind has come for a while, the peer is pinged. If still none comes the peer is *silent*, and gets no new calls; later
+//! it is dead.
+//!
+//! | what is expected | pinged after | silent after |
+//! |---|---|---|
+//! | replies to calls | 100 ms | 250 ms |
+//! | items of streams that users read | 250 ms | 400 ms |
+//! | items of other streams | 1 s to 2 s | 250 ms more |
+//!
+//! Silence alone does not tell a process that was killed from one that stands still, or from a path that does: so a silent
+//! peer is given up only after three seconds. Two facts tell them apart, and end the connection at once. A host answers a
+//! datagram to a port on which nobody listens with ICMP, which the side that has dialled asks for while the peer is quiet. And
+//! a process that was restarted answers packets of its former life with a stateless reset (`transport::quic::reset`).
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use tokio::time::Instant;
 use tracing::debug;
 
 use super::Session;
-use crate::{proto::close, transport::ConnectionError};
+use crate::{
+    proto::close,
+    transport::{ConnectionError, Side},
+};
 
 const TICK: Duration = Duration::from_millis(50);
-/// How often a connection on which nothing but streams is at work is looked at.
+/// For so long a peer may be quiet that calls wait for, before it is pinged.
+const CALLS_WAIT: Duration = Duration::from_millis(100);
+/// The same where nothing but streams that users read is at work: with four pings a second at most.
+const STREAMS_WAIT: Duration = Duration::from_millis(250);
+/// How often a connection on which nothing but other streams is at work is looked at.
 const STREAM_CHECK: Duration = Duration::from_secs(1);
 /// What one tick counts for at most, however late it comes.
 const LONGEST_TICK: Duration = Duration::from_millis(100);
@@ -41,40 +59,53 @@ struct Watch {
     packets: u64,
     last: Instant,
     quiet: Duration,
+    /// The peer's host has said, while it was quiet, that nobody listens there.
+    refused: bool,
 }
 
 impl Watch {
     fn new(dead_after: Duration, packets: u64, now: Instant) -> Self {
-        Self { dead_after, packets, last: now, quiet: Duration::ZERO }
+        Self { dead_after, packets, last: now, quiet: Duration::ZERO, refused: false }
     }
 
     /// Goes on after a time in which nothing was expected, and which does not count. What has come in it does.
     fn resume(&mut self, now: Instant, packets: u64) {
         self.last = now;
-        if packets != self.packets {
-            self.packets = packets;
-            self.quiet = Duration::ZERO;
-        }
+        self.hears(packets);
     }
 
-    fn tick(&mut self, now: Instant, packets: u64, rtt: Duration) -> Verdict {
+    /// Whether packets have come.
+    fn hears(&mut self, packets: u64) -> bool {
+        let heard = packets != self.packets;
+        if heard {
+            *self = Self { packets, quiet: Duration::ZERO, refused: false, ..*self };
+        }
+        heard
+    }
+
+    /// Nobody listens at the peer's address.
+    fn is_refused(&mut self) {
+        self.refused = true;
+    }
+
+    /// `wait` is for how long the peer may be quiet before it is pinged.
+    fn tick(&mut self, now: Instant, packets: u64, rtt: Duration, wait: Duration) -> Verdict {
         // While this process was stopped or starved it could not hear: that is no silence of the peer's.
         let heard = now.saturating_duration_since(self.last).min(LONGEST_TICK);
         self.last = now;
-        if packets != self.packets {
-            self.packets = packets;
-            self.quiet = Duration::ZERO;
+        if self.hears(packets) {
             return Verdict::Alive;
         }
         self.quiet += heard;
         // A PTO is the smoothed RTT, four times its variation, and the peer's delay; as the variation is not told,
         // half the RTT stands for it.
         let probe_timeout = 3 * rtt + Duration::from_millis(25);
-        let silent_after = (self.dead_after / 12).max(3 * probe_timeout);
+        let silent_after = (self.dead_after / 12).max(3 * probe_timeout) + (wait - CALLS_WAIT);
         match self.quiet {
             quiet if quiet >= self.dead_after.max(2 * silent_after) => Verdict::Dead,
+            quiet if quiet >= silent_after && self.refused => Verdict::Dead,
             quiet if quiet >= silent_after => Verdict::Silent,
-            quiet if quiet >= 2 * TICK => Verdict::Ping,
+            quiet if quiet >= wait => Verdict::Ping,
             _ => Verdict::Quiet,
         }
     }
@@ -106,11 +137,12 @@ fn is_idle(session: &Session) -> bool {
 async fn watch_busy(session: &Session, watch: &mut Watch) -> Option<ConnectionError> {
     let stats = || session.connection().stats();
     let mut asking = session.inner.condition.borrow().silent;
-    if !asking && session.outstanding() == 0 {
+    let expects = || session.outstanding() + session.awaited() > 0;
+    if !asking && !expects() {
         // The items of a stream may be rare: that none comes says nothing, that no answer to a ping comes does.
         let before = stats().received_packets;
         let _ = tokio::time::timeout(STREAM_CHECK, session.inner.busy.notified()).await;
-        if session.outstanding() == 0 {
+        if !expects() {
             if session.streams() == 0 || stats().received_packets != before {
                 return None;
             }
@@ -119,26 +151,48 @@ async fn watch_busy(session: &Session, watch: &mut Watch) -> Option<ConnectionEr
         }
     }
     watch.resume(Instant::now(), stats().received_packets);
-    while asking || session.outstanding() > 0 {
-        tokio::time::sleep(TICK).await;
+    let mut refusal: Option<Pin<Box<dyn Future<Output = bool> + Send + '_>>> = None;
+    while asking || expects() {
+        let refused = async {
+            match &mut refusal {
+                Some(refusal) => refusal.await,
+                None => std::future::pending().await,
+            }
+        };
+        match tokio::time::timeout(TICK, refused).await {
+            Err(_) => {}
+            Ok(refused) => {
+                refusal = None;
+                if refused {
+                    watch.is_refused();
+                }
+                continue;
+            }
+        }
         let stats = stats();
-        let verdict = watch.tick(Instant::now(), stats.received_packets, stats.rtt);
-        match verdict {
+        let wait = if asking || session.outstanding() > 0 { CALLS_WAIT } else { STREAMS_WAIT };
+        match watch.tick(Instant::now(), stats.received_packets, stats.rtt, wait) {
             Verdict::Alive => {
                 asking = false;
+                refusal = None;
                 session.update(|condition| condition.silent = false);
             }
             Verdict::Quiet => {}
-            Verdict::Ping => session.inner.said.ping(),
-            Verdict::Silent => {
+            verdict @ (Verdict::Ping | Verdict::Silent) => {
                 session.inner.said.ping();
-                asking = true;
-                session.update(|condition| condition.silent = true);
+                if verdict == Verdict::Silent {
+                    asking = true;
+                    session.update(|condition| condition.silent = true);
+                }
+                if !watch.refused && refusal.is_none() && session.connection().side() == Side::Client {
+                    refusal = Some(Box::pin(session.connection().is_refused()));
+                }
             }
             Verdict::Dead => {
-                let after = session.limits().silence();
-                debug!(peer = %session.connection().remote_addr(), ?after, "peer is dead: no packet came");
-                return Some(give_up(session));
+                let (peer, quiet, refused) = (session.connection().remote_addr(), watch.quiet, watch.refused);
+                debug!(%peer, ?quiet, refused, "peer is dead: no packet came");
+                let error = if refused { ConnectionError::Unreachable } else { ConnectionError::TimedOut };
+                return Some(give_up(session, error));
             }
         }
     }
@@ -146,8 +200,7 @@ async fn watch_busy(session: &Session, watch: &mut Watch) -> Option<ConnectionEr
 }
 
 /// Says why before it closes: those whose calls fail then are told the cause, not that this side closed.
-fn give_up(session: &Session) -> ConnectionError {
-    let error = ConnectionError::TimedOut;
+fn give_up(session: &Session, error: ConnectionError) -> ConnectionError {
     session.update(|condition| {
         condition.closed.get_or_insert(error.clone());
     });
@@ -165,9 +218,9 @@ mod tests {
     fn after(watch: &mut Watch, start: Instant, millis: u64, packets: u64, rtt: Duration) -> Verdict {
         let end = start + Duration::from_millis(millis);
         while watch.last + TICK < end {
-            watch.tick(watch.last + TICK, watch.packets, rtt);
+            watch.tick(watch.last + TICK, watch.packets, rtt, CALLS_WAIT);
         }
-        watch.tick(end, packets, rtt)
+        watch.tick(end, packets, rtt, CALLS_WAIT)
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,7 +270,51 @@ mod tests {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::from_secs(3), 7, start);
         assert_eq!(after(&mut watch, start, 50, 7, RTT), Verdict::Quiet);
-        assert_eq!(watch.tick(start + Duration::from_secs(60), 7, RTT), Verdict::Ping);
-        assert_eq!(watch.tick(start + Duration::from_millis(60_050), 8, RTT), Verdict::Alive);
+        assert_eq!(watch.tick(start + Duration::from_secs(60), 7, RTT, CALLS_WAIT), Verdict::Ping);
+        assert_eq!(watch.tick(start + Duration::from_millis(60_050), 8, RTT, CALLS_WAIT), Verdict::Alive);
+    }
+
+    /// The time after the last packet at which each verdict comes first, where something is expected that may be quiet for
+    /// so long. Looked at every 50 ms, as the driver does.
+    fn verdicts(wait: Duration, refused: bool) -> Vec<(u64, Verdict)> {
+        let start = Instant::now();
+        let mut watch = Watch::new(Duration::from_secs(3), 7, start);
+        let mut seen: Vec<(u64, Verdict)> = Vec::new();
+        for millis in (50..=3500).step_by(50) {
+            let verdict = watch.tick(start + Duration::from_millis(millis), 7, RTT, wait);
+            if refused && verdict == Verdict::Ping {
+                watch.is_refused();
+            }
+            if seen.last().is_none_or(|(_, last)| *last != verdict) {
+                seen.push((millis, verdict));
+            }
+            if verdict == Verdict::Dead {
+                break;
+            }
+        }
+        seen
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_are_asked_later_and_silent_soon_after() {
+        use Verdict::{Dead, Ping, Quiet, Silent};
+        let calls = [(50, Quiet), (100, Ping), (250, Silent), (3000, Dead)];
+        assert_eq!(verdicts(CALLS_WAIT, false), calls);
+        let streams = [(50, Quiet), (250, Ping), (400, Silent), (3000, Dead)];
+        assert_eq!(verdicts(STREAMS_WAIT, false), streams);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_at_whose_address_nobody_listens_is_dead() {
+        use Verdict::{Alive, Dead, Ping, Quiet};
+        assert_eq!(verdicts(CALLS_WAIT, true), [(50, Quiet), (100, Ping), (250, Dead)]);
+        assert_eq!(verdicts(STREAMS_WAIT, true), [(50, Quiet), (250, Ping), (400, Dead)]);
+        // A packet is the better proof.
+        let start = Instant::now();
+        let mut watch = Watch::new(Duration::from_secs(3), 7, start);
+        assert_eq!(after(&mut watch, start, 200, 7, RTT), Ping);
+        watch.is_refused();
+        assert_eq!(after(&mut watch, start, 249, 8, RTT), Alive);
+        assert_eq!(after(&mut watch, start, 2000, 8, RTT), Verdict::Silent);
     }
 }

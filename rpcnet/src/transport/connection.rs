@@ -208,6 +208,12 @@ impl Connection {
         }
     }
 
+    /// Asks the peer's host whether anybody listens at its address; false also where it does not say. For the side that has
+    /// dialled: towards it, a firewall may refuse what is not of a connection. Cancel-safe.
+    pub(crate) async fn is_refused(&self) -> bool {
+        dispatch!(self, connection => connection.is_refused().await)
+    }
+
     /// Waits for the connection's end. Cancel-safe.
     pub async fn closed(&self) -> ConnectionError {
         match &self.backend {

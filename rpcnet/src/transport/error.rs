@@ -18,6 +18,9 @@ pub enum ConnectionError {
     /// Nothing came from the peer for the idle timeout.
     #[error("the peer was silent for too long")]
     TimedOut,
+    /// Nothing came from the peer, and its host says that nobody listens at its address: its process has ended.
+    #[error("the peer's process has ended: nobody listens at its address")]
+    Unreachable,
     /// The peer does not know this connection (any more): most likely it was restarted.
     #[error("the peer does not know this connection")]
     Reset,

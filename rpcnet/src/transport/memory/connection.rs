@@ -85,6 +85,10 @@ impl backend::Connection for Connection {
         self.half.closed().is_some()
     }
 
+    async fn is_refused(&self) -> bool {
+        false
+    }
+
     async fn closed(&self) -> ConnectionError {
         let Half { link, side } = &*self.half;
         link.until(&self.signals().settled, |pair, _| pair.end(*side).ended.clone()).await

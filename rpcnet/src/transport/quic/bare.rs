@@ -15,7 +15,7 @@ use crate::Limits;
 /// Where it can't be opened, and outside of a tokio runtime.
 pub fn bare_endpoint(addr: SocketAddr) -> io::Result<quinn::Endpoint> {
     let runtime = quinn::default_runtime().ok_or_else(|| io::Error::other("no tokio runtime"))?;
-    endpoint::open(addr, runtime)
+    endpoint::open(addr, quinn::EndpointConfig::default(), runtime)
 }
 
 /// What a connection on loopback is configured with, by default but for the number of streams: here all that [`Limits`] allow may be

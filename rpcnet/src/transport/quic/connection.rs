@@ -80,6 +80,10 @@ impl backend::Connection for Connection {
         }
     }
 
+    async fn is_refused(&self) -> bool {
+        super::refused::is_refused(backend::Connection::remote_addr(self)).await
+    }
+
     async fn closed(&self) -> ConnectionError {
         self.0.inner().closed().await.into()
     }

@@ -17,6 +17,7 @@ use tracing::warn;
 use super::{
     super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection, window::First},
     handshake::{ClientSide, ServerSide},
+    reset,
     runtime::Runtime,
 };
 use crate::{ConfigError, PeerIdentity, tls::Tls};
@@ -63,7 +64,7 @@ impl Endpoint {
     pub(in crate::transport) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
         let runtime = Runtime::current()
             .ok_or_else(|| io::Error::other("no tokio runtime: servers and channels are made inside one"))?;
-        let inner = Arc::new(open(addr, runtime.clone())?);
+        let inner = Arc::new(open(addr, reset::config(addr, &tls), runtime.clone())?);
         runtime.serves(&inner);
         let local_addr = inner.local_addr()?;
         Ok(Self { inner, local_addr, tls, listening: Arc::default() })
@@ -231,8 +232,11 @@ pub(super) fn transport(options: &DialOptions, room: Room, path: Path) -> Transp
     config
 }
 
-pub(super) fn open(addr: SocketAddr, runtime: Arc<dyn quinn::Runtime>) -> io::Result<quinn::Endpoint> {
-    let mut config = EndpointConfig::default();
+pub(super) fn open(
+    addr: SocketAddr,
+    mut config: EndpointConfig,
+    runtime: Arc<dyn quinn::Runtime>,
+) -> io::Result<quinn::Endpoint> {
     config.max_udp_payload_size(LARGEST_PACKET).map_err(io::Error::other)?;
     quinn::Endpoint::new(config, None, socket(addr)?, runtime)
 }

@@ -7,6 +7,8 @@ mod counted;
 mod endpoint;
 mod error;
 mod handshake;
+mod refused;
+mod reset;
 mod runtime;
 mod stream;
 
