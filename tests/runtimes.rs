@@ -15,7 +15,8 @@ use rpcnet::{
     discover::{Endpoint, EndpointSet},
     rpc_impl, rpc_trait,
 };
-use rpcnet_tests::{Net, run};
+use rpcnet_cluster::{ClusterExt, Director};
+use rpcnet_tests::{Net, cluster_channel, local, run};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::watch,
@@ -289,6 +290,30 @@ fn a_connector_dials_and_a_server_ends_without_tokio() {
     block_on(place.server.shutdown()).expect("it ends");
     let error = block_on(place.client().echo("late".into())).expect_err("nobody is there");
     assert_eq!(error.code(), Code::Unavailable);
+}
+
+#[test]
+fn a_cluster_needs_no_tokio_where_it_is_used() {
+    let place = Place::new();
+    let other = {
+        let _entered = place.runtime.enter();
+        place.net.start()
+    };
+    let director = block_on(place.server.enable_cluster(local(&[]))).expect("it starts");
+    Director::new(&place.server, &director);
+    let worker = block_on(other.enable_cluster(local(&[place.server.local_addr()]))).expect("it starts");
+    other.register(AnywhereServer::new(Service)).expect("the first");
+    block_on(worker.joined());
+    worker.set_tag("role", "worker");
+    let connecting = {
+        let _entered = place.runtime.enter();
+        cluster_channel(&place.net, &[place.server.local_addr()]).connect()
+    };
+    let channel = place.runtime.block_on(connecting).expect("it answers");
+    block_on(channel.ready());
+    all_kinds(&AnywhereClient::new(channel));
+    block_on(worker.leave()).expect("the director has heard");
+    block_on(other.shutdown()).expect("it ends");
 }
 
 #[test]

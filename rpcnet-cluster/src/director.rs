@@ -37,7 +37,7 @@ impl Director {
     ///
     /// # Panics
     ///
-    /// When the server is a director already, and outside of a tokio runtime.
+    /// When the server is a director already.
     pub fn new(server: &Server, cluster: &Cluster) -> Self {
         let policy = Arc::new(Mutex::new(RoutePolicy::default()));
         let sight = watch::Sender::<Arc<Sight>>::default();
@@ -54,7 +54,7 @@ impl Director {
         }
         let watching = Watching::new(cluster.clone(), server.connector(), relay, sight);
         let closed = server.closed();
-        tokio::spawn(async move {
+        server.runtime().spawn(async move {
             tokio::select! {
                 () = watching.run() => {}
                 () = closed => {}

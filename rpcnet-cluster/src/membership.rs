@@ -1,10 +1,10 @@
 //! A server's place in the cluster.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, future::poll_fn, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use rpcnet::Server;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     Broadcast, BroadcastError, ClusterConfig, ClusterError, ClusterSnapshot, Events,
@@ -18,7 +18,8 @@ pub trait ClusterExt {
     /// Starts to gossip on the server's own port, or on [one of its own](ClusterConfig::with_bind_addr), and to join through the seeds. Gossip is answered from here on,
     /// before the server runs; it ends with the server, which leaves the cluster in its shutdown.
     ///
-    /// Does not wait until the node has joined: see [`Cluster::joined`]. Not cancel-safe: a dropped future leaves the
+    /// Does not wait until the node has joined: see [`Cluster::joined`]. The node's tasks run on the server's runtime,
+    /// wherever this is awaited. Not cancel-safe: a dropped future leaves the
     /// server with or without a cluster.
     ///
     /// # Errors
@@ -33,7 +34,9 @@ pub trait ClusterExt {
 
 impl ClusterExt for Server {
     async fn enable_cluster(&self, config: ClusterConfig) -> Result<Cluster, ClusterError> {
-        Ok(Cluster { gossip: gossip::start(self, config).await? })
+        let runtime = self.runtime().clone();
+        let gossip = within(&runtime, gossip::start(self, config)).await?;
+        Ok(Cluster { gossip, runtime })
     }
 }
 
@@ -41,6 +44,18 @@ impl ClusterExt for Server {
 #[derive(Debug, Clone)]
 pub struct Cluster {
     gossip: Arc<Gossip>,
+    /// The server's.
+    runtime: Handle,
+}
+
+/// Polls a future within a runtime, on which its tasks and timers are then, wherever the result is awaited.
+async fn within<F: Future>(runtime: &Handle, future: F) -> F::Output {
+    let mut future = Box::pin(future);
+    poll_fn(|cx| {
+        let _entered = runtime.enter();
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 impl Cluster {
@@ -211,6 +226,6 @@ impl Cluster {
     ///
     /// [`ClusterError::Conflict`] where the node has stopped.
     pub async fn leave(&self) -> Result<(), ClusterError> {
-        self.gossip.leave().await
+        within(&self.runtime, self.gossip.leave()).await
     }
 }
