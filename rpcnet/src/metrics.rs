@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -12,8 +12,9 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     core::Collector,
 };
+use tokio::time::Instant;
 
-use crate::{Code, Method, limit::ShedReason};
+use crate::{Code, Method, limit::ShedReason, session::Blocking};
 
 /// Upper bounds of the latency histogram in seconds: 50 µs to 30 s.
 const BUCKETS: [f64; 18] = [
@@ -196,6 +197,7 @@ impl Metrics {
             latency,
             panics: self.inner.panics.with_label_values(&[label]),
             long: AtomicU32::new(0),
+            blocking: Mutex::default(),
         }))
     }
 
@@ -258,9 +260,15 @@ struct PerMethod {
     panics: IntCounter,
     /// For so many calls more, less [`SUSPECT`], its handlers are not run in place.
     long: AtomicU32,
+    blocking: Mutex<Blocking>,
 }
 
 impl MethodMetrics {
+    /// Its handler blocked its thread. How often that has happened since the last warning, where there is to be another.
+    pub(crate) fn blocked(&self, now: Instant) -> Option<u64> {
+        self.0.blocking.lock().unwrap_or_else(PoisonError::into_inner).blocked(now)
+    }
+
     /// Its handler kept its thread for long.
     pub(crate) fn took_long(&self) {
         let before = self.0.long.load(Ordering::Relaxed);

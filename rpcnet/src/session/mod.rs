@@ -39,7 +39,7 @@ pub(crate) use self::inbound::{Running, call_instead};
 #[cfg(feature = "measuring")]
 pub(crate) use self::lane::lane_call;
 pub(crate) use self::{
-    inbound::{Dispatch, forwarding_entry},
+    inbound::{Blocking, Dispatch, forwarding_entry},
     lane::LaneCall,
     life::{Life, Lives},
     router::{Background, Entry, Router},

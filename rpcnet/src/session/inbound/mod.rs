@@ -1,6 +1,7 @@
 //! Calls that the peer makes.
 
 mod answer;
+mod blocking;
 mod forward;
 mod handler;
 #[cfg(feature = "reflect")]
@@ -20,6 +21,7 @@ use tokio::{
 };
 use tracing::{error, warn};
 
+pub(crate) use self::blocking::Blocking;
 #[cfg(feature = "reflect")]
 pub(crate) use self::instead::{Running, call_instead};
 pub(super) use self::on_lane::{LaneCall, Started, panicked};

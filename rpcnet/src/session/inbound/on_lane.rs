@@ -5,13 +5,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context as Task, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
-use super::{CancelOnDrop, TRANSIT, Timer, answer, forward, full, handler, receive, until};
+use super::{CancelOnDrop, TRANSIT, Timer, answer, blocking::BLOCKS, forward, full, handler, receive, until};
 use crate::{
     Context, Reply, Status,
     context::Scope,
@@ -27,7 +28,7 @@ use crate::{
 
 /// A handler that took this long before it first waited is not run in place the next times: it would keep the other
 /// calls of its lane waiting.
-const LONG: std::time::Duration = std::time::Duration::from_micros(100);
+const LONG: Duration = Duration::from_micros(100);
 
 /// A call that has arrived on a lane.
 pub(in crate::session) struct LaneCall {
@@ -99,7 +100,7 @@ impl LaneCall {
             // The clock is looked at once a call: it costs as much as a tenth of all the rest.
             *now = Instant::now();
             if *now > begun + LONG {
-                running.timer.metrics().took_long();
+                running.took_long(*now - begun, *now);
             }
             if let Poll::Ready(result) = polled {
                 return running.answer(outbox, Some(result), *now);
@@ -185,6 +186,24 @@ impl LaneCall {
 }
 
 impl Running {
+    /// The handler ran in place for so long before it first waited.
+    #[cold]
+    fn took_long(&self, took: Duration, now: Instant) {
+        let metrics = self.timer.metrics();
+        metrics.took_long();
+        if took < BLOCKS {
+            return;
+        }
+        if let Some(times) = metrics.blocked(now) {
+            let method = self.context.method();
+            warn!(
+                %method, ?took, times,
+                "a handler blocked its thread, and with it all calls of its connection: what computes or blocks belongs \
+                 into tokio::task::spawn_blocking"
+            );
+        }
+    }
+
     /// Runs it to its end, as a task.
     fn finish(mut self, outbox: Arc<Outbox>) -> impl Future<Output = ()> + Send {
         // Not in the future: a task may be aborted before it was ever polled, and this handler has run already.
