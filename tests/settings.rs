@@ -329,13 +329,13 @@ async fn what_is_refused_names_its_range() {
     for (options, said) in [
         (
             options.with_keep_alive(Some(Duration::MAX)),
-            "keep_alive (ms) is 18446744073709551615: between 10 ms and a day",
+            "keep_alive (ms) is 18446744073709551615, and must be between 10 ms and a day",
         ),
         (
             options.with_initial_rtt(Duration::from_secs(61)),
-            "initial_rtt (ms) is 61000: between 1 ms and 60 s",
+            "initial_rtt (ms) is 61000, and must be between 1 ms and 60 s",
         ),
-        (options.with_idle_timeout(Duration::ZERO), "idle_timeout (ms) is 0: at least 10 ms"),
+        (options.with_idle_timeout(Duration::ZERO), "idle_timeout (ms) is 0, and must be at least 10 ms"),
     ] {
         let error = Net::quic().channel().with_dial_options(options).build().expect_err("out of range");
         assert!(error.to_string().starts_with(said), "{error}");
