@@ -148,7 +148,8 @@ pub mod __private {
     pub use crate::client::{Call, Key, start_call, start_items};
     pub use crate::codec::{Arguments, Body, CodecError, decode, encode};
     pub use crate::service::{
-        HandlerError, HandlerFuture, Inbound, ItemsArgument, Outcome, boxed, handle, handle_items,
+        HandlerError, HandlerFuture, Inbound, ItemsArgument, Message, Outcome, boxed, handle, handle_items,
+        same, same_ref, streams,
     };
     pub use crate::streaming::FailureOf;
     pub use crate::types::{Types, types, types_items};

@@ -1,6 +1,8 @@
 //! What the macros make of a trait: a service that a server can dispatch to, and how a handler's result becomes a
 //! reply.
 
+mod message;
+
 use std::{convert::Infallible, pin::Pin};
 
 #[cfg(feature = "reflect")]
@@ -15,6 +17,9 @@ use crate::{
     message::{Answer, Items},
     streaming::ItemError,
 };
+
+use self::message::Same;
+pub use self::message::{Message, same, same_ref, streams};
 
 /// Something that a server can dispatch calls to. [`rpc_trait`](crate::rpc_trait) implements it.
 pub trait Service: Send + Sync + 'static {
@@ -39,7 +44,18 @@ pub struct Inbound {
 pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Reply, Status>> + Send>>;
 
 /// What a method returns: `Result<T, E>`, whatever name it goes by.
+#[diagnostic::on_unimplemented(
+    message = "a remote method can't return `{Self}`",
+    label = "not a `Result` of types that can be sent",
+    note = "it must be `Result<T, E>`: `T`, or the items of a stream in its place, and `E` need `Serialize` and \
+            `Deserialize`: write `#[derive(serde::Serialize, serde::Deserialize)]` at types of your own",
+    note = "for errors that are not to be told apart write `rpcnet::Result<T>`; with the feature `anyhow`, `?` turns \
+            `anyhow::Error` into its error, so a handler need not return `anyhow::Result`"
+)]
 pub trait Outcome: Sized {
+    /// The type itself.
+    #[doc(hidden)]
+    type Itself: Outcome<Value = Self::Value, ClientError = Self::ClientError>;
     /// `T`.
     type Value;
     /// What a client gets in place of `E`: `E` itself, or [`Infallible`] where `E` is [`Status`].
@@ -145,7 +161,9 @@ impl HandlerError for Status {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + 'static, E: HandlerError> Outcome for Result<T, E> {
+    type Itself = Self;
     type Value = T;
     type ClientError = E::Client;
 
@@ -192,12 +210,14 @@ impl<T: Serialize + DeserializeOwned + 'static, E: HandlerError> Outcome for Res
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, F, E> Outcome for Result<Streaming<T, F>, E>
 where
     T: Serialize + DeserializeOwned + Send + 'static,
     F: ItemError,
     E: HandlerError,
 {
+    type Itself = Self;
     type Value = Streaming<T, F>;
     type ClientError = E::Client;
 
@@ -244,11 +264,16 @@ where
 
 /// An argument that is a stream of items.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not `rpcnet::Streaming`",
+    message = "`{Self}` is not an `rpcnet::Streaming` of items that can be sent",
+    label = "a stream of items that implement `Serialize` and `Deserialize` is expected",
+    note = "write `#[derive(serde::Serialize, serde::Deserialize)]` at the items' type, if it is your own",
     note = "`#[rpc_trait]` takes each argument whose type is called `Streaming` for a stream of items: \
             give a type of your own another name, for example by `type`"
 )]
 pub trait ItemsArgument: Sized + Send + 'static {
+    /// The type itself.
+    #[doc(hidden)]
+    type Itself: ItemsArgument;
     #[doc(hidden)]
     fn shape() -> String;
     #[doc(hidden)]
@@ -268,6 +293,8 @@ where
     T: Serialize + DeserializeOwned + Send + 'static,
     E: ItemError,
 {
+    type Itself = Self;
+
     fn shape() -> String {
         format!("stream<{},{}>", codec::shape::<T>(), E::shape())
     }
@@ -314,8 +341,8 @@ pub fn handle<A, R, S, F, G>(
 where
     A: Arguments,
     R: Outcome,
-    F: Future<Output = R> + Send + 'static,
-    G: Future<Output = R> + Send + 'static,
+    F: Future<Output: Same<R>> + Send + 'static,
+    G: Future<Output: Same<R>> + Send + 'static,
 {
     let Inbound { context, body, .. } = inbound;
     match decode_arguments(&context, body) {
@@ -338,8 +365,8 @@ where
     A: Arguments,
     I: ItemsArgument,
     R: Outcome,
-    F: Future<Output = R> + Send + 'static,
-    G: Future<Output = R> + Send + 'static,
+    F: Future<Output: Same<R>> + Send + 'static,
+    G: Future<Output: Same<R>> + Send + 'static,
 {
     let Inbound { context, body, items } = inbound;
     let method = context.method();
@@ -358,9 +385,11 @@ where
 
 /// A handler whose result becomes a reply. In a function of its own, as is [`boxed`].
 #[inline]
-fn replying<R: Outcome, F: Future<Output = R> + Send + 'static>(make: impl FnOnce() -> F) -> HandlerFuture {
+fn replying<R: Outcome, F: Future<Output: Same<R>> + Send + 'static>(
+    make: impl FnOnce() -> F,
+) -> HandlerFuture {
     let handler = make();
-    Box::pin(async move { handler.await.into_reply() })
+    Box::pin(async move { same::<_, R>(handler.await).into_reply() })
 }
 
 fn decode_arguments<A: Arguments>(context: &Context, body: Body) -> Result<A, Status> {

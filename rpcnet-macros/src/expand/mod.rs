@@ -7,6 +7,7 @@
 //! Names that a user's types could have are avoided: what is nested is called `__Rpcnet…`, type parameters get
 //! names that do not occur in the trait, and arguments of handlers are hygienic.
 
+mod itself;
 mod table;
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
@@ -180,19 +181,13 @@ fn expand_call(method: &Method, visibility: &syn::Visibility, caller: &Ident) ->
     let name = &method.item.sig.ident;
     let attributes = client_attributes(method);
     let output = &method.output;
-    let values = method.values().iter().map(|argument| &argument.name);
+    let values = method.values().iter().map(|argument| itself::given(&argument.name, &argument.ty));
     let parameters = method.arguments.iter().map(|argument| {
         let (name, ty) = (&argument.name, &argument.ty);
         quote!(#name: #ty)
     });
-    let at_output = Span::call_site().located_at(output.span());
-    let call = quote_spanned! {at_output=>
-        ::rpcnet::Call<
-            #caller,
-            <#output as ::rpcnet::__private::Outcome>::Value,
-            <#output as ::rpcnet::__private::Outcome>::ClientError,
-        >
-    };
+    let call = itself::call(caller, output);
+    let output = itself::outcome(output, "Itself");
     let at_name = Span::call_site().located_at(name.span());
     let entry = quote_spanned! {at_name=>
         &__RPCNET_METHODS[__RpcnetMethod::#name as ::core::primitive::usize]
@@ -205,22 +200,30 @@ fn expand_call(method: &Method, visibility: &syn::Visibility, caller: &Ident) ->
                 &(#(#values,)*),
             )
         },
-        Some(Argument { name: items, ty }) => quote_spanned! {at_name=>
-            ::rpcnet::__private::start_items::<#caller, _, #ty, #output>(
-                &self.caller,
-                #entry,
-                &(#(#values,)*),
-                #items,
-            )
-        },
+        Some(Argument { name: items, ty }) => {
+            let items = itself::given_items(items, ty);
+            let ty = itself::items(ty);
+            quote_spanned! {at_name=>
+                ::rpcnet::__private::start_items::<#caller, _, #ty, #output>(
+                    &self.caller,
+                    #entry,
+                    &(#(#values,)*),
+                    #items,
+                )
+            }
+        }
     };
     // The arguments are moved into the call: what is made of them is made before.
     let (hashed, routed) = match &*method.options.key {
         [] => (quote!(), quote!()),
         key => {
             let by = Ident::new("by", Span::mixed_site());
+            let key = key.iter().map(|name| {
+                let argument = method.values().iter().find(|argument| argument.name == *name);
+                argument.map_or_else(|| quote!(&#name), |argument| itself::lent(name, &argument.ty))
+            });
             let hashed = quote_spanned! {at_name=>
-                let #by = ::rpcnet::__private::Key::of(&(#(&#key,)*));
+                let #by = ::rpcnet::__private::Key::of(&(#(#key,)*));
             };
             (hashed, quote!(.routed(#by)))
         }
@@ -341,10 +344,16 @@ fn expand_server(service: &Service, names: &Names) -> (TokenStream, TokenStream)
 fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenStream {
     let name = &method.item.sig.ident;
     let configured = select(&method.item.attrs, &["cfg"]);
-    let types = method.values().iter().map(|argument| &argument.ty);
-    let output = &method.output;
+    let types = method.values().iter().map(|argument| itself::argument(&argument.ty));
+    let output = itself::outcome(&method.output, "Itself");
     let values: Vec<Ident> = (0..method.values().len())
         .map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site()))
+        .collect();
+    let passed: Vec<TokenStream> = method
+        .values()
+        .iter()
+        .zip(&values)
+        .map(|(argument, value)| itself::taken(value, &argument.ty))
         .collect();
     let (context, pass_context) =
         if method.context { (quote!(cx), quote!(&cx,)) } else { (quote!(_), quote!()) };
@@ -357,27 +366,29 @@ fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenS
                 ::core::clone::Clone::clone(&self.service),
                 inbound,
                 |service, #context, (#(#values,)*)| async move {
-                    <#handler as #interface>::#name(&service, #pass_context #(#values,)*).await
+                    <#handler as #interface>::#name(&service, #pass_context #(#passed,)*).await
                 },
                 |service, #context, (#(#values,)*)| async move {
                     ::rpcnet::__private::boxed(
-                        || <#handler as #interface>::#name(&service, #pass_context #(#values,)*)
+                        || <#handler as #interface>::#name(&service, #pass_context #(#passed,)*)
                     ).await
                 },
             )
         },
         Some(Argument { ty, .. }) => {
             let items = Ident::new("items", Span::mixed_site());
+            let passed_items = itself::taken(&items, ty);
+            let ty = itself::items(ty);
             quote_spanned! {at_name=>
                 ::rpcnet::__private::handle_items::<(#(#types,)*), #ty, #output, _, _, _>(
                     ::core::clone::Clone::clone(&self.service),
                     inbound,
                     |service, #context, (#(#values,)*), #items| async move {
-                        <#handler as #interface>::#name(&service, #pass_context #(#values,)* #items).await
+                        <#handler as #interface>::#name(&service, #pass_context #(#passed,)* #passed_items).await
                     },
                     |service, #context, (#(#values,)*), #items| async move {
                         ::rpcnet::__private::boxed(
-                            || <#handler as #interface>::#name(&service, #pass_context #(#values,)* #items)
+                            || <#handler as #interface>::#name(&service, #pass_context #(#passed,)* #passed_items)
                         ).await
                     },
                 )

@@ -6,7 +6,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::served;
+use super::{itself, served};
 use crate::{
     ast::{Method, Service},
     attr::select,
@@ -74,8 +74,9 @@ fn options(method: &Method) -> TokenStream {
     let output = &method.output;
     let takes_stream = method.items().is_some();
     // An alias may hide a stream, so that the type is asked and not its name.
+    let itself = itself::outcome(output, "Itself");
     let returns_stream = quote_spanned! {Span::call_site().located_at(output.span())=>
-        <#output as ::rpcnet::__private::Outcome>::STREAMS
+        ::rpcnet::__private::streams::<#itself>()
     };
     let options = &method.options;
     let idempotent = options.idempotent.then(|| quote!(.with_idempotent()));
@@ -118,13 +119,13 @@ fn options(method: &Method) -> TokenStream {
 
 /// The method's types, for what is found out of them when the program runs.
 fn types(method: &Method) -> TokenStream {
-    let output = &method.output;
-    let arguments = method.values().iter().map(|argument| &argument.ty);
-    let span = Span::call_site().located_at(output.span());
+    let arguments = method.values().iter().map(|argument| itself::argument(&argument.ty));
+    let span = Span::call_site().located_at(method.output.span());
+    let output = itself::outcome(&method.output, "Itself");
     match method.items() {
         None => quote_spanned!(span=> ::rpcnet::__private::types::<(#(#arguments,)*), #output>()),
         Some(items) => {
-            let items = &items.ty;
+            let items = itself::items(&items.ty);
             quote_spanned!(span=> ::rpcnet::__private::types_items::<(#(#arguments,)*), #items, #output>())
         }
     }
