@@ -70,7 +70,9 @@ impl Limits {
     }
 
     /// After how long without any packet, while calls wait and the peer is pinged, a connection is dead. 3 s by default,
-    /// at least 100 ms. A peer is avoided after a twelfth of it already (250 ms by default).
+    /// at least 100 ms; `Duration::MAX` for never. A peer is avoided after a twelfth of it already (250 ms by default). It is
+    /// dead by then where its host says that nobody listens at its port, or its successor that it does not know the
+    /// connection.
     #[must_use]
     pub fn with_silence(mut self, after: Duration) -> Self {
         self.silence = after;

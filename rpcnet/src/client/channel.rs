@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// [`close`](Self::close) waits until it was told. A process that ends without shutting its runtime down
 /// ([`std::process::exit`], a signal) tells nobody, and its connections stand at the server until their idle timeout, 30 s.
 ///
+/// Connections and their tasks belong to the tokio runtime on which the socket was opened ([`Connector`](crate::Connector)).
+/// Calls may be awaited on any runtime, and on executors that are not tokio's.
+///
 /// A stream of a `resumable` method that is cut off goes on when the server, or its successor at this address, is there
 /// within 5 s.
 ///

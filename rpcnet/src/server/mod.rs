@@ -60,6 +60,7 @@ pub trait ProtocolHandler: Send + Sync + 'static {
 
 /// A server. Cheap to clone: a handle.
 ///
+/// It lives on the tokio runtime on which it was made ([`runtime`](Server::runtime)); its methods may be awaited on any executor.
 /// Dropping the last handle closes its connections at once; [`run_until`](Server::run_until) ends in good order.
 #[derive(Clone)]
 pub struct Server {
