@@ -38,9 +38,10 @@ pub async fn run_client(
 ) -> Result<(), RoleError> {
     init_log(&settings.shared.log);
     let channel = connect(&settings.directors, &settings.shared).await?;
-    let client = InferenceClient::new(channel);
-    let Finished { tokens, workers, longest_pause } =
-        stream(&client, prompt, seed, tokens, &mut io::stdout()).await?;
+    let client = InferenceClient::new(channel.clone());
+    let streamed = stream(&client, prompt, seed, tokens, &mut io::stdout()).await;
+    channel.close().await;
+    let Finished { tokens, workers, longest_pause } = streamed?;
     let workers = workers.join(", then ");
     say(format_args!(
         "{tokens} tokens from {workers}; the longest pause was {} ms",

@@ -206,6 +206,7 @@ async fn knows_all_workers(follower: rpcnet_cluster::ClusterChannelBuilder) -> a
     while channel.endpoints().len() < WORKERS {
         sleep(LOOK).await;
     }
+    channel.close().await;
     Ok(())
 }
 

@@ -43,7 +43,7 @@ pub async fn run_client(settings: ClientSettings) -> Result<(), RoleError> {
         }
     }
     let channel = connect(&settings.directors, &settings.shared).await?;
-    let mut run = Run::new(channel, &settings);
+    let mut run = Run::new(channel.clone(), &settings);
     if settings.json_lines {
         // At a terminal whoever presses ctrl-c wants no result; the demo wants one.
         let told = run.told.clone();
@@ -52,8 +52,13 @@ pub async fn run_client(settings: ClientSettings) -> Result<(), RoleError> {
             told.store(true, Ordering::Relaxed);
         });
     }
-    run.all(&corpus).await?;
-    let words = run.finish(corpus).await?;
+    let counted = async {
+        run.all(&corpus).await?;
+        run.finish(corpus).await
+    };
+    let words = counted.await;
+    channel.close().await;
+    let words = words?;
     if !settings.json_lines {
         for WordFrequency { word, count } in words {
             print(format_args!("{count:>12}  {word}"));
