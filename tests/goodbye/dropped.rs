@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rpcnet::{BalancedChannel, BalancedConfig, Channel, Server};
-use rpcnet_tests::{Net, ProbeClient, any_port, cluster_channel, connections, start_director, within};
+use rpcnet_tests::{Net, ProbeClient, any_port, cluster_channel, connections, start_director, until, within};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::watch,
@@ -136,14 +136,18 @@ async fn a_server_tells_its_clients() {
             let _entered = runtime.enter();
             network.start_probed("server")
         };
-        tell.send(server.local_addr()).expect("it is waited for");
+        let started = (server.local_addr(), server.metrics().clone());
+        tell.send(started).expect("it is waited for");
         ended.recv().expect("it is told");
         drop(runtime);
     });
-    let address = told.await.expect("it starts").to_string();
+    let (address, metrics) = told.await.expect("it starts");
+    let address = address.to_string();
     let connector = net.channel().build().expect("complete");
     let options = rpcnet::transport::DialOptions::default();
     let connection = within(connector.dial(&address, b"rpcnet/1", &options)).await.expect("it listens");
+    // Before, the handshake would end with the runtime, and the reason would not be ours.
+    until(|| metrics.render().contains("rpc_connections 1")).await;
     end.send(()).expect("it waits");
     let reason = within(connection.closed()).await.to_string();
     assert!(reason.starts_with("closed by the peer with code 0"), "{reason}");

@@ -118,8 +118,8 @@ async fn no_call_is_lost(net: Net) {
                     assert!(!error.maybe_executed(), "{error}");
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                // About as long as a connection is not idle.
-                tokio::time::sleep(Duration::from_millis(90 + 7 * ((client + call) % 9))).await;
+                // From about as long as a connection is not idle, to so long that it goes for another.
+                tokio::time::sleep(Duration::from_millis(90 + 40 * ((client + call) % 9))).await;
             }
         });
     }
