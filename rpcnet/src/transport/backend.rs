@@ -29,7 +29,8 @@ pub(super) trait Connection: Clone + Send + Sync + 'static {
     fn close(&self, code: u32, reason: &str);
     /// Whether nothing is left to be said of its end: the peer was told that this side has closed it, or it ended otherwise.
     fn close_sent(&self) -> bool;
-    /// Asks the peer's host whether anybody listens at its address, without a connection; false also where it does not say.
+    /// Asks the peer's host, without a connection, until it says that nobody listens at its address; false where it can't be
+    /// asked.
     fn is_refused(&self) -> impl Future<Output = bool> + Send;
     fn closed(&self) -> impl Future<Output = ConnectionError> + Send;
     fn close_reason(&self) -> Option<ConnectionError>;

@@ -208,8 +208,8 @@ impl Connection {
         }
     }
 
-    /// Asks the peer's host whether anybody listens at its address; false also where it does not say. For the side that has
-    /// dialled: towards it, a firewall may refuse what is not of a connection. Cancel-safe.
+    /// Asks the peer's host until it says that nobody listens at its address: true. False where it can't be asked. For the
+    /// side that has dialled: towards it, a firewall may refuse what is not of a connection. Cancel-safe.
     pub(crate) async fn is_refused(&self) -> bool {
         dispatch!(self, connection => connection.is_refused().await)
     }
