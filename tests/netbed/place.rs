@@ -120,6 +120,14 @@ impl Place {
         self.start(kind, host, self.bed.addr(host), port, seeds);
     }
 
+    /// Waits until all nodes that were started listen.
+    pub(crate) async fn up(&mut self) {
+        for node in &mut self.nodes {
+            let up = node.process.told_within(PATIENCE, |told| told.id.is_some()).await;
+            up.unwrap_or_else(|error| panic!("{}: {error}\n{}", node.name, self.bed.log(&node.name)));
+        }
+    }
+
     /// Waits until each node lists all nodes, at the addresses where others reach them.
     ///
     /// # Panics

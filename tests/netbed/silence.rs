@@ -8,6 +8,33 @@ use tokio::time::{Instant, sleep};
 use crate::place::{PATIENCE, Place, say};
 
 #[tokio::test]
+async fn a_stream_that_is_read_ends_soon_after_its_worker_is_killed() {
+    // A host a round: hosts are sparing with the answers by which a dead process is known.
+    let workers = ["b", "c", "d"];
+    let Some(mut place) = Place::new(Topology::new(["a", "b", "c", "d"])) else { return };
+    let mut took = Vec::new();
+    for (round, host) in (0..).zip(workers) {
+        place.start_at_host("worker", host, 7501, &format!("{host}:7501"));
+        place.up().await;
+        let mut reader = place.client("a", host, &format!("channel read --to {host}:7501"));
+        let told = reader.told_within(PATIENCE, |told| told.of("item").count() == 1).await;
+        told.unwrap_or_else(|error| panic!("{error}\n{:?}\n{}", reader.told(), place.bed.log(host)));
+        // The stream is at rest, as it mostly is.
+        sleep(Duration::from_millis(1500 + 200 * round)).await;
+        let killed = Instant::now();
+        place.kill(&format!("worker-{host}-7501")).await;
+        reader.told_within(PATIENCE, |told| told.of("ended").count() == 1).await.expect("it notices");
+        took.push(killed.elapsed());
+        assert!(!reader.told().of("ended").any(|how| how.contains("good order")), "{:?}", reader.told());
+    }
+    say(format_args!("noticed after {took:?}"));
+    // On a busy machine the path can look like a long one, which is given more time.
+    took.sort();
+    assert!(took[0] <= Duration::from_millis(500), "{took:?}");
+    assert!(took[1] <= Duration::from_millis(1000), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_connection_at_rest_sends_at_most_four_packets_a_second() {
     let Some(mut place) = Place::new(Topology::new(["a", "b", "c"])) else { return };
     place.start_at_host("director", "b", 7500, "c:7501");
