@@ -4,7 +4,8 @@
 //! which the peer knows at once that the connection is gone. Its token is computed of the connection's id, with a key that
 //! the former process must have had too; and so is a part of the id, by which quinn tells ids that it has made. So both keys
 //! are derived from the private key of the certificate, and from the address that was bound: another socket must not give
-//! tokens of this one's connections away (section 21.11).
+//! tokens of this one's connections away (section 21.11). Replicas on several hosts may share a private key and bind the same
+//! unspecified address, so the host is a part of such an address. Where the host can't be told, the keys are random.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -44,8 +45,8 @@ pub(super) fn config(addr: SocketAddr, tls: &Tls) -> EndpointConfig {
     let mut config = EndpointConfig::default();
     if addr.port() != 0
         && let Some(secret) = tls.secret().cloned()
+        && let Some(addr) = place(addr)
     {
-        let addr = addr.to_string();
         let mut ids = [0; 8];
         secret.derive(&[b"connection ids ", addr.as_bytes()], &mut ids);
         let ids = u64::from_be_bytes(ids);
@@ -54,4 +55,32 @@ pub(super) fn config(addr: SocketAddr, tls: &Tls) -> EndpointConfig {
             .reset_key(Arc::new(ResetKey { secret, addr }));
     }
     config
+}
+
+/// The place of a socket, which the next process at this address has as well, and no other socket has at the same time.
+fn place(addr: SocketAddr) -> Option<String> {
+    if !addr.ip().is_unspecified() {
+        return Some(addr.to_string());
+    }
+    // The boot of this host, and the name of this container or host. Only Linux tells both.
+    let [boot, name] = ["/proc/sys/kernel/random/boot_id", "/proc/sys/kernel/hostname"]
+        .map(|path| std::fs::read_to_string(path).ok());
+    Some(format!("{addr} {} {}", boot?.trim(), name?.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_the_same_again_and_another_for_another_address() {
+        let places = ["0.0.0.0:1", "0.0.0.0:2", "[::]:1", "127.0.0.1:1", "127.0.0.1:2"]
+            .map(|addr| addr.parse().expect("an address"))
+            .map(|addr| (place(addr), place(addr)));
+        assert!(places.iter().all(|(first, again)| first == again));
+        for (index, (place, _)) in places.iter().enumerate() {
+            assert!(place.is_none() || places[..index].iter().all(|(other, _)| other != place));
+        }
+        assert!(places[3].0.is_some());
+    }
 }
