@@ -89,6 +89,7 @@ async fn the_time_to_connect_covers_a_name_server_that_is_silent() {
 async fn a_channel_takes_another_port_where_its_own_is_pinned_by_a_middlebox() {
     let Some(mut place) = Place::new(Topology::new(["a", "b"])) else { return };
     place.start_at_host("worker", "b", 7501, "b:7501");
+    place.up().await;
     let arguments = "channel repeat --to b:7501 --connect-timeout 1000 --call-timeout 500";
     let mut client = place.client("a", "client", arguments);
     let told = client.told_within(PATIENCE, |told| told.of("answered").count() > 2).await;
