@@ -154,7 +154,7 @@ impl ClusterConfig {
         self
     }
 
-    /// How long a node with seeds that reaches none of them is not ready. 10 s by default. After that it is ready and alone,
+    /// The time for which a node with seeds that reaches none of them is not ready. 10 s by default. After that it is ready and alone,
     /// and says so: in the log, in the metric `cluster_joined`, and as a note beside its readiness.
     ///
     /// A worker (tag `role=worker`) is not ready until it has reached a member, however long that takes: no director could

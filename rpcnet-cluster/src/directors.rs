@@ -33,7 +33,7 @@ pub(crate) async fn resolve(
                 // A panic, which has been reported.
                 Err(_) => {}
             }
-            // Those that are known are not to wait for a name whose resolver is silent.
+            // Addresses that are known do not wait for a name whose resolver is silent.
             let set = set(&directors, &known);
             endpoints.send_if_modified(|current| {
                 let changed = *current != set;
@@ -45,7 +45,7 @@ pub(crate) async fn resolve(
     }
 }
 
-/// What became of each director, as far as is known.
+/// The state of each director, as far as it is known.
 pub(crate) fn failures(endpoints: &[EndpointStats]) -> String {
     /// Enough to see what they have in common.
     const SHOWN: usize = 4;

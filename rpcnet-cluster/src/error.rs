@@ -21,14 +21,14 @@ pub enum ClusterError {
     SeedAddress {
         /// The seed.
         seed: SocketAddr,
-        /// What is wrong with it, and what to write instead.
+        /// The reason, and the text to write instead.
         fault: &'static str,
     },
     /// The address to advertise is one that no node can be reached at.
     Advertise {
         /// The address.
         addr: SocketAddr,
-        /// What is wrong with it, and what to write instead.
+        /// The reason, and the text to write instead.
         fault: &'static str,
     },
     /// A tag in the configuration is not allowed.
@@ -140,7 +140,7 @@ pub enum SelectError {
     /// No healthy worker matches.
     #[error("none of {workers} healthy workers matches {filter:?}: start one, or ask with another filter")]
     NoWorker {
-        /// How many healthy workers there are.
+        /// The number of healthy workers.
         workers: usize,
         /// The filter, as it was given.
         filter: String,
@@ -150,9 +150,23 @@ pub enum SelectError {
         "none of {workers} healthy workers serves {service}: register it at one of them, or check its name"
     )]
     NotServed {
-        /// How many healthy workers there are.
+        /// The number of healthy workers.
         workers: usize,
         /// The wire name of the service.
         service: String,
     },
+}
+
+/// An error and its sources on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let message = source.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        next = source.source();
+    }
+    text
 }

@@ -27,6 +27,7 @@ use tracing::{debug, info};
 
 use crate::{
     TagFilter, director,
+    error::chain,
     routes::{DirectoryClient, RouteTable, Update},
 };
 
@@ -45,12 +46,12 @@ pub(crate) struct Routes {
     pub(crate) table: Option<RouteTable>,
     /// When a director was last heard from.
     pub(crate) heard: Option<Instant>,
-    /// What the last round came to, in which no director answered.
+    /// The failures of the last round in which no director answered.
     pub(crate) failures: Option<Arc<Failures>>,
 }
 
 impl Routes {
-    /// What the directors said of workers, and why none is an endpoint.
+    /// The workers that the directors listed, and the reasons for which none is an endpoint.
     pub(crate) fn describe(&self, directors: &str, filter: &TagFilter) -> String {
         let Some(table) = &self.table else {
             return format!("the directors {directors} have not named any workers yet");
@@ -83,7 +84,7 @@ impl Routes {
 pub(crate) struct Failures(Vec<(Asked, AskError)>);
 
 impl Failures {
-    /// Whether asking again is of no use before somebody changes certificates or addresses: all directors have answered, and
+    /// Returns whether asking again is of no use before somebody changes certificates or addresses: all directors have answered, and
     /// each has refused.
     pub(crate) fn are_final(&self) -> bool {
         !self.0.is_empty() && self.0.iter().all(|(_, error)| error.is_final())
@@ -150,20 +151,6 @@ impl AskError {
             Self::Ended | Self::Silent => false,
         }
     }
-}
-
-/// An error and its sources on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let message = source.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        next = source.source();
-    }
-    text
 }
 
 /// Follows the list of workers at one director after the other.
@@ -242,7 +229,7 @@ impl Following {
         let mut failures = Failures::default();
         loop {
             tokio::select! {
-                // Who has answered goes before who may be asked.
+                // An answer is taken before another director is asked.
                 biased;
                 Some(ended) = asking.join_next() => match ended {
                     Ok((_, Ok(found))) => return Ok(found),

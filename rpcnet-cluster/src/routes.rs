@@ -162,12 +162,12 @@ impl RouteTable {
         Self { policy: RoutePolicy::default(), workers }
     }
 
-    /// How many workers there are.
+    /// The number of workers.
     pub(crate) fn len(&self) -> usize {
         self.workers.len()
     }
 
-    /// How many of them have these tags.
+    /// The number of them that have these tags.
     pub(crate) fn matching(&self, filter: &TagFilter) -> usize {
         self.workers.iter().filter(|route| filter.matches(&route.tags)).count()
     }

@@ -39,7 +39,7 @@ pub(crate) async fn announce(gossip: Weak<Gossip>, mut readiness: watch::Receive
     loop {
         let now = readiness.borrow_and_update().clone();
         let Some(gossip) = gossip.upgrade() else { return };
-        // Those who hear of this node are its cluster: that it is not in it is nothing that they need to know.
+        // The nodes that hear of this one are in its cluster, so a reason that says otherwise is not gossiped.
         let reasons: Vec<_> =
             now.reasons.iter().map(String::as_str).filter(|reason| !is_of_cluster(reason)).collect();
         let result = if now.ready || reasons.is_empty() {

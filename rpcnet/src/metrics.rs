@@ -312,7 +312,7 @@ impl MethodMetrics {
     }
 }
 
-/// How a handler has ended.
+/// The end of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     Well,

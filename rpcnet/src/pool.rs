@@ -324,7 +324,7 @@ impl Remote {
         self.current.is_ready()
     }
 
-    /// Whether a session stands, though calls may not be sent on it now.
+    /// Returns whether a session stands, even one on which no calls may be sent now.
     pub(crate) fn is_connected(&self) -> bool {
         matches!(&*self.state.borrow(), State::Ready(_))
     }

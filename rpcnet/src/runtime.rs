@@ -75,7 +75,7 @@ impl Runtime {
         tokio::time::sleep(time)
     }
 
-    /// Whether it runs. A timer of one that does not panics when it is polled.
+    /// Returns whether the runtime is running. A timer of one that is shut down panics when it is polled.
     pub(crate) fn is_alive(&self) -> bool {
         self.inner.alive.strong_count() > 0
     }

@@ -23,7 +23,7 @@ use crate::swim::NodeId;
 /// Members whose observations are kept.
 const OBSERVERS: usize = 16;
 
-/// What is wrong with an address that a node is to be reached at, if something is.
+/// Returns the reason for which a node can't be reached at an address, if there is one.
 pub(crate) fn fault(addr: SocketAddr) -> Option<&'static str> {
     let ip = addr.ip().to_canonical();
     match ip {
@@ -73,7 +73,7 @@ pub(super) struct Learnt {
     confirmed: bool,
     /// It is one of this host's interfaces, or was.
     local: bool,
-    /// What members see that is not it. At most [`OBSERVERS`].
+    /// The other addresses at which members see this node. At most [`OBSERVERS`].
     others: BTreeMap<NodeId, IpAddr>,
 }
 
@@ -100,7 +100,7 @@ impl Advertise {
         }
     }
 
-    /// Whether a route to somewhere else would replace the address.
+    /// Returns whether a route to somewhere else would replace the address.
     pub(super) fn is_provisional(&self) -> bool {
         match self {
             Self::Fixed(_) => false,

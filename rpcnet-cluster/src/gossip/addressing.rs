@@ -64,7 +64,7 @@ impl Gossip {
         }
     }
 
-    /// Whether this node has but a loopback address, and another one has the same: on each host it is another's.
+    /// Returns whether this node and the other both have the same loopback address, which names another node on each host.
     pub(super) fn is_neighbourly(&self, ours: &Identity, theirs: &Identity) -> bool {
         ours.id() != theirs.id() && ours.addr().ip().is_loopback() && self.advertise().is_provisional()
     }

@@ -61,7 +61,7 @@ pub(super) struct Failure {
     pub(super) text: String,
 }
 
-/// How a dial ended.
+/// The end of a dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     /// A peer answered, and there is a link to it.
@@ -94,7 +94,7 @@ impl Known {
     }
 }
 
-/// How a seed stands.
+/// The state of a seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Nothing is known of it yet.
@@ -119,7 +119,7 @@ struct Seed {
     addrs: BTreeMap<SocketAddr, Found>,
 }
 
-/// What is known of one address of a seed.
+/// The state of one address of a seed.
 #[derive(Debug, Clone, Default)]
 struct Found {
     failures: u32,
@@ -242,12 +242,12 @@ impl Asking {
         }
     }
 
-    /// How each seed stands, by name.
+    /// Returns the state of each seed, by name.
     pub(super) fn standing(&self, known: &Known) -> Vec<(String, Standing)> {
         self.seeds.iter().map(|seed| (seed.name.clone(), seed.standing(known))).collect()
     }
 
-    /// Whether an address of a seed is neither a member's nor this node's own, or a seed's name is not resolved.
+    /// Returns whether an address of a seed is neither a member's nor this node's own, or a seed's name is not resolved.
     pub(super) fn is_missing(&self, known: &Known) -> bool {
         self.seeds.iter().any(|seed| {
             let is_there = |(addr, found): (&SocketAddr, &Found)| {
@@ -312,7 +312,7 @@ impl Seed {
 }
 
 impl Found {
-    /// Whether it is an address that can be a node's.
+    /// Returns whether the address can be a node's.
     fn may_be_asked(&self) -> bool {
         !matches!(&self.last, Some(Answer::Failed(failure)) if failure.reason == UNUSABLE)
     }

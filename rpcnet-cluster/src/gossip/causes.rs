@@ -1,6 +1,4 @@
-//! Why a seed did not let this node in: as a label of metrics, and as text.
-
-use std::error::Error;
+//! The reasons for which a seed did not let this node in, as labels of metrics and as text.
 
 use rpcnet::{
     ConnectError,
@@ -8,8 +6,9 @@ use rpcnet::{
 };
 
 use super::{asking::Failure, close, greet::LinkError, hello::HelloError};
+use crate::error::chain;
 
-/// Why a seed's name has no address.
+/// Returns the reason for which a seed's name has no address.
 pub(super) fn unresolved(error: &ConnectError) -> Failure {
     Failure { reason: "unresolvable", text: chain(error) }
 }
@@ -49,18 +48,4 @@ fn connection(error: &ConnectionError) -> &'static str {
         ConnectionError::TimedOut | ConnectionError::Reset => "unreachable",
         _ => "other",
     }
-}
-
-/// An error and its sources on one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let message = source.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        next = source.source();
-    }
-    text
 }

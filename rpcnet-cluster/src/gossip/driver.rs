@@ -55,7 +55,7 @@ pub(crate) struct Gossip {
     pub(super) advertise: Mutex<Advertise>,
     pub(super) cluster: String,
     pub(super) configured_tags: BTreeMap<String, String>,
-    /// How the seeds stand.
+    /// The states of the seeds.
     pub(super) standing: watch::Sender<Standings>,
     pub(super) remembered: Mutex<Remembered>,
     /// There is more to remember.

@@ -120,7 +120,7 @@ impl Gossip {
     /// Exchanges hellos and puts the link into the table.
     async fn greet(self: &Arc<Self>, connection: &Connection) -> Result<Link, LinkError> {
         let (exchange, observed) = Exchange::begin(connection).await?;
-        // What this node calls itself has to be true where the peer is.
+        // The address that this node tells must be one at which this peer reaches it.
         self.look_towards(connection.remote_addr());
         self.assume(observed.ip());
         let own = self.identity();

@@ -1,4 +1,4 @@
-//! Whether this node is in its cluster, and who is told: the log, metrics, and the server's readiness. Sans-io.
+//! Decides whether this node is in its cluster, and what the log, the metrics and the server's readiness say of it. Sans-io.
 //!
 //! A node that has company is in its cluster. One that is alone may be the first of a cluster (it has no seeds but itself),
 //! or cut off, and then nobody but its operator can mend that. So it says so, with the cause, within [`PATIENCE`], and
@@ -20,7 +20,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_se
 /// The seeds that one line names.
 const NAMED: usize = 5;
 
-/// What is to be logged.
+/// A line for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Say {
     /// The node is in its cluster now.
@@ -29,7 +29,7 @@ pub(super) enum Say {
     Alone { for_: Duration, had_company: bool },
 }
 
-/// What the server's readiness is told.
+/// The state for the server's readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Well,
@@ -38,12 +38,12 @@ pub(super) enum Verdict {
     NotReady(String),
 }
 
-/// What is known of the cluster at a moment.
+/// The cluster at a moment, as far as it is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sight<'a> {
-    /// Whether no other node is active.
+    /// True if no other node is active.
     pub(super) is_alone: bool,
-    /// Whether members are down: nodes that this one has lost, and that did not leave.
+    /// True if members are down: nodes that this one has lost, and that did not leave.
     pub(super) has_lost: bool,
     pub(super) is_worker: bool,
     /// The seeds, by name.
@@ -51,17 +51,17 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// Whether there are seeds beside this node itself.
+    /// True if there are seeds other than this node itself.
     fn has_others(&self) -> bool {
         self.seeds.iter().any(|(_, standing)| *standing != Standing::Ours)
     }
 
-    /// Whether this node should have company and has none.
+    /// Returns whether this node should know other nodes and knows none.
     fn is_missed(&self) -> bool {
         self.is_alone && (self.has_others() || self.has_lost)
     }
 
-    /// What is known of the causes.
+    /// The causes, as far as they are known.
     pub(super) fn causes(&self) -> String {
         let others = self.seeds.iter().filter(|(_, standing)| *standing != Standing::Ours);
         let mut causes: Vec<_> = others
@@ -121,12 +121,12 @@ impl Outlook {
         due.into_iter().chain(grace).filter(|at| *at > now).min()
     }
 
-    /// Whether the node is in its cluster: it has company, or nobody to have it with.
+    /// Returns whether the node is in its cluster: it knows other nodes, or has no seed through which to find any.
     pub(super) fn is_joined(&self, sight: &Sight<'_>) -> bool {
         !sight.is_missed()
     }
 
-    /// What the server's readiness is told.
+    /// The state for the server's readiness.
     pub(super) fn verdict(&self, now: Instant, sight: &Sight<'_>) -> Verdict {
         if !sight.is_missed() {
             return Verdict::Well;
@@ -241,7 +241,7 @@ mod tests {
         }
         outlook.look(now, &sight(false, &seeds));
         assert_eq!(outlook.verdict(now, &sight(false, &seeds)), Verdict::Well);
-        // Who was in the cluster once stays ready.
+        // A node that was in the cluster once stays ready.
         assert!(matches!(outlook.verdict(now, &worker), Verdict::Note(_)));
     }
 

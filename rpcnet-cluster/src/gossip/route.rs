@@ -1,4 +1,4 @@
-//! What the operating system knows of this host's addresses. Nothing is sent.
+//! This host's addresses, as the operating system knows them. Nothing is sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -15,7 +15,7 @@ pub(super) fn towards(peer: SocketAddr) -> Option<IpAddr> {
     (!ip.is_unspecified()).then_some(ip)
 }
 
-/// Whether it is an address of this host: no other one can be bound.
+/// Returns whether this host has the address: no other address can be bound.
 pub(super) fn is_local(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }

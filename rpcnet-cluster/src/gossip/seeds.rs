@@ -24,7 +24,7 @@ const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// comes together again through the seeds, and so does a seed that was restarted and knows nobody.
 const CHECK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
-/// How the seeds of a node stand, by name.
+/// The states of a node's seeds, by name.
 pub(super) type Standings = Arc<[(String, Standing)]>;
 
 /// Asks seeds for as long as the node lives.

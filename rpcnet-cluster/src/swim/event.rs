@@ -21,9 +21,9 @@ pub enum Event {
     NodeLeft(Member),
     /// The node goes on at another address.
     NodeMoved {
-        /// What it was called before.
+        /// Its identity before.
         from: Identity,
-        /// What is known of it now.
+        /// The member as it is known now.
         member: Member,
     },
     /// The node's tags have changed.

@@ -24,7 +24,7 @@ use super::{
 /// How many members are told directly.
 const NOTIFIED: usize = 8;
 
-/// How often one member is told before another is told in its place, or, once somebody has heard, nobody.
+/// The number of times that one member is told. Then another member is told in its place, or none once a member has acknowledged.
 const TRIES: u8 = 6;
 
 /// After this time nobody who hears seems to be left.

@@ -15,7 +15,7 @@ use super::{
 const NEXT: u64 = 16;
 
 impl Identity {
-    /// Whether this is the life of `earlier`, gone on at another address.
+    /// Returns whether this identity continues the life of `earlier` at another address.
     pub(super) fn is_moved_from(&self, earlier: &Self) -> bool {
         let later = self.generation().saturating_sub(earlier.generation());
         self.id() == earlier.id() && self.addr() != earlier.addr() && (1..=NEXT).contains(&later)
@@ -36,7 +36,7 @@ impl Node {
             return false;
         }
         self.shared.lock().now = now;
-        // Whoever is remembered at an address that is this node's now is there no more.
+        // A member that is remembered at this node's new address is no longer there.
         let holder = self.view.holder(identity.addr()).map(super::Member::identity);
         self.bury(now, holder.into_iter().collect());
         self.settle(now, None, true);

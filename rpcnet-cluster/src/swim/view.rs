@@ -177,7 +177,7 @@ impl View {
         self.fail(now, previous, verdicts);
     }
 
-    /// Whether the user has seen it join, and not end.
+    /// Returns whether the user has been told that it joined, and not that it ended.
     fn has_joined(&self, id: NodeId) -> bool {
         self.entries.get(&id).is_some_and(|entry| entry.joined)
     }

@@ -102,8 +102,8 @@ impl ChannelBuilder {
         self
     }
 
-    /// How long one attempt to connect may take, from resolving the name to the server's word that we are let in, over all
-    /// addresses of the name. 5 s by default.
+    /// Bounds one attempt to connect, over all addresses of the name: from resolving it until the server has let the client in.
+    /// 5 s by default.
     #[must_use]
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

@@ -34,7 +34,7 @@ pub struct Connector {
     dialer: Arc<Dialer>,
     /// Of its channels.
     closing: Closing,
-    /// Whether connections of other protocols were dialled, where the socket is its own.
+    /// True once a connection of another protocol was dialled. `None` if the socket is a server's.
     dialled: Option<Arc<AtomicBool>>,
 }
 

@@ -147,7 +147,7 @@ impl Lines {
         self.first.failure()
     }
 
-    /// Whether a connection stands, though it may be silent or about to be closed.
+    /// Returns whether a connection stands, even a silent one or one that is about to be closed.
     pub(super) fn is_connected(&self) -> bool {
         self.first.is_connected()
     }

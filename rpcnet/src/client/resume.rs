@@ -35,7 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who makes a call again.
 pub(super) trait Reopen: Clone + Send + 'static {
-    /// Whether no call can be made again: the channel has been closed.
+    /// Returns whether the channel has been closed, so that no call can be made again.
     fn is_closed(&self) -> bool;
 
     /// Makes the call, and says where its stream comes from. Elsewhere than on `left`, where there is an elsewhere.

@@ -35,12 +35,12 @@ impl ServiceSet {
         Self(ids.into())
     }
 
-    /// Whether the service of this wire name is in the set.
+    /// Returns whether the service of this wire name is in the set.
     pub fn contains(&self, service: &str) -> bool {
         self.contains_id(service_id(service))
     }
 
-    /// Whether the service with this hash is in the set.
+    /// Returns whether the service with this hash is in the set.
     pub fn contains_id(&self, id: u64) -> bool {
         self.0.binary_search(&id).is_ok()
     }
@@ -55,7 +55,7 @@ impl ServiceSet {
         self.0.len()
     }
 
-    /// Whether the set has no service.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -16,7 +16,7 @@ pub enum ConfigError {
     Pem {
         /// `certificate`, `private key` or `CA certificate`.
         item: &'static str,
-        /// What was found in its place, or is wrong with it.
+        /// The text that was found in its place, or its fault.
         source: PemError,
     },
     /// The text given as the named item is empty.

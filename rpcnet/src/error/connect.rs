@@ -42,9 +42,9 @@ pub enum ConnectError {
     Unreachable {
         /// The name.
         name: String,
-        /// How many addresses it has.
+        /// The number of its addresses.
         addresses: usize,
-        /// What those came to that were dialled within the time allowed, in the order in which they failed.
+        /// The failures of the addresses that were dialled within the time allowed, in the order in which they failed.
         failures: Vec<ConnectError>,
     },
     /// None of several addresses answered within the time allowed, or each has refused.
@@ -53,7 +53,7 @@ pub enum ConnectError {
         addresses: String,
         /// How long we waited.
         after: std::time::Duration,
-        /// What each of them came to.
+        /// The failure of each.
         failure: String,
     },
     /// The connector has been closed.
@@ -138,7 +138,7 @@ impl ConnectError {
         }
     }
 
-    /// Whether a certificate was refused, by this side or by the server: another attempt is of no use before certificates are
+    /// Returns whether a certificate was refused, by this side or by the server: another attempt is of no use before certificates are
     /// changed. Of several addresses one such is enough.
     pub fn is_certificate(&self) -> bool {
         match self {
@@ -148,7 +148,7 @@ impl ConnectError {
         }
     }
 
-    /// Whether no packet came back from any address that was dialled.
+    /// Returns whether no packet came back from any address that was dialled.
     pub(crate) fn is_unanswered(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::Handshake { source: ConnectionError::TimedOut, .. } => true,

@@ -1,4 +1,4 @@
-//! How many connections stand, in all and of one peer, and which one goes for a new one.
+//! Bounds on the connections that stand, in all and of one peer, and the choice of the one that makes room for a new one.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -44,7 +44,7 @@ impl Refused {
     }
 }
 
-/// What is on a connection.
+/// A connection, as far as its eviction depends on it.
 pub(crate) trait Guest: Clone {
     /// Since when no call is at work on it; `None` while one is.
     fn idle_since(&self) -> Option<Instant>;
@@ -66,7 +66,7 @@ pub(crate) struct Let<G> {
 #[derive(Debug)]
 struct Place<G> {
     peer: Peer,
-    /// What says whether it is idle, for a connection that may be asked to go.
+    /// Tells whether the connection is idle. `None` for one that is never asked to go.
     guest: Option<G>,
     /// Since when it was asked to go.
     leaves: Option<Instant>,
@@ -194,7 +194,7 @@ impl Ids {
     }
 }
 
-/// How many may be on their way at a time, beside those that stand.
+/// The number of connections that may be leaving at a time, beside those that stand.
 fn leaving_at_most(bound: usize) -> usize {
     (bound / 8).max(8)
 }

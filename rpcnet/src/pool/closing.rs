@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Status, proto::close, session::Session};
 
-/// How long closing waits for the transport to send its last packets.
+/// The time for which closing waits until the transport has sent its last packets.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The error of a call on a channel that has been closed.

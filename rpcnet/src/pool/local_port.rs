@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// After so many dials in a row without an answer.
 const UNANSWERED: usize = 2;
 
-/// What is known of the dials from a socket.
+/// The dials from a socket, as far as its port depends on them.
 #[derive(Debug, Default)]
 pub(crate) struct LocalPort(Mutex<State>);
 
@@ -23,7 +23,7 @@ struct State {
     unanswered: usize,
 }
 
-/// What a dial came to.
+/// The result of a dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The peer answered: it let us in, or refused.

@@ -104,7 +104,7 @@ impl AddressError {
         &self.text
     }
 
-    /// What is wrong with it, and what to write instead.
+    /// The reason, and the text to write instead.
     pub fn advice(&self) -> &'static str {
         self.advice
     }

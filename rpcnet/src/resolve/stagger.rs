@@ -4,7 +4,7 @@ use std::{future::poll_fn, net::SocketAddr, pin::Pin, task::Poll, time::Duration
 
 use tokio::time::sleep;
 
-/// How long an attempt is waited for before the next one begins beside it (RFC 8305, section 8: 250 ms).
+/// The time after which the next attempt begins beside one that has not ended (RFC 8305, section 8: 250 ms).
 pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Attempts the addresses in their order, the next one as soon as one has failed, or [`ATTEMPT_DELAY`] after the last one

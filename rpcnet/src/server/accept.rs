@@ -22,7 +22,7 @@ use crate::{
     transport::{Connection, ConnectionError, Endpoint, Incoming},
 };
 
-/// How long a peer whose connection is idle has to close it when it is asked to.
+/// The time that a peer has to close an idle connection when the server asks it to.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Takes connections until the endpoint is closed. Their tasks end with this future.

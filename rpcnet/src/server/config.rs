@@ -149,7 +149,8 @@ impl ServerConfigBuilder {
     /// For one more, the connection of calls goes that was idle longest: no call is at work on it in either direction,
     /// none was for 100 ms, and no handler has kept a [caller](crate::Context::caller). Its peer is asked to close it, and
     /// dials again when it needs one; no call is lost. One that does not go within a second is closed. So at most an eighth
-    /// more are open (at least 8), on their way.
+    /// more are open (at least 8), on their way. While that many are, an idle one that was asked 100 ms ago is closed for the
+    /// next: a call that is just on its way there may be lost.
     ///
     /// All protocols count, gossip among them. A server that has protocols beside calls keeps an eighth of this, and
     /// of the bound for one peer, for them: its clients can't cut it off from its cluster. Where none is

@@ -204,7 +204,7 @@ impl<'a> Attempts<'a> {
         if !status.maybe_executed() {
             return match status.code() {
                 Code::Unavailable | Code::Unauthenticated => true,
-                // What is said of it is not true any more, or nothing is said: another may have the service.
+                // Its list of services is out of date, or it has told none: another endpoint may have the service.
                 Code::Unimplemented => self.shared.has_untried(self.request.user_service(), &self.tried),
                 // It was full, and says when it will not be: another may have room. Where none has, retries must not
                 // make it worse.

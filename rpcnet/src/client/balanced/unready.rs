@@ -23,7 +23,7 @@ impl BalancedChannel {
     }
 }
 
-/// How many endpoints are unfit for one reason each; the first that holds counts.
+/// The number of endpoints that are unfit for each reason. An endpoint counts under the first reason that holds.
 #[derive(Default)]
 struct Counts {
     lacking: usize,
