@@ -82,7 +82,7 @@ impl Node {
             config = config.with_bind_addr(addr);
         }
         if let Some(advertise) = &settings.shared.advertise {
-            config = config.with_advertise_addr(resolve(advertise).await?);
+            config = config.with_advertise_addr(resolve(&server, advertise).await?);
         }
         let cluster = server.enable_cluster(config).await.context("can't enter the cluster")?;
         print(format_args!("listening on {}", server.local_addr()));
@@ -104,15 +104,8 @@ impl Node {
     }
 }
 
-async fn resolve(address: &str) -> Result<SocketAddr, RoleError> {
-    let found = tokio::net::lookup_host(address).await.map(|mut addrs| addrs.next());
-    match found {
-        Ok(Some(addr)) => Ok(addr),
-        Ok(None) => Err(RoleError::Usage(anyhow::anyhow!("ADVERTISE_ADDR `{address}` has no address"))),
-        Err(error) => {
-            let error =
-                anyhow::Error::new(error).context(format!("ADVERTISE_ADDR `{address}` does not resolve"));
-            Err(RoleError::Usage(error))
-        }
-    }
+async fn resolve(server: &Server, address: &str) -> Result<SocketAddr, RoleError> {
+    let found = server.connector().resolve(address).await.map(|addrs| addrs.first().copied());
+    let found = found.context("ADVERTISE_ADDR can't be used").map_err(RoleError::Usage)?;
+    found.ok_or_else(|| RoleError::Usage(anyhow::anyhow!("ADVERTISE_ADDR `{address}` has no address")))
 }
