@@ -17,8 +17,8 @@ pub(in crate::transport) struct Connection(Arc<Counted>);
 
 impl Connection {
     /// `window` is what the windows may grow to.
-    pub(super) fn new(inner: quinn::Connection, window: u32) -> Self {
-        Self(Counted::new(inner, window))
+    pub(super) fn new(inner: quinn::Connection, endpoint: Arc<quinn::Endpoint>, window: u32) -> Self {
+        Self(Counted::new(inner, endpoint, window))
     }
 
     fn send_stream(&self, inner: quinn::SendStream) -> SendStream {

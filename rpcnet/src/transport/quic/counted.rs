@@ -35,11 +35,14 @@ pub(super) struct Counted {
     windows: Mutex<Option<Box<Windows>>>,
     /// How many datagrams had been sent when [`close`](Self::close) was called; 0 before.
     sent_before_close: AtomicU64,
+    /// Held for longer than the connection: a runtime that is shut down closes connections by their endpoint, unless they
+    /// have been closed before.
+    _endpoint: Arc<quinn::Endpoint>,
 }
 
 impl Counted {
     /// `limit` is what the connection was configured with.
-    pub(super) fn new(inner: quinn::Connection, limit: u32) -> Arc<Self> {
+    pub(super) fn new(inner: quinn::Connection, endpoint: Arc<quinn::Endpoint>, limit: u32) -> Arc<Self> {
         let (read, written) = (AtomicU64::new(0), AtomicU64::new(0));
         let sent_before_close = AtomicU64::new(0);
         Arc::new(Self {
@@ -50,6 +53,7 @@ impl Counted {
             written,
             windows: Mutex::default(),
             sent_before_close,
+            _endpoint: endpoint,
         })
     }
 

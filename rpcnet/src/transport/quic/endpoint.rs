@@ -57,6 +57,7 @@ struct Listening {
 #[derive(Debug)]
 pub(crate) struct Incoming {
     inner: quinn::Incoming,
+    endpoint: Arc<quinn::Endpoint>,
     listening: Arc<Listening>,
 }
 
@@ -106,13 +107,13 @@ impl Endpoint {
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(transport(options, room, Path::to(addr))));
         let connecting = self.inner.connect_with(config, addr, name).map_err(|error| failed(&error))?;
-        wrap(connecting.await?, Side::Client, room.window)
+        wrap(connecting.await?, self.inner.clone(), Side::Client, room.window)
     }
 
     pub(in crate::transport) async fn accept(&self) -> Option<Incoming> {
         let inner = self.inner.accept().await?;
         let listening = self.listening.load_full().expect("nobody is let in before it listens");
-        Some(Incoming { inner, listening })
+        Some(Incoming { inner, endpoint: self.inner.clone(), listening })
     }
 
     pub(in crate::transport) fn local_addr(&self) -> SocketAddr {
@@ -152,12 +153,13 @@ impl Incoming {
             Path::Far => &self.listening.far,
         };
         let connecting = self.inner.accept_with(config.clone())?;
-        wrap(connecting.await?, Side::Server, self.listening.window)
+        wrap(connecting.await?, self.endpoint, Side::Server, self.listening.window)
     }
 }
 
 fn wrap(
     inner: quinn::Connection,
+    endpoint: Arc<quinn::Endpoint>,
     side: Side,
     window: u32,
 ) -> Result<connection::Connection, ConnectionError> {
@@ -178,7 +180,7 @@ fn wrap(
             return Err(ConnectionError::Certificate { message: "the peer showed no certificate".into() });
         }
     };
-    Ok(connection::Connection::quic(super::Connection::new(inner, window), peer, protocol, side))
+    Ok(connection::Connection::quic(super::Connection::new(inner, endpoint, window), peer, protocol, side))
 }
 
 /// An IPv4 address that a socket for both families shows as IPv6, as the IPv4 address that it is.

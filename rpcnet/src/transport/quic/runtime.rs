@@ -7,10 +7,7 @@
 use std::{
     fmt, io,
     pin::Pin,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak},
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -29,14 +26,19 @@ pub(super) struct Runtime {
 }
 
 /// Shared by an endpoint's drivers, so that it is gone with the last of them.
-#[derive(Default)]
 struct Drivers {
-    /// By which connections are closed, while anybody holds it.
+    /// Closes the connections. Each connection's handles hold it: if it is gone, they are gone, and have closed theirs.
     endpoint: OnceLock<Weak<quinn::Endpoint>>,
-    /// Whether they were.
-    told: AtomicBool,
+    /// The close of all connections. A second thread that drops drivers waits until the first has closed them.
+    closed: Once,
     /// The endpoint's driver, once the runtime has dropped it: a connection can't send any more when that is gone.
     last: Mutex<Option<Driver>>,
+}
+
+impl Default for Drivers {
+    fn default() -> Self {
+        Self { endpoint: OnceLock::new(), closed: Once::new(), last: Mutex::default() }
+    }
 }
 
 impl fmt::Debug for Runtime {
@@ -88,11 +90,11 @@ impl quinn::Runtime for Runtime {
 impl Drivers {
     /// Closes all connections, once.
     fn close(&self) {
-        if !self.told.swap(true, Ordering::Relaxed)
-            && let Some(endpoint) = self.endpoint.get().and_then(Weak::upgrade)
-        {
-            endpoint.close(VarInt::from_u32(close::SHUTDOWN), b"the runtime was shut down");
-        }
+        self.closed.call_once(|| {
+            if let Some(endpoint) = self.endpoint.get().and_then(Weak::upgrade) {
+                endpoint.close(VarInt::from_u32(close::SHUTDOWN), b"the runtime was shut down");
+            }
+        });
     }
 }
 
