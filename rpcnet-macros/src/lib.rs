@@ -1,10 +1,11 @@
-//! The macros of [rpcnet](https://docs.rs/rpcnet), which re-exports them: use them from there.
+//! The macros of the crate `rpcnet` in this repository, which re-exports them. Programs use the re-exports, not this crate.
 //!
-//! [`macro@rpc_trait`] makes a client and a server of a trait, [`macro@rpc_impl`] checks an implementation of it.
+//! [`macro@rpc_trait`] generates a client and a server from a trait. [`macro@rpc_impl`] checks an implementation of the
+//! trait.
 //!
-//! What they emit is thin: it calls `::rpcnet::__private` and nothing else. All paths in it are absolute, so that
-//! nothing in the user's module can get in the way. A mistake is reported at the tokens that hold it, and what can
-//! be made of the rest is emitted beside the error, so that one mistake does not become many errors.
+//! The generated code is thin: it calls `::rpcnet::__private` and nothing else. All its paths are absolute, so that no
+//! name in the user's module can shadow them. A mistake is reported at its own tokens. The macros emit the rest of the
+//! trait beside the error, so that one mistake does not cause further errors.
 
 mod ast;
 mod attr;
