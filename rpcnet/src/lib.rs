@@ -83,6 +83,7 @@ mod health;
 mod ids;
 pub mod interceptor;
 mod limit;
+mod lock;
 #[cfg(feature = "measuring")]
 mod measured;
 mod message;

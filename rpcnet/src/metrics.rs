@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -14,7 +14,7 @@ use prometheus::{
 };
 use tokio::time::Instant;
 
-use crate::{Code, Method, limit::ShedReason, session::Blocking};
+use crate::{Code, Method, limit::ShedReason, lock::Mutex, session::Blocking};
 
 /// Upper bounds of the latency histogram in seconds: 50 µs to 30 s.
 const BUCKETS: [f64; 18] = [
@@ -266,7 +266,7 @@ struct PerMethod {
 impl MethodMetrics {
     /// Its handler blocked its thread. How often that has happened since the last warning, where there is to be another.
     pub(crate) fn blocked(&self, now: Instant) -> Option<u64> {
-        self.0.blocking.lock().unwrap_or_else(PoisonError::into_inner).blocked(now)
+        self.0.blocking.lock().blocked(now)
     }
 
     /// Its handler kept its thread for long.

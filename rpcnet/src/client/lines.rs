@@ -1,7 +1,7 @@
 //! The connections to one server: one, and further ones while that has too much to do.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, MutexGuard,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -11,6 +11,7 @@ use tracing::debug;
 
 use crate::{
     ConnectError, Status,
+    lock::Mutex,
     pool::{Closing, Common, Dialer, Further, Remote, Target, closed},
     session::Session,
 };
@@ -213,7 +214,7 @@ impl More {
     }
 
     fn opened(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+        self.opened.lock()
     }
 
     /// Dials the address to which the first one leads: a name may have others, of other servers.

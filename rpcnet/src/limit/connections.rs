@@ -3,9 +3,11 @@
 use std::{
     collections::{HashMap, HashSet},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
+
+use crate::lock::Mutex;
 
 /// Of each bound this share, as a divisor, is kept for protocols beside calls: a cluster's gossip must get through to
 /// a server that has as many clients as it takes, or it would be declared dead for being popular.
@@ -249,7 +251,7 @@ impl<G: Guest> Drop for Admitted<G> {
 }
 
 fn lock<G>(table: &Mutex<Table<G>>) -> MutexGuard<'_, Table<G>> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
+    table.lock()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use tokio::{
@@ -15,7 +15,7 @@ use super::{
     gradient::Gradient,
     queue::{Queue, Settled, Shed, ShedReason, Ticket, Verdict},
 };
-use crate::metrics::Metrics;
+use crate::{lock::Mutex, metrics::Metrics};
 
 /// How a call that was let in has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Gate {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn release(&self, since: Instant, outcome: Outcome) {

@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Status, proto::close, session::Session};
+use crate::{Status, lock::Mutex, proto::close, session::Session};
 
 /// The time for which closing waits until the transport has sent its last packets.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ impl Closing {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.open.lock()
     }
 }
 

@@ -4,7 +4,9 @@
 //! as long as packets come: dialling again from the same port then reaches the same dead server, or nobody, for ever. A new
 //! local port is a new flow.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
+
+use crate::lock::Mutex;
 
 /// After so many dials in a row without an answer.
 const UNANSWERED: usize = 2;
@@ -47,7 +49,7 @@ pub(super) struct Standing(Arc<LocalPort>);
 
 impl LocalPort {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Counts a dial until it is dropped.

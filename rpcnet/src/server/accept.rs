@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use tracing::{debug, error, warn};
 use super::{Inner, Phase, Server, refusals::Refusals};
 use crate::{
     limit::Admitted,
+    lock::Mutex,
     metrics::ConnectionGauge,
     proto::{self, close},
     session::{Driver, Session, WeakSession},
@@ -112,7 +113,7 @@ async fn handshake(server: Weak<Inner>, incoming: Incoming) -> Option<Connection
 
 /// Tells of a refused certificate, ours or the peer's, unless the log has been told lately.
 fn refused(refusals: &Mutex<Refusals>, peer: SocketAddr, reason: &str) {
-    let mut refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut refusals = refusals.lock();
     match refusals.tell(peer.ip(), reason, Instant::now()) {
         Some(0) => warn!(%peer, %reason, "handshake refused"),
         Some(untold) => warn!(%peer, %reason, untold, "handshake refused"),

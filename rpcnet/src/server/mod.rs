@@ -13,7 +13,7 @@ use std::{
     fmt,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, MutexGuard, OnceLock, Weak},
     time::Duration,
 };
 
@@ -35,6 +35,7 @@ use crate::{
     health::ServerHealth,
     interceptor::Chain,
     limit::{Connections, Gate},
+    lock::Mutex,
     pool::Dialer,
     proto,
     runtime::Runtime,
@@ -122,10 +123,10 @@ struct Sessions {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for task in self.tasks.get_mut().drain(..) {
             task.abort();
         }
-        self.sockets.get_mut().unwrap_or_else(PoisonError::into_inner).close("server dropped");
+        self.sockets.get_mut().close("server dropped");
         self.dialer.endpoint.close(proto::close::SHUTDOWN, "server dropped");
     }
 }
@@ -360,13 +361,13 @@ impl Server {
 
     /// Spawns a task that ends with the server at the latest.
     pub(crate) fn spawn_owned(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.inner.tasks.lock();
         tasks.retain(|task| !task.is_finished());
         tasks.push(self.runtime().spawn(task).abort_handle());
     }
 
     fn sockets(&self) -> MutexGuard<'_, Sockets> {
-        self.inner.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.sockets.lock()
     }
 
     fn is_closed(&self) -> bool {
@@ -374,10 +375,10 @@ impl Server {
     }
 
     fn protocols(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>> {
-        self.inner.protocols.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.protocols.lock()
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
-        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.sessions.lock()
     }
 }

@@ -167,14 +167,14 @@ impl Server {
     }
 
     fn change(&self, change: impl FnOnce(&mut Conditions)) {
-        let mut conditions = self.inner.conditions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut conditions = self.inner.conditions.lock();
         change(&mut conditions);
         self.publish(&conditions);
     }
 
     /// Goes forward to a phase, never back.
     pub(super) fn advance(&self, to: Phase) {
-        let conditions = self.inner.conditions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let conditions = self.inner.conditions.lock();
         self.inner.phase.send_if_modified(|phase| {
             let forward = to > *phase;
             if forward {

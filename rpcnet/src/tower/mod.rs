@@ -54,11 +54,7 @@ mod caller;
 mod error;
 mod layer;
 
-use std::{
-    fmt,
-    future::poll_fn,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, future::poll_fn, sync::Arc};
 
 use ::tower::{BoxError, Service};
 
@@ -68,7 +64,7 @@ pub use self::{
     caller::{CallerService, ServiceCaller, caller, service},
     layer::{NextService, layer},
 };
-use crate::{Reply, Request, Status};
+use crate::{Reply, Request, Status, lock::Mutex};
 
 /// One call on a service of its own.
 async fn call<S>(mut service: S, mut request: Request) -> Result<Reply, Status>
@@ -95,7 +91,7 @@ impl<S> Place<S> {
 
 impl<S: Clone> Place<S> {
     fn service(&self) -> S {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 

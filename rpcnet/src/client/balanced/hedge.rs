@@ -4,15 +4,12 @@
 
 use std::{
     pin::pin,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use super::{attempts::Attempts, member::Picked};
-use crate::{Code, Hedge, Method, Reply, Request, Status, ids::IdMap, retry::Lateness};
+use crate::{Code, Hedge, Method, Reply, Request, Status, ids::IdMap, lock::Mutex, retry::Lateness};
 
 /// How late calls are before it is known.
 const ASSUMED: Duration = Duration::from_millis(50);
@@ -38,7 +35,7 @@ impl Hedges {
     }
 
     fn with<T>(&self, method: &'static Method, then: impl FnOnce(&mut Lateness) -> T) -> T {
-        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut late = self.late.lock();
         then(late.entry(method.address() as u64).or_insert_with(|| Lateness::new(ASSUMED)))
     }
 }

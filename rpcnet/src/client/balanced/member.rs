@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
@@ -20,6 +20,7 @@ use crate::{
     balance::{Admission, Detector, Ejected, Outcome, Outlier, PeakEwma},
     client::lines::Lines,
     discover::{Endpoint, ServiceSet, Standing},
+    lock::Mutex,
     pool::{Closing, Dialer, Target},
     proto::service_id,
     session::Session,
@@ -211,7 +212,7 @@ impl Member {
     }
 
     pub(super) fn outlier(&self) -> MutexGuard<'_, Outlier> {
-        self.outlier.lock().unwrap_or_else(PoisonError::into_inner)
+        self.outlier.lock()
     }
 
     /// It is left out for what calls there came to.
@@ -269,7 +270,7 @@ impl Member {
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.lock()
     }
 
     pub(super) fn picked(self: &Arc<Self>, session: Session, now: Instant) -> Picked {

@@ -18,7 +18,7 @@ mod stats;
 mod unready;
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    Arc, MutexGuard, OnceLock,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -53,6 +53,7 @@ use crate::{
     },
     discover::EndpointSet,
     interceptor::{self, Next},
+    lock::Mutex,
     message::ReplyFuture,
     pool::{Closing, Dialer, tell},
     retry::{FreeHedges, RetryBudget},
@@ -226,7 +227,7 @@ impl BalancedChannel {
 impl Shared {
     /// What bounds further attempts, with all calls counted.
     fn budget(&self) -> MutexGuard<'_, Budget> {
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budget = self.budget.lock();
         let made = self.made.swap(0, Ordering::Relaxed);
         budget.retries.deposit(made);
         budget.hedges.deposit(made);

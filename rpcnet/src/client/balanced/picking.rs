@@ -91,7 +91,7 @@ impl Candidates for View<'_> {
 
 impl Shared {
     pub(super) fn with_rng<T>(&self, draw: impl FnOnce(&mut SmallRng) -> T) -> T {
-        draw(&mut self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        draw(&mut self.rng.lock())
     }
 
     /// An endpoint that takes calls, on a connection that leads elsewhere than those on which this call was tried.

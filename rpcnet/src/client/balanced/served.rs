@@ -1,12 +1,10 @@
 //! The services that endpoints have served: tells a service that is gone for the moment from one that nobody has.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::MutexGuard, time::Duration};
 
 use tokio::time::Instant;
+
+use crate::lock::Mutex;
 
 /// After no endpoint and no service was added for this long, calls of a service that no endpoint serves fail at once. Earlier
 /// they wait: a director that was just started learns of its workers one after the other, and so do its clients.
@@ -27,7 +25,7 @@ struct Seen {
 
 impl Served {
     fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes in the services that endpoints serve now. `grew` is set if an endpoint is new or its services have changed.

@@ -3,13 +3,15 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+
+use crate::lock::Mutex;
 
 use super::{
     super::{ConnectionError, DialOptions},
@@ -131,7 +133,7 @@ impl Link {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// What is due next; the tasks will wake then.

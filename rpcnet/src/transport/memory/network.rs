@@ -5,12 +5,14 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, Weak},
     time::Duration,
 };
 
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{sync::mpsc, time::Instant};
+
+use crate::lock::Mutex;
 
 use super::{
     Between,
@@ -143,11 +145,11 @@ impl Network {
     }
 
     pub(super) fn weather(&self) -> MutexGuard<'_, Weather> {
-        self.inner.weather.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.weather.lock()
     }
 
     pub(super) fn places(&self) -> MutexGuard<'_, Places> {
-        self.inner.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.places.lock()
     }
 
     /// All connections. (Those that are dropped meanwhile are so by the caller, without the lock that they need then.)

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, TryLockError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,6 +13,8 @@ use std::{
 
 use quinn::VarInt;
 use tokio::time::Instant;
+
+use crate::lock::Mutex;
 
 use super::super::window::{First, Seen, Windows};
 
@@ -78,7 +80,7 @@ impl Counted {
 
     /// The windows for receiving and sending as they are now.
     pub(super) fn sizes(&self) -> (u32, u32) {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let windows = self.windows.lock();
         match &*windows {
             Some(windows) => (windows.receive(), windows.send()),
             None => {
@@ -96,12 +98,8 @@ impl Counted {
     }
 
     fn look(&self) {
-        let mut windows = match self.windows.try_lock() {
-            Ok(windows) => windows,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Somebody else looks.
-            Err(TryLockError::WouldBlock) => return,
-        };
+        // Another thread that holds the lock adjusts the windows.
+        let Some(mut windows) = self.windows.try_lock() else { return };
         let path = self.inner.stats().path;
         let read = self.read.load(Ordering::Relaxed);
         let seen = Seen { read, rtt: path.rtt, congestion_window: path.cwnd };

@@ -7,7 +7,7 @@
 use std::{
     fmt, io,
     pin::Pin,
-    sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak},
+    sync::{Arc, Once, OnceLock, Weak},
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -15,7 +15,7 @@ use std::{
 use quinn::{AsyncTimer, AsyncUdpSocket, TokioRuntime, VarInt};
 use tokio::runtime::Handle;
 
-use crate::proto::close;
+use crate::{lock::Mutex, proto::close};
 
 type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -129,7 +129,7 @@ impl Drop for Driven {
         }
         drivers.close();
         if self.is_endpoint {
-            *drivers.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(driver);
+            *drivers.last.lock() = Some(driver);
         } else {
             let _ = driver.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         }
@@ -142,12 +142,12 @@ static SILENT: Mutex<Vec<tokio::runtime::Id>> = Mutex::new(Vec::new());
 /// Has this runtime shut down as a process that is killed: nobody is told. For tests.
 #[cfg(feature = "fuzzing")]
 pub fn dies_silently(runtime: &Handle) {
-    SILENT.lock().unwrap_or_else(PoisonError::into_inner).push(runtime.id());
+    SILENT.lock().push(runtime.id());
 }
 
 #[cfg(feature = "fuzzing")]
 fn is_silent() -> bool {
-    let silent = SILENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let silent = SILENT.lock();
     Handle::try_current().is_ok_and(|current| silent.contains(&current.id()))
 }
 
