@@ -8,14 +8,13 @@
 //! downcast.
 
 mod config;
-mod connect;
 
 use std::{convert::Infallible, error::Error, fmt, io, net::SocketAddr};
 
-pub use self::{config::ConfigError, connect::ConnectError};
+pub use self::config::ConfigError;
 use crate::{Code, Status};
 
-const NO_RUNTIME: &str =
+pub(crate) const NO_RUNTIME: &str =
     "there is no tokio runtime here: call it within #[tokio::main], or after Runtime::enter";
 
 /// How a call failed: with the error that its method declares, or with a [`Status`].

@@ -72,6 +72,7 @@ pub mod balance;
 mod client;
 mod codec;
 mod config;
+mod connect;
 mod context;
 #[cfg(feature = "dev-certs")]
 pub mod dev;
@@ -79,6 +80,7 @@ pub mod discover;
 mod error;
 #[cfg(feature = "fuzzing")]
 mod fuzz;
+mod hash;
 mod health;
 mod ids;
 pub mod interceptor;
@@ -90,7 +92,6 @@ mod message;
 mod metadata;
 mod method;
 mod metrics;
-mod pool;
 mod proto;
 #[cfg(feature = "reflect")]
 pub mod reflect;
@@ -117,8 +118,9 @@ pub use client::{
     Response,
 };
 pub use config::Limits;
+pub use connect::ConnectError;
 pub use context::Context;
-pub use error::{CallError, ConfigError, ConnectError, RegisterError, ServerError};
+pub use error::{CallError, ConfigError, RegisterError, ServerError};
 pub use health::{Health, HealthClient, HealthServer, HealthState, Readiness};
 pub use interceptor::{Interceptor, Next};
 pub use limit::Admission;

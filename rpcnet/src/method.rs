@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{proto, types::Types};
+use crate::{hash, types::Types};
 
 /// The prefix of the framework's own services.
 const INTERNAL: &str = "rpcnet.";
@@ -43,10 +43,10 @@ impl Method {
     pub const fn new(service: &'static str, name: &'static str, signature: &'static str) -> Self {
         Self {
             service,
-            service_id: proto::service_id(service),
+            service_id: hash::service_id(service),
             name,
             signature,
-            id: proto::method_id(service, name),
+            id: hash::method_id(service, name),
             types: None,
             idempotent: false,
             request_items: false,
@@ -177,7 +177,7 @@ impl Method {
             // Where one side knows nothing of it, a stream would begin anew in the middle.
             made.push_str(" resumable");
         }
-        proto::fingerprint(&made)
+        hash::fingerprint(&made)
     }
 
     /// What its types are made of, such as `(string)->struct Counts{words:u64}!enum CountError{..}`; empty for a method

@@ -6,7 +6,7 @@
 //!
 //! Source: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014 (variant 13 of Stafford's mixers).
 
-use crate::proto::hash_bytes;
+use crate::hash::hash_bytes;
 
 /// The step of SplitMix64: 2⁶⁴ over the golden ratio.
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;

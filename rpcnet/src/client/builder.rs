@@ -10,8 +10,8 @@ use std::{
 use super::{Channel, Connector};
 use crate::{
     Backoff, ConfigError, ConnectError, Interceptor, Limits, RegisterError, Service,
+    connect::Dialer,
     interceptor::Chain,
-    pool::Dialer,
     proto,
     resolve::{Resolve, Resolver},
     runtime::Runtime,

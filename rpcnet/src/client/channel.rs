@@ -13,15 +13,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Caller, ChannelBuilder, Times,
-    lines::Lines,
     resume::{self, Reopen},
 };
 use crate::{
     ConfigError, Reply, Request, Status,
+    connect::{Dialer, Lines, tell},
     context::Scope,
     interceptor::{self, Next},
     message::{Answer, ReplyFuture},
-    pool::{Dialer, tell},
     runtime::{Runtime, Within},
     session::{AtWork, LaneCall, Session},
     tls::{CaCertificates, OwnCertificate},

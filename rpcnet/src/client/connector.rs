@@ -11,11 +11,11 @@ use std::{
 use rustls_pki_types::UnixTime;
 use tokio::{sync::watch, time::timeout};
 
-use super::{BalancedChannel, BalancedConfig, Channel, lines::Lines};
+use super::{BalancedChannel, BalancedConfig, Channel};
 use crate::{
     ConfigError, ConnectError,
+    connect::{Closing, Dialer, FAREWELL, Lines, Target, tell},
     discover::EndpointSet,
-    pool::{Closing, Dialer, FAREWELL, Target, tell},
     proto::close,
     tls::{CaCertificates, OwnCertificate},
     transport::{Connection, DialOptions},

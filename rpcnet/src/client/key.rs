@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     codec::{self, CodecError},
-    proto,
+    hash,
 };
 
 /// The hash of a key; or why it has none.
@@ -16,6 +16,6 @@ impl Key {
     /// That of a value: of its encoding. A tuple of one value has the key of the value.
     pub fn of(value: &(impl Serialize + ?Sized)) -> Self {
         let mut buffer = BytesMut::new();
-        Self(codec::encode_into(value, &mut buffer).map(|()| proto::key(&buffer)))
+        Self(codec::encode_into(value, &mut buffer).map(|()| hash::key(&buffer)))
     }
 }

@@ -6,7 +6,6 @@ mod call;
 mod channel;
 mod connector;
 mod key;
-mod lines;
 mod resume;
 mod times;
 

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize, de};
 
-use crate::proto::service_id;
+use crate::hash::service_id;
 
 /// Digits of a hash as text.
 const DIGITS: usize = 16;

@@ -7,9 +7,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::Piece;
 use crate::{
     Metadata,
+    hash::method_id,
     proto::{
         ItemBuffer, LaneBuffer, LaneFrame, LaneInput, LaneKind, ReplyHeader, ReplyKind, RequestHeader,
-        finish_item, method_id, start_item,
+        finish_item, start_item,
     },
     trace::Trace,
 };

@@ -5,7 +5,6 @@
 
 mod control;
 mod extension;
-mod hash;
 mod item;
 mod lane;
 mod reply;
@@ -14,7 +13,6 @@ mod routing;
 pub(crate) mod varint;
 
 pub(crate) use control::{ControlFrame, Hello, SCHEMA_ENTRIES};
-pub(crate) use hash::{fingerprint, hash_bytes, key, method_id, service_id};
 pub(crate) use item::{Ending, EndingKind, ItemBuffer, ItemFrame, append, finish_item, room, start_item};
 #[cfg(feature = "fuzzing")]
 pub(crate) use lane::LaneHeader;

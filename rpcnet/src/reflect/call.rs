@@ -15,8 +15,9 @@ use super::{
 use crate::{
     CallError, Context, Method, Result, Status, Streaming,
     codec::{bounded, json::JsonError},
+    hash,
     message::{Answer, Items},
-    proto, rpc_impl,
+    rpc_impl,
     session::{Entry, call_instead},
     types::{Json, Write},
 };
@@ -100,7 +101,7 @@ fn find(cx: &Context, name: &str) -> Result<Found> {
     let (service, method) = name.rsplit_once('/').ok_or_else(|| {
         Status::invalid_argument(format!("{:?} is no method: write service/method", bounded(name)))
     })?;
-    let found = router.find(proto::method_id(service, method));
+    let found = router.find(hash::method_id(service, method));
     let Some(entry) =
         found.filter(|entry| entry.method.service() == service && entry.method.name() == method)
     else {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use super::{Inner, ProtocolHandler, Server, WeakServer, accept};
 use crate::{
     Connector, ServerError,
-    pool::Dialer,
+    connect::Dialer,
     proto::{self, close},
     transport::{Endpoint, ListenOptions, MemoryNetwork},
 };

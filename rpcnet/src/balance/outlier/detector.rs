@@ -6,8 +6,8 @@ use rand::Rng;
 
 use super::{
     config::{FailureShare, OutlierConfig, SuccessRate},
+    ejection_slots::{Seat, Seats},
     endpoint::{Cause, Ejected, Outlier},
-    seats::{Seat, Seats},
     window::Counts,
 };
 

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::{
     detector::Detector,
-    seats::Seat,
+    ejection_slots::Seat,
     window::{Counts, Window},
 };
 

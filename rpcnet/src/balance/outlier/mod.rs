@@ -16,8 +16,8 @@
 
 mod config;
 mod detector;
+mod ejection_slots;
 mod endpoint;
-mod seats;
 mod window;
 
 pub use self::{

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::{Duration, Instant};
 use tracing::debug;
 
-use super::{Shared, member::Picked};
+use super::{Shared, endpoint::Picked};
 use crate::{
     Code, Reply, Request, Status,
     client::{Times, after},

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{BalancedChannel, attempts::Attempts, member::Picked};
+use super::{BalancedChannel, attempts::Attempts, endpoint::Picked};
 use crate::{
     Caller, Reply, Request, Status,
     client::{Times, channel::inherit_trace},

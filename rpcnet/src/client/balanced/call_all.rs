@@ -13,7 +13,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{BalancedChannel, Shared, member::Member};
+use super::{BalancedChannel, Shared, endpoint::Member};
 use crate::{
     Caller, Reply, Request, Status,
     client::{Times, channel::inherit_trace},

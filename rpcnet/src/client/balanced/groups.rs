@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use super::member::Member;
+use super::endpoint::Member;
 use crate::{
     balance::{HashOptions, Layout, Picker, Policy},
     discover::ServiceSet,

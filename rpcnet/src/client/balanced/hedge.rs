@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{attempts::Attempts, member::Picked};
+use super::{attempts::Attempts, endpoint::Picked};
 use crate::{Code, Hedge, Method, Reply, Request, Status, ids::IdMap, lock::Mutex, retry::Lateness};
 
 /// How late calls are before it is known.

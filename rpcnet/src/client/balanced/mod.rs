@@ -8,14 +8,14 @@ mod attempts;
 mod call;
 mod call_all;
 mod config;
-mod follow;
+mod endpoint;
 mod groups;
 mod hedge;
-mod member;
 mod picking;
 mod served;
 mod stats;
 mod unready;
+mod update;
 
 use std::sync::{
     Arc, MutexGuard, OnceLock,
@@ -32,9 +32,9 @@ use tokio::{
 
 use self::{
     attempts::Attempts,
+    endpoint::Common,
     groups::{Arrange, Members},
     hedge::Hedges,
-    member::Common,
     served::Served,
     unready::Origin,
 };
@@ -51,11 +51,11 @@ use crate::{
         ChannelBuilder, Connector, Times,
         resume::{self, Reopen},
     },
+    connect::{Closing, Dialer, tell},
     discover::EndpointSet,
     interceptor::{self, Next},
     lock::Mutex,
     message::ReplyFuture,
-    pool::{Closing, Dialer, tell},
     retry::{FreeHedges, RetryBudget},
     runtime::Runtime,
     session::Session,
@@ -169,7 +169,7 @@ impl BalancedChannel {
             retries: AtomicU64::new(0),
             origin: OnceLock::new(),
         });
-        let follow = follow::follow(shared.clone(), endpoints);
+        let follow = update::follow(shared.clone(), endpoints);
         let task = shared.dialer.runtime.handle().spawn(follow).abort_handle();
         let chain = shared.dialer.interceptors.around(End(shared.clone()));
         Self { inner: Arc::new(Inner { shared, chain, task }) }

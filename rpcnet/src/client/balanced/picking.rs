@@ -7,10 +7,10 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{
     Shared,
+    endpoint::{Common, Member, Picked},
     groups::Choice,
-    member::{Common, Member, Picked},
 };
-use crate::{Request, Status, balance::Candidates, client::times::after, pool::closed, session::Session};
+use crate::{Request, Status, balance::Candidates, client::times::after, connect::closed, session::Session};
 
 /// Why no endpoint is picked.
 pub(super) enum Unpicked {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use super::{BalancedChannel, Shared, member::Member, picking::service_name};
+use super::{BalancedChannel, Shared, endpoint::Member, picking::service_name};
 use crate::{ConnectError, Request, Status, error::chain, session::Session};
 
 /// Says where the endpoints come from.

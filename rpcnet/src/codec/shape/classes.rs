@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::graph::{Content, Fields, Graph, Node, Slot};
-use crate::proto;
+use crate::hash;
 
 /// A hash for each definition and slot, which those of the same structure share.
 pub(super) struct Classes<'a> {
@@ -56,7 +56,7 @@ impl<'a> Classes<'a> {
                 text
             }
         };
-        proto::fingerprint(&text)
+        hash::fingerprint(&text)
     }
 
     fn fields(&mut self, fields: &Fields) -> String {
@@ -91,7 +91,7 @@ impl<'a> Classes<'a> {
             Node::Tuple(slots) => format!("tuple {}", self.all(slots)),
             Node::Definition(index) => format!("definition {:x}", self.definitions[*index]),
         };
-        let class = proto::fingerprint(&text);
+        let class = hash::fingerprint(&text);
         self.slots[slot] = Some(class);
         class
     }

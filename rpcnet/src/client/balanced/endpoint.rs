@@ -18,11 +18,11 @@ use super::stats::EndpointStats;
 use crate::{
     Code, Status,
     balance::{Admission, Detector, Ejected, Outcome, Outlier, PeakEwma},
-    client::lines::Lines,
+    connect::Lines,
+    connect::{Closing, Dialer, Target},
     discover::{Endpoint, ServiceSet, Standing},
+    hash::service_id,
     lock::Mutex,
-    pool::{Closing, Dialer, Target},
-    proto::service_id,
     session::Session,
 };
 

@@ -1,8 +1,10 @@
 //! Connections that come back: one address, dialled for as long as somebody holds on to it.
 
 mod closing;
-mod further;
+mod error;
+mod extra;
 mod local_port;
+mod pool;
 
 use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -14,14 +16,16 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
+pub use self::error::ConnectError;
 use self::local_port::Outcome;
 pub(crate) use self::{
     closing::{Closing, FAREWELL, closed, tell},
-    further::Further,
+    extra::Further,
     local_port::LocalPort,
+    pool::Lines,
 };
 use crate::{
-    Backoff, ConnectError, Limits, Status, discover,
+    Backoff, Limits, Status, discover,
     error::chain,
     interceptor::Chain,
     proto::{self, close},

@@ -9,12 +9,8 @@ use arc_swap::ArcSwap;
 use tokio::time::{Duration, Instant};
 use tracing::debug;
 
-use crate::{
-    ConnectError, Status,
-    lock::Mutex,
-    pool::{Closing, Common, Dialer, Further, Remote, Target, closed},
-    session::Session,
-};
+use super::{Closing, Common, Dialer, Further, Remote, Target, closed};
+use crate::{ConnectError, Status, lock::Mutex, session::Session};
 
 /// Between two connections that are opened because all before are crowded.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -24,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// are opened, and closed when they have not been used for a minute or two. (Where the server may call back, they stay: it
 /// may have kept a caller of one of them.)
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     first: Remote,
     /// There are further ones. Most never have any, and then there is nothing to look through.
     has_more: AtomicBool,
@@ -48,14 +44,14 @@ struct More {
 
 impl Lines {
     /// Starts to dial.
-    pub(super) fn start(dialer: Arc<Dialer>, target: Target, closing: Closing) -> Self {
+    pub(crate) fn start(dialer: Arc<Dialer>, target: Target, closing: Closing) -> Self {
         let common = Common::new(closing);
         let first = Remote::start(dialer.clone(), target.clone(), common.clone());
         Self::new(dialer, target, common, first)
     }
 
     /// Dials once; starts only if that succeeds.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         dialer: Arc<Dialer>,
         target: Target,
         closing: Closing,
@@ -84,19 +80,19 @@ impl Lines {
     }
 
     /// Whether calls may be sent on one of them now.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.first.is_ready()
             || self.has_more() && self.more.lines.load().iter().any(|further| further.is_ready())
     }
 
     /// On how many calls may be sent now.
-    pub(super) fn count_ready(&self) -> usize {
+    pub(crate) fn count_ready(&self) -> usize {
         let more = self.more.lines.load().iter().filter(|further| further.is_ready()).count();
         usize::from(self.first.is_ready()) + more
     }
 
     /// The session that the next call should go on: the one with the fewest calls at work.
-    pub(super) fn ready(&self) -> Option<Session> {
+    pub(crate) fn ready(&self) -> Option<Session> {
         let session = self.ready_for_few()?;
         if session.may_be_crowded() && self.more.is_looked_at() && session.is_crowded() {
             self.open();
@@ -106,13 +102,13 @@ impl Lines {
 
     /// Likewise, where so few calls are at work that there can be no crowd: to look for one is to look at memory that
     /// choosing needs none of.
-    pub(super) fn ready_for_few(&self) -> Option<Session> {
+    pub(crate) fn ready_for_few(&self) -> Option<Session> {
         if self.has_more() { self.least() } else { self.first.ready() }
     }
 
     /// Likewise, for a call that was tried on these. Where one of them leads here, another connection that leads to the same
     /// process will not do; one that was made after that was lost will: the server was restarted, or has come back.
-    pub(super) fn ready_but(&self, tried: &[Session]) -> Option<Session> {
+    pub(crate) fn ready_but(&self, tried: &[Session]) -> Option<Session> {
         let more = self.more.lines.load();
         let all = self.first.ready().into_iter().chain(more.iter().filter_map(|further| further.ready()));
         all.filter(|session| !tried.iter().any(|other| other.covers(session)))
@@ -120,12 +116,12 @@ impl Lines {
     }
 
     /// The session of the first one, where calls may be sent on it now.
-    pub(super) fn first(&self) -> Option<Session> {
+    pub(crate) fn first(&self) -> Option<Session> {
         self.first.ready()
     }
 
     /// The session, waiting for an attempt to connect that is under way.
-    pub(super) async fn session(&self) -> Result<Session, Status> {
+    pub(crate) async fn session(&self) -> Result<Session, Status> {
         match self.ready() {
             Some(session) => Ok(session),
             None if self.closing().is_closed() => Err(closed()),
@@ -134,27 +130,27 @@ impl Lines {
     }
 
     /// The scope in which they are closed.
-    pub(super) fn closing(&self) -> &Closing {
+    pub(crate) fn closing(&self) -> &Closing {
         self.more.common.closing()
     }
 
     /// Has a server dialled that wanted no connection while it was not needed.
-    pub(super) fn want(&self) {
+    pub(crate) fn want(&self) {
         self.first.want();
     }
 
     /// Why there is none, where dialling failed.
-    pub(super) fn failure(&self) -> Option<Arc<ConnectError>> {
+    pub(crate) fn failure(&self) -> Option<Arc<ConnectError>> {
         self.first.failure()
     }
 
     /// Returns whether a connection stands, even a silent one or one that is about to be closed.
-    pub(super) fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.first.is_connected()
     }
 
     /// Resolves at the next change: a session came or went.
-    pub(super) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
         self.more.common.changes()
     }
 

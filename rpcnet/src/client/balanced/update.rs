@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Shared, member::Member};
+use super::{Shared, endpoint::Member};
 use crate::{
     balance::Policy,
     discover::EndpointSet,

@@ -2,8 +2,13 @@
 
 use std::{error::Error, fmt, io, net::SocketAddr};
 
-use super::{ConfigError, NO_RUNTIME, chain};
-use crate::{Code, Status, proto::close, resolve::AddressError, transport::ConnectionError};
+use crate::{
+    Code, Status,
+    error::{ConfigError, NO_RUNTIME, chain},
+    proto::close,
+    resolve::AddressError,
+    transport::ConnectionError,
+};
 
 /// Why a connection could not be made.
 #[derive(Debug)]
