@@ -21,39 +21,28 @@
 //! # }
 //! ```
 
-mod channel;
+mod client;
 mod config;
 mod director;
-mod directors;
 mod error;
 mod events;
-mod filter;
-mod following;
 mod gossip;
 mod membership;
 mod metrics;
-mod partition;
-mod registry;
-mod relay;
-mod routes;
-mod services;
-mod snapshot;
-mod standing;
 pub mod swim;
 pub mod testing;
-mod watching;
+mod workers;
 
-pub use channel::{ClusterChannel, ClusterChannelBuilder, Mode};
+pub use client::{ClusterChannel, ClusterChannelBuilder, Mode};
 pub use config::ClusterConfig;
 pub use director::Director;
 pub use error::{ClusterError, SelectError};
 pub use events::{ClusterEvent, Events};
-pub use filter::{FilterError, TagFilter};
+pub use gossip::ClusterSnapshot;
 pub use membership::{Cluster, ClusterExt};
-pub use registry::{WorkerRegistry, WorkerStatus};
 pub use rpcnet::balance::Policy;
-pub use snapshot::ClusterSnapshot;
 pub use swim::{Broadcast, BroadcastError, Identity, Member, MemberState, NodeId, TagError};
+pub use workers::{FilterError, TagFilter, WorkerRegistry, WorkerStatus};
 
 /// What fuzz targets call. Not part of the public API: it may change in any release.
 #[cfg(feature = "fuzzing")]

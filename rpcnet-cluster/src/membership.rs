@@ -9,7 +9,6 @@ use tokio::{runtime::Handle, sync::watch};
 use crate::{
     Broadcast, BroadcastError, ClusterConfig, ClusterError, ClusterSnapshot, Events,
     gossip::{self, Gossip},
-    standing,
     swim::{Identity, Member, MemberState, NodeId, TagError},
 };
 
@@ -90,7 +89,7 @@ impl Cluster {
     ///
     /// [`TagError`] for a tag that is not allowed or one too many; the tags are as they were.
     pub fn try_set_tag(&self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<(), TagError> {
-        standing::check(key.as_ref())?;
+        gossip::readiness::check(key.as_ref())?;
         self.gossip.set_tag(key.as_ref(), value.as_ref())
     }
 
@@ -100,7 +99,7 @@ impl Cluster {
     ///
     /// [`TagError::Left`] after the node has left, [`TagError::Reserved`] for a key of this crate's own.
     pub fn remove_tag(&self, key: impl AsRef<str>) -> Result<(), TagError> {
-        standing::check(key.as_ref())?;
+        gossip::readiness::check(key.as_ref())?;
         self.gossip.remove_tag(key.as_ref())
     }
 

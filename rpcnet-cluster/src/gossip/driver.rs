@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{
-    address::Advertise,
-    greet::Readings,
+    advertise::Advertise,
+    handshake::Readings,
+    identity_conflict::{Life, Rivals},
+    join::Standings,
+    known_peers::Remembered,
     links::Links,
     publish::Publisher,
-    remembered::Remembered,
-    rivals::{Life, Rivals},
-    seeds::Standings,
-    source::{Received, Source},
+    quota::{Received, Source},
     start::unix_millis,
     versions::Versions,
 };

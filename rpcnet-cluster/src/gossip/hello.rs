@@ -13,7 +13,7 @@ use rpcnet::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{rivals::Life, versions::Versions};
+use super::{identity_conflict::Life, versions::Versions};
 use crate::swim::Identity;
 
 #[cfg(feature = "fuzzing")]

@@ -23,7 +23,7 @@ use super::{
     budget::Budget,
     close,
     driver::Gossip,
-    greet::{HELLO, Link},
+    handshake::{HELLO, Link},
     hello::HelloError,
 };
 use crate::swim::{Channel, Identity, NodeId, Transmit};

@@ -2,28 +2,31 @@
 //!
 //! One task owns the timers; links (a connection to a peer each, with a task each) bring packets in; handles lock
 //! the node for a moment, let it act, and wake the task to send what came of it. What it sends goes out through
-//! the [`Links`](links::Links), which dial where there is no connection yet. Join and rejoin are the
-//! [`seeds`]' task; [`company`] tells whether that has come to anything.
+//! the [`Links`](links::Links), which dial where there is no connection yet. Join and rejoin are
+//! [`join`]s task; [`join_monitor`] tells whether that has come to anything.
 
-mod address;
-mod addressing;
-mod asking;
+mod advertise;
 mod budget;
-mod causes;
-mod company;
 mod conflict;
 mod driver;
-mod greet;
+mod handshake;
 mod hello;
+mod identity_conflict;
+mod join;
+mod join_failure;
+mod join_monitor;
+mod join_schedule;
+mod join_state;
+mod known_peers;
 mod links;
-mod outlook;
+mod local_route;
+mod own_address;
+mod partition;
 mod publish;
-mod remembered;
-mod rivals;
-mod route;
-mod saving;
-mod seeds;
-mod source;
+mod quota;
+pub(crate) mod readiness;
+mod services;
+mod snapshots;
 mod start;
 mod versions;
 
@@ -31,7 +34,8 @@ mod versions;
 pub use self::hello::fuzz::gossip_hello;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::hello::fuzz::hello_seeds;
-pub(crate) use self::{company::CONDITION, driver::Gossip, start::start, versions::SPOKEN};
+pub use self::snapshots::ClusterSnapshot;
+pub(crate) use self::{driver::Gossip, join_monitor::CONDITION, start::start, versions::SPOKEN};
 
 /// The ALPN protocol id of gossip.
 pub(crate) const ALPN: &[u8] = b"rpcnet-gossip/1";

@@ -10,11 +10,11 @@ use tracing::{debug, info, warn};
 
 use super::{
     driver::{Broadcasts, Gossip, View, now},
+    partition::{Detector, Finding},
     start::unix_millis,
 };
 use crate::{
     ClusterEvent,
-    partition::{Detector, Finding},
     swim::{self, Broadcast, Event, Identity, Node},
 };
 

@@ -16,23 +16,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    address::{self, Advertise},
-    asking::{Asking, Known},
-    company::{self, Company},
+    advertise::{self, Advertise},
     driver::{Broadcasts, Gossip, View, drive, now},
-    greet::Readings,
+    handshake::Readings,
+    identity_conflict::Life,
+    join_monitor::{self, Company},
+    join_schedule::{Asking, Known},
+    known_peers::Remembered,
     links::Links,
-    remembered::Remembered,
-    rivals::Life,
-    seeds,
+    join, readiness, services,
+    snapshots::{self, Saved, SnapshotFile},
     versions::{SPOKEN, Versions},
 };
 use crate::{
     ClusterConfig, ClusterError, config, events,
     metrics::ClusterMetrics,
-    services,
-    snapshot::{self, Saved, SnapshotFile},
-    standing,
     swim::{CALL_ADDR, Identity, Node, NodeId},
 };
 
@@ -100,7 +98,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         set.map_err(|source| ClusterError::Tag { key: CALL_ADDR.into(), source })?;
     }
     for (key, value) in &config.tags {
-        standing::check(key)
+        readiness::check(key)
             .and_then(|()| node.set_tag(now(), key, value))
             .map_err(|source| ClusterError::Tag { key: key.clone(), source })?;
     }
@@ -111,7 +109,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     let mut remembered = Remembered::default();
     if let Some(saved) = saved {
         if saved.id == id {
-            let own = |key: &str| config.tags.contains_key(key) || key.starts_with(standing::RESERVED);
+            let own = |key: &str| config.tags.contains_key(key) || key.starts_with(readiness::RESERVED);
             for (key, value) in saved.tags.iter().filter(|(key, _)| !own(key)) {
                 if let Err(error) = node.set_tag(now(), key, value) {
                     warn!(key, %error, "tag of the snapshot not set");
@@ -184,16 +182,16 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         // Behind address translation, or a mistake.
         gossip.look_for_rival(identity.addr());
     }
-    tokio::spawn(seeds::join(gossip.clone(), seeds));
-    let condition = server.readiness_condition(company::CONDITION);
+    tokio::spawn(join::join(gossip.clone(), seeds));
+    let condition = server.readiness_condition(join_monitor::CONDITION);
     tokio::spawn(Company::new(&gossip, condition, config.join_grace).watch());
-    tokio::spawn(standing::announce(Arc::downgrade(&gossip), server.watch_readiness()));
+    tokio::spawn(readiness::announce(Arc::downgrade(&gossip), server.watch_readiness()));
     tokio::spawn(services::announce(Arc::downgrade(&gossip), registered));
     let kept = gossip.kept.clone().drop_guard();
     if let Some(file) = file {
         let keeping = gossip.clone();
         tokio::spawn(async move {
-            snapshot::keep(keeping, file, first).await;
+            snapshots::keep(keeping, file, first).await;
             drop(kept);
         });
     }
@@ -204,7 +202,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
 fn check_addresses(config: &ClusterConfig) -> Result<(), ClusterError> {
     for seed in &config.seeds {
         if let Ok(seed) = seed.parse::<SocketAddr>()
-            && let Some(fault) = address::fault(seed)
+            && let Some(fault) = advertise::fault(seed)
         {
             return Err(ClusterError::SeedAddress { seed, fault });
         }
@@ -213,7 +211,7 @@ fn check_addresses(config: &ClusterConfig) -> Result<(), ClusterError> {
         }
     }
     let advertised = config.advertise.into_iter().chain(config.advertise_calls);
-    let wrong = advertised.filter_map(|addr| Some((addr, address::fault(addr)?))).next();
+    let wrong = advertised.filter_map(|addr| Some((addr, advertise::fault(addr)?))).next();
     wrong.map_or(Ok(()), |(addr, fault)| Err(ClusterError::Advertise { addr, fault }))
 }
 

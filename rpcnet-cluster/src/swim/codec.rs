@@ -9,8 +9,8 @@ use bytes::{Buf, BufMut};
 use foca::{Header, Member, Message, State};
 
 use super::{
+    foca_state::{Observation, SharedHandle},
     identity::Peer,
-    shared::{Observation, SharedHandle},
     wire::{IDENTITY_MAX, Reader, WireError, identity_len, put_identity},
 };
 

@@ -31,32 +31,32 @@
 //! [`Node::poll_timeout`]. When it fires, hand in all packets that have already arrived *before* calling
 //! [`Node::handle_timeout`]: an answer that waits in a socket must not count as missing.
 
-mod accuse;
+mod address_change;
+mod after_input;
 mod broadcast;
-mod claims;
 mod codec;
 mod config;
 mod digest;
+mod down_claims;
 mod effects;
 mod error;
 mod event;
 mod fingerprint;
+mod foca_state;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
+mod gossip_targets;
 mod healing;
-mod health;
 mod identity;
 mod leave;
+mod local_health;
 mod member;
-mod moving;
-mod near;
 mod node;
 mod reassert;
 mod record;
 pub(crate) mod services;
-mod settle;
-mod shared;
 mod statistics;
+mod suspect;
 mod suspicion;
 mod sync;
 mod timers;

@@ -10,14 +10,14 @@ use foca::Member;
 use rand::RngExt;
 
 use super::{
+    after_input::foca_state,
     digest::{Delta, DeltaWriter, Digest, Scope, Standing, Summary},
     error::PacketError,
     fingerprint::{self, Groups},
+    foca_state::{Observation, Shared},
     identity::{Identity, NodeId, Peer},
     member,
     node::{Channel, Node},
-    settle::foca_state,
-    shared::{Observation, Shared},
     timers::Task,
     view::View,
     wire::MAX_MEMBERS,

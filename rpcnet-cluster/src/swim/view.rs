@@ -14,9 +14,9 @@ use rand::{Rng, seq::IteratorRandom};
 
 use super::{
     event::Event,
+    foca_state::{Observation, Shared},
     identity::{Identity, NodeId},
     member::{Member, MemberState},
-    shared::{Observation, Shared},
 };
 
 #[derive(Debug)]

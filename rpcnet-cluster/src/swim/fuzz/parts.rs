@@ -10,9 +10,9 @@ use crate::swim::{
     codec::{Codec, put_member, read_header, read_member},
     digest::{Delta, DeltaWriter, Digest},
     fingerprint::Groups,
+    foca_state::SharedHandle,
     identity::Peer,
     record::{Item, Record},
-    shared::SharedHandle,
     wire::{Reader, WireError, put_identity, put_varint},
 };
 

@@ -10,9 +10,9 @@ use crate::swim::{
     Config, Event, Identity, MemberState, Node, NodeId,
     codec::{Codec, put_member, read_header},
     digest::DeltaWriter,
+    foca_state::SharedHandle,
     identity::Peer,
     record::Record,
-    shared::SharedHandle,
     wire::Reader,
 };
 

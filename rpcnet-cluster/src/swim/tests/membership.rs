@@ -1,5 +1,5 @@
 use super::sim::{Sim, millis, secs};
-use crate::swim::{Config, Event, MemberState, Node, NodeId, settle::foca_state};
+use crate::swim::{Config, Event, MemberState, Node, NodeId, after_input::foca_state};
 
 #[test]
 fn node_and_events_are_send() {

@@ -1,10 +1,10 @@
+mod address_change;
 mod broadcasts;
 mod gossip;
 mod healing;
 mod leaving;
 mod lifeguard;
 mod membership;
-mod moving;
 mod packets;
 mod reassert;
 mod records;

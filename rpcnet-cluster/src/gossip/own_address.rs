@@ -8,9 +8,9 @@ use std::{
 use tracing::{error, info};
 
 use super::{
-    address::Advertise,
+    advertise::Advertise,
     driver::{Gossip, now},
-    route,
+    local_route,
     start::call_addr,
 };
 use crate::swim::{CALL_ADDR, Identity, Member, Node};
@@ -32,7 +32,7 @@ impl Gossip {
         let can_tell = advertise.addr().is_none() || !peer.ip().to_canonical().is_loopback();
         if advertise.is_provisional()
             && can_tell
-            && let Some(local) = route::towards(peer)
+            && let Some(local) = local_route::towards(peer)
             && advertise.route(local)
         {
             self.take_address(&advertise);
@@ -59,7 +59,7 @@ impl Gossip {
     /// A peer of this cluster sees this node at this address.
     pub(super) fn observed_by(&self, peer: &Identity, observed: IpAddr) {
         let mut advertise = self.advertise();
-        if advertise.observed(peer.id(), observed, route::is_local) {
+        if advertise.observed(peer.id(), observed, local_route::is_local) {
             self.take_address(&advertise);
         }
     }
@@ -84,7 +84,7 @@ impl Gossip {
         }
         self.tell_call_addr(addr);
         self.wake.notify_one();
-        if !route::is_local(addr.ip()) {
+        if !local_route::is_local(addr.ip()) {
             self.look_for_rival(addr);
         }
     }

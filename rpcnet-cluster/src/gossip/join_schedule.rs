@@ -322,7 +322,7 @@ const UNUSABLE: &str = "unusable";
 
 /// Why nobody can be reached at this address, if it is one of those.
 fn unusable(addr: SocketAddr) -> Option<Failure> {
-    let what = super::address::fault(addr)?;
+    let what = super::advertise::fault(addr)?;
     Some(Failure { reason: UNUSABLE, text: format!("{addr} {what}") })
 }
 

@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::asking::Standing;
+use super::join_schedule::Standing;
 
 /// The time for which a node is alone before it says so. Dials take 5 s: by then the cause is known.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -149,7 +149,7 @@ impl Outlook {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::asking::Failure, *};
+    use super::{super::join_schedule::Failure, *};
 
     const GRACE: Duration = Duration::from_secs(10);
     const SECOND: Duration = Duration::from_secs(1);

@@ -10,10 +10,11 @@ use rpcnet::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::worker_health::Sight;
 use crate::{
-    TagFilter, standing,
+    TagFilter,
+    gossip::readiness,
     swim::{Identity, Member, MemberState, services},
-    watching::Sight,
 };
 
 /// What a director serves.
@@ -76,10 +77,10 @@ impl From<RouteStanding> for Standing {
 impl Route {
     fn new(member: &Member, sight: &Sight) -> Self {
         let says = sight.readiness(member.id());
-        let away = standing::is_away(member) || says.is_some_and(|says| !says.ready);
+        let away = readiness::is_away(member) || says.is_some_and(|says| !says.ready);
         let doubtful = member.state() == MemberState::Suspect || sight.is_doubtful(member.id());
         // Tags of this crate's own are nobody's to choose by.
-        let tags = member.tags().iter().filter(|(key, _)| !key.starts_with(standing::RESERVED));
+        let tags = member.tags().iter().filter(|(key, _)| !key.starts_with(readiness::RESERVED));
         let mut tags: BTreeMap<_, _> = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
         if let Some(services) = member.services() {
             services::put(services, &mut tags);
@@ -144,7 +145,7 @@ impl RouteTable {
         sight: &Sight,
     ) -> Self {
         let workers = members
-            .filter(|member| crate::registry::is_worker(member))
+            .filter(|member| crate::workers::registry::is_worker(member))
             .map(|member| Route::new(member, sight))
             .collect();
         Self { policy, workers }

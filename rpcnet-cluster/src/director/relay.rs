@@ -20,11 +20,13 @@ use rpcnet::{
 };
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
+use super::{
+    directory::{RoutePolicy, RouteTable},
+    worker_health::Sight,
+};
 use crate::{
     TagFilter,
-    routes::{RoutePolicy, RouteTable},
     swim::{Identity, Member},
-    watching::Sight,
 };
 
 /// So many filters may be in use. Each has connections of its own to the workers that it matches.
@@ -173,7 +175,8 @@ impl Relay {
         let (view, wanted) = (self.view.clone(), filter.clone());
         channel.set_origin(move || {
             let view = view.borrow();
-            let workers: Vec<_> = view.iter().filter(|member| crate::registry::is_worker(member)).collect();
+            let workers: Vec<_> =
+                view.iter().filter(|member| crate::workers::registry::is_worker(member)).collect();
             let matching = workers.iter().filter(|member| wanted.matches(member.tags())).count();
             let known = workers.len();
             format!("this director knows {known} workers, of which {matching} match the filter \"{wanted}\"")

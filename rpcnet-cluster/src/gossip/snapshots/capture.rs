@@ -3,8 +3,8 @@
 use rand::{SeedableRng, rngs::StdRng};
 use tracing::warn;
 
-use super::{driver::Gossip, publish::broadcasts_of};
-use crate::{ClusterSnapshot, snapshot::Saved};
+use super::{ClusterSnapshot, Saved};
+use crate::gossip::{driver::Gossip, publish::broadcasts_of};
 
 impl Gossip {
     /// What is to be on disk.

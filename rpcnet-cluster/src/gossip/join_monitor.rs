@@ -8,12 +8,12 @@ use tracing::{info, warn};
 
 use super::{
     driver::{Gossip, View, now, until},
-    outlook::{Outlook, Say, Sight, Verdict},
-    seeds::Standings,
+    join::Standings,
+    join_state::{Outlook, Say, Sight, Verdict},
 };
 use crate::{
-    registry::{ROLE, WORKER},
     swim::MemberState,
+    workers::registry::{ROLE, WORKER},
 };
 
 /// The name of the condition in the server's readiness.

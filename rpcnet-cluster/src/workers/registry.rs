@@ -13,7 +13,8 @@ use rpcnet::discover::ServiceSet;
 use tokio::sync::watch;
 
 use crate::{
-    Cluster, SelectError, TagFilter, standing,
+    Cluster, SelectError, TagFilter,
+    gossip::readiness,
     swim::{Member, MemberState, NodeId},
 };
 
@@ -24,7 +25,7 @@ pub(crate) const WORKER: &str = "worker";
 /// Whether a member is a worker that should get calls. One that drains or is not ready is not, and neither is a suspect one: calls know better than gossip whether
 /// it answers, and those that are connected to it go on.
 pub(crate) fn is_healthy_worker(member: &Member) -> bool {
-    is_worker(member) && member.state() == MemberState::Alive && !standing::is_away(member)
+    is_worker(member) && member.state() == MemberState::Alive && !readiness::is_away(member)
 }
 
 pub(crate) fn is_worker(member: &Member) -> bool {
@@ -57,7 +58,7 @@ impl From<&Member> for WorkerStatus {
             tags: member.tags().clone(),
             services: member.services().cloned(),
             state: member.state(),
-            away: standing::is_away(member),
+            away: readiness::is_away(member),
         }
     }
 }

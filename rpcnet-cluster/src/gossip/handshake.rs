@@ -15,9 +15,9 @@ use super::{
     close,
     driver::Gossip,
     hello::{Exchange, Hello, HelloError},
+    identity_conflict::{Relation, relation},
     links::transmit_on,
-    rivals::{Relation, relation},
-    source::Source,
+    quota::Source,
 };
 use crate::swim::{Identity, MAX_FRAME, NodeId};
 

@@ -1,4 +1,4 @@
-//! The address that this node tells others. Sans-io: [`route`](super::route) asks the operating system.
+//! The address that this node tells others. Sans-io: [`local_route`](super::local_route) asks the operating system.
 //!
 //! A configured address always holds, and so does a certain address that was bound. A node that is bound to any address
 //! (0.0.0.0, `[::]`) learns its own, from two sources:

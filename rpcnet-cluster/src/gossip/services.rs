@@ -6,7 +6,8 @@ use rpcnet::discover::ServiceSet;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use crate::{gossip::Gossip, swim::MAX_SERVICES};
+use super::driver::Gossip;
+use crate::swim::MAX_SERVICES;
 
 /// Returns the services that the node tells: `None`, with a warning, if there are too many.
 pub(crate) fn told(services: &ServiceSet) -> Option<ServiceSet> {

@@ -16,11 +16,11 @@ use tokio::{
 };
 use tracing::{debug, info};
 
+use super::relay::Relay;
 use crate::{
     Broadcast, Cluster,
-    registry::is_worker,
-    relay::Relay,
     swim::{Identity, Member, NodeId},
+    workers::registry::is_worker,
 };
 
 /// Pauses between attempts to watch a worker.

@@ -1,7 +1,7 @@
 //! Joining: seeds, and nodes that were known once, are asked until the node is in the cluster, and again whenever it is
 //! alone.
 //!
-//! [`asking`](super::asking) decides whom to ask. A round resolves the names and begins dials; it does not wait for them:
+//! [`join_schedule`](super::join_schedule) decides whom to ask. A round resolves the names and begins dials; it does not wait for them:
 //! what is silent is left to its own time, and holds up no other.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::{
-    asking::{Answer, Asking, Dial, Known, Standing, Why},
-    causes,
+    join_failure,
     driver::{Gossip, now, until},
-    greet::{Link, LinkError},
+    handshake::{Link, LinkError},
+    join_schedule::{Answer, Asking, Dial, Known, Standing, Why},
 };
 
 /// Pauses between rounds while the node is alone.
@@ -132,14 +132,14 @@ impl<'a> Joining<'a> {
     fn resolved(&mut self, index: usize, addrs: Result<Vec<SocketAddr>, ConnectError>) {
         let gossip = self.gossip;
         let addrs = addrs.map_err(|error| {
-            let failure = causes::unresolved(&error);
+            let failure = join_failure::unresolved(&error);
             debug!(error = failure.text, "seed does not resolve");
             gossip.metrics.join_failed(failure.reason);
             failure
         });
         // Where a seed may be this node's own address is not learnt from it.
         if let Ok(addrs) = &addrs {
-            let others = addrs.iter().filter(|addr| super::address::fault(**addr).is_none());
+            let others = addrs.iter().filter(|addr| super::advertise::fault(**addr).is_none());
             others.for_each(|addr| gossip.look_towards(*addr));
         }
         self.seeds.resolved(index, addrs, &gossip.known(), &mut self.rng);
@@ -159,7 +159,7 @@ impl<'a> Joining<'a> {
                 Answer::Ourselves
             }
             Err(error) => {
-                let failure = causes::no_link(&error);
+                let failure = join_failure::no_link(&error);
                 debug!(seed = %dial.addr, error = failure.text, "seed does not answer");
                 if dial.why == Why::Join {
                     gossip.metrics.join_failed(failure.reason);

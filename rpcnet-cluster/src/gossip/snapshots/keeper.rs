@@ -6,7 +6,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 use tracing::warn;
 
 use super::{Saved, SnapshotFile};
-use crate::gossip::Gossip;
+use crate::gossip::driver::Gossip;
 
 /// Between two writes there is at least this time.
 const PAUSE: Duration = Duration::from_secs(1);

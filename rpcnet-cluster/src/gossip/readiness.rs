@@ -6,9 +6,9 @@ use rpcnet::Readiness;
 use tokio::sync::watch;
 use tracing::debug;
 
+use super::{driver::Gossip, join_monitor::CONDITION};
 use crate::{
     TagError,
-    gossip::{CONDITION, Gossip},
     swim::{MAX_TAG_VALUE, Member},
 };
 

@@ -14,10 +14,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{
-    TagFilter, directors,
-    following::{Following, Routes},
+use super::{
+    resolve,
+    routes::{Following, Routes},
 };
+use crate::TagFilter;
 
 /// How calls come to the workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -380,7 +381,7 @@ impl ClusterChannelBuilder {
         connector: Connector,
     ) -> Result<ClusterChannel, ConnectError> {
         let (endpoints, set) = watch::channel(EndpointSet::from([]));
-        let task = tokio::spawn(directors::resolve(directors, connector.clone(), endpoints)).abort_handle();
+        let task = tokio::spawn(resolve::resolve(directors, connector.clone(), endpoints)).abort_handle();
         let (_, routes) = watch::channel(Routes::default());
         let inner =
             Arc::new(Inner { routes, stale_after: self.stale_after, connector: connector.clone(), task });
@@ -395,7 +396,7 @@ impl ClusterChannelBuilder {
             }
         };
         if !timeout(self.timeout, settled).await.unwrap_or(false) {
-            let failure = directors::failures(&channel.endpoints());
+            let failure = resolve::failures(&channel.endpoints());
             return Err(self.no_answer(since.elapsed().min(self.timeout), failure));
         }
         let directors = self.directors.join(", ");

@@ -8,14 +8,16 @@ use std::{
 use rpcnet::{BalancedConfig, Context, Server, Status, StreamSender, Streaming, balance::Policy, rpc_impl};
 use tokio::sync::watch;
 
-use crate::{
-    Cluster, WorkerRegistry,
-    registry::ROLE,
+pub(crate) mod directory;
+mod relay;
+mod worker_health;
+
+use self::{
+    directory::{Directory, DirectoryServer, RoutePolicy, RouteTable, Update},
     relay::{Relay, Settings},
-    routes::{Directory, DirectoryServer, RoutePolicy, RouteTable, Update},
-    swim::Member,
-    watching::{Sight, Watching},
+    worker_health::{Sight, Watching},
 };
+use crate::{Cluster, WorkerRegistry, swim::Member, workers::registry::ROLE};
 
 /// How often a client hears from its director at the least.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);

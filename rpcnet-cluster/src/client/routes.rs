@@ -26,9 +26,12 @@ use tokio::{
 use tracing::{debug, info};
 
 use crate::{
-    TagFilter, director,
+    TagFilter,
+    director::{
+        self,
+        directory::{DirectoryClient, RouteTable, Update},
+    },
     error::chain,
-    routes::{DirectoryClient, RouteTable, Update},
 };
 
 /// A director from which nothing came for so long is given up.

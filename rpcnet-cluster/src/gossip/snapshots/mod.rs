@@ -4,6 +4,7 @@
 //! again without its seeds: each asks those it knew. It writes down its own generation too, so that each life is later
 //! than the one before even where the clock went back.
 
+mod capture;
 mod file;
 mod keeper;
 

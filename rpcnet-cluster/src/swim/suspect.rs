@@ -7,7 +7,7 @@
 //!   of its own, or because it was asked to probe on behalf of another and got no answer. The suspect's time shrinks
 //!   with that ([`patience`]);
 //! - the suspect is told on a stream, at once and shortly before the end, so that loss alone kills nobody;
-//! - an accuser that was not well meanwhile ([`Health`](super::health::Health)) begins anew.
+//! - an accuser that was not well meanwhile ([`Health`](super::local_health::Health)) begins anew.
 
 use std::time::Instant;
 

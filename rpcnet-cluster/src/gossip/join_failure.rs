@@ -5,7 +5,7 @@ use rpcnet::{
     transport::{ConnectionError, ReadError, WriteError},
 };
 
-use super::{asking::Failure, close, greet::LinkError, hello::HelloError};
+use super::{close, handshake::LinkError, hello::HelloError, join_schedule::Failure};
 use crate::error::chain;
 
 /// Returns the reason for which a seed's name has no address.
