@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::Pat
 
 use rpcnet::resolve::HostPort;
 
-use crate::{
-    gossip,
-    swim::{self, NodeId},
-};
+use crate::swim::{self, NodeId};
+
+/// The versions of the gossip protocol that this release speaks.
+pub(crate) const GOSSIP_VERSIONS: RangeInclusive<u8> = 1..=2;
 
 /// Whether it is `host:port`; the host may be a name.
 pub(crate) fn is_address(text: &str) -> bool {
@@ -68,7 +68,7 @@ impl ClusterConfig {
             leave_timeout: None,
             join_grace: Duration::from_secs(10),
             snapshot_dir: None,
-            gossip_versions: gossip::SPOKEN,
+            gossip_versions: GOSSIP_VERSIONS,
             max_links: 256,
         }
     }

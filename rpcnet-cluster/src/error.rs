@@ -2,10 +2,7 @@
 
 use std::{error::Error, fmt, io, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
-use crate::{
-    FilterError,
-    swim::{Identity, NodeId, TagError},
-};
+use crate::swim::{Identity, NodeId, TagError};
 
 /// Why a cluster could not be entered or left.
 #[derive(Debug)]
@@ -128,33 +125,6 @@ impl Error for ClusterError {
             | Self::Versions { .. } => None,
         }
     }
-}
-
-/// Why no worker was selected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SelectError {
-    /// The filter is not one.
-    #[error(transparent)]
-    Filter(#[from] FilterError),
-    /// No healthy worker matches.
-    #[error("none of {workers} healthy workers matches {filter:?}: start one, or ask with another filter")]
-    NoWorker {
-        /// The number of healthy workers.
-        workers: usize,
-        /// The filter, as it was given.
-        filter: String,
-    },
-    /// No healthy worker serves the service that the registry is [narrowed to](crate::WorkerRegistry::serving).
-    #[error(
-        "none of {workers} healthy workers serves {service}: register it at one of them, or check its name"
-    )]
-    NotServed {
-        /// The number of healthy workers.
-        workers: usize,
-        /// The wire name of the service.
-        service: String,
-    },
 }
 
 /// An error and its sources on one line.

@@ -30,19 +30,20 @@ mod gossip;
 mod membership;
 mod metrics;
 pub mod swim;
+mod tags;
 pub mod testing;
 mod workers;
 
 pub use client::{ClusterChannel, ClusterChannelBuilder, Mode};
 pub use config::ClusterConfig;
 pub use director::Director;
-pub use error::{ClusterError, SelectError};
+pub use error::ClusterError;
 pub use events::{ClusterEvent, Events};
 pub use gossip::ClusterSnapshot;
 pub use membership::{Cluster, ClusterExt};
 pub use rpcnet::balance::Policy;
 pub use swim::{Broadcast, BroadcastError, Identity, Member, MemberState, NodeId, TagError};
-pub use workers::{FilterError, TagFilter, WorkerRegistry, WorkerStatus};
+pub use workers::{FilterError, SelectError, TagFilter, WorkerRegistry, WorkerStatus};
 
 /// What fuzz targets call. Not part of the public API: it may change in any release.
 #[cfg(feature = "fuzzing")]

@@ -10,6 +10,7 @@ use crate::{
     Broadcast, BroadcastError, ClusterConfig, ClusterError, ClusterSnapshot, Events,
     gossip::{self, Gossip},
     swim::{Identity, Member, MemberState, NodeId, TagError},
+    tags,
 };
 
 /// Makes a server a node of a cluster.
@@ -89,7 +90,7 @@ impl Cluster {
     ///
     /// [`TagError`] for a tag that is not allowed or one too many; the tags are as they were.
     pub fn try_set_tag(&self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<(), TagError> {
-        gossip::readiness::check(key.as_ref())?;
+        tags::check(key.as_ref())?;
         self.gossip.set_tag(key.as_ref(), value.as_ref())
     }
 
@@ -99,7 +100,7 @@ impl Cluster {
     ///
     /// [`TagError::Left`] after the node has left, [`TagError::Reserved`] for a key of this crate's own.
     pub fn remove_tag(&self, key: impl AsRef<str>) -> Result<(), TagError> {
-        gossip::readiness::check(key.as_ref())?;
+        tags::check(key.as_ref())?;
         self.gossip.remove_tag(key.as_ref())
     }
 

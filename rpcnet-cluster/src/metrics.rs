@@ -7,7 +7,10 @@ use prometheus::{
     core::Collector,
 };
 
-use crate::swim::{Member, MemberState, Statistics, packet_kind};
+use crate::{
+    swim::{Member, MemberState, Statistics, packet_kind},
+    tags::is_healthy_worker,
+};
 
 /// | name | labels | what |
 /// |---|---|---|
@@ -234,7 +237,7 @@ impl ClusterMetrics {
         let mut healthy = 0;
         for member in members {
             counts[index(member.state())] += 1;
-            healthy += i64::from(crate::workers::registry::is_healthy_worker(member));
+            healthy += i64::from(is_healthy_worker(member));
         }
         self.healthy_workers.set(healthy);
         for (state, count) in ["alive", "suspect", "down", "left"].iter().zip(counts) {

@@ -27,15 +27,12 @@ use tracing::{debug, info};
 
 use crate::{
     TagFilter,
-    director::{
-        self,
-        directory::{DirectoryClient, RouteTable, Update},
-    },
+    director::directory::{DirectoryClient, HEARTBEAT, RouteTable, Update},
     error::chain,
 };
 
 /// A director from which nothing came for so long is given up.
-const SILENT: Duration = director::HEARTBEAT.saturating_mul(3);
+const SILENT: Duration = HEARTBEAT.saturating_mul(3);
 /// How long one director is waited for before the next is asked too.
 const STAGGER: Duration = Duration::from_millis(250);
 /// Pauses between rounds through all directors.

@@ -1,6 +1,6 @@
 //! What directors tell clients: the service `rpcnet.Directory`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rpcnet::{
     Context, Streaming,
@@ -13,9 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::worker_health::Sight;
 use crate::{
     TagFilter,
-    gossip::readiness,
     swim::{Identity, Member, MemberState, services},
+    tags::{RESERVED, is_away, is_worker},
 };
+
+/// The longest time between two updates to a client.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// What a director serves.
 #[rpc_trait(name = "rpcnet.Directory")]
@@ -26,7 +29,7 @@ pub(crate) trait Directory {
 }
 
 /// An item of the stream: the first is a table; later ones are tables when something has changed, and a sign of
-/// life every [`HEARTBEAT`](crate::director::HEARTBEAT) otherwise.
+/// life every [`HEARTBEAT`] otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Update {
     Table(RouteTable),
@@ -77,10 +80,10 @@ impl From<RouteStanding> for Standing {
 impl Route {
     fn new(member: &Member, sight: &Sight) -> Self {
         let says = sight.readiness(member.id());
-        let away = readiness::is_away(member) || says.is_some_and(|says| !says.ready);
+        let away = is_away(member) || says.is_some_and(|says| !says.ready);
         let doubtful = member.state() == MemberState::Suspect || sight.is_doubtful(member.id());
         // Tags of this crate's own are nobody's to choose by.
-        let tags = member.tags().iter().filter(|(key, _)| !key.starts_with(readiness::RESERVED));
+        let tags = member.tags().iter().filter(|(key, _)| !key.starts_with(RESERVED));
         let mut tags: BTreeMap<_, _> = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
         if let Some(services) = member.services() {
             services::put(services, &mut tags);
@@ -144,10 +147,8 @@ impl RouteTable {
         members: impl Iterator<Item = &'a Member>,
         sight: &Sight,
     ) -> Self {
-        let workers = members
-            .filter(|member| crate::workers::registry::is_worker(member))
-            .map(|member| Route::new(member, sight))
-            .collect();
+        let workers =
+            members.filter(|member| is_worker(member)).map(|member| Route::new(member, sight)).collect();
         Self { policy, workers }
     }
 

@@ -1,26 +1,21 @@
 //! A node that tells clients where the workers are, and hands on the calls of those that can't reach them.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-use rpcnet::{BalancedConfig, Context, Server, Status, StreamSender, Streaming, balance::Policy, rpc_impl};
-use tokio::sync::watch;
-
 pub(crate) mod directory;
 mod relay;
 mod worker_health;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rpcnet::{BalancedConfig, Context, Server, Status, StreamSender, Streaming, balance::Policy, rpc_impl};
+use tokio::sync::watch;
+
 use self::{
-    directory::{Directory, DirectoryServer, RoutePolicy, RouteTable, Update},
+    directory::{Directory, DirectoryServer, HEARTBEAT, RoutePolicy, RouteTable, Update},
     relay::{Relay, Settings},
     worker_health::{Sight, Watching},
 };
-use crate::{Cluster, WorkerRegistry, swim::Member, workers::registry::ROLE};
+use crate::{Cluster, WorkerRegistry, swim::Member, tags::ROLE};
 
-/// How often a client hears from its director at the least.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Updates on their way to one client. The newest table waits behind them, older ones are skipped.
 const QUEUE: usize = 1;
 

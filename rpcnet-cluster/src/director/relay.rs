@@ -27,6 +27,7 @@ use super::{
 use crate::{
     TagFilter,
     swim::{Identity, Member},
+    tags::is_worker,
 };
 
 /// So many filters may be in use. Each has connections of its own to the workers that it matches.
@@ -175,8 +176,7 @@ impl Relay {
         let (view, wanted) = (self.view.clone(), filter.clone());
         channel.set_origin(move || {
             let view = view.borrow();
-            let workers: Vec<_> =
-                view.iter().filter(|member| crate::workers::registry::is_worker(member)).collect();
+            let workers: Vec<_> = view.iter().filter(|member| is_worker(member)).collect();
             let matching = workers.iter().filter(|member| wanted.matches(member.tags())).count();
             let known = workers.len();
             format!("this director knows {known} workers, of which {matching} match the filter \"{wanted}\"")

@@ -20,7 +20,7 @@ use super::relay::Relay;
 use crate::{
     Broadcast, Cluster,
     swim::{Identity, Member, NodeId},
-    workers::registry::is_worker,
+    tags::is_worker,
 };
 
 /// Pauses between attempts to watch a worker.

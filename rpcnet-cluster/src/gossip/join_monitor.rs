@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     swim::MemberState,
-    workers::registry::{ROLE, WORKER},
+    tags::{ROLE, WORKER},
 };
 
 /// The name of the condition in the server's readiness.

@@ -2,12 +2,11 @@
 //!
 //! One task owns the timers; links (a connection to a peer each, with a task each) bring packets in; handles lock
 //! the node for a moment, let it act, and wake the task to send what came of it. What it sends goes out through
-//! the [`Links`](links::Links), which dial where there is no connection yet. Join and rejoin are
-//! [`join`]s task; [`join_monitor`] tells whether that has come to anything.
+//! the [`Links`](links::Links), which dial where there is no connection yet. Join and rejoin are the
+//! task in [`join`]; [`join_monitor`] tells whether that has come to anything.
 
 mod advertise;
 mod budget;
-mod conflict;
 mod driver;
 mod handshake;
 mod hello;
@@ -24,7 +23,7 @@ mod own_address;
 mod partition;
 mod publish;
 mod quota;
-pub(crate) mod readiness;
+mod readiness;
 mod services;
 mod snapshots;
 mod start;
@@ -35,7 +34,7 @@ pub use self::hello::fuzz::gossip_hello;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::hello::fuzz::hello_seeds;
 pub use self::snapshots::ClusterSnapshot;
-pub(crate) use self::{driver::Gossip, join_monitor::CONDITION, start::start, versions::SPOKEN};
+pub(crate) use self::{driver::Gossip, start::start};
 
 /// The ALPN protocol id of gossip.
 pub(crate) const ALPN: &[u8] = b"rpcnet-gossip/1";

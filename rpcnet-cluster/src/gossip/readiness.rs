@@ -7,28 +7,7 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use super::{driver::Gossip, join_monitor::CONDITION};
-use crate::{
-    TagError,
-    swim::{MAX_TAG_VALUE, Member},
-};
-
-/// What keys of tags begin with that are not the user's.
-pub(crate) const RESERVED: &str = "rpcnet.";
-/// The tag by which a node says that it should get no calls; its value says why.
-pub(crate) const AWAY: &str = "rpcnet.away";
-
-/// Whether a member says that it should get no calls.
-pub(crate) fn is_away(member: &Member) -> bool {
-    member.tags().contains_key(AWAY)
-}
-
-/// Refuses keys of tags that are not the user's.
-pub(crate) fn check(key: &str) -> Result<(), TagError> {
-    if key.starts_with(RESERVED) {
-        return Err(TagError::Reserved);
-    }
-    Ok(())
-}
+use crate::{swim::MAX_TAG_VALUE, tags::AWAY};
 
 fn is_of_cluster(reason: &str) -> bool {
     reason.strip_prefix(CONDITION).is_some_and(|rest| rest.starts_with(": "))

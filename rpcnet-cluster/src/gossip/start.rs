@@ -26,12 +26,13 @@ use super::{
     links::Links,
     join, readiness, services,
     snapshots::{self, Saved, SnapshotFile},
-    versions::{SPOKEN, Versions},
+    versions::Versions,
 };
 use crate::{
     ClusterConfig, ClusterError, config, events,
     metrics::ClusterMetrics,
     swim::{CALL_ADDR, Identity, Node, NodeId},
+    tags,
 };
 
 /// Packets that wait to be handled; beyond, new ones are dropped, as a network would.
@@ -54,8 +55,10 @@ fn generation(last: Option<u64>, unix_millis: u64) -> u64 {
 /// Starts a server's gossip: its links are answered from here on.
 pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<Gossip>, ClusterError> {
     check_addresses(&config)?;
-    let versions = Versions::new(&config.gossip_versions)
-        .ok_or_else(|| ClusterError::Versions { asked: config.gossip_versions.clone(), spoken: SPOKEN })?;
+    let versions = Versions::new(&config.gossip_versions).ok_or_else(|| ClusterError::Versions {
+        asked: config.gossip_versions.clone(),
+        spoken: config::GOSSIP_VERSIONS,
+    })?;
     let metrics = ClusterMetrics::new(server.metrics().registry());
     let cluster = config.name.unwrap_or_else(|| {
         let own = server.identity();
@@ -98,7 +101,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         set.map_err(|source| ClusterError::Tag { key: CALL_ADDR.into(), source })?;
     }
     for (key, value) in &config.tags {
-        readiness::check(key)
+        tags::check(key)
             .and_then(|()| node.set_tag(now(), key, value))
             .map_err(|source| ClusterError::Tag { key: key.clone(), source })?;
     }
@@ -109,7 +112,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     let mut remembered = Remembered::default();
     if let Some(saved) = saved {
         if saved.id == id {
-            let own = |key: &str| config.tags.contains_key(key) || key.starts_with(readiness::RESERVED);
+            let own = |key: &str| config.tags.contains_key(key) || key.starts_with(tags::RESERVED);
             for (key, value) in saved.tags.iter().filter(|(key, _)| !own(key)) {
                 if let Err(error) = node.set_tag(now(), key, value) {
                     warn!(key, %error, "tag of the snapshot not set");

@@ -13,8 +13,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-/// What this release speaks.
-pub(crate) const SPOKEN: RangeInclusive<u8> = 1..=2;
+use crate::config::GOSSIP_VERSIONS;
 
 /// A lowest and a highest version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +23,8 @@ impl Versions {
     /// `None` where this release does not speak all of them.
     pub(super) fn new(spoken: &RangeInclusive<u8>) -> Option<Self> {
         let (lowest, highest) = (*spoken.start(), *spoken.end());
-        let known = SPOKEN.contains(&lowest) && SPOKEN.contains(&highest) && lowest <= highest;
+        let known =
+            GOSSIP_VERSIONS.contains(&lowest) && GOSSIP_VERSIONS.contains(&highest) && lowest <= highest;
         known.then_some(Self(lowest, highest))
     }
 
@@ -46,7 +46,7 @@ mod tests {
         assert_eq!(Versions(1, 2).agree(Versions(2, 3)), Some(2));
         assert_eq!(Versions(1, 2).agree(Versions(1, 1)), Some(1));
         assert_eq!(Versions(1, 2).agree(Versions(3, 4)), None);
-        assert_eq!(Versions::new(&SPOKEN), Some(Versions(1, 2)));
+        assert_eq!(Versions::new(&GOSSIP_VERSIONS), Some(Versions(1, 2)));
         assert_eq!(Versions::new(&(0..=1)), None);
         assert_eq!(Versions::new(&(2..=3)), None);
         #[expect(clippy::reversed_empty_ranges, reason = "it is what is refused")]

@@ -1,7 +1,7 @@
 //! The workers of a cluster, and the filters that choose among them.
 
 mod filter;
-pub(crate) mod registry;
+mod registry;
 
 pub use filter::{FilterError, TagFilter};
-pub use registry::{WorkerRegistry, WorkerStatus};
+pub use registry::{SelectError, WorkerRegistry, WorkerStatus};

@@ -12,24 +12,38 @@ use std::{
 use rpcnet::discover::ServiceSet;
 use tokio::sync::watch;
 
+use super::{FilterError, TagFilter};
 use crate::{
-    Cluster, SelectError, TagFilter,
-    gossip::readiness,
+    Cluster,
     swim::{Member, MemberState, NodeId},
+    tags::{is_away, is_healthy_worker, is_worker},
 };
 
-/// The tag by which a node says what it is.
-pub(crate) const ROLE: &str = "role";
-pub(crate) const WORKER: &str = "worker";
-
-/// Whether a member is a worker that should get calls. One that drains or is not ready is not, and neither is a suspect one: calls know better than gossip whether
-/// it answers, and those that are connected to it go on.
-pub(crate) fn is_healthy_worker(member: &Member) -> bool {
-    is_worker(member) && member.state() == MemberState::Alive && !readiness::is_away(member)
-}
-
-pub(crate) fn is_worker(member: &Member) -> bool {
-    member.state().is_active() && member.tags().get(ROLE).is_some_and(|role| role == WORKER)
+/// Why no worker was selected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// The filter is not one.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// No healthy worker matches.
+    #[error("none of {workers} healthy workers matches {filter:?}: start one, or ask with another filter")]
+    NoWorker {
+        /// The number of healthy workers.
+        workers: usize,
+        /// The filter, as it was given.
+        filter: String,
+    },
+    /// No healthy worker serves the service that the registry is [narrowed to](crate::WorkerRegistry::serving).
+    #[error(
+        "none of {workers} healthy workers serves {service}: register it at one of them, or check its name"
+    )]
+    NotServed {
+        /// The number of healthy workers.
+        workers: usize,
+        /// The wire name of the service.
+        service: String,
+    },
 }
 
 /// A worker as a registry gives it out.
@@ -58,7 +72,7 @@ impl From<&Member> for WorkerStatus {
             tags: member.tags().clone(),
             services: member.services().cloned(),
             state: member.state(),
-            away: readiness::is_away(member),
+            away: is_away(member),
         }
     }
 }
