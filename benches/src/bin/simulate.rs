@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Parser;
-use rpcnet_cluster::testing::{Failure, Trial};
+use rpcnet_cluster::testing::{Trial, TrialFailure};
 
 /// Runs simulated clusters under random faults and prints what fails, with its shortest script.
 #[derive(Debug, Parser)]
@@ -34,7 +34,7 @@ fn main() -> io::Result<ExitCode> {
     let next = AtomicU64::new(flags.first);
     let end = flags.first.saturating_add(flags.seeds);
     let work = || {
-        let mut done: Vec<(u64, Result<Duration, Box<Failure>>)> = Vec::new();
+        let mut done: Vec<(u64, Result<Duration, Box<TrialFailure>>)> = Vec::new();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= end {

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     resolve,
-    routes::{Following, Routes},
+    routes::{RouteFollower, Routes},
 };
 use crate::TagFilter;
 
@@ -50,11 +50,11 @@ pub struct ClusterChannel {
     channel: BalancedChannel,
     /// What tells directors which workers to choose among.
     selector: Option<Arc<str>>,
-    inner: Arc<Inner>,
+    inner: Arc<ClusterChannelState>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ClusterChannelState {
     /// None are known in relay mode.
     routes: watch::Receiver<Routes>,
     stale_after: Duration,
@@ -62,7 +62,7 @@ struct Inner {
     task: AbortHandle,
 }
 
-impl Drop for Inner {
+impl Drop for ClusterChannelState {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -347,10 +347,11 @@ impl ClusterChannelBuilder {
     ) -> Result<ClusterChannel, ConnectError> {
         let (sender, mut routes) = watch::channel(Routes::default());
         let (endpoints, set) = watch::channel(EndpointSet::from([]));
-        let following = Following::new(directors, connector.clone(), sender, endpoints, self.filter.clone());
+        let following =
+            RouteFollower::new(directors, connector.clone(), sender, endpoints, self.filter.clone());
         let task = tokio::spawn(following.run()).abort_handle();
         // Held from here on, so that an early return ends the task.
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(ClusterChannelState {
             routes: routes.clone(),
             stale_after: self.stale_after,
             connector: connector.clone(),
@@ -383,8 +384,12 @@ impl ClusterChannelBuilder {
         let (endpoints, set) = watch::channel(EndpointSet::from([]));
         let task = tokio::spawn(resolve::resolve(directors, connector.clone(), endpoints)).abort_handle();
         let (_, routes) = watch::channel(Routes::default());
-        let inner =
-            Arc::new(Inner { routes, stale_after: self.stale_after, connector: connector.clone(), task });
+        let inner = Arc::new(ClusterChannelState {
+            routes,
+            stale_after: self.stale_after,
+            connector: connector.clone(),
+            task,
+        });
         let policy = self.policy.unwrap_or_default();
         let channel = connector.balanced(set, self.balanced.clone().with_policy(policy));
         let since = Instant::now();

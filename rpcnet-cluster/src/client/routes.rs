@@ -154,7 +154,7 @@ impl AskError {
 }
 
 /// Follows the list of workers at one director after the other.
-pub(crate) struct Following {
+pub(crate) struct RouteFollower {
     directors: Vec<HostPort>,
     connector: Connector,
     routes: watch::Sender<Routes>,
@@ -163,7 +163,7 @@ pub(crate) struct Following {
 }
 
 /// A director that has answered.
-struct Found {
+struct AnsweringDirector {
     asked: Asked,
     /// Held, as its connection ends with it.
     _directory: DirectoryClient,
@@ -171,7 +171,7 @@ struct Found {
     first: Update,
 }
 
-impl Following {
+impl RouteFollower {
     pub(crate) fn new(
         directors: Vec<HostPort>,
         connector: Connector,
@@ -210,7 +210,7 @@ impl Following {
     /// Resolves all names at once and asks each address, the next one as soon as one has failed or taken [`STAGGER`]; the
     /// first answer counts. A dead address costs no more than that, and a name whose resolver is silent costs nothing where
     /// another one answers. The order is random, so that clients spread over the directors, but for the one that was lost.
-    async fn find(&self, lost: Option<SocketAddr>, rng: &mut StdRng) -> Result<Found, Failures> {
+    async fn find(&self, lost: Option<SocketAddr>, rng: &mut StdRng) -> Result<AnsweringDirector, Failures> {
         let mut names = self.directors.clone();
         names.shuffle(rng);
         let mut resolving = JoinSet::new();
@@ -262,8 +262,8 @@ impl Following {
     }
 
     /// Says why the director is followed no longer.
-    async fn follow(&self, mut found: Found) -> String {
-        let mut known = Known::new(&self.endpoints.borrow());
+    async fn follow(&self, mut found: AnsweringDirector) -> String {
+        let mut known = KnownWorkers::new(&self.endpoints.borrow());
         let mut update = found.first;
         loop {
             self.heard(update, &mut known);
@@ -276,7 +276,7 @@ impl Following {
         }
     }
 
-    fn heard(&self, update: Update, known: &mut Known) {
+    fn heard(&self, update: Update, known: &mut KnownWorkers) {
         let table = match update {
             Update::Table(table) => Some(table),
             Update::Alive => None,
@@ -301,14 +301,14 @@ impl Following {
 /// before. A director that was just started knows none, and then not all at once: it must not take away workers
 /// that it has not heard of yet. Whether they answer, calls find out themselves.
 #[derive(Debug)]
-struct Known {
+struct KnownWorkers {
     before: Vec<Endpoint>,
     told: Vec<Endpoint>,
     /// When the first worker was told of.
     since: Option<Instant>,
 }
 
-impl Known {
+impl KnownWorkers {
     fn new(before: &EndpointSet) -> Self {
         Self { before: before.to_vec(), told: Vec::new(), since: None }
     }
@@ -330,14 +330,20 @@ impl Known {
     }
 }
 
-async fn ask(connector: Connector, name: HostPort, addr: SocketAddr) -> (Asked, Result<Found, AskError>) {
+async fn ask(
+    connector: Connector,
+    name: HostPort,
+    addr: SocketAddr,
+) -> (Asked, Result<AnsweringDirector, AskError>) {
     let asked = Asked { name, addr: Some(addr) };
     let answer = async {
         let channel = connector.connect_addr(addr, asked.name.host()).await?;
         let directory = DirectoryClient::new(channel);
         let mut updates = directory.watch().await.map_err(|error| AskError::Call(error.into()))?;
         match updates.next().await {
-            Some(Ok(first)) => Ok(Found { asked: asked.clone(), _directory: directory, updates, first }),
+            Some(Ok(first)) => {
+                Ok(AnsweringDirector { asked: asked.clone(), _directory: directory, updates, first })
+            }
             None => Err(AskError::Ended),
             Some(Err(error)) => Err(AskError::Call(error)),
         }
@@ -368,7 +374,7 @@ mod tests {
     fn a_director_that_learns_takes_no_worker_away() {
         let start = Instant::now();
         let any = TagFilter::default();
-        let mut known = Known::new(&table(&[(1, 1), (2, 2), (3, 3)]).endpoints());
+        let mut known = KnownWorkers::new(&table(&[(1, 1), (2, 2), (3, 3)]).endpoints());
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(ports(&known.update(Some(&table(&[])), &any, start)), [1, 2, 3]);
         // It may be alone for long.
@@ -386,7 +392,7 @@ mod tests {
     fn what_a_director_takes_back_is_gone_at_once() {
         let now = Instant::now();
         let any = TagFilter::default();
-        let mut known = Known::new(&EndpointSet::from([]));
+        let mut known = KnownWorkers::new(&EndpointSet::from([]));
         assert_eq!(ports(&known.update(Some(&table(&[(1, 1), (2, 2)])), &any, now)), [1, 2]);
         assert_eq!(ports(&known.update(Some(&table(&[(2, 2)])), &any, now)), [2]);
         assert_eq!(ports(&known.update(Some(&table(&[])), &any, now)), [] as [u16; 0]);

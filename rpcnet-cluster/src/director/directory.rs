@@ -10,7 +10,7 @@ use rpcnet::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::worker_health::Sight;
+use super::worker_health::WorkerHealth;
 use crate::{
     TagFilter,
     swim::{Identity, Member, MemberState, services},
@@ -78,10 +78,10 @@ impl From<RouteStanding> for Standing {
 }
 
 impl Route {
-    fn new(member: &Member, sight: &Sight) -> Self {
-        let says = sight.readiness(member.id());
+    fn new(member: &Member, health: &WorkerHealth) -> Self {
+        let says = health.readiness(member.id());
         let away = is_away(member) || says.is_some_and(|says| !says.ready);
-        let doubtful = member.state() == MemberState::Suspect || sight.is_doubtful(member.id());
+        let doubtful = member.state() == MemberState::Suspect || health.is_doubtful(member.id());
         // Tags of this crate's own are nobody's to choose by.
         let tags = member.tags().iter().filter(|(key, _)| !key.starts_with(RESERVED));
         let mut tags: BTreeMap<_, _> = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -145,10 +145,10 @@ impl RouteTable {
     pub(crate) fn new<'a>(
         policy: RoutePolicy,
         members: impl Iterator<Item = &'a Member>,
-        sight: &Sight,
+        health: &WorkerHealth,
     ) -> Self {
         let workers =
-            members.filter(|member| is_worker(member)).map(|member| Route::new(member, sight)).collect();
+            members.filter(|member| is_worker(member)).map(|member| Route::new(member, health)).collect();
         Self { policy, workers }
     }
 

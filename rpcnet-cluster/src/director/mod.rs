@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use self::{
     directory::{Directory, DirectoryServer, HEARTBEAT, RoutePolicy, RouteTable, Update},
-    relay::{Relay, Settings},
-    worker_health::{Sight, Watching},
+    relay::{RelaySettings, WorkerRelay},
+    worker_health::{WorkerHealth, WorkerWatch},
 };
 use crate::{Cluster, WorkerRegistry, swim::Member, tags::ROLE};
 
@@ -25,7 +25,7 @@ const QUEUE: usize = 1;
 #[derive(Debug, Clone)]
 pub struct Director {
     registry: WorkerRegistry,
-    relay: Arc<Settings>,
+    relay: Arc<RelaySettings>,
 }
 
 impl Director {
@@ -37,19 +37,23 @@ impl Director {
     /// When the server is a director already.
     pub fn new(server: &Server, cluster: &Cluster) -> Self {
         let policy = Arc::new(Mutex::new(RoutePolicy::default()));
-        let sight = watch::Sender::<Arc<Sight>>::default();
-        let list = WorkerList { view: cluster.view(), sight: sight.subscribe(), policy: policy.clone() };
+        let health = watch::Sender::<Arc<WorkerHealth>>::default();
+        let list = WorkerList { view: cluster.view(), health: health.subscribe(), policy: policy.clone() };
         server.register(DirectoryServer::new(list)).expect("a server is made a director once");
-        let settings = Arc::new(Settings::new(policy));
-        let relay =
-            Arc::new(Relay::new(cluster.view(), sight.subscribe(), server.connector(), settings.clone()));
+        let settings = Arc::new(RelaySettings::new(policy));
+        let relay = Arc::new(WorkerRelay::new(
+            cluster.view(),
+            health.subscribe(),
+            server.connector(),
+            settings.clone(),
+        ));
         if server.forward(relay.clone()).is_err() {
             tracing::warn!("this server forwards calls otherwise: the director relays none");
         }
         if !cluster.has_tag(ROLE) {
             cluster.set_tag(ROLE, "director");
         }
-        let watching = Watching::new(cluster.clone(), server.connector(), relay, sight);
+        let watching = WorkerWatch::new(cluster.clone(), server.connector(), relay, health);
         let closed = server.closed();
         server.runtime().spawn(async move {
             tokio::select! {
@@ -97,20 +101,20 @@ impl Director {
 /// What clients watch.
 struct WorkerList {
     view: watch::Receiver<Arc<[Member]>>,
-    sight: watch::Receiver<Arc<Sight>>,
+    health: watch::Receiver<Arc<WorkerHealth>>,
     policy: Arc<Mutex<RoutePolicy>>,
 }
 
 #[rpc_impl]
 impl Directory for WorkerList {
     async fn watch(&self, cx: &Context) -> rpcnet::Result<Streaming<Update>> {
-        let (view, sight, cx) = (self.view.clone(), self.sight.clone(), cx.clone());
+        let (view, health, cx) = (self.view.clone(), self.health.clone(), cx.clone());
         let policy = *self.policy.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, updates) = Streaming::channel(QUEUE);
         tokio::spawn(async move {
             // It never ends by itself: a server that goes down need not wait for it.
             tokio::select! {
-                () = tell(view, sight, policy, &sender) => sender.finish(),
+                () = tell(view, health, policy, &sender) => sender.finish(),
                 () = cx.draining() => sender.fail(Status::unavailable("the director is going away")).await,
             }
         });
@@ -121,13 +125,13 @@ impl Directory for WorkerList {
 /// Sends updates until the client is gone, or the node is.
 async fn tell(
     mut view: watch::Receiver<Arc<[Member]>>,
-    mut sight: watch::Receiver<Arc<Sight>>,
+    mut health: watch::Receiver<Arc<WorkerHealth>>,
     policy: RoutePolicy,
     updates: &StreamSender<Update>,
 ) {
     let mut told = None;
     loop {
-        let table = RouteTable::new(policy, view.borrow_and_update().iter(), &sight.borrow_and_update());
+        let table = RouteTable::new(policy, view.borrow_and_update().iter(), &health.borrow_and_update());
         // The membership changes more often than what concerns clients.
         let update = if told.as_ref() == Some(&table) {
             Update::Alive
@@ -142,13 +146,13 @@ async fn tell(
             loop {
                 let changed = tokio::select! {
                     changed = view.changed() => changed,
-                    changed = sight.changed() => changed,
+                    changed = health.changed() => changed,
                 };
                 if changed.is_err() {
                     return false;
                 }
                 let table =
-                    RouteTable::new(policy, view.borrow_and_update().iter(), &sight.borrow_and_update());
+                    RouteTable::new(policy, view.borrow_and_update().iter(), &health.borrow_and_update());
                 if told.as_ref() != Some(&table) {
                     return true;
                 }

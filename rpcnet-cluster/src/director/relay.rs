@@ -22,7 +22,7 @@ use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
 use super::{
     directory::{RoutePolicy, RouteTable},
-    worker_health::Sight,
+    worker_health::WorkerHealth,
 };
 use crate::{
     TagFilter,
@@ -37,13 +37,13 @@ const UNUSED: Duration = Duration::from_secs(60);
 
 /// What the operator says of relaying.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct RelaySettings {
     open: AtomicBool,
     balancing: Mutex<BalancedConfig>,
     pub(crate) policy: Arc<Mutex<RoutePolicy>>,
 }
 
-impl Settings {
+impl RelaySettings {
     pub(crate) fn new(policy: Arc<Mutex<RoutePolicy>>) -> Self {
         // A client that has other directors must not run out of time at one that knows no worker.
         let balancing = BalancedConfig::default().with_ready_timeout(Duration::from_secs(2));
@@ -69,14 +69,14 @@ impl Settings {
 }
 
 /// Forwards calls to the workers among the members.
-pub(crate) struct Relay {
+pub(crate) struct WorkerRelay {
     view: watch::Receiver<Arc<[Member]>>,
-    sight: watch::Receiver<Arc<Sight>>,
+    health: watch::Receiver<Arc<WorkerHealth>>,
     connector: Connector,
-    settings: Arc<Settings>,
+    settings: Arc<RelaySettings>,
     /// All workers: what most clients choose among.
     all: OnceLock<Workers>,
-    filtered: Mutex<HashMap<Box<str>, Used>>,
+    filtered: Mutex<HashMap<Box<str>, FilteredWorkers>>,
 }
 
 /// The workers that match a filter, and the connections to them.
@@ -85,7 +85,7 @@ struct Workers {
     following: AbortHandle,
 }
 
-struct Used {
+struct FilteredWorkers {
     workers: Workers,
     last: Instant,
 }
@@ -96,13 +96,13 @@ impl Drop for Workers {
     }
 }
 
-impl fmt::Debug for Relay {
+impl fmt::Debug for WorkerRelay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("WorkerRelay").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
-impl Forward for Relay {
+impl Forward for WorkerRelay {
     fn is_open(&self) -> bool {
         self.settings.open.load(Ordering::Relaxed)
     }
@@ -119,14 +119,14 @@ impl Forward for Relay {
     }
 }
 
-impl Relay {
+impl WorkerRelay {
     pub(crate) fn new(
         view: watch::Receiver<Arc<[Member]>>,
-        sight: watch::Receiver<Arc<Sight>>,
+        health: watch::Receiver<Arc<WorkerHealth>>,
         connector: Connector,
-        settings: Arc<Settings>,
+        settings: Arc<RelaySettings>,
     ) -> Self {
-        Self { view, sight, connector, settings, all: OnceLock::new(), filtered: Mutex::default() }
+        Self { view, health, connector, settings, all: OnceLock::new(), filtered: Mutex::default() }
     }
 
     /// The workers that it leaves out, for what calls there came to.
@@ -162,11 +162,11 @@ impl Relay {
         }
         let workers = self.start(filter);
         let channel = workers.channel.clone();
-        filtered.insert(selector.into(), Used { workers, last: now });
+        filtered.insert(selector.into(), FilteredWorkers { workers, last: now });
         Ok(channel)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Used>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, FilteredWorkers>> {
         self.filtered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -182,7 +182,7 @@ impl Relay {
             format!("this director knows {known} workers, of which {matching} match the filter \"{wanted}\"")
         });
         let following =
-            tokio::spawn(follow(self.view.clone(), self.sight.clone(), filter, sender)).abort_handle();
+            tokio::spawn(follow(self.view.clone(), self.health.clone(), filter, sender)).abort_handle();
         Workers { channel, following }
     }
 }
@@ -190,7 +190,7 @@ impl Relay {
 /// Keeps the endpoints as the membership says.
 async fn follow(
     mut view: watch::Receiver<Arc<[Member]>>,
-    mut sight: watch::Receiver<Arc<Sight>>,
+    mut health: watch::Receiver<Arc<WorkerHealth>>,
     filter: TagFilter,
     endpoints: watch::Sender<EndpointSet>,
 ) {
@@ -198,7 +198,7 @@ async fn follow(
         let table = RouteTable::new(
             RoutePolicy::default(),
             view.borrow_and_update().iter(),
-            &sight.borrow_and_update(),
+            &health.borrow_and_update(),
         );
         let workers = table.endpoints();
         let matching: EndpointSet =
@@ -210,7 +210,7 @@ async fn follow(
         });
         let changed = tokio::select! {
             changed = view.changed() => changed,
-            changed = sight.changed() => changed,
+            changed = health.changed() => changed,
         };
         if changed.is_err() {
             // The node has stopped: what it knew last stands.

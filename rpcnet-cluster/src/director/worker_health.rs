@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::relay::Relay;
+use super::relay::WorkerRelay;
 use crate::{
     Broadcast, Cluster,
     swim::{Identity, Member, NodeId},
@@ -34,7 +34,7 @@ const TOLD: usize = 150;
 
 /// What one director sees of one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum Observation {
     /// What it says of itself.
     Says(Readiness),
     /// It was watched, and the connection is lost or silent.
@@ -43,26 +43,26 @@ pub(crate) enum Seen {
 
 /// What is seen of the workers, by this director and by the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Sight {
-    own: HashMap<NodeId, Seen>,
+pub(crate) struct WorkerHealth {
+    own: HashMap<NodeId, Observation>,
     /// Those that the calls which it relays are kept from. Sorted.
     ejected: Vec<NodeId>,
     /// Those that some other director can't reach, or keeps calls from. Sorted.
     others: Vec<NodeId>,
 }
 
-impl Sight {
+impl WorkerHealth {
     /// What the worker says of itself, as far as it is known.
     pub(crate) fn readiness(&self, id: NodeId) -> Option<&Readiness> {
         match self.own.get(&id)? {
-            Seen::Says(readiness) => Some(readiness),
-            Seen::Unreachable => None,
+            Observation::Says(readiness) => Some(readiness),
+            Observation::Unreachable => None,
         }
     }
 
     /// Whether some director can't reach it, or calls that one relays fail there.
     pub(crate) fn is_doubtful(&self, id: NodeId) -> bool {
-        self.own.get(&id) == Some(&Seen::Unreachable)
+        self.own.get(&id) == Some(&Observation::Unreachable)
             || self.ejected.binary_search(&id).is_ok()
             || self.others.binary_search(&id).is_ok()
     }
@@ -70,36 +70,36 @@ impl Sight {
 
 /// Which workers a director can't reach, or keeps calls from, as it tells the others.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
+struct DoubtfulWorkers {
     doubtful: Vec<NodeId>,
 }
 
 /// Watches the workers of a cluster until it is dropped.
-pub(crate) struct Watching {
+pub(crate) struct WorkerWatch {
     cluster: Cluster,
     connector: Connector,
-    relay: Arc<Relay>,
-    sight: watch::Sender<Arc<Sight>>,
+    relay: Arc<WorkerRelay>,
+    health: watch::Sender<Arc<WorkerHealth>>,
     /// One task a worker.
     watched: HashMap<Identity, AbortHandle>,
     tasks: JoinSet<()>,
 }
 
-impl Watching {
+impl WorkerWatch {
     pub(crate) fn new(
         cluster: Cluster,
         connector: Connector,
-        relay: Arc<Relay>,
-        sight: watch::Sender<Arc<Sight>>,
+        relay: Arc<WorkerRelay>,
+        health: watch::Sender<Arc<WorkerHealth>>,
     ) -> Self {
-        Self { cluster, connector, relay, sight, watched: HashMap::new(), tasks: JoinSet::new() }
+        Self { cluster, connector, relay, health, watched: HashMap::new(), tasks: JoinSet::new() }
     }
 
     /// Watches for ever.
     pub(crate) async fn run(mut self) {
         let mut view = self.cluster.view();
         let mut broadcasts = self.cluster.broadcasts();
-        let mut told = Told::default();
+        let mut told = DoubtfulWorkers::default();
         let mut share = tokio::time::interval(SHARE);
         share.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -116,8 +116,8 @@ impl Watching {
                 // Also where it could not be told the last time.
                 _ = share.tick() => {
                     self.look();
-                    let sight = self.sight.borrow().clone();
-                    self.share(&sight, &mut told);
+                    let health = self.health.borrow().clone();
+                    self.share(&health, &mut told);
                 }
             }
         }
@@ -139,16 +139,17 @@ impl Watching {
         });
         for identity in workers.into_keys() {
             if !self.watched.contains_key(&identity) {
-                let task = watch_worker(self.connector.clone(), identity, self.sight.clone());
+                let task = watch_worker(self.connector.clone(), identity, self.health.clone());
                 self.watched.insert(identity, self.tasks.spawn(task));
             }
         }
-        let gone =
-            |sight: &Sight| sight.own.keys().any(|id| !self.watched.keys().any(|known| known.id() == *id));
-        self.sight.send_if_modified(|sight| {
-            let changed = gone(sight);
+        let gone = |health: &WorkerHealth| {
+            health.own.keys().any(|id| !self.watched.keys().any(|known| known.id() == *id))
+        };
+        self.health.send_if_modified(|health| {
+            let changed = gone(health);
             if changed {
-                Arc::make_mut(sight).own.retain(|id, _| self.watched.keys().any(|known| known.id() == *id));
+                Arc::make_mut(health).own.retain(|id, _| self.watched.keys().any(|known| known.id() == *id));
             }
             changed
         });
@@ -180,10 +181,10 @@ impl Watching {
         }
         others.sort_unstable();
         others.dedup();
-        self.sight.send_if_modified(|sight| {
-            let changed = sight.others != others;
+        self.health.send_if_modified(|health| {
+            let changed = health.others != others;
             if changed {
-                Arc::make_mut(sight).others = others;
+                Arc::make_mut(health).others = others;
             }
             changed
         });
@@ -194,23 +195,24 @@ impl Watching {
         let mut ejected: Vec<_> = self.relay.ejected().into_iter().map(|worker| worker.id()).collect();
         ejected.sort_unstable();
         ejected.dedup();
-        self.sight.send_if_modified(|sight| {
-            let changed = sight.ejected != ejected;
+        self.health.send_if_modified(|health| {
+            let changed = health.ejected != ejected;
             if changed {
-                Arc::make_mut(sight).ejected = ejected;
+                Arc::make_mut(health).ejected = ejected;
             }
             changed
         });
     }
 
     /// Tells the other directors what this one sees, where that has changed.
-    fn share(&self, sight: &Sight, told: &mut Told) {
-        let unreachable = sight.own.iter().filter(|(_, seen)| **seen == Seen::Unreachable).map(|(id, _)| *id);
-        let mut doubtful: Vec<_> = unreachable.chain(sight.ejected.iter().copied()).collect();
+    fn share(&self, health: &WorkerHealth, told: &mut DoubtfulWorkers) {
+        let unreachable =
+            health.own.iter().filter(|(_, seen)| **seen == Observation::Unreachable).map(|(id, _)| *id);
+        let mut doubtful: Vec<_> = unreachable.chain(health.ejected.iter().copied()).collect();
         doubtful.sort_unstable();
         doubtful.dedup();
         doubtful.truncate(TOLD);
-        let now = Told { doubtful };
+        let now = DoubtfulWorkers { doubtful };
         if now == *told {
             return;
         }
@@ -229,32 +231,34 @@ impl Watching {
 }
 
 /// Ids one after the other, sixteen bytes each.
-fn told_to(told: &Told) -> Bytes {
+fn told_to(told: &DoubtfulWorkers) -> Bytes {
     told.doubtful.iter().flat_map(|id| id.as_u128().to_be_bytes()).collect()
 }
 
-fn told_from(bytes: &[u8]) -> Option<Told> {
+fn told_from(bytes: &[u8]) -> Option<DoubtfulWorkers> {
     let (ids, []) = bytes.as_chunks::<16>() else { return None };
-    Some(Told { doubtful: ids.iter().map(|id| NodeId::from_u128(u128::from_be_bytes(*id))).collect() })
+    Some(DoubtfulWorkers {
+        doubtful: ids.iter().map(|id| NodeId::from_u128(u128::from_be_bytes(*id))).collect(),
+    })
 }
 
 /// Follows what one worker says of itself.
-async fn watch_worker(connector: Connector, worker: Identity, sight: watch::Sender<Arc<Sight>>) {
-    let see = |seen: Seen| {
-        sight.send_if_modified(|sight| {
-            let changed = sight.own.get(&worker.id()) != Some(&seen);
+async fn watch_worker(connector: Connector, worker: Identity, health: watch::Sender<Arc<WorkerHealth>>) {
+    let see = |seen: Observation| {
+        health.send_if_modified(|health| {
+            let changed = health.own.get(&worker.id()) != Some(&seen);
             if changed {
-                Arc::make_mut(sight).own.insert(worker.id(), seen);
+                Arc::make_mut(health).own.insert(worker.id(), seen);
             }
             changed
         });
     };
     let Ok(channel) = connector.connect_lazy(worker.addr().to_string()) else { return };
-    let health = HealthClient::new(channel);
+    let client = HealthClient::new(channel);
     let mut rng = SmallRng::from_rng(&mut rand::rng());
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
-        match health.watch().await {
+        match client.watch().await {
             Ok(mut updates) => {
                 backoff.reset();
                 let mut last = None;
@@ -263,16 +267,16 @@ async fn watch_worker(connector: Connector, worker: Identity, sight: watch::Send
                         info!(%worker, reasons = readiness.reasons.join("; "), "worker is not ready");
                     }
                     last = Some(readiness.clone());
-                    see(Seen::Says(readiness));
+                    see(Observation::Says(readiness));
                 }
                 // One that said goodbye is not in trouble.
                 if last.is_none_or(|readiness| readiness.ready) {
-                    see(Seen::Unreachable);
+                    see(Observation::Unreachable);
                 }
             }
             Err(error) => {
                 debug!(%worker, %error, "worker is not watched");
-                see(Seen::Unreachable);
+                see(Observation::Unreachable);
             }
         }
         tokio::time::sleep(backoff.next(&mut rng)).await;

@@ -20,13 +20,13 @@ use tracing::{debug, warn};
 
 use super::{
     advertise::Advertise,
-    handshake::Readings,
+    handshake::LinkReaders,
     identity_conflict::{Life, Rivals},
-    join::Standings,
-    known_peers::Remembered,
+    join::SeedStates,
+    known_peers::KnownPeers,
     links::Links,
     publish::Publisher,
-    quota::{Received, Source},
+    quota::{LinkQuota, QueuedPacket},
     start::unix_millis,
     versions::Versions,
 };
@@ -56,8 +56,8 @@ pub(crate) struct Gossip {
     pub(super) cluster: String,
     pub(super) configured_tags: BTreeMap<String, String>,
     /// The states of the seeds.
-    pub(super) standing: watch::Sender<Standings>,
-    pub(super) remembered: Mutex<Remembered>,
+    pub(super) seed_states: watch::Sender<SeedStates>,
+    pub(super) known_peers: Mutex<KnownPeers>,
     /// There is more to remember.
     pub(super) restored: Notify,
     pub(super) connector: Connector,
@@ -65,11 +65,11 @@ pub(crate) struct Gossip {
     pub(super) view: watch::Sender<View>,
     pub(super) broadcasts: watch::Sender<Broadcasts>,
     pub(super) events: broadcast::Sender<ClusterEvent>,
-    pub(super) packets: mpsc::Sender<Received>,
+    pub(super) packets: mpsc::Sender<QueuedPacket>,
     /// Told when the node has something to do that its timers do not know of.
     pub(super) wake: Notify,
     pub(super) links: Links,
-    pub(super) readings: Readings,
+    pub(super) readers: LinkReaders,
     pub(super) versions: Versions,
     pub(super) life: Life,
     pub(super) rivals: Mutex<Rivals>,
@@ -93,7 +93,7 @@ pub(super) fn now() -> std::time::Instant {
 }
 
 /// Runs the node until the server is closed.
-pub(super) async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<Received>) {
+pub(super) async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<QueuedPacket>) {
     let mut publisher = Publisher::new(&gossip.swim);
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -130,8 +130,8 @@ impl Gossip {
         self.node.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn remembered(&self) -> MutexGuard<'_, Remembered> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn known_peers(&self) -> MutexGuard<'_, KnownPeers> {
+        self.known_peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn rivals(&self) -> MutexGuard<'_, Rivals> {
@@ -154,7 +154,7 @@ impl Gossip {
         self.node().handle_timeout(now());
     }
 
-    fn handle_packet(&self, received: &Received) {
+    fn handle_packet(&self, received: &QueuedPacket) {
         let from = received.from;
         let handled = self.node().handle_packet(now(), from, &received.packet);
         match handled {
@@ -180,7 +180,7 @@ impl Gossip {
     }
 
     /// A packet from a peer.
-    pub(super) fn received(&self, source: &Arc<Source>, from: Identity, packet: Bytes) {
+    pub(super) fn received(&self, source: &Arc<LinkQuota>, from: Identity, packet: Bytes) {
         self.metrics.received(&packet);
         let Some(received) = source.admit(from, packet) else {
             return self.metrics.dropped("share_full");

@@ -14,10 +14,10 @@ use tracing::warn;
 use super::{
     close,
     driver::Gossip,
-    hello::{Exchange, Hello, HelloError},
+    hello::{Exchange, HelloError, NodeHello},
     identity_conflict::{Relation, relation},
     links::transmit_on,
-    quota::Source,
+    quota::LinkQuota,
 };
 use crate::swim::{Identity, MAX_FRAME, NodeId};
 
@@ -32,7 +32,7 @@ const OF_ONE_PEER: usize = 4;
 
 /// A connection whose other end is known.
 #[derive(Debug, Clone)]
-pub(super) struct Link {
+pub(super) struct PeerLink {
     pub(super) identity: Identity,
     pub(super) connection: Connection,
     /// The version of gossip that both ends speak.
@@ -61,7 +61,7 @@ pub(super) enum LinkError {
 impl Gossip {
     /// Dials an address and learns who is there. A certificate without a node's name is checked against `host`. The link
     /// is in the table when this returns; its packets are read once [`run`](Self::run) runs.
-    pub(super) async fn dial(self: &Arc<Self>, addr: SocketAddr, host: &str) -> Result<Link, LinkError> {
+    pub(super) async fn dial(self: &Arc<Self>, addr: SocketAddr, host: &str) -> Result<PeerLink, LinkError> {
         let linked = async {
             match self.dial_once(addr, host).await {
                 // The hello was under an address that this node has no more.
@@ -72,7 +72,7 @@ impl Gossip {
         timeout(HELLO, linked).await.unwrap_or(Err(LinkError::TimedOut))
     }
 
-    async fn dial_once(self: &Arc<Self>, addr: SocketAddr, host: &str) -> Result<Link, LinkError> {
+    async fn dial_once(self: &Arc<Self>, addr: SocketAddr, host: &str) -> Result<PeerLink, LinkError> {
         // Cold probes must not look like losses: the first probe timeout is about three times this.
         let options = DialOptions::default()
             .with_initial_rtt(Duration::from_millis(50))
@@ -118,13 +118,13 @@ impl Gossip {
     }
 
     /// Exchanges hellos and puts the link into the table.
-    async fn greet(self: &Arc<Self>, connection: &Connection) -> Result<Link, LinkError> {
+    async fn greet(self: &Arc<Self>, connection: &Connection) -> Result<PeerLink, LinkError> {
         let (exchange, observed) = Exchange::begin(connection).await?;
         // The address that this node tells must be one at which this peer reaches it.
         self.look_towards(connection.remote_addr());
         self.assume(observed.ip());
         let own = self.identity();
-        let hello = Hello::new(self.versions, &self.cluster, own, self.life);
+        let hello = NodeHello::new(self.versions, &self.cluster, own, self.life);
         let (theirs, version) = match exchange.finish(&hello).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -160,7 +160,7 @@ impl Gossip {
             connection.close(close::DONE, "this node has another address now: dial again");
             return Err(LinkError::Moved);
         }
-        let link = Link { identity, connection: connection.clone(), version };
+        let link = PeerLink { identity, connection: connection.clone(), version };
         let Some(waiting) = self.links.insert(&link) else {
             return Err(HelloError::Closing.into());
         };
@@ -171,10 +171,10 @@ impl Gossip {
     }
 
     /// Reads a link's packets until it ends.
-    pub(super) async fn run(self: &Arc<Self>, link: Link) {
-        let Link { identity, connection, .. } = &link;
-        self.readings.enter(&link);
-        let source = Source::new();
+    pub(super) async fn run(self: &Arc<Self>, link: PeerLink) {
+        let PeerLink { identity, connection, .. } = &link;
+        self.readers.enter(&link);
+        let source = LinkQuota::new();
         let streams = async {
             // One at a time: a peer can't make us hold more than one frame.
             while let Ok(mut stream) = connection.accept_uni().await {
@@ -200,7 +200,7 @@ impl Gossip {
             }
             () = self.closed.cancelled() => {}
         }
-        self.readings.leave(&link);
+        self.readers.leave(&link);
         self.links.remove(&link);
     }
 }
@@ -212,13 +212,13 @@ fn named(connection: &Connection) -> Option<NodeId> {
 
 /// The links that are read.
 #[derive(Debug, Default)]
-pub(super) struct Readings(Mutex<HashMap<SocketAddr, VecDeque<Connection>>>);
+pub(super) struct LinkReaders(Mutex<HashMap<SocketAddr, VecDeque<Connection>>>);
 
-impl Readings {
+impl LinkReaders {
     /// Of more than may be, the oldest is closed: it is the one of which the peer knows least.
-    fn enter(&self, link: &Link) {
-        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_peer = readings.entry(link.identity.addr()).or_default();
+    fn enter(&self, link: &PeerLink) {
+        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_peer = readers.entry(link.identity.addr()).or_default();
         of_peer.retain(|connection| connection.close_reason().is_none());
         if of_peer.len() >= OF_ONE_PEER
             && let Some(oldest) = of_peer.pop_front()
@@ -230,21 +230,21 @@ impl Readings {
 
     /// Closes all.
     pub(super) fn reset(&self) {
-        let readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for connection in readings.values().flatten() {
+        let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in readers.values().flatten() {
             connection.close(close::DONE, "this node has another address now: dial again");
         }
     }
 
     /// The link is read no more.
-    fn leave(&self, link: &Link) {
+    fn leave(&self, link: &PeerLink) {
         link.connection.close(close::DONE, "");
-        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let addr = link.identity.addr();
-        if let Some(of_peer) = readings.get_mut(&addr) {
+        if let Some(of_peer) = readers.get_mut(&addr) {
             of_peer.retain(|connection| connection.close_reason().is_none());
             if of_peer.is_empty() {
-                readings.remove(&addr);
+                readers.remove(&addr);
             }
         }
     }

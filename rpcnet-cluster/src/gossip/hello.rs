@@ -30,7 +30,7 @@ struct Observed {
 
 /// The second frame.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Hello {
+pub(super) struct NodeHello {
     versions: Versions,
     cluster: String,
     pub(super) identity: Identity,
@@ -39,7 +39,7 @@ pub(super) struct Hello {
     extension: Bytes,
 }
 
-impl Hello {
+impl NodeHello {
     pub(super) fn new(versions: Versions, cluster: &str, identity: Identity, life: Life) -> Self {
         Self { versions, cluster: cluster.to_owned(), identity, life, extension: Bytes::new() }
     }
@@ -84,10 +84,10 @@ impl Exchange {
     }
 
     /// Tells the peer who we are, and learns who it is, and in which version to speak to it.
-    pub(super) async fn finish(mut self, ours: &Hello) -> Result<(Hello, u8), HelloError> {
+    pub(super) async fn finish(mut self, ours: &NodeHello) -> Result<(NodeHello, u8), HelloError> {
         write(&mut self.send, ours).await?;
         self.send.finish();
-        let theirs: Hello = read(&mut self.recv).await?;
+        let theirs: NodeHello = read(&mut self.recv).await?;
         if theirs.cluster != ours.cluster {
             return Err(HelloError::Cluster { theirs: theirs.cluster, ours: ours.cluster.clone() });
         }

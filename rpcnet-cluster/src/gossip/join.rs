@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::{
-    join_failure,
     driver::{Gossip, now, until},
-    handshake::{Link, LinkError},
-    join_schedule::{Answer, Asking, Dial, Known, Standing, Why},
+    handshake::{LinkError, PeerLink},
+    join_failure,
+    join_schedule::{DialOutcome, DialReason, JoinSchedule, KnownAddresses, PlannedDial, SeedState},
 };
 
 /// Pauses between rounds while the node is alone.
@@ -25,28 +25,28 @@ const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const CHECK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
 /// The states of a node's seeds, by name.
-pub(super) type Standings = Arc<[(String, Standing)]>;
+pub(super) type SeedStates = Arc<[(String, SeedState)]>;
 
 /// Asks seeds for as long as the node lives.
-pub(super) async fn join(gossip: Arc<Gossip>, seeds: Asking) {
+pub(super) async fn join(gossip: Arc<Gossip>, seeds: JoinSchedule) {
     tokio::select! {
-        () = Joining::new(&gossip, seeds).run() => {}
+        () = JoinTask::new(&gossip, seeds).run() => {}
         () = gossip.closed.cancelled() => {}
     }
 }
 
-struct Joining<'a> {
+struct JoinTask<'a> {
     gossip: &'a Arc<Gossip>,
-    seeds: Asking,
+    seeds: JoinSchedule,
     rng: StdRng,
     resolving: JoinSet<(usize, Result<Vec<SocketAddr>, ConnectError>)>,
-    dialling: JoinSet<(Dial, Result<Link, LinkError>)>,
+    dialling: JoinSet<(PlannedDial, Result<PeerLink, LinkError>)>,
     /// Links that were made for joining; they end with this, or with their connection.
     links: JoinSet<()>,
 }
 
-impl<'a> Joining<'a> {
-    fn new(gossip: &'a Arc<Gossip>, seeds: Asking) -> Self {
+impl<'a> JoinTask<'a> {
+    fn new(gossip: &'a Arc<Gossip>, seeds: JoinSchedule) -> Self {
         Self {
             gossip,
             seeds,
@@ -63,7 +63,7 @@ impl<'a> Joining<'a> {
         let mut check = Backoff::new(CHECK.0, CHECK.1);
         let mut rng = StdRng::from_rng(&mut self.rng);
         loop {
-            if !self.seeds.has_seeds() && gossip.remembered().is_empty() && gossip.rivals().is_empty() {
+            if !self.seeds.has_seeds() && gossip.known_peers().is_empty() && gossip.rivals().is_empty() {
                 gossip.restored.notified().await;
             }
             self.begin();
@@ -89,11 +89,11 @@ impl<'a> Joining<'a> {
             self.resolving.spawn(async move { (index, connector.resolve(&name).await) });
         }
         let view = gossip.view().borrow().clone();
-        for addr in gossip.remembered().next(&view[1..], gossip.is_isolated()) {
-            self.seeds.also(addr, Why::Join);
+        for addr in gossip.known_peers().next(&view[1..], gossip.is_isolated()) {
+            self.seeds.also(addr, DialReason::Join);
         }
         for addr in gossip.rivals().next() {
-            self.seeds.also(addr, Why::Rival);
+            self.seeds.also(addr, DialReason::Rival);
         }
     }
 
@@ -109,7 +109,7 @@ impl<'a> Joining<'a> {
                     (dial, dialled)
                 });
             }
-            gossip.tell_standing(self.seeds.standing(&known));
+            gossip.publish_seed_states(self.seeds.states(&known));
             while self.links.try_join_next().is_some() {}
             let slot = self.seeds.slot(now());
             tokio::select! {
@@ -145,26 +145,26 @@ impl<'a> Joining<'a> {
         self.seeds.resolved(index, addrs, &gossip.known(), &mut self.rng);
     }
 
-    fn dialled(&mut self, dial: &Dial, dialled: Result<Link, LinkError>) {
+    fn dialled(&mut self, dial: &PlannedDial, dialled: Result<PeerLink, LinkError>) {
         let gossip = self.gossip;
         let answer = match dialled {
             Ok(link) => {
                 let (linked, identity) = (gossip.clone(), link.identity);
                 self.links.spawn(async move { linked.run(link).await });
                 gossip.act(|node, now| node.announce(now, identity));
-                Answer::Peer
+                DialOutcome::Peer
             }
             Err(LinkError::Ourselves | LinkError::Rival(_)) => {
                 gossip.rivals().seen(dial.addr);
-                Answer::Ourselves
+                DialOutcome::Ourselves
             }
             Err(error) => {
                 let failure = join_failure::no_link(&error);
                 debug!(seed = %dial.addr, error = failure.text, "seed does not answer");
-                if dial.why == Why::Join {
+                if dial.why == DialReason::Join {
                     gossip.metrics.join_failed(failure.reason);
                 }
-                Answer::Failed(failure)
+                DialOutcome::Failed(failure)
             }
         };
         self.seeds.answered(dial.addr, &answer);
@@ -173,20 +173,20 @@ impl<'a> Joining<'a> {
 
 impl Gossip {
     /// The addresses that need not be asked.
-    fn known(&self) -> Known {
+    fn known(&self) -> KnownAddresses {
         let view = self.view.borrow();
         let active = view.iter().skip(1).filter(|member| member.state().is_active());
-        Known {
+        KnownAddresses {
             members: active.map(|member| member.identity().addr()).collect(),
             own: self.own_addr().into_iter().chain([self.bound]).collect(),
         }
     }
 
-    fn tell_standing(&self, standing: Vec<(String, Standing)>) {
-        self.standing.send_if_modified(|told| {
-            let changed = **told != *standing;
+    fn publish_seed_states(&self, states: Vec<(String, SeedState)>) {
+        self.seed_states.send_if_modified(|told| {
+            let changed = **told != *states;
             if changed {
-                *told = standing.into();
+                *told = states.into();
             }
             changed
         });

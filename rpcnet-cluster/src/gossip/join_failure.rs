@@ -5,17 +5,17 @@ use rpcnet::{
     transport::{ConnectionError, ReadError, WriteError},
 };
 
-use super::{close, handshake::LinkError, hello::HelloError, join_schedule::Failure};
+use super::{close, handshake::LinkError, hello::HelloError, join_schedule::JoinFailure};
 use crate::error::chain;
 
 /// Returns the reason for which a seed's name has no address.
-pub(super) fn unresolved(error: &ConnectError) -> Failure {
-    Failure { reason: "unresolvable", text: chain(error) }
+pub(super) fn unresolved(error: &ConnectError) -> JoinFailure {
+    JoinFailure { reason: "unresolvable", text: chain(error) }
 }
 
 /// Why there is no link to an address.
-pub(super) fn no_link(error: &LinkError) -> Failure {
-    Failure { reason: reason(error), text: chain(error) }
+pub(super) fn no_link(error: &LinkError) -> JoinFailure {
+    JoinFailure { reason: reason(error), text: chain(error) }
 }
 
 fn reason(error: &LinkError) -> &'static str {

@@ -8,8 +8,8 @@ use tracing::{info, warn};
 
 use super::{
     driver::{Gossip, View, now, until},
-    join::Standings,
-    join_state::{Outlook, Say, Sight, Verdict},
+    join::SeedStates,
+    join_state::{ClusterObservation, ConditionState, JoinState, LogLine},
 };
 use crate::{
     swim::MemberState,
@@ -20,24 +20,24 @@ use crate::{
 pub(crate) const CONDITION: &str = "cluster";
 
 /// The task that looks at the members and the seeds.
-pub(super) struct Company {
+pub(super) struct JoinMonitor {
     gossip: Arc<Gossip>,
     condition: ReadinessCondition,
-    outlook: Outlook,
+    state: JoinState,
     view: watch::Receiver<View>,
-    seeds: watch::Receiver<Standings>,
-    told: Verdict,
+    seeds: watch::Receiver<SeedStates>,
+    told: ConditionState,
 }
 
-impl Company {
+impl JoinMonitor {
     pub(super) fn new(gossip: &Arc<Gossip>, condition: ReadinessCondition, grace: Duration) -> Self {
-        let (view, seeds) = (gossip.view(), gossip.standing.subscribe());
-        let outlook = Outlook::new(grace, now());
-        let mut company =
-            Self { gossip: gossip.clone(), condition, outlook, view, seeds, told: Verdict::Well };
+        let (view, seeds) = (gossip.view(), gossip.seed_states.subscribe());
+        let state = JoinState::new(grace, now());
+        let mut monitor =
+            Self { gossip: gossip.clone(), condition, state, view, seeds, told: ConditionState::Well };
         // The server must not be ready for a moment first.
-        company.look();
-        company
+        monitor.look();
+        monitor
     }
 
     /// Looks for as long as the node lives.
@@ -52,7 +52,7 @@ impl Company {
     async fn look_on(&mut self) {
         loop {
             self.look();
-            let next = self.outlook.next(now());
+            let next = self.state.next(now());
             tokio::select! {
                 changed = self.view.changed() => if changed.is_err() { return },
                 changed = self.seeds.changed() => if changed.is_err() { return },
@@ -68,32 +68,32 @@ impl Company {
         if own.state() == MemberState::Left {
             return;
         }
-        let sight = Sight {
+        let observation = ClusterObservation {
             is_alone: !others.iter().any(|member| member.state().is_active()),
             has_lost: others.iter().any(|member| member.state() == MemberState::Down),
             is_worker: own.tags().get(ROLE).is_some_and(|role| role == WORKER),
             seeds: &seeds,
         };
         let identity = own.identity();
-        match self.outlook.look(now(), &sight) {
-            Some(Say::Joined) => info!(%identity, members = others.len(), "in the cluster"),
-            Some(Say::Alone { for_, had_company: false }) => {
-                let causes = sight.causes();
+        match self.state.look(now(), &observation) {
+            Some(LogLine::Joined) => info!(%identity, members = others.len(), "in the cluster"),
+            Some(LogLine::Alone { for_, had_company: false }) => {
+                let causes = observation.causes();
                 warn!(%identity, alone_for = ?for_, causes, "not in the cluster: no seed has let this node in");
             }
-            Some(Say::Alone { for_, had_company: true }) => {
-                let causes = sight.causes();
+            Some(LogLine::Alone { for_, had_company: true }) => {
+                let causes = observation.causes();
                 warn!(%identity, alone_for = ?for_, causes, "not in the cluster any more: all other members are lost");
             }
             None => {}
         }
-        self.gossip.metrics.joined(self.outlook.is_joined(&sight));
-        let verdict = self.outlook.verdict(now(), &sight);
+        self.gossip.metrics.joined(self.state.is_joined(&observation));
+        let verdict = self.state.verdict(now(), &observation);
         if verdict != self.told {
             match &verdict {
-                Verdict::Well => self.condition.meet(),
-                Verdict::Note(note) => self.condition.meet_with_note(note),
-                Verdict::NotReady(reason) => self.condition.fail(reason),
+                ConditionState::Well => self.condition.meet(),
+                ConditionState::Note(note) => self.condition.meet_with_note(note),
+                ConditionState::NotReady(reason) => self.condition.fail(reason),
             }
             self.told = verdict;
         }

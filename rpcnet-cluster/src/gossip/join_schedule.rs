@@ -36,7 +36,7 @@ const LOST: Duration = Duration::from_secs(60);
 
 /// Why an address is dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum DialReason {
     /// A seed's name stands for it, or a snapshot had it.
     Join,
     /// Another node with this one's address or id may be there.
@@ -45,16 +45,16 @@ pub(super) enum Why {
 
 /// An address to dial now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Dial {
+pub(super) struct PlannedDial {
     pub(super) addr: SocketAddr,
     /// The host that its certificate is checked against.
     pub(super) host: Arc<str>,
-    pub(super) why: Why,
+    pub(super) why: DialReason,
 }
 
 /// Why a seed, or one of its addresses, did not let this node in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct JoinFailure {
     /// As a label of metrics.
     pub(super) reason: &'static str,
     /// For people.
@@ -63,24 +63,24 @@ pub(super) struct Failure {
 
 /// The end of a dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum DialOutcome {
     /// A peer answered, and there is a link to it.
     Peer,
     /// This node itself answered, or another one with its address or id.
     Ourselves,
-    Failed(Failure),
+    Failed(JoinFailure),
 }
 
 /// The addresses that need not be asked.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownAddresses {
     /// Of active members.
     pub(super) members: HashSet<SocketAddr>,
     /// Of this node.
     pub(super) own: Vec<SocketAddr>,
 }
 
-impl Known {
+impl KnownAddresses {
     fn is_member(&self, addr: SocketAddr) -> bool {
         self.members.contains(&bare(addr))
     }
@@ -96,7 +96,7 @@ impl Known {
 
 /// The state of a seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum SeedState {
     /// Nothing is known of it yet.
     Asked,
     /// All its addresses are this node's own.
@@ -104,7 +104,7 @@ pub(super) enum Standing {
     /// One of its addresses is an active member's.
     Member,
     /// It did not let this node in, and why.
-    Failing(Failure),
+    Failing(JoinFailure),
 }
 
 #[derive(Debug)]
@@ -114,27 +114,27 @@ struct Seed {
     /// Since when its name is being resolved.
     resolving: Option<Instant>,
     /// Why the last resolution failed, if it did.
-    unresolved: Option<Failure>,
+    unresolved: Option<JoinFailure>,
     /// As last resolved. At most [`MAX_ADDRESSES`].
-    addrs: BTreeMap<SocketAddr, Found>,
+    addrs: BTreeMap<SocketAddr, SeedAddress>,
 }
 
 /// The state of one address of a seed.
 #[derive(Debug, Clone, Default)]
-struct Found {
+struct SeedAddress {
     failures: u32,
-    last: Option<Answer>,
+    last: Option<DialOutcome>,
 }
 
 /// The seeds of a node, and its dials under way.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(super) struct JoinSchedule {
     seeds: Vec<Seed>,
-    waiting: VecDeque<Dial>,
+    waiting: VecDeque<PlannedDial>,
     under_way: BTreeMap<SocketAddr, Instant>,
 }
 
-impl Asking {
+impl JoinSchedule {
     pub(super) fn new(names: &[String]) -> Self {
         let mut seen = BTreeSet::new();
         let seeds = names.iter().filter(|name| seen.insert(*name)).map(|name| Seed {
@@ -168,8 +168,8 @@ impl Asking {
     pub(super) fn resolved(
         &mut self,
         index: usize,
-        addrs: Result<Vec<SocketAddr>, Failure>,
-        known: &Known,
+        addrs: Result<Vec<SocketAddr>, JoinFailure>,
+        known: &KnownAddresses,
         rng: &mut impl Rng,
     ) {
         let Some(seed) = self.seeds.get_mut(index) else { return };
@@ -191,25 +191,29 @@ impl Asking {
         let host = &seed.host;
         let dials = due.into_iter().take(OF_A_NAME).map(|(addr, _)| *addr);
         for addr in dials.collect::<Vec<_>>() {
-            let dial = Dial { addr, host: host.clone(), why: Why::Join };
+            let dial = PlannedDial { addr, host: host.clone(), why: DialReason::Join };
             queue(&mut self.waiting, &self.under_way, dial);
         }
     }
 
     /// Queues an address that no seed stands for.
-    pub(super) fn also(&mut self, addr: SocketAddr, why: Why) {
-        queue(&mut self.waiting, &self.under_way, Dial { addr, host: addr.ip().to_string().into(), why });
+    pub(super) fn also(&mut self, addr: SocketAddr, why: DialReason) {
+        queue(
+            &mut self.waiting,
+            &self.under_way,
+            PlannedDial { addr, host: addr.ip().to_string().into(), why },
+        );
     }
 
     /// The next address to dial, if it is time. The caller reports its end with [`answered`](Self::answered).
-    pub(super) fn next(&mut self, now: Instant, known: &Known) -> Option<Dial> {
+    pub(super) fn next(&mut self, now: Instant, known: &KnownAddresses) -> Option<PlannedDial> {
         loop {
             if self.slot(now) != Some(now) {
                 return None;
             }
             let dial = self.waiting.pop_front()?;
             // It may have become a member since it was queued.
-            if dial.why == Why::Rival || !known.is_known(dial.addr) {
+            if dial.why == DialReason::Rival || !known.is_known(dial.addr) {
                 self.under_way.insert(dial.addr, now);
                 return Some(dial);
             }
@@ -231,27 +235,27 @@ impl Asking {
     }
 
     /// Takes in how a dial has ended.
-    pub(super) fn answered(&mut self, addr: SocketAddr, answer: &Answer) {
+    pub(super) fn answered(&mut self, addr: SocketAddr, answer: &DialOutcome) {
         self.under_way.remove(&addr);
         for found in self.seeds.iter_mut().filter_map(|seed| seed.addrs.get_mut(&canonical(addr))) {
             found.failures = match answer {
-                Answer::Failed(_) => found.failures.saturating_add(1),
-                Answer::Peer | Answer::Ourselves => 0,
+                DialOutcome::Failed(_) => found.failures.saturating_add(1),
+                DialOutcome::Peer | DialOutcome::Ourselves => 0,
             };
             found.last = Some(answer.clone());
         }
     }
 
     /// Returns the state of each seed, by name.
-    pub(super) fn standing(&self, known: &Known) -> Vec<(String, Standing)> {
-        self.seeds.iter().map(|seed| (seed.name.clone(), seed.standing(known))).collect()
+    pub(super) fn states(&self, known: &KnownAddresses) -> Vec<(String, SeedState)> {
+        self.seeds.iter().map(|seed| (seed.name.clone(), seed.state(known))).collect()
     }
 
     /// Returns whether an address of a seed is neither a member's nor this node's own, or a seed's name is not resolved.
-    pub(super) fn is_missing(&self, known: &Known) -> bool {
+    pub(super) fn is_missing(&self, known: &KnownAddresses) -> bool {
         self.seeds.iter().any(|seed| {
-            let is_there = |(addr, found): (&SocketAddr, &Found)| {
-                known.is_known(*addr) || found.last == Some(Answer::Ourselves)
+            let is_there = |(addr, found): (&SocketAddr, &SeedAddress)| {
+                known.is_known(*addr) || found.last == Some(DialOutcome::Ourselves)
             };
             seed.addrs.is_empty() || !seed.addrs.iter().all(is_there)
         })
@@ -263,40 +267,40 @@ impl Seed {
     fn replace(&mut self, addrs: Vec<SocketAddr>) {
         let before = std::mem::take(&mut self.addrs);
         let found = |addr| {
-            let mut found: Found = before.get(&addr).cloned().unwrap_or_default();
+            let mut found: SeedAddress = before.get(&addr).cloned().unwrap_or_default();
             if let Some(failure) = unusable(addr) {
-                found.last = Some(Answer::Failed(failure));
+                found.last = Some(DialOutcome::Failed(failure));
             }
             (addr, found)
         };
         self.addrs = addrs.into_iter().map(canonical).take(MAX_ADDRESSES).map(found).collect();
     }
 
-    fn standing(&self, known: &Known) -> Standing {
+    fn state(&self, known: &KnownAddresses) -> SeedState {
         if let Ok(addr) = self.name.parse::<SocketAddr>()
             && known.is_own(addr)
         {
-            return Standing::Ours;
+            return SeedState::Ours;
         }
         if self.addrs.keys().any(|addr| known.is_member(*addr)) {
-            return Standing::Member;
+            return SeedState::Member;
         }
-        let is_ours = |(addr, found): (&SocketAddr, &Found)| {
-            known.is_own(*addr) || found.last == Some(Answer::Ourselves)
+        let is_ours = |(addr, found): (&SocketAddr, &SeedAddress)| {
+            known.is_own(*addr) || found.last == Some(DialOutcome::Ourselves)
         };
         if !self.addrs.is_empty() && self.addrs.iter().all(is_ours) && self.unresolved.is_none() {
-            return Standing::Ours;
+            return SeedState::Ours;
         }
         if let Some(failure) = &self.unresolved {
-            return Standing::Failing(failure.clone());
+            return SeedState::Failing(failure.clone());
         }
         let failures = self.addrs.iter().filter_map(|(addr, found)| match &found.last {
-            Some(Answer::Failed(failure)) => Some((addr, failure)),
+            Some(DialOutcome::Failed(failure)) => Some((addr, failure)),
             _ => None,
         });
         let failures: Vec<_> = failures.collect();
         match failures.split_first() {
-            None => Standing::Asked,
+            None => SeedState::Asked,
             Some(((addr, first), others)) => {
                 let mut failure = (*first).clone();
                 if self.name.parse::<SocketAddr>().is_err() && failure.reason != UNUSABLE {
@@ -305,28 +309,28 @@ impl Seed {
                 if !others.is_empty() {
                     failure.text = format!("{}, and {} more addresses", failure.text, others.len());
                 }
-                Standing::Failing(failure)
+                SeedState::Failing(failure)
             }
         }
     }
 }
 
-impl Found {
+impl SeedAddress {
     /// Returns whether the address can be a node's.
     fn may_be_asked(&self) -> bool {
-        !matches!(&self.last, Some(Answer::Failed(failure)) if failure.reason == UNUSABLE)
+        !matches!(&self.last, Some(DialOutcome::Failed(failure)) if failure.reason == UNUSABLE)
     }
 }
 
 const UNUSABLE: &str = "unusable";
 
 /// Why nobody can be reached at this address, if it is one of those.
-fn unusable(addr: SocketAddr) -> Option<Failure> {
+fn unusable(addr: SocketAddr) -> Option<JoinFailure> {
     let what = super::advertise::fault(addr)?;
-    Some(Failure { reason: UNUSABLE, text: format!("{addr} {what}") })
+    Some(JoinFailure { reason: UNUSABLE, text: format!("{addr} {what}") })
 }
 
-fn queue(waiting: &mut VecDeque<Dial>, under_way: &BTreeMap<SocketAddr, Instant>, dial: Dial) {
+fn queue(waiting: &mut VecDeque<PlannedDial>, under_way: &BTreeMap<SocketAddr, Instant>, dial: PlannedDial) {
     let is_asked = under_way.contains_key(&dial.addr) || waiting.iter().any(|other| other.addr == dial.addr);
     if !is_asked {
         waiting.push_back(dial);

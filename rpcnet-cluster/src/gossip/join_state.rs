@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::join_schedule::Standing;
+use super::join_schedule::SeedState;
 
 /// The time for which a node is alone before it says so. Dials take 5 s: by then the cause is known.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -22,7 +22,7 @@ const NAMED: usize = 5;
 
 /// A line for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Say {
+pub(super) enum LogLine {
     /// The node is in its cluster now.
     Joined,
     /// The node is not in its cluster.
@@ -31,7 +31,7 @@ pub(super) enum Say {
 
 /// The state for the server's readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ConditionState {
     Well,
     /// The server may be ready all the same.
     Note(String),
@@ -40,20 +40,20 @@ pub(super) enum Verdict {
 
 /// The cluster at a moment, as far as it is known.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sight<'a> {
+pub(super) struct ClusterObservation<'a> {
     /// True if no other node is active.
     pub(super) is_alone: bool,
     /// True if members are down: nodes that this one has lost, and that did not leave.
     pub(super) has_lost: bool,
     pub(super) is_worker: bool,
     /// The seeds, by name.
-    pub(super) seeds: &'a [(String, Standing)],
+    pub(super) seeds: &'a [(String, SeedState)],
 }
 
-impl Sight<'_> {
+impl ClusterObservation<'_> {
     /// True if there are seeds other than this node itself.
     fn has_others(&self) -> bool {
-        self.seeds.iter().any(|(_, standing)| *standing != Standing::Ours)
+        self.seeds.iter().any(|(_, state)| *state != SeedState::Ours)
     }
 
     /// Returns whether this node should know other nodes and knows none.
@@ -63,13 +63,15 @@ impl Sight<'_> {
 
     /// The causes, as far as they are known.
     pub(super) fn causes(&self) -> String {
-        let others = self.seeds.iter().filter(|(_, standing)| *standing != Standing::Ours);
+        let others = self.seeds.iter().filter(|(_, state)| *state != SeedState::Ours);
         let mut causes: Vec<_> = others
             .clone()
             .take(NAMED)
-            .map(|(name, standing)| match standing {
-                Standing::Failing(failure) if failure.text.starts_with(name.as_str()) => failure.text.clone(),
-                Standing::Failing(failure) => format!("{name}: {}", failure.text),
+            .map(|(name, state)| match state {
+                SeedState::Failing(failure) if failure.text.starts_with(name.as_str()) => {
+                    failure.text.clone()
+                }
+                SeedState::Failing(failure) => format!("{name}: {}", failure.text),
                 _ => format!("{name}: no answer yet"),
             })
             .collect();
@@ -83,7 +85,7 @@ impl Sight<'_> {
 }
 
 #[derive(Debug)]
-pub(super) struct Outlook {
+pub(super) struct JoinState {
     started: Instant,
     grace: Duration,
     /// Since when the node has been alone, and when the next warning is due.
@@ -92,26 +94,26 @@ pub(super) struct Outlook {
     had_company: bool,
 }
 
-impl Outlook {
+impl JoinState {
     pub(super) fn new(grace: Duration, now: Instant) -> Self {
         Self { started: now, grace, alone: None, pause: PAUSES.0, had_company: false }
     }
 
     /// Takes in what is known now. Returns what is to be logged.
-    pub(super) fn look(&mut self, now: Instant, sight: &Sight<'_>) -> Option<Say> {
-        if !sight.is_alone {
+    pub(super) fn look(&mut self, now: Instant, observation: &ClusterObservation<'_>) -> Option<LogLine> {
+        if !observation.is_alone {
             let is_news = self.alone.take().is_some() || !self.had_company;
             self.had_company = true;
             self.pause = PAUSES.0;
-            return is_news.then_some(Say::Joined);
+            return is_news.then_some(LogLine::Joined);
         }
         let (since, due) = *self.alone.get_or_insert((now, now + PATIENCE));
-        if now < due || !sight.is_missed() {
+        if now < due || !observation.is_missed() {
             return None;
         }
         self.alone = Some((since, now + self.pause));
         self.pause = (self.pause * 2).min(PAUSES.1);
-        Some(Say::Alone { for_: now.saturating_duration_since(since), had_company: self.had_company })
+        Some(LogLine::Alone { for_: now.saturating_duration_since(since), had_company: self.had_company })
     }
 
     /// When to look again though nothing changes.
@@ -122,26 +124,26 @@ impl Outlook {
     }
 
     /// Returns whether the node is in its cluster: it knows other nodes, or has no seed through which to find any.
-    pub(super) fn is_joined(&self, sight: &Sight<'_>) -> bool {
-        !sight.is_missed()
+    pub(super) fn is_joined(&self, observation: &ClusterObservation<'_>) -> bool {
+        !observation.is_missed()
     }
 
     /// The state for the server's readiness.
-    pub(super) fn verdict(&self, now: Instant, sight: &Sight<'_>) -> Verdict {
-        if !sight.is_missed() {
-            return Verdict::Well;
+    pub(super) fn verdict(&self, now: Instant, observation: &ClusterObservation<'_>) -> ConditionState {
+        if !observation.is_missed() {
+            return ConditionState::Well;
         }
-        let causes = sight.causes();
+        let causes = observation.causes();
         if self.had_company {
-            return Verdict::Note(format!("this node is alone, all other members are lost: {causes}"));
+            return ConditionState::Note(format!("this node is alone, all other members are lost: {causes}"));
         }
-        if sight.is_worker {
-            return Verdict::NotReady(format!("no member of the cluster is reached yet: {causes}"));
+        if observation.is_worker {
+            return ConditionState::NotReady(format!("no member of the cluster is reached yet: {causes}"));
         }
         if now.saturating_duration_since(self.started) < self.grace {
-            return Verdict::NotReady(format!("no seed is reached yet: {causes}"));
+            return ConditionState::NotReady(format!("no seed is reached yet: {causes}"));
         }
-        Verdict::Note(format!("this node is alone, no seed is reached: {causes}"))
+        ConditionState::Note(format!("this node is alone, no seed is reached: {causes}"))
     }
 }
 
@@ -149,22 +151,22 @@ impl Outlook {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::join_schedule::Failure, *};
+    use super::{super::join_schedule::JoinFailure, *};
 
     const GRACE: Duration = Duration::from_secs(10);
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn failing() -> Vec<(String, Standing)> {
-        let failure = Failure { reason: "unreachable", text: "10.0.0.1:7500 did not answer".into() };
+    fn failing() -> Vec<(String, SeedState)> {
+        let failure = JoinFailure { reason: "unreachable", text: "10.0.0.1:7500 did not answer".into() };
         vec![
-            ("directors:7500".into(), Standing::Failing(failure)),
-            ("10.0.0.2:7500".into(), Standing::Asked),
-            ("10.0.0.9:7500".into(), Standing::Ours),
+            ("directors:7500".into(), SeedState::Failing(failure)),
+            ("10.0.0.2:7500".into(), SeedState::Asked),
+            ("10.0.0.9:7500".into(), SeedState::Ours),
         ]
     }
 
-    fn sight(is_alone: bool, seeds: &[(String, Standing)]) -> Sight<'_> {
-        Sight { is_alone, has_lost: false, is_worker: false, seeds }
+    fn observation(is_alone: bool, seeds: &[(String, SeedState)]) -> ClusterObservation<'_> {
+        ClusterObservation { is_alone, has_lost: false, is_worker: false, seeds }
     }
 
     fn start() -> Instant {
@@ -173,16 +175,21 @@ mod tests {
     }
 
     /// Looks each second; the seconds in which something was said.
-    fn said(outlook: &mut Outlook, from: Instant, seconds: u32, sight: &Sight<'_>) -> Vec<(u32, Say)> {
-        let look = |second| Some((second, outlook.look(from + SECOND * second, sight)?));
+    fn said(
+        state: &mut JoinState,
+        from: Instant,
+        seconds: u32,
+        observation: &ClusterObservation<'_>,
+    ) -> Vec<(u32, LogLine)> {
+        let look = |second| Some((second, state.look(from + SECOND * second, observation)?));
         (0..seconds).filter_map(look).collect()
     }
 
     #[test]
     fn being_alone_is_said_soon_and_then_rarely() {
         let (now, seeds) = (start(), failing());
-        let mut outlook = Outlook::new(GRACE, now);
-        let said: Vec<_> = said(&mut outlook, now, 7200, &sight(true, &seeds))
+        let mut state = JoinState::new(GRACE, now);
+        let said: Vec<_> = said(&mut state, now, 7200, &observation(true, &seeds))
             .into_iter()
             .map(|(second, _)| second)
             .collect();
@@ -190,7 +197,7 @@ mod tests {
         let pauses: Vec<_> = said.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(pauses[..6], [15, 30, 60, 120, 240, 480]);
         assert!(pauses[6..].iter().all(|pause| *pause == 600));
-        let causes = sight(true, &seeds).causes();
+        let causes = observation(true, &seeds).causes();
         assert!(causes.contains("directors:7500: 10.0.0.1:7500 did not answer"), "{causes}");
         assert!(causes.contains("10.0.0.2:7500: no answer yet") && !causes.contains("10.0.0.9"), "{causes}");
     }
@@ -198,51 +205,51 @@ mod tests {
     #[test]
     fn company_is_said_once_and_again_only_after_having_been_alone() {
         let (now, seeds) = (start(), failing());
-        let mut outlook = Outlook::new(GRACE, now);
-        assert_eq!(said(&mut outlook, now, 3600, &sight(false, &seeds)), [(0, Say::Joined)]);
-        let lost = said(&mut outlook, now + SECOND * 3600, 8, &sight(true, &seeds));
-        assert!(matches!(lost[..], [(6, Say::Alone { had_company: true, .. })]), "{lost:?}");
+        let mut state = JoinState::new(GRACE, now);
+        assert_eq!(said(&mut state, now, 3600, &observation(false, &seeds)), [(0, LogLine::Joined)]);
+        let lost = said(&mut state, now + SECOND * 3600, 8, &observation(true, &seeds));
+        assert!(matches!(lost[..], [(6, LogLine::Alone { had_company: true, .. })]), "{lost:?}");
         let later = now + SECOND * 3700;
-        assert_eq!(said(&mut outlook, later, 3600, &sight(false, &seeds)), [(0, Say::Joined)]);
+        assert_eq!(said(&mut state, later, 3600, &observation(false, &seeds)), [(0, LogLine::Joined)]);
     }
 
     #[test]
     fn the_first_node_of_a_cluster_is_well_alone() {
         let now = start();
-        for seeds in [vec![], vec![("10.0.0.9:7500".into(), Standing::Ours)]] {
-            let mut outlook = Outlook::new(GRACE, now);
-            let sight = sight(true, &seeds);
-            assert_eq!(said(&mut outlook, now, 3600, &sight), []);
-            assert_eq!(outlook.verdict(now, &sight), Verdict::Well);
-            assert!(outlook.is_joined(&sight));
+        for seeds in [vec![], vec![("10.0.0.9:7500".into(), SeedState::Ours)]] {
+            let mut state = JoinState::new(GRACE, now);
+            let observation = observation(true, &seeds);
+            assert_eq!(said(&mut state, now, 3600, &observation), []);
+            assert_eq!(state.verdict(now, &observation), ConditionState::Well);
+            assert!(state.is_joined(&observation));
         }
         // But it is not, once the others are lost.
-        let mut outlook = Outlook::new(GRACE, now);
-        assert_eq!(outlook.look(now, &sight(false, &[])), Some(Say::Joined));
-        let lost = Sight { has_lost: true, ..sight(true, &[]) };
-        assert_eq!(said(&mut outlook, now, 10, &lost).len(), 1);
-        assert!(matches!(outlook.verdict(now, &lost), Verdict::Note(_)));
-        assert!(!outlook.is_joined(&lost));
+        let mut state = JoinState::new(GRACE, now);
+        assert_eq!(state.look(now, &observation(false, &[])), Some(LogLine::Joined));
+        let lost = ClusterObservation { has_lost: true, ..observation(true, &[]) };
+        assert_eq!(said(&mut state, now, 10, &lost).len(), 1);
+        assert!(matches!(state.verdict(now, &lost), ConditionState::Note(_)));
+        assert!(!state.is_joined(&lost));
     }
 
     #[test]
     fn readiness_waits_for_the_cluster_as_the_role_says() {
         let (now, seeds) = (start(), failing());
-        let director = sight(true, &seeds);
-        let worker = Sight { is_worker: true, ..director };
-        let mut outlook = Outlook::new(GRACE, now);
-        outlook.look(now, &director);
-        assert!(outlook.next(now).is_some_and(|next| next <= now + GRACE));
+        let director = observation(true, &seeds);
+        let worker = ClusterObservation { is_worker: true, ..director };
+        let mut state = JoinState::new(GRACE, now);
+        state.look(now, &director);
+        assert!(state.next(now).is_some_and(|next| next <= now + GRACE));
         for (at, of_director) in [(0, false), (9, false), (10, true), (3600, true)] {
             let at = now + SECOND * at;
-            let ready = matches!(outlook.verdict(at, &director), Verdict::Note(_));
+            let ready = matches!(state.verdict(at, &director), ConditionState::Note(_));
             assert_eq!(ready, of_director);
-            assert!(matches!(outlook.verdict(at, &worker), Verdict::NotReady(_)));
+            assert!(matches!(state.verdict(at, &worker), ConditionState::NotReady(_)));
         }
-        outlook.look(now, &sight(false, &seeds));
-        assert_eq!(outlook.verdict(now, &sight(false, &seeds)), Verdict::Well);
+        state.look(now, &observation(false, &seeds));
+        assert_eq!(state.verdict(now, &observation(false, &seeds)), ConditionState::Well);
         // A node that was in the cluster once stays ready.
-        assert!(matches!(outlook.verdict(now, &worker), Verdict::Note(_)));
+        assert!(matches!(state.verdict(now, &worker), ConditionState::Note(_)));
     }
 
     proptest! {
@@ -251,7 +258,7 @@ mod tests {
         #[test]
         fn what_is_said_is_so(alone in proptest::collection::vec((any::<bool>(), 1..40u32), 1..30)) {
             let (mut now, seeds) = (start(), failing());
-            let mut outlook = Outlook::new(GRACE, now);
+            let mut state = JoinState::new(GRACE, now);
             let mut joined = false;
             let mut since = None;
             for (is_alone, seconds) in alone {
@@ -261,12 +268,12 @@ mod tests {
                     } else {
                         since = None;
                     }
-                    match outlook.look(now, &sight(is_alone, &seeds)) {
-                        Some(Say::Joined) => {
+                    match state.look(now, &observation(is_alone, &seeds)) {
+                        Some(LogLine::Joined) => {
                             prop_assert!(!is_alone && !joined);
                             joined = true;
                         }
-                        Some(Say::Alone { .. }) => {
+                        Some(LogLine::Alone { .. }) => {
                             prop_assert!(since.is_some_and(|since| now - since >= PATIENCE));
                         }
                         None => {}

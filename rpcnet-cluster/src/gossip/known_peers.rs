@@ -20,19 +20,19 @@ const ASKED: usize = 8;
 const TRIES: u8 = 10;
 
 #[derive(Debug, Default)]
-pub(super) struct Remembered {
+pub(super) struct KnownPeers {
     // At most `MAX_MEMBERS`.
-    nodes: VecDeque<Known>,
+    nodes: VecDeque<KnownPeer>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownPeer {
     identity: Identity,
     active: bool,
     tries: u8,
 }
 
-impl Remembered {
+impl KnownPeers {
     /// Adds nodes with whether they belonged to the cluster. Says how many are new here.
     pub(super) fn add(
         &mut self,
@@ -46,7 +46,7 @@ impl Remembered {
                 break;
             }
             if addrs.insert(identity.addr()) {
-                self.nodes.push_back(Known { identity, active, tries: 0 });
+                self.nodes.push_back(KnownPeer { identity, active, tries: 0 });
             }
         }
         let nodes = self.nodes.make_contiguous();
@@ -93,16 +93,16 @@ mod tests {
         Identity::new(([10, 0, 0, index], 7946).into(), NodeId::from_u128(index.into()), 1)
     }
 
-    fn remembered(count: u8) -> Remembered {
-        let mut remembered = Remembered::default();
+    fn known_peers(count: u8) -> KnownPeers {
+        let mut known_peers = KnownPeers::default();
         let nodes = (0..count).map(|index| (identity(index), index % 2 == 0));
-        remembered.add(nodes, &mut StdRng::seed_from_u64(1));
-        remembered
+        known_peers.add(nodes, &mut StdRng::seed_from_u64(1));
+        known_peers
     }
 
     #[test]
     fn all_are_asked_in_their_turn_the_active_ones_first() {
-        let mut nodes = remembered(24);
+        let mut nodes = known_peers(24);
         let rounds: Vec<_> = (0..3).map(|_| nodes.next(&[], true)).collect();
         assert!(rounds.iter().all(|round| round.len() == ASKED));
         let even =
@@ -117,16 +117,16 @@ mod tests {
 
     #[test]
     fn nobody_is_given_up_by_a_node_that_is_alone() {
-        let mut nodes = remembered(1);
+        let mut nodes = known_peers(1);
         assert!((0..1000).all(|_| nodes.next(&[], true).len() == 1));
         assert!(nodes.next(&[], false).is_empty() && nodes.is_empty());
-        let mut nodes = remembered(1);
+        let mut nodes = known_peers(1);
         assert_eq!((0..1000).filter(|_| !nodes.next(&[], false).is_empty()).count(), usize::from(TRIES));
     }
 
     #[test]
     fn members_are_not_asked() {
-        let mut nodes = remembered(3);
+        let mut nodes = known_peers(3);
         #[expect(clippy::disallowed_methods, reason = "an `Instant` can't be made from a number")]
         let now = std::time::Instant::now();
         let node = Node::new(identity(1), Config::new_lan(), 1, now);

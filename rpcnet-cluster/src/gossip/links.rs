@@ -23,10 +23,10 @@ use super::{
     budget::Budget,
     close,
     driver::Gossip,
-    handshake::{HELLO, Link},
+    handshake::{HELLO, PeerLink},
     hello::HelloError,
 };
-use crate::swim::{Channel, Identity, NodeId, Transmit};
+use crate::swim::{Delivery, Identity, NodeId, Transmit};
 
 /// Packets that wait for one dial.
 const WAITING: usize = 16;
@@ -41,13 +41,13 @@ const STREAMS: usize = 64;
 /// The links of a node.
 #[derive(Debug)]
 pub(super) struct Links {
-    table: Mutex<Table>,
+    table: Mutex<LinkTable>,
     streams: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-struct Table {
-    slots: HashMap<SocketAddr, Slot>,
+struct LinkTable {
+    slots: HashMap<SocketAddr, LinkSlot>,
     budget: Budget,
     closed: bool,
     most: usize,
@@ -56,9 +56,9 @@ struct Table {
 }
 
 #[derive(Debug)]
-enum Slot {
+enum LinkSlot {
     Dialling(VecDeque<Transmit>),
-    Open { link: Link, used: Instant },
+    Open { link: PeerLink, used: Instant },
 }
 
 impl Links {
@@ -66,12 +66,18 @@ impl Links {
     pub(super) fn new(most: usize) -> Self {
         let budget = Budget::new(HANDSHAKES, HANDSHAKES, Instant::now());
         Self {
-            table: Mutex::new(Table { slots: HashMap::new(), budget, closed: false, most, changed: false }),
+            table: Mutex::new(LinkTable {
+                slots: HashMap::new(),
+                budget,
+                closed: false,
+                most,
+                changed: false,
+            }),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, LinkTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,11 +85,11 @@ impl Links {
     pub(super) fn reset(&self) {
         let mut table = self.table();
         for slot in table.slots.values() {
-            if let Slot::Open { link, .. } = slot {
+            if let LinkSlot::Open { link, .. } = slot {
                 link.connection.close(close::DONE, "this node has another address now: dial again");
             }
         }
-        table.slots.retain(|_, slot| matches!(slot, Slot::Dialling(_)));
+        table.slots.retain(|_, slot| matches!(slot, LinkSlot::Dialling(_)));
         table.changed = true;
     }
 
@@ -92,7 +98,7 @@ impl Links {
         let mut table = self.table();
         table.closed = true;
         for (_, slot) in table.slots.drain() {
-            if let Slot::Open { link, .. } = slot {
+            if let LinkSlot::Open { link, .. } = slot {
                 link.connection.close(close::DONE, "the node is going away");
             }
         }
@@ -107,7 +113,7 @@ pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
     }
     let addr = transmit.to.addr();
     match table.slots.get_mut(&addr) {
-        Some(Slot::Open { link, used })
+        Some(LinkSlot::Open { link, used })
             if link.connection.close_reason().is_none() && !is_later(&transmit.to, &link.identity) =>
         {
             *used = Instant::now();
@@ -115,7 +121,7 @@ pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
             drop(table);
             transmit_on(gossip, &link, transmit);
         }
-        Some(Slot::Dialling(waiting)) => {
+        Some(LinkSlot::Dialling(waiting)) => {
             if waiting.len() < WAITING {
                 waiting.push_back(transmit);
             } else {
@@ -129,7 +135,7 @@ pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
             }
             table.changed = true;
             // A link to an earlier life is read until it ends by itself: that life may yet prove to be this one.
-            table.slots.insert(addr, Slot::Dialling(VecDeque::from([transmit])));
+            table.slots.insert(addr, LinkSlot::Dialling(VecDeque::from([transmit])));
             drop(table);
             tokio::spawn(dial(gossip.clone(), addr));
         }
@@ -142,12 +148,12 @@ fn is_later(identity: &Identity, than: &Identity) -> bool {
     (identity.generation(), identity.id()) > (than.generation(), than.id())
 }
 
-pub(super) fn transmit_on(gossip: &Arc<Gossip>, link: &Link, transmit: Transmit) {
+pub(super) fn transmit_on(gossip: &Arc<Gossip>, link: &PeerLink, transmit: Transmit) {
     let connection = &link.connection;
     if transmit.version() > link.version {
         return gossip.metrics.dropped("version");
     }
-    if transmit.channel == Channel::Datagram {
+    if transmit.delivery == Delivery::Datagram {
         match connection.send_datagram(transmit.payload.clone()) {
             Ok(()) => return gossip.metrics.sent(&transmit.payload),
             // A path that takes only smaller packets still takes streams.
@@ -208,8 +214,8 @@ impl Gossip {
     fn take_waiting(&self, addr: SocketAddr) -> VecDeque<Transmit> {
         let mut table = self.links.table();
         match table.slots.get(&addr) {
-            Some(Slot::Dialling(_)) => match table.slots.remove(&addr) {
-                Some(Slot::Dialling(waiting)) => waiting,
+            Some(LinkSlot::Dialling(_)) => match table.slots.remove(&addr) {
+                Some(LinkSlot::Dialling(waiting)) => waiting,
                 _ => VecDeque::new(),
             },
             _ => VecDeque::new(),
@@ -220,7 +226,7 @@ impl Gossip {
 impl Links {
     /// Enters a link. Of two to the same peer the first serves for sending until it ends; one to a later life of
     /// the peer takes the place of the earlier life's. Gives what has waited for it; `None` once all are closed.
-    pub(super) fn insert(&self, link: &Link) -> Option<VecDeque<Transmit>> {
+    pub(super) fn insert(&self, link: &PeerLink) -> Option<VecDeque<Transmit>> {
         let mut table = self.table();
         if table.closed {
             return None;
@@ -228,19 +234,19 @@ impl Links {
         let addr = link.identity.addr();
         let mut waiting = VecDeque::new();
         match table.slots.get_mut(&addr) {
-            Some(Slot::Open { link: known, .. }) if known.connection.close_reason().is_none() => {
+            Some(LinkSlot::Open { link: known, .. }) if known.connection.close_reason().is_none() => {
                 if !is_later(&link.identity, &known.identity) {
                     return Some(waiting);
                 }
                 known.connection.close(close::REPLACED, "a later life of you has connected");
             }
-            Some(Slot::Dialling(packets)) => waiting = std::mem::take(packets),
+            Some(LinkSlot::Dialling(packets)) => waiting = std::mem::take(packets),
             _ => {}
         }
         if table.slots.len() >= table.most {
             table.evict();
         }
-        table.slots.insert(addr, Slot::Open { link: link.clone(), used: Instant::now() });
+        table.slots.insert(addr, LinkSlot::Open { link: link.clone(), used: Instant::now() });
         table.changed = true;
         Some(waiting)
     }
@@ -253,7 +259,7 @@ impl Links {
 
     /// The peers that there are links to, and their round trips.
     pub(super) fn round_trips(&self) -> Vec<(String, Duration)> {
-        let shown = |link: &Link| (link.identity.addr().to_string(), link.connection.stats().rtt);
+        let shown = |link: &PeerLink| (link.identity.addr().to_string(), link.connection.stats().rtt);
         self.table().open().map(shown).collect()
     }
 
@@ -271,7 +277,7 @@ impl Links {
     /// looked for at the end of a connection of which the transport has not noticed yet that it leads nowhere.
     pub(super) fn forget(&self, gone: &Identity) {
         let mut table = self.table();
-        if let Some(Slot::Open { link, .. }) = table.slots.get(&gone.addr())
+        if let Some(LinkSlot::Open { link, .. }) = table.slots.get(&gone.addr())
             && !is_later(&link.identity, gone)
         {
             table.slots.remove(&gone.addr());
@@ -280,10 +286,10 @@ impl Links {
     }
 
     /// Takes a closed link out of the table.
-    pub(super) fn remove(&self, link: &Link) {
+    pub(super) fn remove(&self, link: &PeerLink) {
         let addr = link.identity.addr();
         let mut table = self.table();
-        if let Some(Slot::Open { link: current, .. }) = table.slots.get(&addr)
+        if let Some(LinkSlot::Open { link: current, .. }) = table.slots.get(&addr)
             && current.connection.close_reason().is_some()
         {
             table.slots.remove(&addr);
@@ -292,14 +298,14 @@ impl Links {
     }
 }
 
-impl Table {
+impl LinkTable {
     fn dialling(&self) -> usize {
-        self.slots.values().filter(|slot| matches!(slot, Slot::Dialling(_))).count()
+        self.slots.values().filter(|slot| matches!(slot, LinkSlot::Dialling(_))).count()
     }
 
-    fn open(&self) -> impl Iterator<Item = &Link> {
+    fn open(&self) -> impl Iterator<Item = &PeerLink> {
         self.slots.values().filter_map(|slot| match slot {
-            Slot::Open { link, .. } if link.connection.close_reason().is_none() => Some(link),
+            LinkSlot::Open { link, .. } if link.connection.close_reason().is_none() => Some(link),
             _ => None,
         })
     }
@@ -309,12 +315,12 @@ impl Table {
             .slots
             .iter()
             .filter_map(|(addr, slot)| match slot {
-                Slot::Open { used, .. } => Some((*used, *addr)),
-                Slot::Dialling(_) => None,
+                LinkSlot::Open { used, .. } => Some((*used, *addr)),
+                LinkSlot::Dialling(_) => None,
             })
             .min();
         if let Some((_, addr)) = oldest
-            && let Some(Slot::Open { link, .. }) = self.slots.remove(&addr)
+            && let Some(LinkSlot::Open { link, .. }) = self.slots.remove(&addr)
         {
             link.connection.close(close::DONE, "not used for long");
         }

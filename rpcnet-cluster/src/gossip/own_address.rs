@@ -80,7 +80,7 @@ impl Gossip {
             info!(%addr, %before, "address changed");
             // Peers know this node by its former address at the other ends.
             self.links.reset();
-            self.readings.reset();
+            self.readers.reset();
         }
         self.tell_call_addr(addr);
         self.wake.notify_one();

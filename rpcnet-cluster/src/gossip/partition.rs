@@ -30,7 +30,7 @@ pub(crate) enum Finding {
 
 /// Looks at what happens to members. What it remembers are members that are down, of which a node knows so many at most.
 #[derive(Debug)]
-pub(crate) struct Detector {
+pub(crate) struct PartitionDetector {
     window: Duration,
     recent: BTreeMap<NodeId, (Instant, Member)>,
     partition: Option<Partition>,
@@ -44,7 +44,7 @@ struct Partition {
     changed: Instant,
 }
 
-impl Detector {
+impl PartitionDetector {
     pub(crate) fn new(window: Duration) -> Self {
         Self { window, recent: BTreeMap::new(), partition: None }
     }
@@ -148,18 +148,18 @@ mod tests {
         Node::new(identity, Config::new_lan(), 1, epoch()).members().next().expect("itself").clone()
     }
 
-    fn fail(detector: &mut Detector, now: Instant, indices: impl IntoIterator<Item = u8>) {
+    fn fail(detector: &mut PartitionDetector, now: Instant, indices: impl IntoIterator<Item = u8>) {
         indices.into_iter().for_each(|index| detector.handle(now, &Event::NodeFailed(member(index))));
     }
 
-    fn join(detector: &mut Detector, now: Instant, indices: impl IntoIterator<Item = u8>) {
+    fn join(detector: &mut PartitionDetector, now: Instant, indices: impl IntoIterator<Item = u8>) {
         indices.into_iter().for_each(|index| detector.handle(now, &Event::NodeJoined(member(index))));
     }
 
     #[test]
     fn a_quarter_lost_at_once_is_a_partition() {
         let now = epoch();
-        let mut detector = Detector::new(WINDOW);
+        let mut detector = PartitionDetector::new(WINDOW);
         fail(&mut detector, now, 0..4);
         assert_eq!(detector.look(now, 16), None);
         fail(&mut detector, now, 4..5);
@@ -178,13 +178,13 @@ mod tests {
     #[test]
     fn losses_far_apart_crashes_of_one_and_leaves_are_none() {
         let mut now = epoch();
-        let mut detector = Detector::new(WINDOW);
+        let mut detector = PartitionDetector::new(WINDOW);
         for index in 0..10 {
             fail(&mut detector, now, [index]);
             assert_eq!(detector.look(now, usize::from(10 - index)), None);
             now += WINDOW + Duration::from_millis(1);
         }
-        let mut detector = Detector::new(WINDOW);
+        let mut detector = PartitionDetector::new(WINDOW);
         fail(&mut detector, now, [1]);
         assert_eq!(detector.look(now, 1), None, "one of two");
         join(&mut detector, now, [1]);
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_restart_of_all_is_none() {
         let now = epoch();
-        let mut detector = Detector::new(WINDOW);
+        let mut detector = PartitionDetector::new(WINDOW);
         fail(&mut detector, now, 0..9);
         join(&mut detector, now, 0..9);
         assert_eq!(detector.look(now, 10), None);
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_few_that_died_meanwhile_do_not_keep_it_open() {
         let now = epoch();
-        let mut detector = Detector::new(WINDOW);
+        let mut detector = PartitionDetector::new(WINDOW);
         fail(&mut detector, now, 0..10);
         assert!(matches!(detector.look(now, 10), Some(Finding::Detected { .. })));
         join(&mut detector, now + WINDOW, 0..8);
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_second_one_is_another() {
         let now = epoch();
-        let mut detector = Detector::new(WINDOW);
+        let mut detector = PartitionDetector::new(WINDOW);
         fail(&mut detector, now, 0..10);
         assert!(matches!(detector.look(now, 30), Some(Finding::Detected { .. })));
         let later = now + WINDOW * 10;
@@ -246,7 +246,7 @@ mod tests {
             simulation.run_for(config.partition_window() * 2);
             let start = epoch();
             for by in 0..nodes {
-                let mut detector = Detector::new(config.partition_window());
+                let mut detector = PartitionDetector::new(config.partition_window());
                 let mut active = nodes;
                 let mut found = Vec::new();
                 for seen in simulation.events()[before..].iter().filter(|seen| seen.by == by) {

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     driver::{Broadcasts, Gossip, View, now},
-    partition::{Detector, Finding},
+    partition::{Finding, PartitionDetector},
     start::unix_millis,
 };
 use crate::{
@@ -28,7 +28,7 @@ pub(super) struct Publisher {
     /// that was learnt, whose revisions count from the start.
     published: Option<(Identity, u64)>,
     broadcasts: Option<(Identity, u64)>,
-    detector: Detector,
+    detector: PartitionDetector,
     measured: Option<Instant>,
     /// The peers whose round trips are shown.
     peers: BTreeSet<String>,
@@ -39,7 +39,7 @@ impl Publisher {
         Self {
             published: None,
             broadcasts: None,
-            detector: Detector::new(config.partition_window()),
+            detector: PartitionDetector::new(config.partition_window()),
             measured: None,
             peers: BTreeSet::new(),
         }

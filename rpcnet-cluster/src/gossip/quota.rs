@@ -21,7 +21,7 @@ const WAITING: usize = 512;
 const REFUSED: (u32, u32) = (100, 10);
 
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct LinkQuota {
     waiting: AtomicUsize,
     refused: Mutex<Budget>,
     cut: CancellationToken,
@@ -29,13 +29,13 @@ pub(super) struct Source {
 
 /// A packet from a link, which takes a place in the queue until it is dropped.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(super) struct QueuedPacket {
     pub(super) from: Identity,
     pub(super) packet: Bytes,
-    source: Arc<Source>,
+    source: Arc<LinkQuota>,
 }
 
-impl Source {
+impl LinkQuota {
     pub(super) fn new() -> Arc<Self> {
         let refused = Budget::new(REFUSED.0, REFUSED.1, Instant::now());
         let refused = Mutex::new(refused);
@@ -43,13 +43,13 @@ impl Source {
     }
 
     /// Gives a packet its place, if the link has one left.
-    pub(super) fn admit(self: &Arc<Self>, from: Identity, packet: Bytes) -> Option<Received> {
+    pub(super) fn admit(self: &Arc<Self>, from: Identity, packet: Bytes) -> Option<QueuedPacket> {
         // Only the link's task adds, so it can't be exceeded in between.
         if self.waiting.load(Ordering::Relaxed) >= WAITING {
             return None;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Some(Received { from, packet, source: self.clone() })
+        Some(QueuedPacket { from, packet, source: self.clone() })
     }
 
     /// Resolves when too much of what came was no packet.
@@ -58,7 +58,7 @@ impl Source {
     }
 }
 
-impl Received {
+impl QueuedPacket {
     /// It was no packet.
     pub(super) fn refuse(&self) {
         let mut refused = self.source.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +68,7 @@ impl Received {
     }
 }
 
-impl Drop for Received {
+impl Drop for QueuedPacket {
     fn drop(&mut self) {
         self.source.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -82,7 +82,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_link_has_its_share() {
         let identity = Identity::new(([10, 0, 0, 1], 1).into(), NodeId::from_u128(1), 1);
-        let source = Source::new();
+        let source = LinkQuota::new();
         let admit = || source.admit(identity, Bytes::new());
         let mut held: Vec<_> = (0..WAITING + 10).map_while(|_| admit()).collect();
         assert_eq!(held.len(), WAITING);

@@ -18,13 +18,14 @@ use tracing::{debug, info, warn};
 use super::{
     advertise::{self, Advertise},
     driver::{Broadcasts, Gossip, View, drive, now},
-    handshake::Readings,
+    handshake::LinkReaders,
     identity_conflict::Life,
-    join_monitor::{self, Company},
-    join_schedule::{Asking, Known},
-    known_peers::Remembered,
+    join,
+    join_monitor::{self, JoinMonitor},
+    join_schedule::{JoinSchedule, KnownAddresses},
+    known_peers::KnownPeers,
     links::Links,
-    join, readiness, services,
+    readiness, services,
     snapshots::{self, Saved, SnapshotFile},
     versions::Versions,
 };
@@ -109,7 +110,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     let told = services::told(&registered.borrow());
     // It has not left.
     let _ = node.set_services(now(), told);
-    let mut remembered = Remembered::default();
+    let mut known_peers = KnownPeers::default();
     if let Some(saved) = saved {
         if saved.id == id {
             let own = |key: &str| config.tags.contains_key(key) || key.starts_with(tags::RESERVED);
@@ -119,22 +120,22 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
                 }
             }
         }
-        remembered.add(saved.members, &mut rand::rng());
+        known_peers.add(saved.members, &mut rand::rng());
         node.restore_broadcasts(now(), saved.broadcasts);
     }
     let broadcasts = node.broadcasts().map(|(key, broadcast)| (key.to_owned(), broadcast.clone()));
     let broadcasts: Broadcasts = Arc::new(broadcasts.collect());
     let (packets, incoming) = mpsc::channel(PACKETS);
     let view: View = node.members().cloned().collect();
-    let seeds = Asking::new(&config.seeds);
-    let own = Known { own: known.into_iter().chain([bound]).collect(), ..Known::default() };
+    let seeds = JoinSchedule::new(&config.seeds);
+    let own = KnownAddresses { own: known.into_iter().chain([bound]).collect(), ..KnownAddresses::default() };
     let gossip = Arc::new(Gossip {
         node: Mutex::new(node),
         advertise: Mutex::new(advertise),
         cluster,
         configured_tags: config.tags,
-        standing: watch::Sender::new(seeds.standing(&own).into()),
-        remembered: Mutex::new(remembered),
+        seed_states: watch::Sender::new(seeds.states(&own).into()),
+        known_peers: Mutex::new(known_peers),
         restored: Notify::new(),
         connector: socket.as_ref().map_or_else(|| server.connector(), ProtocolSocket::connector),
         metrics,
@@ -144,7 +145,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         packets,
         wake: Notify::new(),
         links: Links::new(config.max_links),
-        readings: Readings::default(),
+        readers: LinkReaders::default(),
         versions,
         life: Life { started: generation, nonce: rand::random() },
         rivals: Mutex::default(),
@@ -187,7 +188,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     }
     tokio::spawn(join::join(gossip.clone(), seeds));
     let condition = server.readiness_condition(join_monitor::CONDITION);
-    tokio::spawn(Company::new(&gossip, condition, config.join_grace).watch());
+    tokio::spawn(JoinMonitor::new(&gossip, condition, config.join_grace).watch());
     tokio::spawn(readiness::announce(Arc::downgrade(&gossip), server.watch_readiness()));
     tokio::spawn(services::announce(Arc::downgrade(&gossip), registered));
     let kept = gossip.kept.clone().drop_guard();

@@ -1,7 +1,7 @@
 //! foca's packets in bytes.
 //!
 //! foca chooses whom news goes to at random and can't be told better. So this writes another destination where there is one,
-//! and [`Runtime`](super::effects::Runtime) sends the packet to whom it says.
+//! and [`FocaRuntime`](super::effects::FocaRuntime) sends the packet to whom it says.
 //!
 //! Header: source, incarnation, destination, a tag and what the message names. Member: identity, incarnation, state.
 
@@ -9,16 +9,16 @@ use bytes::{Buf, BufMut};
 use foca::{Header, Member, Message, State};
 
 use super::{
-    foca_state::{Observation, SharedHandle},
+    foca_state::{FocaStateHandle, ObservedState},
     identity::Peer,
-    wire::{IDENTITY_MAX, Reader, WireError, identity_len, put_identity},
+    wire::{IDENTITY_MAX, PacketReader, WireError, identity_len, put_identity},
 };
 
 /// The longest header: three identities, an incarnation, a tag and a probe number.
 pub(super) const HEADER_MAX: usize = 3 * IDENTITY_MAX + 4;
 
 #[derive(Debug)]
-pub(super) struct Codec(pub(super) SharedHandle);
+pub(super) struct Codec(pub(super) FocaStateHandle);
 
 impl foca::Codec<Peer> for Codec {
     type Error = WireError;
@@ -72,7 +72,7 @@ impl foca::Codec<Peer> for Codec {
 
     fn encode_member(&mut self, member: &Member<Peer>, mut buf: impl BufMut) -> Result<(), WireError> {
         let identity = member.id().0;
-        self.0.lock().observed.push(Observation {
+        self.0.lock().observed.push(ObservedState {
             identity,
             incarnation: member.incarnation(),
             state: member.state(),
@@ -105,29 +105,29 @@ enum Named {
 
 fn read_from<T>(
     mut buf: impl Buf,
-    read: impl FnOnce(&mut Reader<'_>) -> Result<T, WireError>,
+    read: impl FnOnce(&mut PacketReader<'_>) -> Result<T, WireError>,
 ) -> Result<T, WireError> {
     // foca's buffers are contiguous, so the first chunk is all of it.
-    let mut reader = Reader::new(buf.chunk());
+    let mut reader = PacketReader::new(buf.chunk());
     let value = read(&mut reader)?;
     let left = reader.remaining();
     buf.advance(buf.remaining() - left);
     Ok(value)
 }
 
-pub(super) fn read_header(reader: &mut Reader<'_>) -> Result<Header<Peer>, WireError> {
+pub(super) fn read_header(reader: &mut PacketReader<'_>) -> Result<Header<Peer>, WireError> {
     read_header_and_view(reader).map(|(header, _)| header)
 }
 
 /// A header, and the fingerprint of what its sender knows, where it has one.
 pub(super) fn read_header_and_view(
-    reader: &mut Reader<'_>,
+    reader: &mut PacketReader<'_>,
 ) -> Result<(Header<Peer>, Option<u64>), WireError> {
-    fn both(reader: &mut Reader<'_>) -> Result<(Peer, u8), WireError> {
+    fn both(reader: &mut PacketReader<'_>) -> Result<(Peer, u8), WireError> {
         Ok((Peer(reader.identity()?), reader.u8()?))
     }
 
-    fn numbered(reader: &mut Reader<'_>, view: &mut Option<u64>) -> Result<u8, WireError> {
+    fn numbered(reader: &mut PacketReader<'_>, view: &mut Option<u64>) -> Result<u8, WireError> {
         let number = reader.u8()?;
         *view = Some(reader.u64()?);
         Ok(number)
@@ -180,7 +180,7 @@ pub(super) fn put_member(buf: &mut impl BufMut, member: &Member<Peer>) {
     });
 }
 
-pub(super) fn read_member(reader: &mut Reader<'_>) -> Result<Member<Peer>, WireError> {
+pub(super) fn read_member(reader: &mut PacketReader<'_>) -> Result<Member<Peer>, WireError> {
     let peer = Peer(reader.identity()?);
     let incarnation = reader.u16()?;
     let state = match reader.u8()? {

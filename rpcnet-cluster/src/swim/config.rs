@@ -118,7 +118,7 @@ impl Config {
         self
     }
 
-    /// The largest packet in bytes that goes by [`Channel::Datagram`](super::Channel::Datagram). At least 800. Default
+    /// The largest packet in bytes that goes by [`Delivery::Datagram`](super::Delivery::Datagram). At least 800. Default
     /// 1100, which fits a datagram of a QUIC connection that knows nothing of its path. It bounds what is accepted too,
     /// so it must be the same on all nodes.
     pub fn with_max_packet_size(mut self, bytes: usize) -> Self {
@@ -155,7 +155,7 @@ impl Config {
         self
     }
 
-    /// The largest packet in bytes that goes by [`Channel::Datagram`](super::Channel::Datagram).
+    /// The largest packet in bytes that goes by [`Delivery::Datagram`](super::Delivery::Datagram).
     pub const fn max_packet_size(&self) -> usize {
         self.max_packet_size
     }

@@ -11,7 +11,7 @@ use super::{
     fingerprint::Selection,
     identity::{NodeId, Peer},
     record::{Record, Version},
-    wire::{Kind, Reader, WireError},
+    wire::{PacketKind, PacketReader, WireError},
 };
 
 /// A delta is cut where it exceeds this: with one more record it stays far below the largest frame.
@@ -21,19 +21,19 @@ const DELTA_CUT: usize = 64 * 1024;
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) struct Summary {
     pub(super) id: NodeId,
-    pub(super) member: Option<Standing>,
+    pub(super) member: Option<Precedence>,
     pub(super) record: Option<Version>,
 }
 
 /// A member's state in the order in which states replace each other.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(super) struct Standing {
+pub(super) struct Precedence {
     pub(super) generation: u64,
     pub(super) incarnation: u16,
     pub(super) state: State,
 }
 
-impl Standing {
+impl Precedence {
     /// SWIM's order: Down beats all, a later incarnation the earlier, and Suspect Alive at the same one.
     pub(super) fn replaces(&self, known: Option<&Self>) -> bool {
         let rank = |standing: &Self| {
@@ -55,7 +55,7 @@ const SUMMARY_MIN: usize = 17;
 
 /// What a digest speaks of.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Scope {
+pub(super) enum DigestScope {
     /// Those it names: it asks for what is newer.
     Named,
     /// All that its sender knows: what it doesn't name is unknown there. What is newer goes either way.
@@ -64,7 +64,7 @@ pub(super) enum Scope {
     Groups(Selection),
 }
 
-impl Scope {
+impl DigestScope {
     /// Whether the sender would have named this member if it knew it.
     pub(super) fn contains(&self, id: NodeId) -> bool {
         match self {
@@ -77,18 +77,18 @@ impl Scope {
 
 #[derive(Debug)]
 pub(super) struct Digest {
-    pub(super) scope: Scope,
+    pub(super) scope: DigestScope,
     pub(super) summaries: Vec<Summary>,
 }
 
 impl Digest {
     pub(super) fn encode(&self) -> Bytes {
         let mut buf = BytesMut::with_capacity(2 + self.summaries.len() * 40);
-        buf.put_u8(Kind::Digest as u8);
+        buf.put_u8(PacketKind::Digest as u8);
         match &self.scope {
-            Scope::Named => buf.put_u8(0),
-            Scope::Whole => buf.put_u8(1),
-            Scope::Groups(selection) => {
+            DigestScope::Named => buf.put_u8(0),
+            DigestScope::Whole => buf.put_u8(1),
+            DigestScope::Groups(selection) => {
                 buf.put_u8(2);
                 selection.encode(&mut buf);
             }
@@ -125,11 +125,11 @@ impl Digest {
         buf.freeze()
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    pub(super) fn decode(reader: &mut PacketReader<'_>) -> Result<Self, WireError> {
         let scope = match reader.u8()? {
-            0 => Scope::Named,
-            1 => Scope::Whole,
-            2 => Scope::Groups(Selection::decode(reader)?),
+            0 => DigestScope::Named,
+            1 => DigestScope::Whole,
+            2 => DigestScope::Groups(Selection::decode(reader)?),
             _ => return Err(WireError::Invalid),
         };
         let mut summaries = Vec::with_capacity(reader.remaining() / SUMMARY_MIN);
@@ -140,7 +140,7 @@ impl Digest {
     }
 }
 
-fn read_summary(reader: &mut Reader<'_>) -> Result<Summary, WireError> {
+fn read_summary(reader: &mut PacketReader<'_>) -> Result<Summary, WireError> {
     let flags = reader.u8()?;
     let id = reader.node_id()?;
     let state = match flags & STATE {
@@ -150,7 +150,9 @@ fn read_summary(reader: &mut Reader<'_>) -> Result<Summary, WireError> {
         _ => None,
     };
     let member = match state {
-        Some(state) => Some(Standing { generation: reader.generation()?, incarnation: reader.u16()?, state }),
+        Some(state) => {
+            Some(Precedence { generation: reader.generation()?, incarnation: reader.u16()?, state })
+        }
         None => None,
     };
     let record = if flags & HAS_RECORD != 0 {
@@ -191,7 +193,7 @@ impl DeltaWriter {
             self.frames.push(self.open.split().freeze());
         }
         if self.open.is_empty() {
-            self.open.put_u8(Kind::Delta as u8);
+            self.open.put_u8(PacketKind::Delta as u8);
         }
         self.open.put_u8(what);
     }
@@ -212,7 +214,7 @@ pub(super) struct Delta {
 }
 
 impl Delta {
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    pub(super) fn decode(reader: &mut PacketReader<'_>) -> Result<Self, WireError> {
         let mut delta = Self::default();
         while !reader.is_empty() {
             match reader.u8()? {
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn digests_round_trip() {
-        let standing = |state| Standing { generation: 7, incarnation: 3, state };
+        let standing = |state| Precedence { generation: 7, incarnation: 3, state };
         let version = |generation| Version { generation, version: 300 };
         let cases = [
             (None, None),
@@ -244,16 +246,16 @@ mod tests {
             .zip(cases)
             .map(|(id, (member, record))| Summary { id: NodeId::from_u128(id), member, record })
             .collect();
-        let digest = Digest { scope: Scope::Whole, summaries };
+        let digest = Digest { scope: DigestScope::Whole, summaries };
         let bytes = digest.encode();
-        let decoded = Digest::decode(&mut Reader::new(&bytes[1..])).unwrap();
-        assert_eq!(decoded.scope, Scope::Whole);
+        let decoded = Digest::decode(&mut PacketReader::new(&bytes[1..])).unwrap();
+        assert_eq!(decoded.scope, DigestScope::Whole);
         assert_eq!(decoded.summaries, digest.summaries);
     }
 
     #[test]
     fn down_beats_every_incarnation() {
-        let standing = |incarnation, state| Standing { generation: 1, incarnation, state };
+        let standing = |incarnation, state| Precedence { generation: 1, incarnation, state };
         let down = standing(0, State::Down);
         assert!(down.replaces(Some(&standing(9, State::Alive))));
         assert!(!standing(9, State::Alive).replaces(Some(&down)));

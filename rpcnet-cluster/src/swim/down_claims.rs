@@ -20,7 +20,7 @@ use super::{
     member::{self, MemberState},
     node::Node,
     timers::Task,
-    wire::{MAX_MEMBERS, Reader},
+    wire::{MAX_MEMBERS, PacketReader},
 };
 
 /// Claims that may wait. Further ones are believed.
@@ -28,10 +28,10 @@ const MAX_CLAIMS: usize = 4096;
 
 /// What others say and this node does not believe yet.
 #[derive(Debug, Default)]
-pub(super) struct Claims(BTreeMap<NodeId, Claim>);
+pub(super) struct DownClaims(BTreeMap<NodeId, DownClaim>);
 
 #[derive(Debug)]
-struct Claim {
+struct DownClaim {
     identity: Identity,
     incarnation: u16,
     until: Instant,
@@ -40,7 +40,7 @@ struct Claim {
 /// How often peers are asked meanwhile whether it had left.
 const QUESTIONS: u32 = 4;
 
-impl Claims {
+impl DownClaims {
     /// A packet of this node has come.
     pub(super) fn heard(&mut self, id: NodeId) {
         self.0.remove(&id);
@@ -74,7 +74,7 @@ impl Node {
         &self,
         now: Instant,
         src: Identity,
-        mut reader: Reader<'_>,
+        mut reader: PacketReader<'_>,
     ) -> Result<Vec<Member<Peer>>, PacketError> {
         let full = self.member_count() >= MAX_MEMBERS;
         let room = |identity: &Identity| {
@@ -110,7 +110,7 @@ impl Node {
             let id = identity.id();
             let until = now + self.claim_patience();
             if let Entry::Vacant(vacant) = self.claims.0.entry(id) {
-                vacant.insert(Claim { identity, incarnation, until });
+                vacant.insert(DownClaim { identity, incarnation, until });
                 self.warn(identity, incarnation, State::Down);
                 self.ask_about(Some(from), id);
                 self.out.timers.set(now + self.claim_patience() / QUESTIONS, Task::Claim(id));
@@ -120,7 +120,7 @@ impl Node {
 
     /// The accused has had some time.
     pub(super) fn fire_claim(&mut self, now: Instant, id: NodeId) {
-        let Some(Claim { identity, incarnation, until }) = self.claims.0.remove(&id) else { return };
+        let Some(DownClaim { identity, incarnation, until }) = self.claims.0.remove(&id) else { return };
         let stands = self.view.member(id).is_some_and(|member| {
             member.identity() == identity
                 && member.state().is_active()
@@ -130,7 +130,7 @@ impl Node {
             return;
         }
         if now < until {
-            self.claims.0.insert(id, Claim { identity, incarnation, until });
+            self.claims.0.insert(id, DownClaim { identity, incarnation, until });
             self.ask_about(None, id);
             self.out.timers.set((now + self.claim_patience() / QUESTIONS).min(until), Task::Claim(id));
             return;

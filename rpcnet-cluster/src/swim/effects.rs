@@ -12,9 +12,9 @@ use super::{
     codec::read_header,
     event::Event,
     identity::{Identity, Peer},
-    node::{Channel, Transmit},
+    node::{Delivery, Transmit},
     timers::{Task, Timers},
-    wire::{Kind, Reader},
+    wire::{PacketKind, PacketReader},
 };
 
 /// A driver empties the queue after every input, so this is only reached if it doesn't. Gossip tolerates loss.
@@ -38,7 +38,7 @@ pub(super) enum Note {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(super) struct Effects {
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     pub(super) timers: Timers,
@@ -48,17 +48,17 @@ pub(super) struct Output {
     pub(super) notes: Vec<Note>,
 }
 
-impl Output {
-    pub(super) fn runtime(&mut self, now: Instant) -> Runtime<'_> {
-        Runtime { out: self, now }
+impl Effects {
+    pub(super) fn runtime(&mut self, now: Instant) -> FocaRuntime<'_> {
+        FocaRuntime { out: self, now }
     }
 
-    pub(super) fn send(&mut self, to: Identity, channel: Channel, payload: Bytes) {
+    pub(super) fn send(&mut self, to: Identity, delivery: Delivery, payload: Bytes) {
         if self.transmits.len() >= MAX_TRANSMITS {
             tracing::warn!(%to, "packet dropped: nobody takes packets out of the node");
             return;
         }
-        self.transmits.push_back(Transmit { to, channel, payload });
+        self.transmits.push_back(Transmit { to, delivery, payload });
     }
 
     pub(super) fn emit(&mut self, event: Event) {
@@ -79,12 +79,12 @@ impl Output {
 }
 
 #[derive(Debug)]
-pub(super) struct Runtime<'a> {
-    out: &'a mut Output,
+pub(super) struct FocaRuntime<'a> {
+    out: &'a mut Effects,
     now: Instant,
 }
 
-impl foca::Runtime<Peer> for Runtime<'_> {
+impl foca::Runtime<Peer> for FocaRuntime<'_> {
     fn notify(&mut self, notification: Notification<'_, Peer>) {
         match notification {
             Notification::Active => self.out.notes.push(Note::Active),
@@ -96,11 +96,11 @@ impl foca::Runtime<Peer> for Runtime<'_> {
 
     fn send_to(&mut self, to: Peer, data: &[u8]) {
         // The codec may have written another one.
-        let to = read_header(&mut Reader::new(data)).map_or(to, |header| header.dst);
+        let to = read_header(&mut PacketReader::new(data)).map_or(to, |header| header.dst);
         let mut payload = BytesMut::with_capacity(data.len() + 1);
-        payload.put_u8(Kind::Gossip as u8);
+        payload.put_u8(PacketKind::Gossip as u8);
         payload.put_slice(data);
-        self.out.send(to.0, Channel::Datagram, payload.freeze());
+        self.out.send(to.0, Delivery::Datagram, payload.freeze());
     }
 
     fn submit_after(&mut self, event: Timer<Peer>, after: Duration) {

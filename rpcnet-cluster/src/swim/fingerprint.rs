@@ -13,7 +13,7 @@ use foca::State;
 use super::{
     digest::Summary,
     identity::NodeId,
-    wire::{Kind, Reader, WireError},
+    wire::{PacketKind, PacketReader, WireError},
 };
 
 /// The most groups, as a power of two.
@@ -148,7 +148,7 @@ impl Groups {
 
     pub(super) fn encode(&self) -> Bytes {
         let mut buf = BytesMut::with_capacity(2 + 4 * self.hashes.len());
-        buf.put_u8(Kind::Groups as u8);
+        buf.put_u8(PacketKind::Groups as u8);
         buf.put_u8(self.levels);
         for hash in &self.hashes {
             buf.put_u32(*hash);
@@ -156,14 +156,14 @@ impl Groups {
         buf.freeze()
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    pub(super) fn decode(reader: &mut PacketReader<'_>) -> Result<Self, WireError> {
         let levels = read_levels(reader)?;
         let hashes = (0..1usize << levels).map(|_| reader.u32()).collect::<Result<_, _>>()?;
         if reader.is_empty() { Ok(Self { levels, hashes }) } else { Err(WireError::Invalid) }
     }
 }
 
-fn read_levels(reader: &mut Reader<'_>) -> Result<u8, WireError> {
+fn read_levels(reader: &mut PacketReader<'_>) -> Result<u8, WireError> {
     let levels = reader.u8()?;
     if levels > MOST_LEVELS { Err(WireError::Invalid) } else { Ok(levels) }
 }
@@ -190,7 +190,7 @@ impl Selection {
         buf.put_slice(&self.bits);
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+    pub(super) fn decode(reader: &mut PacketReader<'_>) -> Result<Self, WireError> {
         let levels = read_levels(reader)?;
         let bits = reader.bytes((1usize << levels).div_ceil(8))?.to_vec();
         Ok(Self { levels, bits })
@@ -202,12 +202,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::swim::{digest::Standing, record::Version};
+    use crate::swim::{digest::Precedence, record::Version};
 
     fn summary(id: u128, incarnation: u16, version: u64) -> Summary {
         Summary {
             id: NodeId::from_u128(id),
-            member: Some(Standing { generation: 1, incarnation, state: State::Alive }),
+            member: Some(Precedence { generation: 1, incarnation, state: State::Alive }),
             record: Some(Version { generation: 1, version }),
         }
     }
@@ -230,13 +230,13 @@ mod tests {
         fn groups_round_trip(count in 0u128..3000) {
             let groups = Groups::new(count as usize, (0..count).map(|id| summary(id, 1, 2)));
             let bytes = groups.encode();
-            prop_assert_eq!(Groups::decode(&mut Reader::new(&bytes[1..])), Ok(groups));
+            prop_assert_eq!(Groups::decode(&mut PacketReader::new(&bytes[1..])), Ok(groups));
         }
 
         #[test]
         fn any_bytes_are_groups_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = Groups::decode(&mut Reader::new(&bytes));
-            let _ = Selection::decode(&mut Reader::new(&bytes));
+            let _ = Groups::decode(&mut PacketReader::new(&bytes));
+            let _ = Selection::decode(&mut PacketReader::new(&bytes));
         }
     }
 
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn the_gone_do_not_count() {
         let mut gone = summary(1, 0, 0);
-        gone.member = Some(Standing { generation: 1, incarnation: 0, state: State::Down });
+        gone.member = Some(Precedence { generation: 1, incarnation: 0, state: State::Down });
         assert_eq!(hash(&gone), 0);
     }
 }

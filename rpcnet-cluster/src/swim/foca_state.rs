@@ -19,7 +19,7 @@ use super::{
 
 /// A member state that foca holds.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Observation {
+pub(super) struct ObservedState {
     pub(super) identity: Identity,
     pub(super) incarnation: u16,
     pub(super) state: foca::State,
@@ -28,13 +28,13 @@ pub(super) struct Observation {
 /// The lists are filled while foca handles one input and emptied right after it. One packet bounds them, except
 /// `observed`, which has an entry a member at most for each message that foca sends.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct FocaState {
     pub(super) me: Identity,
     pub(super) records: BTreeMap<NodeId, (Record, Instant)>,
     pub(super) now: Instant,
     /// Each member state that foca has encoded. It encodes every change it applies, in order, and otherwise only current
     /// states; so comparing these with the view finds all changes without a scan of the members.
-    pub(super) observed: Vec<Observation>,
+    pub(super) observed: Vec<ObservedState>,
     /// Whose record has changed.
     pub(super) changed: Vec<NodeId>,
     /// Whose record the sender of the packet has newer than we do.
@@ -57,11 +57,11 @@ pub(super) struct Shared {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct SharedHandle(Arc<Mutex<Shared>>);
+pub(super) struct FocaStateHandle(Arc<Mutex<FocaState>>);
 
-impl SharedHandle {
+impl FocaStateHandle {
     pub(super) fn new(me: Identity, now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(Shared {
+        Self(Arc::new(Mutex::new(FocaState {
             me,
             records: BTreeMap::new(),
             now,
@@ -80,12 +80,12 @@ impl SharedHandle {
         })))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, FocaState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shared {
+impl FocaState {
     pub(super) fn record(&self, id: NodeId) -> Option<&Record> {
         self.records.get(&id).map(|(record, _)| record)
     }
@@ -192,7 +192,7 @@ impl foca::Invalidates for ItemKey {
     }
 }
 
-impl foca::BroadcastHandler<super::identity::Peer> for SharedHandle {
+impl foca::BroadcastHandler<super::identity::Peer> for FocaStateHandle {
     type Key = ItemKey;
     type Error = WireError;
 

@@ -23,14 +23,14 @@ const SPARE: usize = 3;
 
 /// The peers that there are connections to.
 #[derive(Debug, Default)]
-pub(super) struct Near {
+pub(super) struct GossipTargets {
     // At most `MAX_MEMBERS`.
     linked: BTreeSet<NodeId>,
     /// Whose turn comes next: the last one's. In random order, so that each has news before one has it again.
     turns: Vec<NodeId>,
 }
 
-impl Near {
+impl GossipTargets {
     pub(super) fn set(&mut self, linked: BTreeSet<NodeId>) {
         self.linked = linked;
         while self.linked.len() > MAX_MEMBERS {

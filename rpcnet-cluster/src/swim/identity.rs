@@ -116,12 +116,12 @@ impl<'de> Deserialize<'de> for Identity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(rename = "Identity")]
-        struct Fields {
+        struct IdentityFields {
             addr: SocketAddr,
             id: NodeId,
             generation: u64,
         }
-        let Fields { addr, id, generation } = Fields::deserialize(deserializer)?;
+        let IdentityFields { addr, id, generation } = IdentityFields::deserialize(deserializer)?;
         Ok(Self::new(addr, id, generation))
     }
 }

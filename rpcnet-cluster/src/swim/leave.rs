@@ -18,7 +18,7 @@ use super::{
     node::Node,
     record::Record,
     timers::Task,
-    wire::{Kind, Reader, WireError},
+    wire::{PacketKind, PacketReader, WireError},
 };
 
 /// How many members are told directly.
@@ -61,7 +61,7 @@ impl Node {
     pub(super) fn begin_leave(&mut self, now: Instant) {
         let me = self.identity();
         let mut notice = BytesMut::new();
-        notice.put_u8(Kind::LeaveNotice as u8);
+        notice.put_u8(PacketKind::LeaveNotice as u8);
         if let Some((record, _)) = self.shared.lock().records.get_mut(&me.id()) {
             record.leave();
             record.encode(me.id(), &mut notice);
@@ -143,7 +143,7 @@ impl Node {
         &mut self,
         now: Instant,
         from: Identity,
-        reader: &mut Reader<'_>,
+        reader: &mut PacketReader<'_>,
     ) -> Result<(), PacketError> {
         let (id, record) = Record::decode(reader)?;
         if id != from.id() {
@@ -153,7 +153,7 @@ impl Node {
             return Err(WireError::Invalid.into());
         }
         let mut ack = BytesMut::with_capacity(9);
-        ack.put_u8(Kind::LeaveAck as u8);
+        ack.put_u8(PacketKind::LeaveAck as u8);
         ack.put_u64(record.version.generation);
         let merged = self.shared.lock().merge(id, record);
         if merged && !self.has_left() {

@@ -16,7 +16,7 @@ const WORST: u32 = 8;
 const COMPANY: usize = 3;
 
 #[derive(Debug)]
-pub(super) struct Health {
+pub(super) struct LocalHealth {
     score: u32,
     excuses: u32,
     received: Instant,
@@ -27,7 +27,7 @@ pub(super) struct Health {
     overslept: bool,
 }
 
-impl Health {
+impl LocalHealth {
     pub(super) fn new(now: Instant) -> Self {
         Self { score: 0, excuses: 0, received: now, began: now, sick: None, overslept: false }
     }
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn silence_is_an_excuse_for_a_while() {
         let start = epoch();
-        let mut health = Health::new(start);
+        let mut health = LocalHealth::new(start);
         let excused = (1..20).filter(|second| health.excuses_probe(start + PERIOD * *second, 10)).count();
         assert_eq!(excused, EXCUSES as usize);
         assert_eq!(health.slowness(), 1, "it is alone");
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn two_nodes_excuse_nothing() {
         let start = epoch();
-        let mut health = Health::new(start);
+        let mut health = LocalHealth::new(start);
         assert!(!health.excuses_probe(start + PERIOD, 1));
         assert!(!health.doubts(start, start + PERIOD * 5, 1, PERIOD));
     }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn who_overslept_waits_for_answers_once() {
         let start = epoch();
-        let mut health = Health::new(start);
+        let mut health = LocalHealth::new(start);
         health.received(start + PERIOD * 30);
         health.overslept(start + PERIOD * 30);
         assert!(health.excuses_probe(start + PERIOD * 30, 1));

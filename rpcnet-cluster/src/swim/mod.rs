@@ -73,7 +73,7 @@ pub use event::Event;
 pub use identity::{Identity, NodeId, ParseNodeIdError};
 pub(crate) use member::CALL_ADDR;
 pub use member::{Member, MemberState};
-pub use node::{Channel, Node, Transmit};
+pub use node::{Delivery, Node, Transmit};
 pub use record::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
 pub use services::MAX_SERVICES;
 pub use statistics::Statistics;

@@ -12,30 +12,30 @@ use super::{
     codec::{Codec, read_header_and_view},
     config::Config,
     digest::{Delta, Digest},
-    down_claims::Claims,
-    effects::Output,
+    down_claims::DownClaims,
+    effects::Effects,
     error::{PacketError, TagError},
     event::Event,
     fingerprint::{Fingerprint, Groups},
-    foca_state::SharedHandle,
-    gossip_targets::Near,
+    foca_state::FocaStateHandle,
+    gossip_targets::GossipTargets,
     identity::{Identity, NodeId, Peer},
     leave::Leaving,
-    local_health::Health,
+    local_health::LocalHealth,
     member::Member,
     record::{MAX_TAGS, Record},
-    statistics::Counted,
+    statistics::Counters,
     suspect::MAX_RELAYED,
     suspicion::MAX_SUSPECTS,
     sync::MAX_ASKED,
     timers::{Task, Timers},
     view::{Grace, View},
-    wire::{Kind, MAX_FRAME, MAX_MEMBERS, Reader},
+    wire::{MAX_FRAME, MAX_MEMBERS, PacketKind, PacketReader},
 };
 
 /// How a packet is to be sent.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Channel {
+pub enum Delivery {
     /// As a datagram of at most [`Config::max_packet_size`] bytes, which may be lost.
     Datagram,
     /// As a stream of its own, of at most [`MAX_FRAME`] bytes.
@@ -48,7 +48,7 @@ pub struct Transmit {
     /// To whom. The node at this address may meanwhile have a later generation: it still wants the packet.
     pub to: Identity,
     /// How.
-    pub channel: Channel,
+    pub delivery: Delivery,
     /// The packet, for the receiver's [`Node::handle_packet`].
     pub payload: Bytes,
 }
@@ -57,7 +57,7 @@ impl Transmit {
     /// The version of the protocol that the receiver has to speak; one that does not would refuse the packet.
     pub fn version(&self) -> u8 {
         match self.payload.first() {
-            Some(&kind) if kind == Kind::Broadcasts as u8 => 2,
+            Some(&kind) if kind == PacketKind::Broadcasts as u8 => 2,
             _ => 1,
         }
     }
@@ -66,10 +66,10 @@ impl Transmit {
 /// One node of the cluster, without input or output. The [module](super) tells how to drive it.
 pub struct Node {
     pub(super) config: Config,
-    pub(super) foca: Foca<Peer, Codec, StdRng, SharedHandle>,
-    pub(super) shared: SharedHandle,
+    pub(super) foca: Foca<Peer, Codec, StdRng, FocaStateHandle>,
+    pub(super) shared: FocaStateHandle,
     pub(super) view: View,
-    pub(super) out: Output,
+    pub(super) out: Effects,
     pub(super) rng: StdRng,
     /// The cluster size that foca's settings were made for.
     pub(super) tuned_for: usize,
@@ -81,11 +81,11 @@ pub struct Node {
     pub(super) outdone: BTreeMap<NodeId, u8>,
     pub(super) leaving: Option<Leaving>,
     pub(super) broadcasts: Broadcasts,
-    pub(super) counted: Counted,
-    pub(super) health: Health,
-    pub(super) claims: Claims,
+    pub(super) counted: Counters,
+    pub(super) health: LocalHealth,
+    pub(super) claims: DownClaims,
     pub(super) fingerprint: Fingerprint,
-    pub(super) near: Near,
+    pub(super) near: GossipTargets,
     pub(super) started: Instant,
     /// Whom this node was asked to probe, and when. At most `MAX_RELAYED`.
     pub(super) relayed: BTreeMap<NodeId, Instant>,
@@ -97,7 +97,7 @@ impl Node {
     /// A node that knows nobody yet. `seed` should differ from node to node and from start to start.
     pub fn new(identity: Identity, config: Config, seed: u64, now: Instant) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let shared = SharedHandle::new(identity, now);
+        let shared = FocaStateHandle::new(identity, now);
         let record = Record::new(identity.generation());
         shared.lock().records.insert(identity.id(), (record, now));
         let foca = Foca::with_custom_broadcast(
@@ -112,7 +112,7 @@ impl Node {
             foca,
             shared,
             view: View::new(identity, grace),
-            out: Output::default(),
+            out: Effects::default(),
             rng,
             tuned_for: 1,
             sync_backoff: config.probe_period(),
@@ -121,11 +121,11 @@ impl Node {
             outdone: BTreeMap::new(),
             leaving: None,
             broadcasts: Broadcasts::default(),
-            counted: Counted::default(),
-            health: Health::new(now),
-            claims: Claims::default(),
+            counted: Counters::default(),
+            health: LocalHealth::new(now),
+            claims: DownClaims::default(),
             fingerprint: Fingerprint::new(now),
-            near: Near::default(),
+            near: GossipTargets::default(),
             started: now,
             relayed: BTreeMap::new(),
             has_news: false,
@@ -155,9 +155,9 @@ impl Node {
     /// any case.
     pub fn handle_packet(&mut self, now: Instant, from: Identity, data: &[u8]) -> Result<(), PacketError> {
         let (&first, body) = data.split_first().ok_or(PacketError::Empty)?;
-        let kind = Kind::from_byte(first).ok_or(PacketError::UnknownKind(first))?;
+        let kind = PacketKind::from_byte(first).ok_or(PacketError::UnknownKind(first))?;
         let limit = match kind {
-            Kind::Gossip => self.config.max_packet_size(),
+            PacketKind::Gossip => self.config.max_packet_size(),
             _ => MAX_FRAME,
         };
         if data.len() > limit {
@@ -173,8 +173,8 @@ impl Node {
         self.shared.lock().now = now;
         self.health.received(now);
         self.claims.heard(from.id());
-        let mut reader = Reader::new(body);
-        if kind == Kind::LeaveAck {
+        let mut reader = PacketReader::new(body);
+        if kind == PacketKind::LeaveAck {
             let generation = reader.u64()?;
             self.handle_leave_ack(from, generation);
             return Ok(());
@@ -183,7 +183,7 @@ impl Node {
             // Whoever still talks to us has not heard of it. One who leaves as well need not: two leavers would go on
             // telling each other.
             return match kind {
-                Kind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
+                PacketKind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
                 _ => {
                     self.notify_leave(from);
                     Ok(())
@@ -191,29 +191,29 @@ impl Node {
             };
         }
         match kind {
-            Kind::Gossip => self.handle_gossip(now, from, body),
-            Kind::Digest => {
+            PacketKind::Gossip => self.handle_gossip(now, from, body),
+            PacketKind::Digest => {
                 let digest = Digest::decode(&mut reader)?;
                 self.handle_digest(from, &digest);
                 Ok(())
             }
-            Kind::Groups => {
+            PacketKind::Groups => {
                 let groups = Groups::decode(&mut reader)?;
                 self.handle_groups(from, &groups);
                 Ok(())
             }
-            Kind::Delta => {
+            PacketKind::Delta => {
                 let delta = Delta::decode(&mut reader)?;
                 self.handle_delta(now, from, delta)
             }
-            Kind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
-            Kind::Broadcasts => self.handle_broadcasts(now, from, &mut reader),
-            Kind::LeaveAck => Ok(()),
+            PacketKind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
+            PacketKind::Broadcasts => self.handle_broadcasts(now, from, &mut reader),
+            PacketKind::LeaveAck => Ok(()),
         }
     }
 
     fn handle_gossip(&mut self, now: Instant, from: Identity, body: &[u8]) -> Result<(), PacketError> {
-        let mut reader = Reader::new(body);
+        let mut reader = PacketReader::new(body);
         let (Header { src: Peer(src), message, .. }, theirs) = read_header_and_view(&mut reader)?;
         if !src.same_node(&from) {
             return Err(PacketError::ForeignSender { from });

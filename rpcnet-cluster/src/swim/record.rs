@@ -10,7 +10,7 @@ use super::{
     identity::NodeId,
     services,
     suspicion::Accusation,
-    wire::{Reader, WireError, put_varint},
+    wire::{PacketReader, WireError, put_varint},
 };
 
 /// The most tags a node may have.
@@ -134,7 +134,7 @@ impl Record {
         }
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<(NodeId, Self), WireError> {
+    pub(super) fn decode(reader: &mut PacketReader<'_>) -> Result<(NodeId, Self), WireError> {
         let (id, version) = read_version(reader)?;
         let left = match reader.u8()? {
             0 => false,
@@ -174,7 +174,7 @@ fn put_version(buf: &mut impl BufMut, id: NodeId, version: Version) {
     put_varint(buf, version.version);
 }
 
-fn read_version(reader: &mut Reader<'_>) -> Result<(NodeId, Version), WireError> {
+fn read_version(reader: &mut PacketReader<'_>) -> Result<(NodeId, Version), WireError> {
     let id = reader.node_id()?;
     let generation = reader.generation()?;
     let version = reader.varint()?;
@@ -221,7 +221,7 @@ impl Item {
     }
 
     pub(super) fn decode(data: &[u8]) -> Result<(NodeId, Self), WireError> {
-        let mut reader = Reader::new(data);
+        let mut reader = PacketReader::new(data);
         let decoded = match reader.u8()? {
             ITEM_WHOLE => Record::decode(&mut reader).map(|(id, record)| (id, Self::Whole(record)))?,
             ITEM_POINTER => read_version(&mut reader).map(|(id, version)| (id, Self::Pointer(version)))?,

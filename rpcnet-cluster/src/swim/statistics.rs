@@ -50,7 +50,7 @@ pub struct Statistics {
 
 /// What is counted on the way.
 #[derive(Debug, Default)]
-pub(super) struct Counted {
+pub(super) struct Counters {
     pub(super) probes_failed: u64,
     pub(super) suspicions_raised: u64,
     pub(super) syncs: u64,

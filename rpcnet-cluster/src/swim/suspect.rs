@@ -7,7 +7,7 @@
 //!   of its own, or because it was asked to probe on behalf of another and got no answer. The suspect's time shrinks
 //!   with that ([`patience`]);
 //! - the suspect is told on a stream, at once and shortly before the end, so that loss alone kills nobody;
-//! - an accuser that was not well meanwhile ([`Health`](super::local_health::Health)) begins anew.
+//! - an accuser that was not well meanwhile ([`LocalHealth`](super::local_health::LocalHealth)) begins anew.
 
 use std::time::Instant;
 
@@ -17,9 +17,9 @@ use super::{
     digest::DeltaWriter,
     identity::{Identity, NodeId, Peer},
     member::MemberState,
-    node::{Channel, Node},
+    node::{Delivery, Node},
     record::Item,
-    suspicion::{Accusation, Own, patience},
+    suspicion::{Accusation, OwnSuspicion, patience},
     timers::Task,
 };
 
@@ -50,7 +50,7 @@ impl Node {
             return;
         }
         self.counted.suspicions_raised += 1;
-        let own = Own { identity: suspect, since: now, token, warned: false };
+        let own = OwnSuspicion { identity: suspect, since: now, token, warned: false };
         if self.shared.lock().suspicions.set_own(suspect.id(), incarnation, own) {
             self.schedule_down(suspect.id(), incarnation);
         } else {
@@ -92,7 +92,7 @@ impl Node {
         let mut delta = DeltaWriter::default();
         delta.member(&Member::new(Peer(member), incarnation, state));
         for frame in delta.finish() {
-            self.out.send(to, Channel::Stream, frame);
+            self.out.send(to, Delivery::Stream, frame);
         }
     }
 

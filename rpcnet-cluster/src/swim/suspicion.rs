@@ -39,7 +39,7 @@ impl Accusation {
 
 /// That this node itself could not reach the suspect, and will call it down.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(super) struct Own {
+pub(super) struct OwnSuspicion {
     pub(super) identity: Identity,
     pub(super) since: Instant,
     pub(super) token: TimerToken,
@@ -53,7 +53,7 @@ struct Suspicion {
     incarnation: u16,
     // At most one more than `CONFIRMATIONS`.
     accusers: Vec<NodeId>,
-    own: Option<Own>,
+    own: Option<OwnSuspicion>,
 }
 
 /// The suspicions that this node knows of: one a suspect, about its latest incarnation.
@@ -86,12 +86,12 @@ impl Suspicions {
     }
 
     /// What this node has found out itself about the suspect in this incarnation.
-    pub(super) fn own(&self, suspect: NodeId, incarnation: u16) -> Option<Own> {
+    pub(super) fn own(&self, suspect: NodeId, incarnation: u16) -> Option<OwnSuspicion> {
         self.0.get(&suspect).filter(|known| known.incarnation == incarnation)?.own
     }
 
     /// Tells whether that could be kept.
-    pub(super) fn set_own(&mut self, suspect: NodeId, incarnation: u16, own: Own) -> bool {
+    pub(super) fn set_own(&mut self, suspect: NodeId, incarnation: u16, own: OwnSuspicion) -> bool {
         let known = self.0.get_mut(&suspect).filter(|known| known.incarnation == incarnation);
         known.map(|known| known.own = Some(own)).is_some()
     }

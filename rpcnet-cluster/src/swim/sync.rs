@@ -11,13 +11,13 @@ use rand::RngExt;
 
 use super::{
     after_input::foca_state,
-    digest::{Delta, DeltaWriter, Digest, Scope, Standing, Summary},
+    digest::{Delta, DeltaWriter, Digest, DigestScope, Precedence, Summary},
     error::PacketError,
     fingerprint::{self, Groups},
-    foca_state::{Observation, Shared},
+    foca_state::{FocaState, ObservedState},
     identity::{Identity, NodeId, Peer},
     member,
-    node::{Channel, Node},
+    node::{Delivery, Node},
     timers::Task,
     view::View,
     wire::MAX_MEMBERS,
@@ -77,8 +77,8 @@ impl Node {
             let shared = self.shared.lock();
             self.view.members().map(|member| summarize(&self.view, &shared, member.id())).collect()
         };
-        let digest = Digest { scope: Scope::Whole, summaries };
-        self.out.send(to, Channel::Stream, digest.encode());
+        let digest = Digest { scope: DigestScope::Whole, summaries };
+        self.out.send(to, Delivery::Stream, digest.encode());
     }
 
     /// Makes the fingerprint that goes with probes, where it may be of an earlier view.
@@ -120,7 +120,7 @@ impl Node {
             Groups::new(self.others() + 1, summaries)
         };
         self.counted.syncs += 1;
-        self.out.send(to, Channel::Stream, groups.encode());
+        self.out.send(to, Delivery::Stream, groups.encode());
         self.offer_broadcasts(to);
     }
 
@@ -134,10 +134,10 @@ impl Node {
                 return;
             }
             let summaries = all().filter(|summary| difference.contains(summary.id)).collect();
-            (Scope::Groups(difference), summaries)
+            (DigestScope::Groups(difference), summaries)
         };
         let digest = Digest { scope, summaries };
-        self.out.send(from, Channel::Stream, digest.encode());
+        self.out.send(from, Delivery::Stream, digest.encode());
     }
 
     /// Asks `to` for whatever it has newer of `ids`.
@@ -146,14 +146,17 @@ impl Node {
             let shared = self.shared.lock();
             ids.iter().map(|id| summarize(&self.view, &shared, *id)).collect()
         };
-        let digest = Digest { scope: Scope::Named, summaries };
+        let digest = Digest { scope: DigestScope::Named, summaries };
         self.send_by_size(to, digest.encode());
     }
 
     pub(super) fn send_by_size(&mut self, to: Identity, payload: Bytes) {
-        let channel =
-            if payload.len() <= self.config.max_packet_size() { Channel::Datagram } else { Channel::Stream };
-        self.out.send(to, channel, payload);
+        let delivery = if payload.len() <= self.config.max_packet_size() {
+            Delivery::Datagram
+        } else {
+            Delivery::Stream
+        };
+        self.out.send(to, delivery, payload);
     }
 
     /// Fetches records that `from` has newer.
@@ -204,11 +207,11 @@ impl Node {
                 }
                 let ours = summarize(&self.view, &shared, theirs.id);
                 add_newer(&self.view, &shared, &ours, theirs, &mut delta);
-                if digest.scope != Scope::Named && has_newer(theirs, &ours) {
+                if digest.scope != DigestScope::Named && has_newer(theirs, &ours) {
                     lacking.push(theirs.id);
                 }
             }
-            if digest.scope != Scope::Named {
+            if digest.scope != DigestScope::Named {
                 let unlisted = self.view.members().map(member::Member::id);
                 for id in unlisted.filter(|id| digest.scope.contains(*id) && !listed.contains(id)) {
                     if id == self.identity().id() || !self.view.is_gone(id) {
@@ -220,8 +223,8 @@ impl Node {
             }
         }
         for frame in delta.finish() {
-            if digest.scope != Scope::Named {
-                self.out.send(from, Channel::Stream, frame);
+            if digest.scope != DigestScope::Named {
+                self.out.send(from, Delivery::Stream, frame);
             } else {
                 self.send_by_size(from, frame);
             }
@@ -292,7 +295,7 @@ impl Node {
     fn observe_all(&mut self) {
         let mut shared = self.shared.lock();
         for member in self.foca.iter_membership_state() {
-            shared.observed.push(Observation {
+            shared.observed.push(ObservedState {
                 identity: member.id().0,
                 incarnation: member.incarnation(),
                 state: member.state(),
@@ -301,10 +304,10 @@ impl Node {
     }
 }
 
-fn summarize(view: &View, shared: &Shared, id: NodeId) -> Summary {
+fn summarize(view: &View, shared: &FocaState, id: NodeId) -> Summary {
     Summary {
         id,
-        member: view.member(id).map(|member| Standing {
+        member: view.member(id).map(|member| Precedence {
             generation: member.identity().generation(),
             incarnation: member.incarnation(),
             state: foca_state(member.state()),
@@ -313,7 +316,7 @@ fn summarize(view: &View, shared: &Shared, id: NodeId) -> Summary {
     }
 }
 
-fn add_newer(view: &View, shared: &Shared, ours: &Summary, theirs: &Summary, delta: &mut DeltaWriter) {
+fn add_newer(view: &View, shared: &FocaState, ours: &Summary, theirs: &Summary, delta: &mut DeltaWriter) {
     if let (Some(member), Some(standing)) = (view.member(ours.id), ours.member)
         && standing.replaces(theirs.member.as_ref())
     {

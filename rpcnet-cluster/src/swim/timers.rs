@@ -29,7 +29,7 @@ pub(super) enum Task {
 }
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
-enum Slot {
+enum TimerSlot {
     // foca's, in the order in which foca wants those due at one instant.
     IndirectProbe,
     Probe,
@@ -48,24 +48,24 @@ enum Slot {
 }
 
 impl Task {
-    fn slot(&self) -> Slot {
+    fn slot(&self) -> TimerSlot {
         match self {
             Self::Foca(timer) => match timer {
-                foca::Timer::SendIndirectProbe { .. } => Slot::IndirectProbe,
-                foca::Timer::ProbeRandomMember(_) => Slot::Probe,
-                foca::Timer::ChangeSuspectToDown { member_id, .. } => Slot::Suspect(member_id.0.addr()),
-                foca::Timer::PeriodicAnnounce(_) => Slot::Announce,
-                foca::Timer::PeriodicGossip(_) => Slot::Gossip,
-                foca::Timer::RemoveDown(member_id) => Slot::Remove(member_id.0.addr()),
-                foca::Timer::PeriodicAnnounceDown(_) => Slot::AnnounceDown,
+                foca::Timer::SendIndirectProbe { .. } => TimerSlot::IndirectProbe,
+                foca::Timer::ProbeRandomMember(_) => TimerSlot::Probe,
+                foca::Timer::ChangeSuspectToDown { member_id, .. } => TimerSlot::Suspect(member_id.0.addr()),
+                foca::Timer::PeriodicAnnounce(_) => TimerSlot::Announce,
+                foca::Timer::PeriodicGossip(_) => TimerSlot::Gossip,
+                foca::Timer::RemoveDown(member_id) => TimerSlot::Remove(member_id.0.addr()),
+                foca::Timer::PeriodicAnnounceDown(_) => TimerSlot::AnnounceDown,
             },
-            Self::Verdict(id) => Slot::Verdict(*id),
-            Self::Claim(id) => Slot::Claim(*id),
-            Self::Sync => Slot::Sync,
-            Self::Reconnect => Slot::Reconnect,
-            Self::ResendLeave => Slot::ResendLeave,
-            Self::Sweep => Slot::Sweep,
-            Self::Spread => Slot::Spread,
+            Self::Verdict(id) => TimerSlot::Verdict(*id),
+            Self::Claim(id) => TimerSlot::Claim(*id),
+            Self::Sync => TimerSlot::Sync,
+            Self::Reconnect => TimerSlot::Reconnect,
+            Self::ResendLeave => TimerSlot::ResendLeave,
+            Self::Sweep => TimerSlot::Sweep,
+            Self::Spread => TimerSlot::Spread,
         }
     }
 }
@@ -73,8 +73,8 @@ impl Task {
 /// See the module's text for the bound.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    slots: BTreeMap<Slot, (Instant, Task)>,
-    queue: BTreeSet<(Instant, Slot)>,
+    slots: BTreeMap<TimerSlot, (Instant, Task)>,
+    queue: BTreeSet<(Instant, TimerSlot)>,
 }
 
 impl Timers {
@@ -91,7 +91,7 @@ impl Timers {
             Entry::Occupied(mut occupied) => {
                 let (known_at, known) = occupied.get();
                 // A suspect is probed again while its timer runs. The first accusation counts, not the last.
-                if matches!(slot, Slot::Suspect(_)) && *known == task && *known_at <= at {
+                if matches!(slot, TimerSlot::Suspect(_)) && *known == task && *known_at <= at {
                     return;
                 }
                 self.queue.remove(&(*known_at, slot));
@@ -123,12 +123,12 @@ impl Timers {
 
     /// Brings foca's next gossip forward to `at`, if it is due later.
     pub(super) fn hasten_gossip(&mut self, at: Instant) {
-        if let Some((known_at, _)) = self.slots.get_mut(&Slot::Gossip)
+        if let Some((known_at, _)) = self.slots.get_mut(&TimerSlot::Gossip)
             && *known_at > at
         {
-            self.queue.remove(&(*known_at, Slot::Gossip));
+            self.queue.remove(&(*known_at, TimerSlot::Gossip));
             *known_at = at;
-            self.queue.insert((at, Slot::Gossip));
+            self.queue.insert((at, TimerSlot::Gossip));
         }
     }
 

@@ -14,13 +14,13 @@ use rand::{Rng, seq::IteratorRandom};
 
 use super::{
     event::Event,
-    foca_state::{Observation, Shared},
+    foca_state::{FocaState, ObservedState},
     identity::{Identity, NodeId},
     member::{Member, MemberState},
 };
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct MemberEntry {
     pub(super) member: Member,
     /// Whether the user has seen it join and not yet end.
     joined: bool,
@@ -54,7 +54,7 @@ pub(super) struct View {
     /// Rises whenever something about a member changes.
     pub(super) revision: u64,
     // Bounded by foca's members, which `Node` bounds, plus those that moved to another address.
-    entries: BTreeMap<NodeId, Entry>,
+    entries: BTreeMap<NodeId, MemberEntry>,
     by_addr: BTreeMap<SocketAddr, NodeId>,
     grace: Grace,
 }
@@ -88,7 +88,7 @@ impl View {
         if id == self.me.id() { Some(&self.me) } else { self.entries.get(&id).map(|entry| &entry.member) }
     }
 
-    pub(super) fn entry(&self, id: NodeId) -> Option<&Entry> {
+    pub(super) fn entry(&self, id: NodeId) -> Option<&MemberEntry> {
         self.entries.get(&id)
     }
 
@@ -120,9 +120,9 @@ impl View {
     pub(super) fn observe(
         &mut self,
         now: Instant,
-        seen: Observation,
+        seen: ObservedState,
         certain: bool,
-        shared: &Shared,
+        shared: &FocaState,
         verdicts: &mut Verdicts,
     ) {
         let identity = seen.identity;
@@ -186,9 +186,9 @@ impl View {
     fn relocate(
         &mut self,
         now: Instant,
-        seen: Observation,
+        seen: ObservedState,
         from: Identity,
-        shared: &Shared,
+        shared: &FocaState,
         verdicts: &mut Verdicts,
     ) {
         let id = from.id();
@@ -223,9 +223,9 @@ impl View {
     fn insert(
         &mut self,
         now: Instant,
-        seen: Observation,
+        seen: ObservedState,
         left: bool,
-        shared: &Shared,
+        shared: &FocaState,
         verdicts: &mut Verdicts,
     ) {
         self.revision += 1;
@@ -246,17 +246,17 @@ impl View {
             }
         }
         let suspected_at = (member.state == MemberState::Suspect).then_some(now);
-        let entry = Entry { member, joined, verdict_at: None, suspected_at, changed: now };
+        let entry = MemberEntry { member, joined, verdict_at: None, suspected_at, changed: now };
         self.entries.insert(id, entry);
     }
 
     fn change(
         &mut self,
         now: Instant,
-        seen: Observation,
+        seen: ObservedState,
         certain: bool,
         left: bool,
-        shared: &Shared,
+        shared: &FocaState,
         verdicts: &mut Verdicts,
     ) {
         let id = seen.identity.id();
@@ -327,7 +327,7 @@ impl View {
         &mut self,
         now: Instant,
         id: NodeId,
-        shared: &Shared,
+        shared: &FocaState,
         verdicts: &mut Verdicts,
     ) {
         let (Some(entry), Some(record)) = (self.entries.get_mut(&id), shared.record(id)) else {

@@ -17,7 +17,7 @@ pub const MAX_MEMBERS: usize = 16_384;
 
 /// What a packet is about: its first byte. The upper four bits are a version, 0 so far.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum PacketKind {
     Gossip = 0,
     Digest = 1,
     Delta = 2,
@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Broadcasts = 6,
 }
 
-impl Kind {
+impl PacketKind {
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             0 => Some(Self::Gossip),
@@ -44,14 +44,14 @@ impl Kind {
 
 /// What a packet is called in metrics.
 pub(crate) fn packet_kind(packet: &[u8]) -> &'static str {
-    match packet.first().and_then(|first| Kind::from_byte(*first)) {
-        Some(Kind::Gossip) => "gossip",
-        Some(Kind::Digest) => "digest",
-        Some(Kind::Delta) => "delta",
-        Some(Kind::LeaveNotice) => "leave_notice",
-        Some(Kind::LeaveAck) => "leave_ack",
-        Some(Kind::Groups) => "groups",
-        Some(Kind::Broadcasts) => "broadcasts",
+    match packet.first().and_then(|first| PacketKind::from_byte(*first)) {
+        Some(PacketKind::Gossip) => "gossip",
+        Some(PacketKind::Digest) => "digest",
+        Some(PacketKind::Delta) => "delta",
+        Some(PacketKind::LeaveNotice) => "leave_notice",
+        Some(PacketKind::LeaveAck) => "leave_ack",
+        Some(PacketKind::Groups) => "groups",
+        Some(PacketKind::Broadcasts) => "broadcasts",
         None => "unknown",
     }
 }
@@ -69,9 +69,9 @@ pub(super) enum WireError {
 
 /// A cursor over bytes from a peer.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(super) struct PacketReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> PacketReader<'a> {
     pub(super) fn new(data: &'a [u8]) -> Self {
         Self(data)
     }
@@ -230,11 +230,11 @@ mod tests {
         for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
             let mut buf = Vec::new();
             put_varint(&mut buf, value);
-            let mut reader = Reader::new(&buf);
+            let mut reader = PacketReader::new(&buf);
             assert_eq!(reader.varint(), Ok(value));
             assert!(reader.is_empty());
         }
-        assert_eq!(Reader::new(&[0xff; 10]).varint(), Err(WireError::Invalid), "more than 64 bits");
+        assert_eq!(PacketReader::new(&[0xff; 10]).varint(), Err(WireError::Invalid), "more than 64 bits");
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
                 put_identity(&mut buf, &identity);
                 assert_eq!(buf.len(), identity_len(&identity));
                 assert!(buf.len() <= IDENTITY_MAX);
-                assert_eq!(Reader::new(&buf).identity(), Ok(identity));
+                assert_eq!(PacketReader::new(&buf).identity(), Ok(identity));
                 if short_generation(generation).is_some() {
                     assert!(buf.len() <= 40);
                 }

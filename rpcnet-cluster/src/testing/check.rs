@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::{process::Process, simulation::Seen};
+use super::{process::Process, simulation::ObservedEvent};
 use crate::swim::{Broadcast, Event, Identity, Member, MemberState, Node, NodeId};
 
 /// Something that should never have happened in a simulation.
@@ -68,7 +68,7 @@ impl std::error::Error for Violation {}
 const STORM: u64 = 8192;
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-enum Phase {
+enum MemberPhase {
     Joined,
     Suspect,
     Ended,
@@ -76,19 +76,19 @@ enum Phase {
 
 /// What one observer has seen of one node so far.
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct NodeHistory {
     generation: u64,
     incarnation: u16,
     left_in: Option<u64>,
-    named: Option<(u64, Phase)>,
+    named: Option<(u64, MemberPhase)>,
 }
 
 #[derive(Debug, Default)]
 struct Observer {
     revision: Option<u64>,
     own: u64,
-    known: BTreeMap<NodeId, Known>,
-    broadcasts: Heard,
+    known: BTreeMap<NodeId, NodeHistory>,
+    broadcasts: HeardBroadcasts,
     /// A second, and how much had been sent when it began.
     second: (u64, u64),
 }
@@ -105,7 +105,7 @@ pub(super) struct Checker {
 
 /// The broadcasts that one observer has seen: the newest version of each key, and whether it is there.
 #[derive(Clone, Debug, Default)]
-struct Heard {
+struct HeardBroadcasts {
     revision: u64,
     newest: BTreeMap<String, ((u64, NodeId), bool)>,
 }
@@ -120,7 +120,7 @@ impl Checker {
         &mut self,
         by: usize,
         process: &Process,
-        seen: &[Seen],
+        seen: &[ObservedEvent],
         (at, sent): (Duration, u64),
     ) -> Result<(), Broken> {
         let node = process.node();
@@ -161,7 +161,7 @@ impl Checker {
     }
 }
 
-impl Heard {
+impl HeardBroadcasts {
     fn check(
         &mut self,
         node: &Node,
@@ -241,12 +241,18 @@ impl Observer {
     }
 
     fn event(&mut self, event: &Event) -> Result<(), Broken> {
-        let (name, member, allowed, next): (_, _, &[Phase], _) = match event {
-            Event::NodeJoined(member) => ("joined", member, &[], Phase::Joined),
-            Event::NodeSuspect(member) => ("suspect", member, &[Phase::Joined], Phase::Suspect),
-            Event::NodeRecovered(member) => ("recovered", member, &[Phase::Suspect], Phase::Joined),
-            Event::NodeFailed(member) => ("failed", member, &[Phase::Joined, Phase::Suspect], Phase::Ended),
-            Event::NodeLeft(member) => ("left", member, &[Phase::Joined, Phase::Suspect], Phase::Ended),
+        let (name, member, allowed, next): (_, _, &[MemberPhase], _) = match event {
+            Event::NodeJoined(member) => ("joined", member, &[], MemberPhase::Joined),
+            Event::NodeSuspect(member) => ("suspect", member, &[MemberPhase::Joined], MemberPhase::Suspect),
+            Event::NodeRecovered(member) => {
+                ("recovered", member, &[MemberPhase::Suspect], MemberPhase::Joined)
+            }
+            Event::NodeFailed(member) => {
+                ("failed", member, &[MemberPhase::Joined, MemberPhase::Suspect], MemberPhase::Ended)
+            }
+            Event::NodeLeft(member) => {
+                ("left", member, &[MemberPhase::Joined, MemberPhase::Suspect], MemberPhase::Ended)
+            }
             Event::TagsChanged(member) => {
                 return self.named(member.identity()).map(|_| ()).ok_or_else(|| out_of_order("tags", member));
             }
@@ -257,7 +263,7 @@ impl Observer {
         let fits = match (event, before) {
             (Event::NodeJoined(_), None) => true,
             (Event::NodeJoined(_), Some((generation, phase))) => {
-                generation < identity.generation() && phase == Phase::Ended
+                generation < identity.generation() && phase == MemberPhase::Ended
             }
             (_, Some((generation, phase))) => generation == identity.generation() && allowed.contains(&phase),
             (_, None) => false,
@@ -269,9 +275,9 @@ impl Observer {
         Ok(())
     }
 
-    fn named(&self, identity: Identity) -> Option<Phase> {
+    fn named(&self, identity: Identity) -> Option<MemberPhase> {
         let (generation, phase) = self.known.get(&identity.id())?.named?;
-        (generation == identity.generation() && phase != Phase::Ended).then_some(phase)
+        (generation == identity.generation() && phase != MemberPhase::Ended).then_some(phase)
     }
 }
 

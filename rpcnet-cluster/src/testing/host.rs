@@ -29,7 +29,7 @@ pub struct Outgoing<P> {
     pub to: usize,
     /// The packet.
     pub packet: P,
-    /// Its payload in bytes, for the count of the [`Traffic`](super::Traffic).
+    /// Its payload in bytes, for the count of the [`TrafficCounts`](super::TrafficCounts).
     pub length: usize,
     /// Whether it is sent again when it is lost, as on a QUIC stream. Such a packet is late where another is lost; across
     /// a cut it is lost all the same, as senders give up in the end.

@@ -17,19 +17,19 @@ const IDLE: Duration = Duration::from_secs(30);
 const ACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
-pub(super) struct Links {
-    open: BTreeMap<NodeId, Link>,
+pub(super) struct SimulatedLinks {
+    open: BTreeMap<NodeId, SimulatedLink>,
     changed: bool,
     looked: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Link {
+struct SimulatedLink {
     heard: Instant,
     acknowledged: Option<Instant>,
 }
 
-impl Links {
+impl SimulatedLinks {
     /// Something has come from this peer.
     pub(super) fn hear(&mut self, now: Instant, from: &Identity) {
         self.link(now, from);
@@ -45,7 +45,7 @@ impl Links {
         due
     }
 
-    fn link(&mut self, now: Instant, from: &Identity) -> &mut Link {
+    fn link(&mut self, now: Instant, from: &Identity) -> &mut SimulatedLink {
         if !self.open.contains_key(&from.id()) {
             self.changed = true;
             if self.open.len() >= MOST {
@@ -53,7 +53,7 @@ impl Links {
                 oldest.and_then(|id| self.open.remove(&id));
             }
         }
-        let link = self.open.entry(from.id()).or_insert(Link { heard: now, acknowledged: None });
+        let link = self.open.entry(from.id()).or_insert(SimulatedLink { heard: now, acknowledged: None });
         link.heard = now;
         link
     }

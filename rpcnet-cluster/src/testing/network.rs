@@ -56,12 +56,12 @@ enum Active {
 }
 
 #[derive(Debug)]
-pub(super) struct Network {
+pub(super) struct SimulatedNetwork {
     latency: (Duration, Duration),
     faults: Vec<(Active, Duration)>,
 }
 
-impl Network {
+impl SimulatedNetwork {
     pub(super) fn new() -> Self {
         Self { latency: (Duration::from_micros(200), Duration::from_millis(2)), faults: Vec::new() }
     }

@@ -12,9 +12,9 @@ use rpcnet::Backoff;
 
 use super::{
     host::{Host, Outgoing},
-    links::Links,
+    links::SimulatedLinks,
 };
-use crate::swim::{Channel, Config, Identity, Node, NodeId};
+use crate::swim::{Config, Delivery, Identity, Node, NodeId};
 
 /// The pauses of the driver, between rounds while a node is alone, and afterwards.
 const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -22,10 +22,10 @@ const CHECK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 
 /// What nodes send each other in a simulation.
 #[derive(Clone, Debug)]
-pub struct Packet(Content);
+pub struct Packet(PacketContent);
 
 #[derive(Clone, Debug)]
-enum Content {
+enum PacketContent {
     /// A dial: who is there?
     Hello {
         from: usize,
@@ -52,7 +52,7 @@ pub struct Process {
     alone: Backoff,
     check: Backoff,
     rng: StdRng,
-    links: Links,
+    links: SimulatedLinks,
     /// What is no gossip, and not counted as its payload.
     dials: Vec<Outgoing<Packet>>,
     /// Packets that the node called malformed. There are none, unless something is wrong.
@@ -78,7 +78,7 @@ impl Process {
             alone: Backoff::new(ALONE.0, ALONE.1),
             check: Backoff::new(CHECK.0, CHECK.1),
             rng: StdRng::from_rng(rng),
-            links: Links::default(),
+            links: SimulatedLinks::default(),
             dials: Vec::new(),
             refused: 0,
         }
@@ -110,7 +110,7 @@ impl Process {
         let mut missing = false;
         for &seed in self.seeds.difference(&active) {
             missing = true;
-            let packet = Packet(Content::Hello { from: self.index });
+            let packet = Packet(PacketContent::Hello { from: self.index });
             self.dials.push(Outgoing { to: seed, packet, length: 0, reliable: true });
         }
         if !missing {
@@ -144,15 +144,16 @@ impl Host for Process {
 
     fn receive(&mut self, now: Instant, Packet(content): Packet) {
         match content {
-            Content::Hello { from } => {
-                let packet = Packet(Content::Answer(self.node.identity()));
+            PacketContent::Hello { from } => {
+                let packet = Packet(PacketContent::Answer(self.node.identity()));
                 self.dials.push(Outgoing { to: from, packet, length: 0, reliable: true });
             }
-            Content::Answer(identity) => self.node.announce(now, identity),
-            Content::Linked(identity) => self.links.hear(now, &identity),
-            Content::Gossip { from, payload } => {
+            PacketContent::Answer(identity) => self.node.announce(now, identity),
+            PacketContent::Linked(identity) => self.links.hear(now, &identity),
+            PacketContent::Gossip { from, payload } => {
                 if self.links.receive(now, &from) {
-                    let (to, packet) = (index_of(from.addr()), Packet(Content::Linked(self.node.identity())));
+                    let (to, packet) =
+                        (index_of(from.addr()), Packet(PacketContent::Linked(self.node.identity())));
                     self.dials.push(Outgoing { to, packet, length: 0, reliable: true });
                 }
                 if self.node.handle_packet(now, from, &payload).is_err() {
@@ -182,8 +183,8 @@ impl Host for Process {
         }
         let transmit = self.node.poll_transmit()?;
         let length = transmit.payload.len();
-        let packet = Packet(Content::Gossip { from: self.node.identity(), payload: transmit.payload });
-        let reliable = transmit.channel == Channel::Stream;
+        let packet = Packet(PacketContent::Gossip { from: self.node.identity(), payload: transmit.payload });
+        let reliable = transmit.delivery == Delivery::Stream;
         Some(Outgoing { to: index_of(transmit.to.addr()), packet, length, reliable })
     }
 }

@@ -22,7 +22,7 @@ const BEGINNING: u64 = 1_800_000_000_000;
 
 /// An event that a node of a [`Simulation`] has reported.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Seen {
+pub struct ObservedEvent {
     /// When, after the start of the simulation.
     pub at: Duration,
     /// By which node.
@@ -57,7 +57,7 @@ pub struct Simulation {
     fresh_ids: bool,
     past: BTreeMap<usize, Past>,
     pending: VecDeque<(Duration, Operation)>,
-    events: Vec<Seen>,
+    events: Vec<ObservedEvent>,
     checker: Checker,
     violation: Option<Violation>,
 }
@@ -220,7 +220,7 @@ impl Simulation {
     }
 
     /// All that was reported so far, in order.
-    pub fn events(&self) -> &[Seen] {
+    pub fn events(&self) -> &[ObservedEvent] {
         &self.events
     }
 
@@ -320,7 +320,7 @@ impl Simulation {
         let events = &mut self.events;
         self.world.with(by, |process, _| {
             while let Some(event) = process.node_mut().poll_event() {
-                events.push(Seen { at, by, event });
+                events.push(ObservedEvent { at, by, event });
             }
         });
         let Some(process) = self.world.host(by) else { return };

@@ -45,7 +45,7 @@ pub struct Trial {
 
 /// A trial that failed.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub struct TrialFailure {
     /// The trial with the shortest script that was found to fail in the same way.
     pub trial: Trial,
     /// How it fails.
@@ -104,8 +104,8 @@ impl Trial {
     ///
     /// # Errors
     ///
-    /// [`Failure`], with that script.
-    pub fn run_and_shrink(mut self) -> Result<Duration, Box<Failure>> {
+    /// [`TrialFailure`], with that script.
+    pub fn run_and_shrink(mut self) -> Result<Duration, Box<TrialFailure>> {
         let violation = match self.run() {
             Ok(took) => return Ok(took),
             Err(violation) => violation,
@@ -113,7 +113,7 @@ impl Trial {
         let run = |script: &Script| Self { script: script.clone(), ..self.clone() }.run().err();
         let (script, violation) = shrink(self.script.clone(), violation, run);
         self.script = script;
-        Err(Box::new(Failure { trial: self, violation }))
+        Err(Box::new(TrialFailure { trial: self, violation }))
     }
 }
 
@@ -157,7 +157,7 @@ fn agreement(simulation: &mut Simulation, limit: Duration) -> Option<Duration> {
     None
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for TrialFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Trial { seed, nodes, seeds, fresh_ids, script, .. } = &self.trial;
         writeln!(f, "seed {seed}: {}", self.violation)?;
@@ -169,7 +169,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {
+impl std::error::Error for TrialFailure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.violation)
     }

@@ -14,7 +14,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::{
     host::{Host, Outgoing},
-    network::{Fault, Network},
+    network::{Fault, SimulatedNetwork},
 };
 
 /// Packets that wait for a host that stands still; beyond, new ones are lost, as in a socket's buffer.
@@ -24,7 +24,7 @@ const OUTBOX: usize = 4096;
 
 /// What a host has sent.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-pub struct Traffic {
+pub struct TrafficCounts {
     /// Packets with payload, on whatever channel.
     pub packets: u64,
     /// Their payload in bytes, without what QUIC, UDP and IP add.
@@ -48,40 +48,40 @@ enum Happening<P> {
 }
 
 /// Ordered by time; at one time faults end first, then packets arrive, then timers fire, as drivers must have it.
-struct Entry<P> {
+struct QueuedEvent<P> {
     at: Duration,
     class: u8,
     sequence: u64,
     happening: Happening<P>,
 }
 
-impl<P> Entry<P> {
+impl<P> QueuedEvent<P> {
     fn key(&self) -> (Duration, u8, u64) {
         (self.at, self.class, self.sequence)
     }
 }
 
-impl<P> PartialEq for Entry<P> {
+impl<P> PartialEq for QueuedEvent<P> {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl<P> Eq for Entry<P> {}
+impl<P> Eq for QueuedEvent<P> {}
 
-impl<P> PartialOrd for Entry<P> {
+impl<P> PartialOrd for QueuedEvent<P> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<P> Ord for Entry<P> {
+impl<P> Ord for QueuedEvent<P> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
     }
 }
 
-struct Slot<H: Host> {
+struct HostSlot<H: Host> {
     host: Option<H>,
     /// By how much the host's clock has jumped ahead of the world's.
     ahead: Duration,
@@ -91,10 +91,10 @@ struct Slot<H: Host> {
     blocked_until: Duration,
     inbox: VecDeque<H::Packet>,
     outbox: VecDeque<Outgoing<H::Packet>>,
-    sent: Traffic,
+    sent: TrafficCounts,
 }
 
-impl<H: Host> Slot<H> {
+impl<H: Host> HostSlot<H> {
     fn new() -> Self {
         Self {
             host: None,
@@ -104,7 +104,7 @@ impl<H: Host> Slot<H> {
             blocked_until: Duration::ZERO,
             inbox: VecDeque::new(),
             outbox: VecDeque::new(),
-            sent: Traffic::default(),
+            sent: TrafficCounts::default(),
         }
     }
 }
@@ -115,10 +115,10 @@ impl<H: Host> Slot<H> {
 pub struct World<H: Host> {
     epoch: Instant,
     now: Duration,
-    slots: Vec<Slot<H>>,
-    queue: BinaryHeap<Reverse<Entry<H::Packet>>>,
+    slots: Vec<HostSlot<H>>,
+    queue: BinaryHeap<Reverse<QueuedEvent<H::Packet>>>,
     sequence: u64,
-    network: Network,
+    network: SimulatedNetwork,
     rng: StdRng,
 }
 
@@ -135,7 +135,7 @@ impl<H: Host> World<H> {
             slots: Vec::new(),
             queue: BinaryHeap::new(),
             sequence: 0,
-            network: Network::new(),
+            network: SimulatedNetwork::new(),
             rng: StdRng::seed_from_u64(seed),
         }
     }
@@ -159,7 +159,7 @@ impl<H: Host> World<H> {
     /// Starts a host. One that runs under this index is gone as if it had crashed.
     pub fn start(&mut self, index: usize, host: H) {
         while self.slots.len() <= index {
-            self.slots.push(Slot::new());
+            self.slots.push(HostSlot::new());
         }
         self.stop(index);
         self.slots[index].host = Some(host);
@@ -188,7 +188,7 @@ impl<H: Host> World<H> {
     }
 
     /// What the host of this index has sent, in all its lives.
-    pub fn sent(&self, index: usize) -> Traffic {
+    pub fn sent(&self, index: usize) -> TrafficCounts {
         self.slots.get(index).map(|slot| slot.sent).unwrap_or_default()
     }
 
@@ -247,7 +247,7 @@ impl<H: Host> World<H> {
                 self.now = self.now.max(end);
                 return None;
             }
-            let Reverse(Entry { at, happening, .. }) = self.queue.pop()?;
+            let Reverse(QueuedEvent { at, happening, .. }) = self.queue.pop()?;
             self.now = self.now.max(at);
             return Some(match happening {
                 Happening::Resume(index) => self.resume(index),
@@ -366,7 +366,7 @@ impl<H: Host> World<H> {
             Happening::Wake(_) => 2,
         };
         self.sequence += 1;
-        self.queue.push(Reverse(Entry { at, class, sequence: self.sequence, happening }));
+        self.queue.push(Reverse(QueuedEvent { at, class, sequence: self.sequence, happening }));
     }
 }
 

@@ -5,13 +5,13 @@ use std::{fmt::Debug, net::SocketAddr};
 use rpcnet::__private::{decode, encode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Hello, Identity, Life, Observed, Versions};
+use super::{Identity, Life, NodeHello, Observed, Versions};
 use crate::swim::NodeId;
 
 /// A frame of the hello; the first byte says which.
 pub fn gossip_hello(input: &[u8]) {
     let Some((&choice, frame)) = input.split_first() else { return };
-    if choice % 2 == 0 { round_trip::<Observed>(frame) } else { round_trip::<Hello>(frame) }
+    if choice % 2 == 0 { round_trip::<Observed>(frame) } else { round_trip::<NodeHello>(frame) }
 }
 
 fn round_trip<T: Debug + Serialize + DeserializeOwned>(frame: &[u8]) {
@@ -28,7 +28,7 @@ pub(crate) fn hello_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let hello = |cluster: &str, addr: SocketAddr, generation| {
         let identity = Identity::new(addr, NodeId::from_u128(7), generation);
         let life = Life { started: generation, nonce: 9 };
-        encode(&Hello::new(Versions(1, 2), cluster, identity, life)).expect("it has a form")
+        encode(&NodeHello::new(Versions(1, 2), cluster, identity, life)).expect("it has a form")
     };
     let v4 = SocketAddr::from(([10, 0, 0, 1], 7946));
     let v6 = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 7946));

@@ -7,8 +7,8 @@ fn addr(index: u8) -> SocketAddr {
     ([10, 77, 0, index], 7500).into()
 }
 
-fn known(own: u8, members: &[u8]) -> Known {
-    Known { members: members.iter().copied().map(addr).collect(), own: vec![addr(own)] }
+fn known(own: u8, members: &[u8]) -> KnownAddresses {
+    KnownAddresses { members: members.iter().copied().map(addr).collect(), own: vec![addr(own)] }
 }
 
 fn start() -> Instant {
@@ -16,16 +16,21 @@ fn start() -> Instant {
     Instant::now()
 }
 
-fn failure() -> Answer {
-    Answer::Failed(Failure { reason: "unreachable", text: "did not answer".into() })
+fn failure() -> DialOutcome {
+    DialOutcome::Failed(JoinFailure { reason: "unreachable", text: "did not answer".into() })
 }
 
-fn seeds(names: &[&str]) -> Asking {
-    Asking::new(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+fn seeds(names: &[&str]) -> JoinSchedule {
+    JoinSchedule::new(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
 }
 
 /// Begins a round in which the first name stands for these; all that is dialled at once.
-fn round(asking: &mut Asking, now: Instant, addrs: &[u8], known: &Known) -> BTreeSet<SocketAddr> {
+fn round(
+    asking: &mut JoinSchedule,
+    now: Instant,
+    addrs: &[u8],
+    known: &KnownAddresses,
+) -> BTreeSet<SocketAddr> {
     for (index, _) in asking.begin(now) {
         let addrs = if index == 0 { addrs.iter().copied().map(addr).collect() } else { Vec::new() };
         asking.resolved(index, Ok(addrs), known, &mut StdRng::seed_from_u64(1));
@@ -39,7 +44,7 @@ fn every_address_of_a_name_that_is_no_member_is_asked() {
     // The own one comes first, as a resolver may give it.
     assert_eq!(round(&mut asking, now, &[1, 2, 3], &known(1, &[])), [addr(2), addr(3)].into());
     // The second has become a member; the third is silent, and still being asked.
-    asking.answered(addr(2), &Answer::Peer);
+    asking.answered(addr(2), &DialOutcome::Peer);
     let now = now + Duration::from_secs(1);
     assert_eq!(round(&mut asking, now, &[1, 2, 3], &known(1, &[2])), [].into());
     asking.answered(addr(3), &failure());
@@ -51,16 +56,16 @@ fn every_address_of_a_name_that_is_no_member_is_asked() {
 #[test]
 fn an_answer_from_oneself_drops_an_address_for_a_round() {
     let (mut asking, now) = (seeds(&["cluster:7500"]), start());
-    let unknown = Known::default();
+    let unknown = KnownAddresses::default();
     assert_eq!(round(&mut asking, now, &[1, 2], &unknown), [addr(1), addr(2)].into());
-    asking.answered(addr(1), &Answer::Ourselves);
+    asking.answered(addr(1), &DialOutcome::Ourselves);
     asking.answered(addr(2), &failure());
-    let [(_, standing)] = &asking.standing(&unknown)[..] else { panic!("one seed") };
-    assert!(matches!(standing, Standing::Failing(_)), "{standing:?}");
+    let [(_, state)] = &asking.states(&unknown)[..] else { panic!("one seed") };
+    assert!(matches!(state, SeedState::Failing(_)), "{state:?}");
     // Another one may be there by now, and be it a name that had this node's address alone.
     assert_eq!(round(&mut asking, now, &[1], &unknown), [addr(1)].into());
-    asking.answered(addr(1), &Answer::Ourselves);
-    assert_eq!(asking.standing(&unknown)[0].1, Standing::Ours);
+    asking.answered(addr(1), &DialOutcome::Ourselves);
+    assert_eq!(asking.states(&unknown)[0].1, SeedState::Ours);
     assert_eq!(round(&mut asking, now, &[1, 3], &unknown), [addr(1), addr(3)].into());
 }
 
@@ -69,30 +74,30 @@ fn a_name_that_does_not_resolve_any_more_keeps_its_addresses() {
     let (mut asking, now, known) = (seeds(&["cluster:7500"]), start(), known(1, &[]));
     assert_eq!(round(&mut asking, now, &[2], &known), [addr(2)].into());
     asking.answered(addr(2), &failure());
-    let gone = Failure { reason: "unresolvable", text: "\"cluster:7500\" does not resolve".into() };
+    let gone = JoinFailure { reason: "unresolvable", text: "\"cluster:7500\" does not resolve".into() };
     for (index, name) in asking.begin(now) {
         assert_eq!(name, "cluster:7500");
         asking.resolved(index, Err(gone.clone()), &known, &mut StdRng::seed_from_u64(1));
     }
     assert_eq!(asking.next(now, &known).map(|dial| dial.addr), Some(addr(2)));
-    assert_eq!(asking.standing(&known)[0].1, Standing::Failing(gone));
+    assert_eq!(asking.states(&known)[0].1, SeedState::Failing(gone));
 }
 
 #[test]
 fn an_address_that_nobody_can_have_is_a_failure_and_not_dialled() {
-    let (mut asking, now, known) = (seeds(&["cluster:7500"]), start(), Known::default());
+    let (mut asking, now, known) = (seeds(&["cluster:7500"]), start(), KnownAddresses::default());
     for (index, _) in asking.begin(now) {
         let any = vec!["0.0.0.0:7500".parse().expect("an address")];
         asking.resolved(index, Ok(any), &known, &mut StdRng::seed_from_u64(1));
     }
     assert_eq!(asking.next(now, &known), None);
-    let Standing::Failing(failure) = &asking.standing(&known)[0].1 else { panic!("it is of no use") };
+    let SeedState::Failing(failure) = &asking.states(&known)[0].1 else { panic!("it is of no use") };
     assert!(failure.text.starts_with("0.0.0.0:7500 stands for all addresses"), "{}", failure.text);
 }
 
 #[test]
 fn silent_addresses_hold_up_no_other() {
-    let (mut asking, now, known) = (seeds(&["cluster:7500"]), start(), Known::default());
+    let (mut asking, now, known) = (seeds(&["cluster:7500"]), start(), KnownAddresses::default());
     let all: Vec<u8> = (1..=OF_A_NAME as u8).collect();
     let mut asked = round(&mut asking, now, &all, &known);
     assert_eq!(asked.len(), AT_ONCE);
@@ -107,13 +112,13 @@ fn silent_addresses_hold_up_no_other() {
     assert!(at - now <= STAGGER * (all.len() / AT_ONCE) as u32);
     // One that answered goes first in the next round.
     asked.iter().for_each(|addr| asking.answered(*addr, &failure()));
-    asking.answered(addr(40), &Answer::Peer);
+    asking.answered(addr(40), &DialOutcome::Peer);
     assert!(round(&mut asking, at, &all, &known).contains(&addr(40)));
 }
 
 #[test]
 fn a_large_name_gets_all_its_addresses_asked_in_their_turn() {
-    let (mut asking, now, known) = (seeds(&["cluster:7500"]), start(), Known::default());
+    let (mut asking, now, known) = (seeds(&["cluster:7500"]), start(), KnownAddresses::default());
     let all: Vec<u8> = (0..=255).collect();
     let mut asked = BTreeSet::new();
     for minute in 0..4u32 {
@@ -133,9 +138,9 @@ fn a_large_name_gets_all_its_addresses_asked_in_their_turn() {
 #[test]
 fn a_rival_is_looked_for_at_the_own_address() {
     let (mut asking, now, known) = (seeds(&[]), start(), known(1, &[2]));
-    asking.also(addr(1), Why::Rival);
-    asking.also(addr(2), Why::Join);
-    asking.also(addr(3), Why::Join);
+    asking.also(addr(1), DialReason::Rival);
+    asking.also(addr(2), DialReason::Join);
+    asking.also(addr(3), DialReason::Join);
     let asked: Vec<_> = std::iter::from_fn(|| asking.next(now, &known)).map(|dial| dial.addr).collect();
     assert_eq!(asked, [addr(1), addr(3)]);
 }
@@ -163,7 +168,7 @@ proptest! {
                 }
                 1 => known.members = addrs.iter().map(|index| addr(*index)).collect(),
                 2 => {
-                    let answers = [Answer::Peer, Answer::Ourselves, failure()];
+                    let answers = [DialOutcome::Peer, DialOutcome::Ourselves, failure()];
                     for (index, addr) in under_way.drain(..addrs.len().min(under_way.len())).enumerate() {
                         asking.answered(addr, &answers[index % 3]);
                     }

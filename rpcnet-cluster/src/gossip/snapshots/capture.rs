@@ -18,7 +18,7 @@ impl Gossip {
         let tags = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
         let broadcasts = broadcasts_of(&node);
         drop(node);
-        members.extend(self.remembered().nodes());
+        members.extend(self.known_peers().nodes());
         Saved {
             cluster: self.cluster.clone(),
             id: own.id(),
@@ -61,7 +61,7 @@ impl Gossip {
             .iter()
             .filter(|member| member.id() != own.id() && member.identity().addr() != own.addr());
         let others = others.map(|member| (member.identity(), member.state().is_active()));
-        let added = self.remembered().add(others, &mut StdRng::from_rng(&mut rand::rng()));
+        let added = self.known_peers().add(others, &mut StdRng::from_rng(&mut rand::rng()));
         self.restored.notify_one();
         added
     }

@@ -4,19 +4,19 @@ use bytes::Bytes;
 
 use super::{
     Broadcast,
-    packet::{Entry, Packet, put_entry},
+    packet::{BroadcastEntry, BroadcastPacket, put_entry},
 };
-use crate::swim::{NodeId, wire::Reader};
+use crate::swim::{NodeId, wire::PacketReader};
 
 /// A packet's body: what was read can be written in no more bytes, and is then read as the same.
 pub(in crate::swim) fn broadcasts(input: &[u8]) {
-    let Ok(packet) = Packet::decode(&mut Reader::new(input)) else { return };
+    let Ok(packet) = BroadcastPacket::decode(&mut PacketReader::new(input)) else { return };
     let bytes = body(&packet);
     assert!(bytes.len() <= input.len(), "there is a shorter form than ours: {packet:?}");
-    assert_eq!(Packet::decode(&mut Reader::new(&bytes)), Ok(packet));
+    assert_eq!(BroadcastPacket::decode(&mut PacketReader::new(&bytes)), Ok(packet));
 }
 
-fn body(packet: &Packet) -> Vec<u8> {
+fn body(packet: &BroadcastPacket) -> Vec<u8> {
     let mut bytes = vec![u8::from(packet.whole)];
     packet.entries.iter().for_each(|entry| put_entry(&mut bytes, entry));
     bytes
@@ -28,10 +28,10 @@ pub(in crate::swim) fn seed() -> Vec<u8> {
     let made =
         |version, value: Option<&'static str>| Broadcast { version, origin, value: value.map(Bytes::from) };
     let entries = vec![
-        Entry::Value("rules".into(), made(1_800_000_000_000, Some("as they are"))),
-        Entry::Value("old".into(), made(300, None)),
-        Entry::Has("large".into(), (7, origin)),
-        Entry::Wants("k".into()),
+        BroadcastEntry::Value("rules".into(), made(1_800_000_000_000, Some("as they are"))),
+        BroadcastEntry::Value("old".into(), made(300, None)),
+        BroadcastEntry::Has("large".into(), (7, origin)),
+        BroadcastEntry::Wants("k".into()),
     ];
-    body(&Packet { whole: true, entries })
+    body(&BroadcastPacket { whole: true, entries })
 }

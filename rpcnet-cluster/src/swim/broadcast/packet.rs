@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{
     super::{
         NodeId,
-        wire::{Kind, Reader, WireError, put_varint},
+        wire::{PacketKind, PacketReader, WireError, put_varint},
     },
     Broadcast, MAX_BROADCAST_KEY, MAX_BROADCAST_VALUE, MAX_VERSION,
 };
@@ -22,22 +22,22 @@ const WANTS: u8 = 3;
 pub(super) type Stamp = (u64, NodeId);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Entry {
+pub(super) enum BroadcastEntry {
     Value(String, Broadcast),
     Has(String, Stamp),
     Wants(String),
 }
 
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Packet {
+pub(super) struct BroadcastPacket {
     /// Whether it names all that its sender has, so that what it doesn't name is unknown there.
     pub(super) whole: bool,
     /// As many as there are bytes for at most.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<BroadcastEntry>,
 }
 
-impl Packet {
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+impl BroadcastPacket {
+    pub(super) fn decode(reader: &mut PacketReader<'_>) -> Result<Self, WireError> {
         let whole = match reader.u8()? {
             0 => false,
             1 => true,
@@ -51,7 +51,7 @@ impl Packet {
     }
 }
 
-fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
+fn read_entry(reader: &mut PacketReader<'_>) -> Result<BroadcastEntry, WireError> {
     let kind = reader.u8()?;
     let length = usize::from(reader.u8()?);
     if length == 0 || length > MAX_BROADCAST_KEY {
@@ -59,7 +59,7 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
     }
     let key = std::str::from_utf8(reader.bytes(length)?).map_err(|_| WireError::Invalid)?.to_owned();
     if kind == WANTS {
-        return Ok(Entry::Wants(key));
+        return Ok(BroadcastEntry::Wants(key));
     }
     let version = reader.varint()?;
     if version > MAX_VERSION {
@@ -67,7 +67,7 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
     }
     let origin = reader.node_id()?;
     let value = match kind {
-        HAS => return Ok(Entry::Has(key, (version, origin))),
+        HAS => return Ok(BroadcastEntry::Has(key, (version, origin))),
         WITHDRAWN => None,
         VALUE => {
             let length = usize::from(reader.u16()?);
@@ -78,16 +78,16 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
         }
         _ => return Err(WireError::Invalid),
     };
-    Ok(Entry::Value(key, Broadcast { version, origin, value }))
+    Ok(BroadcastEntry::Value(key, Broadcast { version, origin, value }))
 }
 
-pub(super) fn put_entry(buf: &mut impl BufMut, entry: &Entry) {
+pub(super) fn put_entry(buf: &mut impl BufMut, entry: &BroadcastEntry) {
     let (kind, key, stamp) = match entry {
-        Entry::Value(key, Broadcast { version, origin, value }) => {
+        BroadcastEntry::Value(key, Broadcast { version, origin, value }) => {
             (if value.is_some() { VALUE } else { WITHDRAWN }, key, Some((*version, *origin)))
         }
-        Entry::Has(key, stamp) => (HAS, key, Some(*stamp)),
-        Entry::Wants(key) => (WANTS, key, None),
+        BroadcastEntry::Has(key, stamp) => (HAS, key, Some(*stamp)),
+        BroadcastEntry::Wants(key) => (WANTS, key, None),
     };
     buf.put_u8(kind);
     buf.put_u8(key.len() as u8);
@@ -96,19 +96,19 @@ pub(super) fn put_entry(buf: &mut impl BufMut, entry: &Entry) {
         put_varint(buf, version);
         buf.put_u128(origin.as_u128());
     }
-    if let Entry::Value(_, Broadcast { value: Some(value), .. }) = entry {
+    if let BroadcastEntry::Value(_, Broadcast { value: Some(value), .. }) = entry {
         buf.put_u16(value.len() as u16);
         buf.put_slice(value);
     }
 }
 
 /// Puts entries into as many packets as they need, each of about `cut` bytes at most, unless one entry takes more.
-pub(super) fn packets(whole: bool, entries: &[Entry], cut: usize) -> Vec<Bytes> {
+pub(super) fn packets(whole: bool, entries: &[BroadcastEntry], cut: usize) -> Vec<Bytes> {
     let mut packets = Vec::new();
     let mut open = BytesMut::new();
     // A whole list says something even if it is empty, and is one packet: it is bounded by the entries that there can be.
     if whole {
-        open.put_slice(&[Kind::Broadcasts as u8, 1]);
+        open.put_slice(&[PacketKind::Broadcasts as u8, 1]);
     }
     let mut entry_bytes = Vec::new();
     for entry in entries {
@@ -118,7 +118,7 @@ pub(super) fn packets(whole: bool, entries: &[Entry], cut: usize) -> Vec<Bytes> 
             packets.push(open.split().freeze());
         }
         if open.is_empty() {
-            open.put_u8(Kind::Broadcasts as u8);
+            open.put_u8(PacketKind::Broadcasts as u8);
             open.put_u8(0);
         }
         open.put_slice(&entry_bytes);

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::{
     super::{
         config::Config, error::PacketError, identity::Identity, member::Member, node::Node, timers::Task,
-        wire::Reader,
+        wire::PacketReader,
     },
     Broadcast, BroadcastError,
-    packet::{Entry, Packet, packets},
+    packet::{BroadcastEntry, BroadcastPacket, packets},
 };
 
 /// A larger entry is spread as its version alone: it would go to most nodes many times.
@@ -77,7 +77,7 @@ impl Node {
     ) {
         // What a peer would not be allowed to say is not taken from a file either.
         let allowed = broadcasts.into_iter().filter(|(key, broadcast)| broadcast.is_allowed(key));
-        self.take_entries(now, allowed.map(|(key, broadcast)| Entry::Value(key, broadcast)));
+        self.take_entries(now, allowed.map(|(key, broadcast)| BroadcastEntry::Value(key, broadcast)));
     }
 
     /// The values that the cluster shares, by key.
@@ -104,9 +104,9 @@ impl Node {
             else {
                 continue;
             };
-            let value = Entry::Value(key.clone(), broadcast.clone());
+            let value = BroadcastEntry::Value(key.clone(), broadcast.clone());
             let length = key.len() + broadcast.value.as_ref().map_or(0, Bytes::len);
-            entries.push(if length <= INLINE_MAX { value } else { Entry::Has(key.clone(), stamp) });
+            entries.push(if length <= INLINE_MAX { value } else { BroadcastEntry::Has(key.clone(), stamp) });
             if rounds > 1 {
                 self.broadcasts.hot.insert(key, rounds - 1);
             }
@@ -133,8 +133,9 @@ impl Node {
     /// Tells `to` which versions there are here, so that each gets what it lacks. There may be none.
     pub(in crate::swim) fn offer_broadcasts(&mut self, to: Identity) {
         let all = self.broadcasts.all();
-        let entries: Vec<_> =
-            all.map(|(key, known)| Entry::Has(key.to_owned(), (known.version, known.origin))).collect();
+        let entries: Vec<_> = all
+            .map(|(key, known)| BroadcastEntry::Has(key.to_owned(), (known.version, known.origin)))
+            .collect();
         for packet in packets(true, &entries, usize::MAX) {
             self.send_by_size(to, packet);
         }
@@ -144,26 +145,26 @@ impl Node {
         &mut self,
         now: Instant,
         from: Identity,
-        reader: &mut Reader<'_>,
+        reader: &mut PacketReader<'_>,
     ) -> Result<(), PacketError> {
-        let Packet { whole, entries } = Packet::decode(reader)?;
+        let BroadcastPacket { whole, entries } = BroadcastPacket::decode(reader)?;
         let mut answer = Vec::new();
         // Naming one key again and again must not multiply the answer.
         let mut named = BTreeSet::new();
         for entry in &entries {
             match entry {
-                Entry::Value(..) => {}
-                Entry::Has(key, theirs) => {
+                BroadcastEntry::Value(..) => {}
+                BroadcastEntry::Has(key, theirs) => {
                     if !named.insert(key.clone()) {
                         continue;
                     }
                     if self.broadcasts.stamp(key).is_some_and(|ours| ours > *theirs) {
                         answer.extend(self.value_of(key));
                     } else if self.broadcasts.should_ask(now, key, *theirs) {
-                        answer.push(Entry::Wants(key.clone()));
+                        answer.push(BroadcastEntry::Wants(key.clone()));
                     }
                 }
-                Entry::Wants(key) => {
+                BroadcastEntry::Wants(key) => {
                     if named.insert(key.clone()) {
                         answer.extend(self.value_of(key));
                     }
@@ -172,7 +173,9 @@ impl Node {
         }
         if whole {
             let unnamed = self.broadcasts.live().filter(|(key, _)| !named.contains(*key));
-            answer.extend(unnamed.map(|(key, broadcast)| Entry::Value(key.to_owned(), broadcast.clone())));
+            answer.extend(
+                unnamed.map(|(key, broadcast)| BroadcastEntry::Value(key.to_owned(), broadcast.clone())),
+            );
         }
         for packet in packets(false, &answer, usize::MAX) {
             self.send_by_size(from, packet);
@@ -181,13 +184,13 @@ impl Node {
         Ok(())
     }
 
-    fn value_of(&self, key: &str) -> Option<Entry> {
-        self.broadcasts.get(key).map(|broadcast| Entry::Value(key.to_owned(), broadcast.clone()))
+    fn value_of(&self, key: &str) -> Option<BroadcastEntry> {
+        self.broadcasts.get(key).map(|broadcast| BroadcastEntry::Value(key.to_owned(), broadcast.clone()))
     }
 
-    fn take_entries(&mut self, now: Instant, entries: impl IntoIterator<Item = Entry>) {
+    fn take_entries(&mut self, now: Instant, entries: impl IntoIterator<Item = BroadcastEntry>) {
         for entry in entries {
-            if let Entry::Value(key, broadcast) = entry
+            if let BroadcastEntry::Value(key, broadcast) = entry
                 && self.broadcasts.merge(now, key.clone(), broadcast)
             {
                 self.heat(&key);

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{
-    packet::{Entry, Packet, packets, put_entry},
+    packet::{BroadcastEntry, BroadcastPacket, packets, put_entry},
     *,
 };
-use crate::swim::{Config, Identity, Node, tests::epoch, wire::Reader};
+use crate::swim::{Config, Identity, Node, tests::epoch, wire::PacketReader};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -27,11 +27,11 @@ fn broadcast() -> impl Strategy<Value = (String, Broadcast)> {
         .prop_map(|(key, version, origin, value)| (key, made(version, origin, value)))
 }
 
-fn entry() -> impl Strategy<Value = Entry> {
+fn entry() -> impl Strategy<Value = BroadcastEntry> {
     (broadcast(), 0..3).prop_map(|((key, broadcast), kind)| match kind {
-        0 => Entry::Value(key, broadcast),
-        1 => Entry::Has(key, (broadcast.version, broadcast.origin)),
-        _ => Entry::Wants(key),
+        0 => BroadcastEntry::Value(key, broadcast),
+        1 => BroadcastEntry::Has(key, (broadcast.version, broadcast.origin)),
+        _ => BroadcastEntry::Wants(key),
     })
 }
 
@@ -83,7 +83,7 @@ proptest! {
     fn packets_round_trip(entries in prop::collection::vec(entry(), 0..20), whole in any::<bool>()) {
         let mut read = Vec::new();
         for packet in packets(whole, &entries, 100) {
-            let decoded = Packet::decode(&mut Reader::new(&packet[1..])).unwrap();
+            let decoded = BroadcastPacket::decode(&mut PacketReader::new(&packet[1..])).unwrap();
             prop_assert_eq!(decoded.whole, whole);
             read.extend(decoded.entries);
         }
@@ -92,10 +92,10 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_packet_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        if let Ok(packet) = Packet::decode(&mut Reader::new(&bytes)) {
+        if let Ok(packet) = BroadcastPacket::decode(&mut PacketReader::new(&bytes)) {
             let mut again = vec![u8::from(packet.whole)];
             packet.entries.iter().for_each(|entry| put_entry(&mut again, entry));
-            prop_assert_eq!(Packet::decode(&mut Reader::new(&again)).unwrap(), packet);
+            prop_assert_eq!(BroadcastPacket::decode(&mut PacketReader::new(&again)).unwrap(), packet);
         }
     }
 }
@@ -142,7 +142,9 @@ fn a_key_named_again_and_again_is_answered_once() {
     let mut node = Node::new(identity(0), Config::new_lan(), 1, now);
     node.broadcast(now, 1, "k", vec![0; MAX_BROADCAST_VALUE].into()).unwrap();
     while node.poll_transmit().is_some() {}
-    for entry in [Entry::Wants("k".into()), Entry::Has("k".into(), (0, NodeId::from_u128(1)))] {
+    for entry in
+        [BroadcastEntry::Wants("k".into()), BroadcastEntry::Has("k".into(), (0, NodeId::from_u128(1)))]
+    {
         for packet in packets(false, &vec![entry; 1000], usize::MAX) {
             node.handle_packet(now, identity(1), &packet).unwrap();
             let answers: Vec<_> = std::iter::from_fn(|| node.poll_transmit()).collect();
@@ -153,10 +155,10 @@ fn a_key_named_again_and_again_is_answered_once() {
 
 #[test]
 fn a_version_that_nobody_could_exceed_is_refused() {
-    let entry = Entry::Value("k".into(), made(MAX_VERSION + 1, 1, Some("v")));
+    let entry = BroadcastEntry::Value("k".into(), made(MAX_VERSION + 1, 1, Some("v")));
     let mut bytes = vec![0];
     put_entry(&mut bytes, &entry);
-    assert!(Packet::decode(&mut Reader::new(&bytes)).is_err());
+    assert!(BroadcastPacket::decode(&mut PacketReader::new(&bytes)).is_err());
     let mut node = Node::new(identity(0), Config::new_lan(), 1, epoch());
     let restored = BTreeMap::from([
         ("k".to_owned(), made(MAX_VERSION + 1, 1, Some("v"))),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{epoch, identity};
-use crate::swim::{Channel, Config, MAX_FRAME, MAX_MEMBERS, Node, PacketError, Transmit};
+use crate::swim::{Config, Delivery, MAX_FRAME, MAX_MEMBERS, Node, PacketError, Transmit};
 
 /// Of an input no more are done.
 const MOST_OPERATIONS: usize = 256;
@@ -11,7 +11,7 @@ const MOST_OPERATIONS: usize = 256;
 const READ_ON: usize = 4;
 
 /// What the driver of a node does.
-pub(super) enum Operation<'a> {
+pub(super) enum FuzzOperation<'a> {
     Packet { from: u8, bytes: &'a [u8] },
     Passed { steps: u8 },
     Tag { value: &'a [u8] },
@@ -21,7 +21,7 @@ pub(super) enum Operation<'a> {
 
 const STEP: Duration = Duration::from_millis(50);
 
-impl<'a> Operation<'a> {
+impl<'a> FuzzOperation<'a> {
     /// The next one: a byte, and what belongs to it.
     fn take(input: &mut &'a [u8]) -> Option<Self> {
         let (&first, rest) = input.split_first()?;
@@ -69,26 +69,26 @@ pub fn gossip_packets(mut input: &[u8]) {
     let mut now = epoch();
     let mut node = Node::new(identity(0), Config::new_lan(), 1, now);
     for _ in 0..MOST_OPERATIONS {
-        let Some(operation) = Operation::take(&mut input) else { break };
+        let Some(operation) = FuzzOperation::take(&mut input) else { break };
         match operation {
-            Operation::Packet { from, bytes } => {
+            FuzzOperation::Packet { from, bytes } => {
                 let _ = node.handle_packet(now, identity(from), bytes);
             }
-            Operation::Passed { steps } => {
+            FuzzOperation::Passed { steps } => {
                 now += STEP * u32::from(steps);
                 node.handle_timeout(now);
             }
-            Operation::Tag { value } => {
+            FuzzOperation::Tag { value } => {
                 let _ = node.set_tag(now, "tag", &String::from_utf8_lossy(value));
             }
-            Operation::Announce { to } => node.announce(now, identity(to)),
-            Operation::Leave => node.leave(now),
+            FuzzOperation::Announce { to } => node.announce(now, identity(to)),
+            FuzzOperation::Leave => node.leave(now),
         }
         let mut read_on = READ_ON;
         while let Some(transmit) = node.poll_transmit() {
-            let limit = match transmit.channel {
-                Channel::Datagram => Config::new_lan().max_packet_size(),
-                Channel::Stream => MAX_FRAME,
+            let limit = match transmit.delivery {
+                Delivery::Datagram => Config::new_lan().max_packet_size(),
+                Delivery::Stream => MAX_FRAME,
             };
             assert!(transmit.payload.len() <= limit, "a packet of {} bytes", transmit.payload.len());
             if read_on > 0 {

@@ -10,10 +10,10 @@ use crate::swim::{
     codec::{Codec, put_member, read_header, read_member},
     digest::{Delta, DeltaWriter, Digest},
     fingerprint::Groups,
-    foca_state::SharedHandle,
+    foca_state::FocaStateHandle,
     identity::Peer,
     record::{Item, Record},
-    wire::{Reader, WireError, put_identity, put_varint},
+    wire::{PacketReader, WireError, put_identity, put_varint},
 };
 
 /// A part of a packet; the first byte says which.
@@ -51,14 +51,14 @@ pub fn gossip_parts(input: &[u8]) {
 
 fn part<T: Debug + PartialEq>(
     input: &[u8],
-    read: impl Fn(&mut Reader<'_>) -> Result<T, WireError>,
+    read: impl Fn(&mut PacketReader<'_>) -> Result<T, WireError>,
     write: impl Fn(&T) -> Vec<u8>,
 ) {
-    let mut reader = Reader::new(input);
+    let mut reader = PacketReader::new(input);
     let Ok(value) = read(&mut reader) else { return };
     let bytes = write(&value);
     assert!(bytes.len() <= input.len() - reader.remaining(), "there is a shorter form than ours: {value:?}");
-    let mut reader = Reader::new(&bytes);
+    let mut reader = PacketReader::new(&bytes);
     assert_eq!(read(&mut reader), Ok(value));
     assert!(reader.is_empty(), "some of it was not read");
 }
@@ -70,7 +70,7 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 fn header_bytes(header: &Header<Peer>) -> Vec<u8> {
-    let shared = SharedHandle::new(identity(0), epoch());
+    let shared = FocaStateHandle::new(identity(0), epoch());
     written(|buf| Codec(shared).encode_header(header, buf).expect("a vector has room"))
 }
 
@@ -80,14 +80,14 @@ fn described(member: &Member<Peer>) -> (Peer, u16, foca::State) {
 }
 
 fn delta(input: &[u8]) {
-    let Ok(delta) = Delta::decode(&mut Reader::new(input)) else { return };
+    let Ok(delta) = Delta::decode(&mut PacketReader::new(input)) else { return };
     let mut writer = DeltaWriter::default();
     delta.members.iter().for_each(|member| writer.member(member));
     delta.records.iter().for_each(|(id, record)| writer.record(*id, record));
     let mut members = Vec::new();
     let mut records = Vec::new();
     for packet in writer.finish() {
-        let again = Delta::decode(&mut Reader::new(&packet[1..])).expect("just written");
+        let again = Delta::decode(&mut PacketReader::new(&packet[1..])).expect("just written");
         members.extend(again.members.iter().map(described));
         records.extend(again.records);
     }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rpcnet::discover::ServiceSet;
 
-use super::{epoch, identity, packets::Operation};
-use crate::swim::{Config, Node, broadcast, record::Record, wire::Kind};
+use super::{epoch, identity, packets::FuzzOperation};
+use crate::swim::{Config, Node, broadcast, record::Record, wire::PacketKind};
 
 /// Kinds of gossip in the order of their numbers, then the other kinds of packets.
 const MESSAGES: [&str; 11] = [
@@ -33,8 +33,8 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     }
     for (name, (from, bytes)) in &first_of_kind {
         let mut input = Vec::new();
-        Operation::Packet { from: *from, bytes }.put(&mut input);
-        Operation::Passed { steps: 20 }.put(&mut input);
+        FuzzOperation::Packet { from: *from, bytes }.put(&mut input);
+        FuzzOperation::Passed { steps: 20 }.put(&mut input);
         seeds.push(("gossip_packets", name, input));
     }
     // Foca's packets begin with a header; the others are what their names say.
@@ -63,17 +63,17 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let broadcasts = broadcast::fuzz::seed();
     more.push(("gossip_parts", "broadcasts_of_all_kinds", [&[8], &broadcasts[..]].concat()));
     let mut input = Vec::new();
-    let packet = [&[Kind::Broadcasts as u8], &broadcasts[..]].concat();
-    Operation::Packet { from: 1, bytes: &packet }.put(&mut input);
-    Operation::Passed { steps: 20 }.put(&mut input);
+    let packet = [&[PacketKind::Broadcasts as u8], &broadcasts[..]].concat();
+    FuzzOperation::Packet { from: 1, bytes: &packet }.put(&mut input);
+    FuzzOperation::Passed { steps: 20 }.put(&mut input);
     more.push(("gossip_packets", "broadcasts_of_all_kinds", input));
     for (name, services) in [("record_of_no_services", 0), ("record_of_services", 40)] {
         more.push(("gossip_parts", name, [&[3], &record(services)[..]].concat()));
     }
     let mut input = Vec::new();
-    let packet = [&[Kind::Delta as u8, 1], &record(3)[..]].concat();
-    Operation::Packet { from: 1, bytes: &packet }.put(&mut input);
-    Operation::Passed { steps: 20 }.put(&mut input);
+    let packet = [&[PacketKind::Delta as u8, 1], &record(3)[..]].concat();
+    FuzzOperation::Packet { from: 1, bytes: &packet }.put(&mut input);
+    FuzzOperation::Passed { steps: 20 }.put(&mut input);
     more.push(("gossip_packets", "delta_of_services", input));
     more.push(("gossip_parts", "varint_too_long", [&[7], &[0xff; 11][..]].concat()));
     seeds.append(&mut more);
@@ -155,18 +155,18 @@ fn heard() -> Vec<Option<(u8, Vec<u8>)>> {
 /// Its beginning, as operations.
 fn conversation(heard: &[Option<(u8, Vec<u8>)>]) -> Vec<u8> {
     let mut input = Vec::new();
-    Operation::Tag { value: b"tag" }.put(&mut input);
-    Operation::Announce { to: 1 }.put(&mut input);
+    FuzzOperation::Tag { value: b"tag" }.put(&mut input);
+    FuzzOperation::Announce { to: 1 }.put(&mut input);
     for packet in heard {
         if input.len() > 3000 {
             break;
         }
         match packet {
-            Some((from, bytes)) => Operation::Packet { from: *from, bytes }.put(&mut input),
-            None => Operation::Passed { steps: 1 }.put(&mut input),
+            Some((from, bytes)) => FuzzOperation::Packet { from: *from, bytes }.put(&mut input),
+            None => FuzzOperation::Passed { steps: 1 }.put(&mut input),
         }
     }
-    Operation::Leave.put(&mut input);
-    Operation::Passed { steps: 200 }.put(&mut input);
+    FuzzOperation::Leave.put(&mut input);
+    FuzzOperation::Passed { steps: 200 }.put(&mut input);
     input
 }

@@ -10,10 +10,10 @@ use crate::swim::{
     Config, Event, Identity, MemberState, Node, NodeId,
     codec::{Codec, put_member, read_header},
     digest::DeltaWriter,
-    foca_state::SharedHandle,
+    foca_state::FocaStateHandle,
     identity::Peer,
     record::Record,
-    wire::Reader,
+    wire::PacketReader,
 };
 
 const SPEAKER: usize = 1;
@@ -29,7 +29,7 @@ fn gossip(now: Instant, state: State) -> Vec<u8> {
         message: Message::Gossip,
     };
     let mut packet = vec![0];
-    Codec(SharedHandle::new(speaker, now)).encode_header(&header, &mut packet).unwrap();
+    Codec(FocaStateHandle::new(speaker, now)).encode_header(&header, &mut packet).unwrap();
     packet.extend(1u16.to_be_bytes());
     put_member(&mut packet, &Member::new(Peer(Sim::identity(SUBJECT, 1)), 0, state));
     packet
@@ -200,7 +200,7 @@ fn told_by_one_of_30(linked: &BTreeSet<NodeId>) -> Vec<NodeId> {
         while let Some(due) = node.poll_timeout().filter(|due| *due <= now + secs(1)) {
             node.handle_timeout(due);
             while let Some(transmit) = node.poll_transmit() {
-                let header = read_header(&mut Reader::new(&transmit.payload[1..]));
+                let header = read_header(&mut PacketReader::new(&transmit.payload[1..]));
                 if transmit.payload[0] == 0 && header.is_ok_and(|header| header.message == Message::Gossip) {
                     told.push(transmit.to.id());
                 }

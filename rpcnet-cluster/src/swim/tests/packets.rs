@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::sim::{Sim, epoch, secs};
-use crate::swim::{Channel, Config, Event, Identity, MAX_FRAME, Node, NodeId, PacketError};
+use crate::swim::{Config, Delivery, Event, Identity, MAX_FRAME, Node, NodeId, PacketError};
 
 fn pair() -> (Node, Node) {
     let now = epoch();
@@ -12,7 +12,7 @@ fn pair() -> (Node, Node) {
 fn announcement(to: &Node, from: &mut Node) -> Vec<u8> {
     from.announce(epoch(), to.identity());
     let transmit = from.poll_transmit().unwrap();
-    assert_eq!(transmit.channel, Channel::Datagram);
+    assert_eq!(transmit.delivery, Delivery::Datagram);
     transmit.payload.to_vec()
 }
 

@@ -7,7 +7,7 @@ use crate::swim::{
     Config, MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS, Node, NodeId, TagError,
     record::{Item, Record, Version},
     tests::{epoch, sim::Sim},
-    wire::{Reader, put_varint},
+    wire::{PacketReader, put_varint},
 };
 
 fn record() -> impl Strategy<Value = Record> {
@@ -40,9 +40,9 @@ proptest! {
         let id = NodeId::from_u128(id);
         let mut bytes = Vec::new();
         record.encode(id, &mut bytes);
-        prop_assert_eq!(Record::decode(&mut Reader::new(&bytes)), Ok((id, record.clone())));
+        prop_assert_eq!(Record::decode(&mut PacketReader::new(&bytes)), Ok((id, record.clone())));
         for cut in 0..bytes.len() {
-            prop_assert!(Record::decode(&mut Reader::new(&bytes[..cut])).is_err());
+            prop_assert!(Record::decode(&mut PacketReader::new(&bytes[..cut])).is_err());
         }
         let item = Item::encode(id, &record);
         prop_assert!(matches!(Item::decode(&item), Ok((_, Item::Whole(decoded))) if decoded == record));
@@ -51,7 +51,7 @@ proptest! {
 
 /// Reads a record as the previous release does, which knows no services, and writes it as that release hands it on.
 fn handed_on(bytes: &[u8]) -> Vec<u8> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = PacketReader::new(bytes);
     let (id, generation, version) =
         (reader.node_id().unwrap(), reader.generation().unwrap(), reader.varint().unwrap());
     let (left, count) = (reader.u8().unwrap(), reader.u8().unwrap());
@@ -92,7 +92,7 @@ proptest! {
         record.encode(id, &mut bytes);
         let handed_on = handed_on(&bytes);
         prop_assert_eq!(&handed_on, &bytes);
-        let (_, read) = Record::decode(&mut Reader::new(&handed_on)).unwrap();
+        let (_, read) = Record::decode(&mut PacketReader::new(&handed_on)).unwrap();
         prop_assert_eq!(&read.tags, &record.tags);
         prop_assert_eq!(read.services.as_ref(), record.told_services());
     }

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use crate::swim::{Channel, Config, Event, Identity, MemberState, Node, NodeId};
+use crate::swim::{Config, Delivery, Event, Identity, MemberState, Node, NodeId};
 
 /// Where virtual time begins.
 #[expect(
@@ -149,7 +149,7 @@ impl Sim {
             let to = index_of(&transmit.to);
             let latency = Duration::from_micros(self.rng.random_range(200..2000));
             let lost = self.rng.random_bool(self.loss);
-            if transmit.channel == Channel::Datagram {
+            if transmit.delivery == Delivery::Datagram {
                 self.largest_datagram = self.largest_datagram.max(transmit.payload.len());
                 if lost {
                     continue;
