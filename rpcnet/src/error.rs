@@ -9,7 +9,7 @@
 
 mod config;
 
-use std::{convert::Infallible, error::Error, fmt, io, net::SocketAddr};
+use std::{convert::Infallible, error::Error};
 
 pub use self::config::ConfigError;
 use crate::{Code, Status};
@@ -90,71 +90,6 @@ pub enum RegisterError {
         /// The place in that type, such as `Order.lines[].price`; empty for the type itself.
         path: String,
     },
-}
-
-/// Why a server could not be started or stopped.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ServerError {
-    /// The address can't be bound.
-    Bind {
-        /// The address that was asked for.
-        address: SocketAddr,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// There is no tokio runtime on this thread.
-    NoRuntime,
-    /// A configuration that came later (a reload) was refused; the one before stays in force.
-    Config(ConfigError),
-    /// The protocol has a handler already.
-    Protocol(String),
-    /// `run` was called on a server that has been shut down.
-    Closed,
-}
-
-impl fmt::Display for ServerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind { address, source } => {
-                write!(f, "can't bind {address}: {source}")?;
-                match source.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        write!(f, "; stop the process that listens there, or take another port (0 for any)")
-                    }
-                    io::ErrorKind::AddrNotAvailable => {
-                        write!(f, "; take an address of this host, or 0.0.0.0 for all of them")
-                    }
-                    io::ErrorKind::PermissionDenied => {
-                        write!(f, "; ports below 1024 need a privilege: take a higher one")
-                    }
-                    _ => Ok(()),
-                }
-            }
-            Self::Config(error) => error.fmt(f),
-            Self::NoRuntime => f.write_str(NO_RUNTIME),
-            Self::Protocol(protocol) => {
-                write!(f, "the protocol {protocol:?} has a handler already: choose another ALPN for this one")
-            }
-            Self::Closed => write!(f, "the server has been shut down: make a new one to serve again"),
-        }
-    }
-}
-
-impl Error for ServerError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Bind { source, .. } => source.source(),
-            Self::Config(error) => error.source(),
-            Self::NoRuntime | Self::Protocol(_) | Self::Closed => None,
-        }
-    }
-}
-
-impl From<ConfigError> for ServerError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
 }
 
 /// An error and its sources on one line.

@@ -120,7 +120,7 @@ pub use client::{
 pub use config::Limits;
 pub use connect::ConnectError;
 pub use context::Context;
-pub use error::{CallError, ConfigError, RegisterError, ServerError};
+pub use error::{CallError, ConfigError, RegisterError};
 pub use health::{Health, HealthClient, HealthServer, HealthState, Readiness};
 pub use interceptor::{Interceptor, Next};
 pub use limit::Admission;
@@ -132,7 +132,7 @@ pub use retry::{Backoff, RetryBudget};
 pub use rpcnet_macros::{rpc_impl, rpc_trait};
 pub use server::{
     Hurry, NextSignal, ProtocolFuture, ProtocolHandler, ProtocolSocket, ReadinessCondition, Server,
-    ServerConfig, ServerConfigBuilder, shutdown_signal,
+    ServerConfig, ServerConfigBuilder, ServerError, shutdown_signal,
 };
 pub use service::Service;
 pub use status::{Code, Status};

@@ -27,7 +27,7 @@ use rustls_pki_types::UnixTime;
 
 pub(crate) use self::{
     described::{printable, time as date},
-    refused::{NONE_SHOWN, Refusals, Role, beginning},
+    refused::{NONE_SHOWN, RefusalNote, RefusingSide, beginning},
     secret::Secret,
 };
 pub use self::{
@@ -55,7 +55,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 #[derive(Debug)]
 pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
-    own: ArcSwap<Own>,
+    own: ArcSwap<OwnIdentity>,
     /// Of the first private key.
     secret: Option<Secret>,
     trust: ArcSwap<Trust>,
@@ -63,7 +63,7 @@ pub(crate) struct Tls {
 
 /// Our own certificate; a client may be without.
 #[derive(Debug)]
-struct Own {
+struct OwnIdentity {
     key: Option<Arc<CertifiedKey>>,
     cluster: Option<String>,
 }
@@ -131,8 +131,8 @@ impl Tls {
         let provider = provider();
         let secret = own.and_then(|own| own.1.clone());
         let own = match own {
-            Some(certificate) => Own::new(certificate)?,
-            None => Own { key: None, cluster: None },
+            Some(certificate) => OwnIdentity::new(certificate)?,
+            None => OwnIdentity { key: None, cluster: None },
         };
         let trust = Trust::new(ca, &provider)?;
         let (own, trust) = (ArcSwap::from_pointee(own), ArcSwap::from_pointee(trust));
@@ -143,7 +143,7 @@ impl Tls {
 
     /// New handshakes show this certificate; connections that stand go on.
     pub(crate) fn replace_own(&self, certificate: &OwnCertificate, now: UnixTime) -> Result<(), ConfigError> {
-        let own = Own::new(certificate)?;
+        let own = OwnIdentity::new(certificate)?;
         self.check_replacement(&certificate.0.cert, now)?;
         self.own.store(Arc::new(own));
         Ok(())
@@ -182,13 +182,13 @@ impl Tls {
     pub(crate) fn server_config(
         self: &Arc<Self>,
         alpn: Vec<Vec<u8>>,
-        refusals: &Refusals,
+        refusals: &RefusalNote,
     ) -> Result<ServerConfig, ConfigError> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|source| ConfigError::Tls { item: "protocol version", source })?
             .with_client_cert_verifier(Arc::new(ClientVerifier::new(self.clone(), refusals.clone())))
-            .with_cert_resolver(Arc::new(Resolver(self.clone())));
+            .with_cert_resolver(Arc::new(CertResolver(self.clone())));
         config.alpn_protocols = alpn;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -199,21 +199,21 @@ impl Tls {
     pub(crate) fn client_config(
         self: &Arc<Self>,
         alpn: &[u8],
-        refusals: &Refusals,
+        refusals: &RefusalNote,
     ) -> Result<ClientConfig, ConfigError> {
         let mut config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|source| ConfigError::Tls { item: "protocol version", source })?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(ServerVerifier::new(self.clone(), refusals.clone())))
-            .with_client_cert_resolver(Arc::new(Resolver(self.clone())));
+            .with_client_cert_resolver(Arc::new(CertResolver(self.clone())));
         config.alpn_protocols = vec![alpn.to_vec()];
         config.resumption = Resumption::disabled();
         Ok(config)
     }
 }
 
-impl Own {
+impl OwnIdentity {
     fn new(certificate: &OwnCertificate) -> Result<Self, ConfigError> {
         let cluster = certificate.identity()?.spiffe_id().map(|id| id.cluster().to_owned());
         Ok(Self { key: Some(certificate.0.clone()), cluster })
@@ -234,15 +234,15 @@ impl Trust {
 
 /// Shows the certificate that is in force at the time of the handshake.
 #[derive(Debug)]
-struct Resolver(Arc<Tls>);
+struct CertResolver(Arc<Tls>);
 
-impl ResolvesServerCert for Resolver {
+impl ResolvesServerCert for CertResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.own.load().key.clone()
     }
 }
 
-impl ResolvesClientCert for Resolver {
+impl ResolvesClientCert for CertResolver {
     fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.0.own.load().key.clone()
     }

@@ -18,7 +18,7 @@ pub use self::{
     candidates::Candidates,
     hash::hash_key,
     layout::{HashOptions, Layout},
-    outlier::{Admission, Cause, Detector, Ejected, Outcome, Outlier, OutlierConfig},
+    outlier::{CallOutcome, Cause, Detector, Ejected, Outlier, OutlierConfig, TrialState},
     peak_ewma::PeakEwma,
     picker::Picker,
     policy::{Policy, UnknownPolicy},

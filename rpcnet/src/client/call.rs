@@ -50,12 +50,12 @@ pub trait Caller: Clone + Send + Sync + 'static {
 /// When it is polled after it was ready, as any future may.
 #[must_use = "a call is not made until it is awaited"]
 pub struct Call<C: Caller, T, E> {
-    state: State<C>,
+    state: CallState<C>,
     decode: fn(Reply) -> Result<T, CallError<E>>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "a box would cost each call an allocation")]
-enum State<C: Caller> {
+enum CallState<C: Caller> {
     Building { caller: C, request: Request },
     Invalid(Status),
     Running(C::Future),
@@ -88,8 +88,10 @@ fn start<C: Caller, A: Arguments, R: Outcome>(
     complete: impl FnOnce(Request) -> Request,
 ) -> Call<C, R::Value, R::ClientError> {
     let state = match arguments.encode() {
-        Ok(body) => State::Building { caller: caller.clone(), request: complete(Request::new(method, body)) },
-        Err(error) => State::Invalid(
+        Ok(body) => {
+            CallState::Building { caller: caller.clone(), request: complete(Request::new(method, body)) }
+        }
+        Err(error) => CallState::Invalid(
             Status::invalid_argument(format!("the arguments of {method} can't be encoded: {error}"))
                 .with_source(error)
                 .not_executed(),
@@ -124,11 +126,12 @@ impl<C: Caller, T, E> Call<C, T, E> {
     ///
     /// A name that is not allowed (see [`Metadata`]) makes the call end with `InvalidArgument`.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        if let State::Building { request, .. } = &mut self.state
+        if let CallState::Building { request, .. } = &mut self.state
             && let Err(error) = request.metadata.insert(name, value)
         {
-            self.state =
-                State::Invalid(Status::invalid_argument(error.to_string()).with_source(error).not_executed());
+            self.state = CallState::Invalid(
+                Status::invalid_argument(error.to_string()).with_source(error).not_executed(),
+            );
         }
         self
     }
@@ -145,12 +148,12 @@ impl<C: Caller, T, E> Call<C, T, E> {
     /// As [`key`](Self::key), hashed before. What generated clients call.
     #[doc(hidden)]
     pub fn routed(mut self, key: Key) -> Self {
-        if let State::Building { request, .. } = &mut self.state {
+        if let CallState::Building { request, .. } = &mut self.state {
             match key.0 {
                 Ok(key) => request.set_key(key),
                 Err(error) => {
                     let method = request.method;
-                    self.state = State::Invalid(
+                    self.state = CallState::Invalid(
                         Status::invalid_argument(format!("the key of {method} can't be encoded: {error}"))
                             .with_source(error)
                             .not_executed(),
@@ -170,7 +173,7 @@ impl<C: Caller, T, E> Call<C, T, E> {
     }
 
     fn with(mut self, change: impl FnOnce(&mut Request)) -> Self {
-        if let State::Building { request, .. } = &mut self.state {
+        if let CallState::Building { request, .. } = &mut self.state {
             change(request);
         }
         self
@@ -179,17 +182,17 @@ impl<C: Caller, T, E> Call<C, T, E> {
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, Status>> {
         loop {
             match &mut self.state {
-                State::Running(future) => {
+                CallState::Running(future) => {
                     let reply = ready!(Pin::new(future).poll(cx));
-                    self.state = State::Done;
+                    self.state = CallState::Done;
                     return Poll::Ready(reply);
                 }
-                state => match std::mem::replace(state, State::Done) {
-                    State::Building { caller, request } => {
-                        self.state = State::Running(caller.call(request));
+                state => match std::mem::replace(state, CallState::Done) {
+                    CallState::Building { caller, request } => {
+                        self.state = CallState::Running(caller.call(request));
                     }
-                    State::Invalid(status) => return Poll::Ready(Err(status)),
-                    State::Running(_) | State::Done => panic!("a call was polled after it was ready"),
+                    CallState::Invalid(status) => return Poll::Ready(Err(status)),
+                    CallState::Running(_) | CallState::Done => panic!("a call was polled after it was ready"),
                 },
             }
         }
@@ -242,10 +245,10 @@ impl<C: Caller, T, E> fmt::Debug for Call<C, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Call");
         match &self.state {
-            State::Building { request, .. } => debug.field("request", request),
-            State::Invalid(status) => debug.field("invalid", status),
-            State::Running(_) => debug.field("state", &"running"),
-            State::Done => debug.field("state", &"done"),
+            CallState::Building { request, .. } => debug.field("request", request),
+            CallState::Invalid(status) => debug.field("invalid", status),
+            CallState::Running(_) => debug.field("state", &"running"),
+            CallState::Done => debug.field("state", &"done"),
         };
         debug.finish_non_exhaustive()
     }

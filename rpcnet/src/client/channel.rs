@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ConfigError, Reply, Request, Status,
-    connect::{Dialer, Lines, tell},
+    connect::{ConnectionPool, Dialer, tell},
     context::Scope,
     interceptor::{self, Next},
     message::{Answer, ReplyFuture},
@@ -61,13 +61,13 @@ struct Inner {
 #[derive(Debug)]
 struct Core {
     dialer: Arc<Dialer>,
-    lines: Lines,
+    pool: ConnectionPool,
 }
 
 impl Channel {
-    pub(super) fn new(dialer: Arc<Dialer>, lines: Lines) -> Self {
-        let core = Arc::new(Core { dialer, lines });
-        let chain = core.dialer.interceptors.around(End(core.clone()));
+    pub(super) fn new(dialer: Arc<Dialer>, pool: ConnectionPool) -> Self {
+        let core = Arc::new(Core { dialer, pool });
+        let chain = core.dialer.interceptors.around(ChannelEnd(core.clone()));
         Self { inner: Arc::new(Inner { core, chain }) }
     }
 
@@ -113,21 +113,21 @@ impl Channel {
     /// Cancel-safe: the channel is closed at the first poll, and what is dropped is the wait.
     pub async fn close(&self) {
         let core = &self.inner.core;
-        let sessions = core.lines.closing().close();
+        let sessions = core.pool.closing().close();
         core.dialer.runtime.run(tell(sessions)).await;
     }
 
     /// Whether a connection stands on which calls can be sent.
     pub fn is_connected(&self) -> bool {
-        self.inner.core.lines.is_ready()
+        self.inner.core.pool.is_ready()
     }
 }
 
 /// The end of the chain of a channel's interceptors: the call.
 #[derive(Debug)]
-struct End(Arc<Core>);
+struct ChannelEnd(Arc<Core>);
 
-impl interceptor::Service for End {
+impl interceptor::Service for ChannelEnd {
     fn call(&self, request: Request) -> ReplyFuture {
         Box::pin(self.0.clone().call(request))
     }
@@ -135,7 +135,7 @@ impl interceptor::Service for End {
 
 impl Core {
     async fn session(&self, by: Instant) -> Result<Session, Status> {
-        timeout_at(by, self.lines.session())
+        timeout_at(by, self.pool.session())
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no connection came in time").not_executed()))
     }
@@ -150,7 +150,7 @@ impl Core {
 
     /// Makes a call; gives the session that has answered.
     async fn attempt(&self, request: Request, times: Times) -> Result<(Reply, Session), Status> {
-        let session = match self.lines.ready() {
+        let session = match self.pool.ready() {
             Some(session) => session,
             None => Box::pin(self.session(times.open_by())).await?,
         };
@@ -190,7 +190,7 @@ impl Core {
 
 impl Reopen for Arc<Core> {
     fn is_closed(&self) -> bool {
-        self.lines.closing().is_closed()
+        self.pool.closing().is_closed()
     }
 
     async fn open(
@@ -223,10 +223,10 @@ pub(super) fn inherit_trace(request: &mut Request) {
 pub struct ChannelCall {
     /// Channel and request stay where they are while the call is on a lane: moving them costs more than the lane does.
     made: Option<(Channel, Request)>,
-    state: State,
+    state: ChannelCallState,
 }
 
-enum State {
+enum ChannelCallState {
     New,
     /// On a lane, as most calls are: nothing but its place there has to be looked at.
     Small {
@@ -239,16 +239,16 @@ enum State {
 
 impl ChannelCall {
     /// Makes the call.
-    fn start(&mut self, cx: &Context<'_>) -> Result<State, Status> {
+    fn start(&mut self, cx: &Context<'_>) -> Result<ChannelCallState, Status> {
         let (channel, request) = self.made.as_mut().expect("it is new");
         inherit_trace(request);
         let core = &channel.inner.core;
         if channel.inner.chain.is_none()
-            && let Some(session) = core.lines.ready()
+            && let Some(session) = core.pool.ready()
         {
             let times = Times::of(request, &core.dialer.limits);
             match session.start_small(request, &times, cx.waker()) {
-                Ok(Some(call)) => return Ok(State::Small { times, call }),
+                Ok(Some(call)) => return Ok(ChannelCallState::Small { times, call }),
                 Ok(None) => {}
                 Err((status, session)) if Core::was_left(request, &session, &status) => {}
                 Err((status, _)) => return Err(status),
@@ -267,7 +267,7 @@ impl ChannelCall {
             }
             Ok(reply)
         });
-        Ok(State::Other(runtime.within(call)))
+        Ok(ChannelCallState::Other(runtime.within(call)))
     }
 }
 
@@ -277,17 +277,19 @@ impl Future for ChannelCall {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match &mut self.state {
-                State::New => {
-                    self.state = State::Done;
+                ChannelCallState::New => {
+                    self.state = ChannelCallState::Done;
                     self.state = self.start(cx)?;
-                    if matches!(self.state, State::Small { .. }) {
+                    if matches!(self.state, ChannelCallState::Small { .. }) {
                         // It has been told whom to wake.
                         return Poll::Pending;
                     }
                 }
-                State::Small { call, .. } => {
+                ChannelCallState::Small { call, .. } => {
                     let outcome = ready!(Pin::new(call).poll(cx));
-                    let State::Small { times, call } = std::mem::replace(&mut self.state, State::Done) else {
+                    let ChannelCallState::Small { times, call } =
+                        std::mem::replace(&mut self.state, ChannelCallState::Done)
+                    else {
                         unreachable!("it was just looked at")
                     };
                     let (channel, request) = self.made.as_ref().expect("it is at work");
@@ -302,17 +304,17 @@ impl Future for ChannelCall {
                                 let answer = core.once_more(request, times, session, Err(status)).await;
                                 answer.map(|(reply, _)| reply)
                             });
-                            self.state = State::Other(runtime.within(call));
+                            self.state = ChannelCallState::Other(runtime.within(call));
                         }
                         result => return Poll::Ready(result),
                     }
                 }
-                State::Other(call) => {
+                ChannelCallState::Other(call) => {
                     let result = ready!(Pin::new(call).poll(cx));
-                    self.state = State::Done;
+                    self.state = ChannelCallState::Done;
                     return Poll::Ready(result);
                 }
-                State::Done => panic!("a call was polled after it was ready"),
+                ChannelCallState::Done => panic!("a call was polled after it was ready"),
             }
         }
     }
@@ -321,9 +323,9 @@ impl Future for ChannelCall {
 impl fmt::Debug for ChannelCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::New => "not made yet",
-            State::Small { .. } | State::Other(_) => "at work",
-            State::Done => "done",
+            ChannelCallState::New => "not made yet",
+            ChannelCallState::Small { .. } | ChannelCallState::Other(_) => "at work",
+            ChannelCallState::Done => "done",
         };
         f.debug_struct("ChannelCall").field("state", &state).finish_non_exhaustive()
     }
@@ -333,7 +335,7 @@ impl Caller for Channel {
     type Future = ChannelCall;
 
     fn call(&self, request: Request) -> ChannelCall {
-        ChannelCall { made: Some((self.clone(), request)), state: State::New }
+        ChannelCall { made: Some((self.clone(), request)), state: ChannelCallState::New }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{sync::watch, time::timeout};
 use super::{BalancedChannel, BalancedConfig, Channel};
 use crate::{
     ConfigError, ConnectError,
-    connect::{Closing, Dialer, FAREWELL, Lines, Target, tell},
+    connect::{Closing, ConnectionPool, Dialer, FAREWELL, Target, tell},
     discover::EndpointSet,
     proto::close,
     tls::{CaCertificates, OwnCertificate},
@@ -60,9 +60,9 @@ impl Connector {
     /// [`ConnectError`] where this first attempt fails. Cancel-safe.
     pub async fn connect(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
-        let connecting = Box::pin(Lines::connect(self.dialer.clone(), target, self.open()?));
-        let lines = self.dialer.runtime.within(connecting).await?;
-        Ok(Channel::new(self.dialer.clone(), lines))
+        let connecting = Box::pin(ConnectionPool::connect(self.dialer.clone(), target, self.open()?));
+        let pool = self.dialer.runtime.within(connecting).await?;
+        Ok(Channel::new(self.dialer.clone(), pool))
     }
 
     /// A channel that starts to dial and gives no error where that fails: its calls do. Needs no runtime on this thread.
@@ -72,8 +72,8 @@ impl Connector {
     /// [`ConnectError::Address`] for an address that is none; [`ConnectError::Closed`] once the connector is closed.
     pub fn connect_lazy(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
-        let lines = Lines::start(self.dialer.clone(), target, self.open()?);
-        Ok(Channel::new(self.dialer.clone(), lines))
+        let pool = ConnectionPool::start(self.dialer.clone(), target, self.open()?);
+        Ok(Channel::new(self.dialer.clone(), pool))
     }
 
     /// A channel to whatever `endpoints` says; connections are made in the background. Of a closed connector, a closed one.
@@ -105,9 +105,10 @@ impl Connector {
     ///
     /// [`ConnectError`] where this first attempt fails. Cancel-safe.
     pub async fn connect_addr(&self, addr: SocketAddr, host: &str) -> Result<Channel, ConnectError> {
-        let connecting = Box::pin(Lines::connect(self.dialer.clone(), Target::at(addr, host), self.open()?));
-        let lines = self.dialer.runtime.within(connecting).await?;
-        Ok(Channel::new(self.dialer.clone(), lines))
+        let connecting =
+            Box::pin(ConnectionPool::connect(self.dialer.clone(), Target::at(addr, host), self.open()?));
+        let pool = self.dialer.runtime.within(connecting).await?;
+        Ok(Channel::new(self.dialer.clone(), pool))
     }
 
     /// Dials a raw connection of a protocol (ALPN) at one address. `host` is what the peer's certificate must name, unless it

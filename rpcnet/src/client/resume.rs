@@ -71,7 +71,7 @@ pub(super) async fn call<R: Reopen>(
             patience,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             in_a_row: 0,
-            state: State::Open(part),
+            state: ResumeState::Open(part),
             metadata: None,
         }));
     }
@@ -88,12 +88,12 @@ struct Resumed<R> {
     backoff: Backoff,
     /// How often it was cut off since the last item.
     in_a_row: u32,
-    state: State,
+    state: ResumeState,
     /// What came before the items of this part, where it is not the first.
     metadata: Option<Metadata>,
 }
 
-enum State {
+enum ResumeState {
     Open(Part),
     Moving(Within<Moving>),
     /// It could not go on.
@@ -173,7 +173,7 @@ impl<R: Reopen> Resumed<R> {
                 Err(Status::deadline_exceeded(format!("{method}: no item came within {gap:?}")))
             })
         });
-        self.state = State::Moving(self.reopen.runtime().within(moving));
+        self.state = ResumeState::Moving(self.reopen.runtime().within(moving));
         Ok(())
     }
 }
@@ -250,7 +250,7 @@ impl<R: Reopen> Remote for Resumed<R> {
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         loop {
             match &mut self.state {
-                State::Open(part) => match ready!(part.poll(cx)) {
+                ResumeState::Open(part) => match ready!(part.poll(cx)) {
                     Ok(item) => {
                         if matches!(item, Some(Ok(_))) {
                             self.given();
@@ -265,24 +265,24 @@ impl<R: Reopen> Remote for Resumed<R> {
                         }
                     }
                 },
-                State::Moving(moving) => match ready!(Pin::new(moving).poll(cx)) {
+                ResumeState::Moving(moving) => match ready!(Pin::new(moving).poll(cx)) {
                     Ok(Moved { items, metadata, session }) => {
                         self.metadata = Some(metadata);
                         let service = self.request.user_service();
-                        self.state = State::Open(Part::new(&self.reopen, items, session, service));
+                        self.state = ResumeState::Open(Part::new(&self.reopen, items, session, service));
                     }
                     Err(status) => {
-                        self.state = State::Lost;
+                        self.state = ResumeState::Lost;
                         return Poll::Ready(Some(Err(status.into())));
                     }
                 },
-                State::Lost => return Poll::Ready(None),
+                ResumeState::Lost => return Poll::Ready(None),
             }
         }
     }
 
     fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
-        let State::Open(part) = &mut self.state else { return false };
+        let ResumeState::Open(part) = &mut self.state else { return false };
         let lent = part.items.lend_small(take);
         if lent {
             self.given();
@@ -292,8 +292,8 @@ impl<R: Reopen> Remote for Resumed<R> {
 
     fn trailers(&self) -> Option<&Metadata> {
         match &self.state {
-            State::Open(part) => part.items.trailers(),
-            State::Moving(_) | State::Lost => None,
+            ResumeState::Open(part) => part.items.trailers(),
+            ResumeState::Moving(_) | ResumeState::Lost => None,
         }
     }
 

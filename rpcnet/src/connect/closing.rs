@@ -23,10 +23,10 @@ pub(crate) fn closed() -> Status {
 ///
 /// A channel's is below its connector's: what is closed above is closed below too.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Closing(Arc<Scope>);
+pub(crate) struct Closing(Arc<ClosingScope>);
 
 #[derive(Debug, Default)]
-struct Scope {
+struct ClosingScope {
     above: Option<Closing>,
     /// Cancelled when it is closed. Those below are its children.
     token: CancellationToken,
@@ -45,7 +45,7 @@ impl Closing {
     pub(crate) fn below(&self) -> Self {
         let token = self.0.token.child_token();
         let open = Mutex::new(Open { is_closed: token.is_cancelled(), ..Open::default() });
-        Self(Arc::new(Scope { above: Some(self.clone()), token, open }))
+        Self(Arc::new(ClosingScope { above: Some(self.clone()), token, open }))
     }
 
     pub(crate) fn is_closed(&self) -> bool {

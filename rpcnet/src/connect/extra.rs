@@ -15,7 +15,11 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Common, Dialer, Driving, STABLE, Target, finish};
+use super::{
+    Dialer, PoolShared, Target,
+    dialer::Driving,
+    reconnect::{STABLE, finish},
+};
 use crate::{
     error::chain,
     proto::close,
@@ -34,13 +38,13 @@ const REFUSED: Duration = Duration::from_secs(5);
 ///
 /// Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Further {
-    line: Arc<Line>,
+pub(crate) struct ExtraConnection {
+    state: Arc<ExtraState>,
     task: AbortHandle,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct ExtraState {
     current: Current,
     /// Since it was last looked at.
     used: AtomicBool,
@@ -48,43 +52,43 @@ struct Line {
     leaves: AtomicBool,
 }
 
-impl Drop for Further {
+impl Drop for ExtraConnection {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Further {
+impl ExtraConnection {
     /// Starts to dial.
-    pub(crate) fn start(dialer: Arc<Dialer>, target: Target, common: Common) -> Self {
-        let line = Arc::<Line>::default();
+    pub(crate) fn start(dialer: Arc<Dialer>, target: Target, common: PoolShared) -> Self {
+        let state = Arc::<ExtraState>::default();
         let runtime = dialer.runtime.clone();
-        let task = runtime.handle().spawn(stand(dialer, target, common, line.clone())).abort_handle();
-        Self { line, task }
+        let task = runtime.handle().spawn(stand(dialer, target, common, state.clone())).abort_handle();
+        Self { state, task }
     }
 
     /// The session, for a call that is made now.
     pub(crate) fn ready(&self) -> Option<Session> {
-        let session = self.line.current.ready()?;
-        if !self.line.used.load(Ordering::Relaxed) {
-            self.line.used.store(true, Ordering::Relaxed);
+        let session = self.state.current.ready()?;
+        if !self.state.used.load(Ordering::Relaxed) {
+            self.state.used.store(true, Ordering::Relaxed);
         }
         Some(session)
     }
 
     /// Whether there is one that calls may be sent on now.
     pub(crate) fn is_ready(&self) -> bool {
-        self.line.current.is_ready()
+        self.state.current.is_ready()
     }
 
     /// Our own calls that wait for an answer, where calls may be sent now.
     pub(crate) fn outstanding(&self) -> Option<usize> {
-        self.line.current.outstanding()
+        self.state.current.outstanding()
     }
 
     /// Whether it takes calls, or may yet.
     pub(crate) fn stays(&self) -> bool {
-        !self.line.leaves.load(Ordering::Relaxed) && !self.is_over()
+        !self.state.leaves.load(Ordering::Relaxed) && !self.is_over()
     }
 
     /// Whether nothing is left of it.
@@ -93,22 +97,22 @@ impl Further {
     }
 }
 
-enum End {
+enum ExtraEnd {
     Lost,
     Draining,
     Unused,
 }
 
-async fn stand(dialer: Arc<Dialer>, target: Target, common: Common, line: Arc<Line>) {
+async fn stand(dialer: Arc<Dialer>, target: Target, common: PoolShared, state: Arc<ExtraState>) {
     let closing = common.closing.clone();
     tokio::select! {
         biased;
         () = closing.closed() => {}
-        () = stand_open(dialer, target, common, line) => {}
+        () = stand_open(dialer, target, common, state) => {}
     }
 }
 
-async fn stand_open(dialer: Arc<Dialer>, target: Target, common: Common, line: Arc<Line>) {
+async fn stand_open(dialer: Arc<Dialer>, target: Target, common: PoolShared, state: Arc<ExtraState>) {
     let mut rng: SmallRng = SmallRng::from_rng(&mut rand::rng());
     let mut backoff = dialer.backoff.clone();
     loop {
@@ -122,26 +126,26 @@ async fn stand_open(dialer: Arc<Dialer>, target: Target, common: Common, line: A
             }
         };
         let since = Instant::now();
-        line.current.set(Some(&session));
+        state.current.set(Some(&session));
         common.told.send_replace(());
         let mut condition = session.condition();
         let end = tokio::select! {
-            _ = &mut driving => End::Lost,
-            _ = condition.wait_for(|now| now.draining) => End::Draining,
-            () = unused(&dialer, &session, &line) => End::Unused,
+            _ = &mut driving => ExtraEnd::Lost,
+            _ = condition.wait_for(|now| now.draining) => ExtraEnd::Draining,
+            () = unused(&dialer, &session, &state) => ExtraEnd::Unused,
         };
-        if !matches!(end, End::Unused) {
+        if !matches!(end, ExtraEnd::Unused) {
             life.ends();
         }
-        line.leaves.store(!matches!(end, End::Lost), Ordering::Relaxed);
-        line.current.set(None);
+        state.leaves.store(!matches!(end, ExtraEnd::Lost), Ordering::Relaxed);
+        state.current.set(None);
         common.told.send_replace(());
         match end {
-            End::Lost if session.condition().borrow().rests => return,
-            End::Lost if since.elapsed() >= STABLE => backoff.reset(),
-            End::Lost => sleep(backoff.next(&mut rng)).await,
-            End::Draining => return finish(session, driving).await,
-            End::Unused => {
+            ExtraEnd::Lost if session.condition().borrow().rests => return,
+            ExtraEnd::Lost if since.elapsed() >= STABLE => backoff.reset(),
+            ExtraEnd::Lost => sleep(backoff.next(&mut rng)).await,
+            ExtraEnd::Draining => return finish(session, driving).await,
+            ExtraEnd::Unused => {
                 debug!(address = %target, "a further connection is not needed any more");
                 return leave(session, driving).await;
             }
@@ -150,10 +154,10 @@ async fn stand_open(dialer: Arc<Dialer>, target: Target, common: Common, line: A
 }
 
 /// Resolves when no call was made on it for a while, and none is at work.
-async fn unused(dialer: &Dialer, session: &Session, line: &Line) {
+async fn unused(dialer: &Dialer, session: &Session, state: &ExtraState) {
     loop {
         sleep(IDLE).await;
-        let used = line.used.swap(false, Ordering::Relaxed);
+        let used = state.used.swap(false, Ordering::Relaxed);
         // A peer that may call us back may have kept a caller of this very connection for later.
         if !used && session.is_quiet() && !dialer.router.serves_users() {
             return;

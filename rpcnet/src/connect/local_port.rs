@@ -13,10 +13,10 @@ const UNANSWERED: usize = 2;
 
 /// The dials from a socket, as far as its port depends on them.
 #[derive(Debug, Default)]
-pub(crate) struct LocalPort(Mutex<State>);
+pub(crate) struct LocalPort(Mutex<PortCounts>);
 
 #[derive(Debug, Default)]
-struct State {
+struct PortCounts {
     /// Dials under way.
     dialling: usize,
     /// Sessions that stand: a new port would move them to another path.
@@ -27,7 +27,7 @@ struct State {
 
 /// The result of a dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum DialOutcome {
     /// The peer answered: it let us in, or refused.
     Answered,
     /// No packet came back.
@@ -38,43 +38,43 @@ pub(super) enum Outcome {
 
 /// A dial under way.
 #[derive(Debug)]
-pub(super) struct Dial<'a> {
+pub(super) struct DialGuard<'a> {
     port: &'a LocalPort,
-    outcome: Outcome,
+    outcome: DialOutcome,
 }
 
 /// A session that stands.
 #[derive(Debug)]
-pub(super) struct Standing(Arc<LocalPort>);
+pub(super) struct SessionGuard(Arc<LocalPort>);
 
 impl LocalPort {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PortCounts> {
         self.0.lock()
     }
 
     /// Counts a dial until it is dropped.
-    pub(super) fn dial(&self) -> Dial<'_> {
+    pub(super) fn dial(&self) -> DialGuard<'_> {
         self.state().dialling += 1;
-        Dial { port: self, outcome: Outcome::Unknown }
+        DialGuard { port: self, outcome: DialOutcome::Unknown }
     }
 
     /// Counts a session until it is dropped.
-    pub(super) fn stand(self: &Arc<Self>) -> Standing {
+    pub(super) fn stand(self: &Arc<Self>) -> SessionGuard {
         self.state().standing += 1;
-        Standing(self.clone())
+        SessionGuard(self.clone())
     }
 }
 
-impl Dial<'_> {
+impl DialGuard<'_> {
     /// Ends the dial. Returns whether the socket should take another port now: two dials in a row had no answer, none is
     /// under way, and no session stands.
-    pub(super) fn ends(mut self, outcome: Outcome) -> bool {
+    pub(super) fn ends(mut self, outcome: DialOutcome) -> bool {
         self.outcome = outcome;
         let mut state = self.port.state();
         match outcome {
-            Outcome::Answered => state.unanswered = 0,
-            Outcome::Unanswered => state.unanswered += 1,
-            Outcome::Unknown => {}
+            DialOutcome::Answered => state.unanswered = 0,
+            DialOutcome::Unanswered => state.unanswered += 1,
+            DialOutcome::Unknown => {}
         }
         // This one is counted until it is dropped.
         let is_due = state.unanswered >= UNANSWERED && state.dialling == 1 && state.standing == 0;
@@ -85,13 +85,13 @@ impl Dial<'_> {
     }
 }
 
-impl Drop for Dial<'_> {
+impl Drop for DialGuard<'_> {
     fn drop(&mut self) {
         self.port.state().dialling -= 1;
     }
 }
 
-impl Drop for Standing {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.0.state().standing -= 1;
     }
@@ -99,7 +99,7 @@ impl Drop for Standing {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome::*, *};
+    use super::{DialOutcome::*, *};
 
     #[test]
     fn two_dials_in_a_row_without_an_answer() {

@@ -1,4 +1,4 @@
-//! The connections to one server: one, and further ones while that has too much to do.
+//! The connections to one server: one, and extra ones while that has too much to do.
 
 use std::sync::{
     Arc, MutexGuard,
@@ -9,29 +9,29 @@ use arc_swap::ArcSwap;
 use tokio::time::{Duration, Instant};
 use tracing::debug;
 
-use super::{Closing, Common, Dialer, Further, Remote, Target, closed};
+use super::{Closing, Dialer, ExtraConnection, PoolShared, Reconnecting, Target, closed};
 use crate::{ConnectError, Status, lock::Mutex, session::Session};
 
 /// Between two connections that are opened because all before are crowded.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Connections to one server. Packets of one connection are put together, encrypted and taken apart by one task at a time,
-/// so one connection uses about one processor on either side. Where more calls gather than it can carry, further ones
+/// so one connection uses about one processor on either side. Where more calls gather than it can carry, extra ones
 /// are opened, and closed when they have not been used for a minute or two. (Where the server may call back, they stay: it
 /// may have kept a caller of one of them.)
 #[derive(Debug)]
-pub(crate) struct Lines {
-    first: Remote,
-    /// There are further ones. Most never have any, and then there is nothing to look through.
+pub(crate) struct ConnectionPool {
+    first: Reconnecting,
+    /// There are extra ones. Most never have any, and then there is nothing to look through.
     has_more: AtomicBool,
     /// In memory of its own, so that little is between what is looked at by those who choose among many endpoints.
-    more: Box<More>,
+    more: Box<Extras>,
 }
 
-/// The further ones, and what they are opened with.
+/// The extra ones, and what they are opened with.
 #[derive(Debug)]
-struct More {
-    lines: ArcSwap<Vec<Arc<Further>>>,
+struct Extras {
+    connections: ArcSwap<Vec<Arc<ExtraConnection>>>,
     most: usize,
     /// Calls that may have been in a crowd, to look at it now and then.
     calls: AtomicUsize,
@@ -39,14 +39,14 @@ struct More {
     opened: Mutex<Option<Instant>>,
     dialer: Arc<Dialer>,
     target: Target,
-    common: Common,
+    common: PoolShared,
 }
 
-impl Lines {
+impl ConnectionPool {
     /// Starts to dial.
     pub(crate) fn start(dialer: Arc<Dialer>, target: Target, closing: Closing) -> Self {
-        let common = Common::new(closing);
-        let first = Remote::start(dialer.clone(), target.clone(), common.clone());
+        let common = PoolShared::new(closing);
+        let first = Reconnecting::start(dialer.clone(), target.clone(), common.clone());
         Self::new(dialer, target, common, first)
     }
 
@@ -56,14 +56,14 @@ impl Lines {
         target: Target,
         closing: Closing,
     ) -> Result<Self, ConnectError> {
-        let common = Common::new(closing);
-        let first = Remote::connect(dialer.clone(), target.clone(), common.clone()).await?;
+        let common = PoolShared::new(closing);
+        let first = Reconnecting::connect(dialer.clone(), target.clone(), common.clone()).await?;
         Ok(Self::new(dialer, target, common, first))
     }
 
-    fn new(dialer: Arc<Dialer>, target: Target, common: Common, first: Remote) -> Self {
-        let more = Box::new(More {
-            lines: ArcSwap::default(),
+    fn new(dialer: Arc<Dialer>, target: Target, common: PoolShared, first: Reconnecting) -> Self {
+        let more = Box::new(Extras {
+            connections: ArcSwap::default(),
             most: dialer.max_connections,
             calls: AtomicUsize::new(0),
             opened: Mutex::default(),
@@ -82,12 +82,12 @@ impl Lines {
     /// Whether calls may be sent on one of them now.
     pub(crate) fn is_ready(&self) -> bool {
         self.first.is_ready()
-            || self.has_more() && self.more.lines.load().iter().any(|further| further.is_ready())
+            || self.has_more() && self.more.connections.load().iter().any(|extra| extra.is_ready())
     }
 
     /// On how many calls may be sent now.
     pub(crate) fn count_ready(&self) -> usize {
-        let more = self.more.lines.load().iter().filter(|further| further.is_ready()).count();
+        let more = self.more.connections.load().iter().filter(|extra| extra.is_ready()).count();
         usize::from(self.first.is_ready()) + more
     }
 
@@ -109,8 +109,8 @@ impl Lines {
     /// Likewise, for a call that was tried on these. Where one of them leads here, another connection that leads to the same
     /// process will not do; one that was made after that was lost will: the server was restarted, or has come back.
     pub(crate) fn ready_but(&self, tried: &[Session]) -> Option<Session> {
-        let more = self.more.lines.load();
-        let all = self.first.ready().into_iter().chain(more.iter().filter_map(|further| further.ready()));
+        let more = self.more.connections.load();
+        let all = self.first.ready().into_iter().chain(more.iter().filter_map(|extra| extra.ready()));
         all.filter(|session| !tried.iter().any(|other| other.covers(session)))
             .min_by_key(Session::outstanding)
     }
@@ -157,20 +157,20 @@ impl Lines {
     /// The one with the fewest calls at work; of several the first, so that those behind it are not used where they are not
     /// needed.
     fn least(&self) -> Option<Session> {
-        let more = self.more.lines.load();
+        let more = self.more.connections.load();
         let (mut fewest, mut least) = (self.first.outstanding(), None);
         let mut is_over = false;
-        for further in &**more {
-            match further.outstanding() {
-                None => is_over |= further.is_over(),
+        for extra in &**more {
+            match extra.outstanding() {
+                None => is_over |= extra.is_over(),
                 Some(calls) if fewest.is_some_and(|fewest| fewest <= calls) => {}
-                Some(calls) => (fewest, least) = (Some(calls), Some(further)),
+                Some(calls) => (fewest, least) = (Some(calls), Some(extra)),
             }
         }
         if is_over {
             self.forget();
         }
-        least.map_or_else(|| self.first.ready(), |further| further.ready())
+        least.map_or_else(|| self.first.ready(), |extra| extra.ready())
     }
 
     /// Forgets those that are over.
@@ -179,11 +179,11 @@ impl Lines {
         self.change(None);
     }
 
-    /// Opens a further connection, unless there are as many as may be.
+    /// Opens an extra connection, unless there are as many as may be.
     fn open(&self) {
         let mut opened = self.more.opened();
         let now = Instant::now();
-        let before = self.more.lines.load().iter().filter(|further| further.stays()).count() + 1;
+        let before = self.more.connections.load().iter().filter(|extra| extra.stays()).count() + 1;
         if before >= self.more.most || opened.is_some_and(|opened| now < opened + PAUSE) {
             return;
         }
@@ -193,16 +193,16 @@ impl Lines {
     }
 
     /// Takes those away that are over, and adds one. Under the lock.
-    fn change(&self, added: Option<Further>) {
-        let before = self.more.lines.load();
-        let stay = before.iter().filter(|further| !further.is_over()).cloned();
-        let lines: Vec<_> = stay.chain(added.map(Arc::new)).collect();
-        self.has_more.store(!lines.is_empty(), Ordering::Relaxed);
-        self.more.lines.store(Arc::new(lines));
+    fn change(&self, added: Option<ExtraConnection>) {
+        let before = self.more.connections.load();
+        let stay = before.iter().filter(|extra| !extra.is_over()).cloned();
+        let connections: Vec<_> = stay.chain(added.map(Arc::new)).collect();
+        self.has_more.store(!connections.is_empty(), Ordering::Relaxed);
+        self.more.connections.store(Arc::new(connections));
     }
 }
 
-impl More {
+impl Extras {
     /// Whether this call is to look for a crowd.
     fn is_looked_at(&self) -> bool {
         const LOOK_EVERY: usize = 64;
@@ -214,11 +214,11 @@ impl More {
     }
 
     /// Dials the address to which the first one leads: a name may have others, of other servers.
-    fn start(&self, first: Option<&Session>) -> Further {
+    fn start(&self, first: Option<&Session>) -> ExtraConnection {
         let target = match first {
             Some(session) => Target::at(session.connection().remote_addr(), self.target.host()),
             None => self.target.clone(),
         };
-        Further::start(self.dialer.clone(), target, self.common.clone())
+        ExtraConnection::start(self.dialer.clone(), target, self.common.clone())
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Bounds {
 
 /// Why a connection is closed again, or asked to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum ConnectionRefused {
     #[error(
         "too many connections: this server takes {0} in all (with_max_connections), and none of them is idle"
     )]
@@ -37,7 +37,7 @@ pub(crate) enum Refused {
     Peer(usize),
 }
 
-impl Refused {
+impl ConnectionRefused {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Total(_) => "total",
@@ -60,13 +60,13 @@ type Peer = (Box<str>, IpAddr);
 pub(crate) struct Let<G> {
     id: u64,
     /// These are to be asked to go, each for a bound that it had reached.
-    pub(crate) leave: Vec<(G, Refused)>,
+    pub(crate) leave: Vec<(G, ConnectionRefused)>,
     /// These were asked, and are to be closed.
     pub(crate) close: Vec<G>,
 }
 
 #[derive(Debug)]
-struct Place<G> {
+struct SlotEntry<G> {
     peer: Peer,
     /// Tells whether the connection is idle. `None` for one that is never asked to go.
     guest: Option<G>,
@@ -83,38 +83,38 @@ struct Ids {
 
 /// The connections that stand. Sans-io.
 #[derive(Debug)]
-struct Table<G> {
+struct ConnectionTable<G> {
     bounds: Bounds,
     next: u64,
-    places: HashMap<u64, Place<G>>,
+    places: HashMap<u64, SlotEntry<G>>,
     all: Ids,
     /// None is without connections, so there are no more peers than connections.
     peers: HashMap<Peer, Ids>,
 }
 
-impl<G: Guest> Table<G> {
+impl<G: Guest> ConnectionTable<G> {
     fn new(bounds: Bounds) -> Self {
         Self { bounds, next: 0, places: HashMap::new(), all: Ids::default(), peers: HashMap::new() }
     }
 
     /// Counts one; `reserved` where a part is kept for others. For each bound that is reached, the connection that was idle
     /// longest is to go. Where there is none, all stays as it is.
-    fn admit(&mut self, peer: &Peer, reserved: bool, now: Instant) -> Result<Let<G>, Refused> {
+    fn admit(&mut self, peer: &Peer, reserved: bool, now: Instant) -> Result<Let<G>, ConnectionRefused> {
         let most = |bound: usize| if reserved { bound - bound / RESERVE } else { bound };
         let (total, per_peer) = (most(self.bounds.total), most(self.bounds.per_peer));
         let mut go = Going::default();
         if let Some(ids) = self.peers.get(peer).filter(|ids| ids.standing.len() >= per_peer) {
-            self.make_room(ids, self.bounds.per_peer, now, Refused::Peer(per_peer), &mut go)?;
+            self.make_room(ids, self.bounds.per_peer, now, ConnectionRefused::Peer(per_peer), &mut go)?;
         }
         if self.all.standing.len() - go.leave.len() >= total {
-            self.make_room(&self.all, self.bounds.total, now, Refused::Total(total), &mut go)?;
+            self.make_room(&self.all, self.bounds.total, now, ConnectionRefused::Total(total), &mut go)?;
         }
         let close = go.close.into_iter().filter_map(|id| self.remove(id)).collect();
         let leave =
             go.leave.into_iter().filter_map(|(id, reason)| Some((self.leaves(id, now)?, reason))).collect();
         let id = self.next;
         self.next += 1;
-        self.places.insert(id, Place { peer: peer.clone(), guest: None, leaves: None });
+        self.places.insert(id, SlotEntry { peer: peer.clone(), guest: None, leaves: None });
         self.all.standing.insert(id);
         self.peers.entry(peer.clone()).or_default().standing.insert(id);
         Ok(Let { id, leave, close })
@@ -126,9 +126,9 @@ impl<G: Guest> Table<G> {
         ids: &Ids,
         bound: usize,
         now: Instant,
-        refused: Refused,
+        refused: ConnectionRefused,
         go: &mut Going,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ConnectionRefused> {
         let is_going = |id: &u64| go.leave.iter().any(|(other, _)| other == id);
         let idle =
             ids.standing.iter().filter(|id| !is_going(id)).filter_map(|id| Some((self.idle(*id)?, *id)));
@@ -170,7 +170,7 @@ impl<G: Guest> Table<G> {
 
     /// The connection is no more.
     fn remove(&mut self, id: u64) -> Option<G> {
-        let Place { peer, guest, .. } = self.places.remove(&id)?;
+        let SlotEntry { peer, guest, .. } = self.places.remove(&id)?;
         self.all.remove(id);
         if let Some(ids) = self.peers.get_mut(&peer) {
             ids.remove(id);
@@ -185,7 +185,7 @@ impl<G: Guest> Table<G> {
 /// Which connections go for a new one.
 #[derive(Debug, Default)]
 struct Going {
-    leave: Vec<(u64, Refused)>,
+    leave: Vec<(u64, ConnectionRefused)>,
     close: Vec<u64>,
 }
 
@@ -204,12 +204,12 @@ fn leaving_at_most(bound: usize) -> usize {
 /// Counts connections by guards. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections<G> {
-    table: Arc<Mutex<Table<G>>>,
+    table: Arc<Mutex<ConnectionTable<G>>>,
 }
 
 impl<G: Guest> Connections<G> {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { table: Arc::new(Mutex::new(Table::new(bounds))) }
+        Self { table: Arc::new(Mutex::new(ConnectionTable::new(bounds))) }
     }
 
     /// Counts a connection of the peer of this name at this address, until what is returned is dropped. `reserved`
@@ -220,21 +220,21 @@ impl<G: Guest> Connections<G> {
         address: IpAddr,
         reserved: bool,
         now: Instant,
-    ) -> Result<(Admitted<G>, Let<G>), Refused> {
+    ) -> Result<(ConnectionSlot<G>, Let<G>), ConnectionRefused> {
         let peer = (Box::from(name), address);
         let place = lock(&self.table).admit(&peer, reserved, now)?;
-        Ok((Admitted { table: self.table.clone(), id: place.id }, place))
+        Ok((ConnectionSlot { table: self.table.clone(), id: place.id }, place))
     }
 }
 
 /// A connection that stands.
 #[derive(Debug)]
-pub(crate) struct Admitted<G: Guest> {
-    table: Arc<Mutex<Table<G>>>,
+pub(crate) struct ConnectionSlot<G: Guest> {
+    table: Arc<Mutex<ConnectionTable<G>>>,
     id: u64,
 }
 
-impl<G: Guest> Admitted<G> {
+impl<G: Guest> ConnectionSlot<G> {
     /// From now on the connection may be asked to go while this is idle.
     pub(crate) fn is_of(&self, guest: G) {
         if let Some(place) = lock(&self.table).places.get_mut(&self.id) {
@@ -243,14 +243,14 @@ impl<G: Guest> Admitted<G> {
     }
 }
 
-impl<G: Guest> Drop for Admitted<G> {
+impl<G: Guest> Drop for ConnectionSlot<G> {
     fn drop(&mut self) {
         let guest = lock(&self.table).remove(self.id);
         drop(guest);
     }
 }
 
-fn lock<G>(table: &Mutex<Table<G>>) -> MutexGuard<'_, Table<G>> {
+fn lock<G>(table: &Mutex<ConnectionTable<G>>) -> MutexGuard<'_, ConnectionTable<G>> {
     table.lock()
 }
 

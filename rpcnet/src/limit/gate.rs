@@ -13,13 +13,13 @@ use tokio::{
 use super::{
     Admission,
     gradient::Gradient,
-    queue::{Queue, Settled, Shed, ShedReason, Ticket, Verdict},
+    queue::{Decision, Queue, Settled, Shed, ShedReason, Ticket},
 };
 use crate::{lock::Mutex, metrics::Metrics};
 
 /// How a call that was let in has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum PermitOutcome {
     /// Its handler returned, with whatever result: how long it took says how loaded the server is.
     Completed,
     /// It was cut off, by its caller or its deadline, or it is a stream, whose length says nothing.
@@ -29,17 +29,17 @@ pub(crate) enum Outcome {
 /// Lets in as many calls as an [`Admission`] says. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
-    shared: Arc<Shared>,
+    shared: Arc<GateShared>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
+struct GateShared {
+    state: Mutex<GateState>,
     metrics: Metrics,
 }
 
 #[derive(Debug)]
-struct State {
+struct GateState {
     queue: Queue,
     gradient: Option<Gradient>,
     waiting: HashMap<Ticket, oneshot::Sender<Result<Instant, Shed>>>,
@@ -49,8 +49,8 @@ impl Gate {
     pub(crate) fn new(admission: &Admission, metrics: Metrics) -> Self {
         let queue = Queue::new(admission.first_limit(), admission.queue());
         metrics.admission(queue.limit(), 0);
-        let state = State { queue, gradient: admission.gradient(), waiting: HashMap::new() };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), metrics }) }
+        let state = GateState { queue, gradient: admission.gradient(), waiting: HashMap::new() };
+        Self { shared: Arc::new(GateShared { state: Mutex::new(state), metrics }) }
     }
 
     /// Waits for the call's turn, at most until its deadline. The permit is held until the handler has ended.
@@ -66,14 +66,14 @@ impl Gate {
         let verdict = {
             let mut state = self.shared.state();
             match state.queue.offer(now.into_std(), priority, deadline.map(Instant::into_std)) {
-                Verdict::Run => Ok(None),
-                Verdict::Wait(ticket) => {
+                Decision::Run => Ok(None),
+                Decision::Wait(ticket) => {
                     let (sender, decision) = oneshot::channel();
                     state.waiting.insert(ticket, sender);
                     state.settle(now, &self.shared.metrics);
                     Ok(Some(Waiter { shared: &self.shared, ticket, decision }))
                 }
-                Verdict::Shed(shed) => {
+                Decision::Shed(shed) => {
                     // Others may have been found late.
                     state.settle(now, &self.shared.metrics);
                     Err(shed)
@@ -86,7 +86,7 @@ impl Gate {
             Err(shed) => Err(shed),
         };
         match decided {
-            Ok(since) => Ok(Permit { shared: self.shared.clone(), since, outcome: Outcome::Abandoned }),
+            Ok(since) => Ok(Permit { shared: self.shared.clone(), since, outcome: PermitOutcome::Abandoned }),
             Err(shed) => {
                 self.shared.metrics.shed(shed.reason);
                 Err(shed)
@@ -95,12 +95,12 @@ impl Gate {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl GateShared {
+    fn state(&self) -> MutexGuard<'_, GateState> {
         self.state.lock()
     }
 
-    fn release(&self, since: Instant, outcome: Outcome) {
+    fn release(&self, since: Instant, outcome: PermitOutcome) {
         let now = Instant::now();
         let held = now.saturating_duration_since(since);
         let mut state = self.state();
@@ -108,8 +108,8 @@ impl Shared {
         state.queue.release(now.into_std(), held);
         if let Some(gradient) = &mut state.gradient {
             match outcome {
-                Outcome::Completed => gradient.observe(now.into_std(), held, in_flight),
-                Outcome::Abandoned => gradient.pass(now.into_std()),
+                PermitOutcome::Completed => gradient.observe(now.into_std(), held, in_flight),
+                PermitOutcome::Abandoned => gradient.pass(now.into_std()),
             }
             let limit = gradient.limit();
             if limit != state.queue.limit() {
@@ -121,7 +121,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl GateState {
     /// Tells those who waited what has become of them.
     fn settle(&mut self, now: Instant, metrics: &Metrics) {
         if self.queue.queued() == 0 && self.waiting.is_empty() {
@@ -141,7 +141,7 @@ impl State {
 
 /// A call that waits for its turn.
 struct Waiter<'a> {
-    shared: &'a Shared,
+    shared: &'a GateShared,
     ticket: Ticket,
     decision: oneshot::Receiver<Result<Instant, Shed>>,
 }
@@ -171,7 +171,7 @@ impl Drop for Waiter<'_> {
         drop(state);
         // Its turn came, and nobody was told.
         if let Ok(Ok(since)) = self.decision.try_recv() {
-            self.shared.release(since, Outcome::Abandoned);
+            self.shared.release(since, PermitOutcome::Abandoned);
         }
     }
 }
@@ -179,14 +179,14 @@ impl Drop for Waiter<'_> {
 /// A call's turn; over when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    shared: Arc<Shared>,
+    shared: Arc<GateShared>,
     since: Instant,
-    outcome: Outcome,
+    outcome: PermitOutcome,
 }
 
 impl Permit {
     /// The handler has ended.
-    pub(crate) fn done(mut self, outcome: Outcome) {
+    pub(crate) fn done(mut self, outcome: PermitOutcome) {
         self.outcome = outcome;
     }
 }

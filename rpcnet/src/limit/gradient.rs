@@ -52,7 +52,7 @@ pub(super) struct Gradient {
     limit: f64,
     /// The long average, in seconds; zero while nothing is known.
     long: f64,
-    window: Window,
+    window: LatencyWindow,
     /// The first one begins with the first call that ends.
     probe: Option<Probe>,
     probed: Option<(Instant, Duration)>,
@@ -63,14 +63,14 @@ pub(super) struct Gradient {
 
 /// The calls of the short average.
 #[derive(Debug, Default)]
-struct Window {
+struct LatencyWindow {
     since: Option<Instant>,
     calls: usize,
     latency: Duration,
     in_flight: usize,
 }
 
-impl Window {
+impl LatencyWindow {
     fn add(&mut self, now: Instant, latency: Duration, in_flight: usize) {
         self.since.get_or_insert(now);
         self.calls += 1;
@@ -105,7 +105,7 @@ impl Gradient {
             most,
             limit: least,
             long: 0.0,
-            window: Window::default(),
+            window: LatencyWindow::default(),
             probe: None,
             probed: None,
             cut: None,
@@ -171,7 +171,7 @@ impl Gradient {
         self.stuck = 0;
     }
 
-    fn adjust(&mut self, now: Instant, window: &Window) {
+    fn adjust(&mut self, now: Instant, window: &LatencyWindow) {
         let short = window.average();
         if self.long == 0.0 {
             self.long = short;

@@ -17,7 +17,7 @@ mod queue;
 pub use self::admission::Admission;
 pub(crate) use self::{
     bucket::TokenBucket,
-    connections::{Admitted, Bounds, Connections, Guest},
-    gate::{Gate, Outcome, Permit},
+    connections::{Bounds, ConnectionSlot, Connections, Guest},
+    gate::{Gate, Permit, PermitOutcome},
     queue::{Shed, ShedReason},
 };

@@ -55,7 +55,7 @@ pub(crate) struct Shed {
 
 /// What becomes of a call that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Decision {
     Run,
     /// [`poll`](Queue::poll) will tell, unless it is abandoned.
     Wait(Ticket),
@@ -114,10 +114,10 @@ impl Queue {
     }
 
     /// A call asks for its turn; higher priorities go first.
-    pub(super) fn offer(&mut self, now: Instant, priority: i8, deadline: Option<Instant>) -> Verdict {
+    pub(super) fn offer(&mut self, now: Instant, priority: i8, deadline: Option<Instant>) -> Decision {
         if self.running < self.limit {
             self.running += 1;
-            return Verdict::Run;
+            return Decision::Run;
         }
         self.expire(now);
         let priority = Reverse(priority);
@@ -126,7 +126,7 @@ impl Queue {
             let left = deadline.saturating_duration_since(now);
             let wait = self.time_of(ahead + 1).unwrap_or_default();
             if left.is_zero() || wait > left {
-                return Verdict::Shed(self.shed(ShedReason::Late));
+                return Decision::Shed(self.shed(ShedReason::Late));
             }
         }
         if self.waiting.len() >= self.places {
@@ -137,7 +137,7 @@ impl Queue {
                     let shed = self.shed(ShedReason::Full);
                     self.settled.push_back((last, Settled::Shed(shed)));
                 }
-                _ => return Verdict::Shed(self.shed(ShedReason::Full)),
+                _ => return Decision::Shed(self.shed(ShedReason::Full)),
             }
         }
         let ticket = Ticket { priority, sequence: self.sequence };
@@ -145,7 +145,7 @@ impl Queue {
         self.waiting.insert(ticket, deadline);
         *self.levels.entry(priority).or_default() += 1;
         self.deadlines.extend(deadline.map(|deadline| (deadline, ticket)));
-        Verdict::Wait(ticket)
+        Decision::Wait(ticket)
     }
 
     /// A call that ran for this long has ended, however it did.

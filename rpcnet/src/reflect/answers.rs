@@ -11,7 +11,7 @@ use futures_core::Stream;
 use super::{ApplicationError, call::Writer, late::Late};
 use crate::{
     CallError, Code, Context, Metadata, Status,
-    limit::Outcome,
+    limit::PermitOutcome,
     message::{Failure, Items},
     session::Running,
 };
@@ -89,6 +89,6 @@ impl Answers {
         trailers.append(self.items.trailers().cloned().unwrap_or_default());
         trailers.append(std::mem::take(&mut self.trailers));
         self.outer.append_trailers(trailers);
-        running.done(code, Outcome::Abandoned);
+        running.done(code, PermitOutcome::Abandoned);
     }
 }

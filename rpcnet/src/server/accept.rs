@@ -13,9 +13,9 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
-use super::{Inner, Phase, Server, refusals::Refusals};
+use super::{Inner, Server, ServerPhase, refusals::RefusalLog};
 use crate::{
-    limit::Admitted,
+    limit::ConnectionSlot,
     lock::Mutex,
     metrics::ConnectionGauge,
     proto::{self, close},
@@ -112,7 +112,7 @@ async fn handshake(server: Weak<Inner>, incoming: Incoming) -> Option<Connection
 }
 
 /// Tells of a refused certificate, ours or the peer's, unless the log has been told lately.
-fn refused(refusals: &Mutex<Refusals>, peer: SocketAddr, reason: &str) {
+fn refused(refusals: &Mutex<RefusalLog>, peer: SocketAddr, reason: &str) {
     let mut refusals = refusals.lock();
     match refusals.tell(peer.ip(), reason, Instant::now()) {
         Some(0) => warn!(%peer, %reason, "handshake refused"),
@@ -125,7 +125,10 @@ fn refused(refusals: &Mutex<Refusals>, peer: SocketAddr, reason: &str) {
 ///
 /// At a bound a connection of calls goes that is idle. It is asked to, and is not closed before its peer has had time to hear
 /// it: so no call is lost that is sent in that moment.
-fn admit(server: &Weak<Inner>, connection: &Connection) -> Option<(Admitted<WeakSession>, ConnectionGauge)> {
+fn admit(
+    server: &Weak<Inner>,
+    connection: &Connection,
+) -> Option<(ConnectionSlot<WeakSession>, ConnectionGauge)> {
     let server = Server { inner: server.upgrade()? };
     // Only where others are served is anything kept for them.
     let reserved = is_of_calls(connection) && !server.protocols().is_empty();
@@ -173,10 +176,10 @@ async fn begin(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, 
     // Before `run`, calls wait; what they may hold is bounded by the transport's windows.
     let mut phase = server.upgrade()?.phase.subscribe();
     let phase = tokio::select! {
-        phase = phase.wait_for(|phase| *phase >= Phase::Running) => phase.map(|phase| *phase),
+        phase = phase.wait_for(|phase| *phase >= ServerPhase::Running) => phase.map(|phase| *phase),
         _ = connection.closed() => return None,
     };
-    if !matches!(phase, Ok(Phase::Running)) {
+    if !matches!(phase, Ok(ServerPhase::Running)) {
         connection.close(close::DRAINING, "the server is going away");
         return None;
     }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod config;
+mod error;
 mod readiness;
 mod refusals;
 mod relay;
@@ -22,14 +23,15 @@ use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::Instant};
 
 pub use self::{
     config::{ServerConfig, ServerConfigBuilder},
+    error::ServerError,
     readiness::ReadinessCondition,
     shutdown::{Hurry, NextSignal, shutdown_signal},
     socket::ProtocolSocket,
 };
-use self::{readiness::Conditions, refusals::Refusals, socket::Sockets};
+use self::{readiness::Conditions, refusals::RefusalLog, socket::Sockets};
 use crate::{
     Backoff, Connector, HealthServer, HealthState, Limits, Metrics, PeerIdentity, Readiness, RegisterError,
-    ServerError, Service,
+    Service,
     client::default_connections,
     connect::Dialer,
     discover::ServiceSet,
@@ -80,7 +82,7 @@ impl WeakServer {
 
 /// How far a server is. It only goes forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+enum ServerPhase {
     /// Other protocols are answered, calls wait.
     Bound,
     Running,
@@ -96,11 +98,11 @@ struct Inner {
     handshake_timeout: Duration,
     connections: Connections<WeakSession>,
     /// What the log was told lately.
-    refusals: Mutex<Refusals>,
+    refusals: Mutex<RefusalLog>,
     max_handshakes: usize,
     retry_above: usize,
     started: Instant,
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<ServerPhase>,
     conditions: Mutex<Conditions>,
     /// What phase and conditions come to.
     readiness: watch::Sender<Readiness>,
@@ -109,7 +111,7 @@ struct Inner {
     sockets: Mutex<Sockets>,
     network: Option<MemoryNetwork>,
     /// Who forwards calls, if anybody does.
-    relay: OnceLock<relay::Relay>,
+    relay: OnceLock<relay::RelayEntry>,
     sessions: Mutex<Sessions>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -187,7 +189,7 @@ impl Server {
             max_handshakes: config.max_handshakes,
             retry_above: config.retry_above,
             started: Instant::now(),
-            phase: watch::Sender::new(Phase::Bound),
+            phase: watch::Sender::new(ServerPhase::Bound),
             conditions: Mutex::default(),
             readiness: watch::Sender::default(),
             protocols: Mutex::default(),
@@ -198,7 +200,7 @@ impl Server {
             tasks: Mutex::default(),
         });
         let server = Self { inner };
-        server.advance(Phase::Bound);
+        server.advance(ServerPhase::Bound);
         server.spawn_owned(accept::accept(endpoint, Arc::downgrade(&server.inner)));
         let health = ServerHealth(server.downgrade());
         server.register(HealthServer::new(health)).expect("the first service of an empty router");
@@ -269,10 +271,10 @@ impl Server {
     ///
     /// [`ServerError::Closed`] where it has been shut down before.
     pub async fn run(&self) -> Result<(), ServerError> {
-        if *self.inner.phase.borrow() == Phase::Closed {
+        if *self.inner.phase.borrow() == ServerPhase::Closed {
             return Err(ServerError::Closed);
         }
-        self.advance(Phase::Running);
+        self.advance(ServerPhase::Running);
         self.closed().await;
         Ok(())
     }
@@ -341,7 +343,7 @@ impl Server {
         let mut phase = self.inner.phase.subscribe();
         async move {
             // An error means that the server has been dropped, which closes it as well.
-            let _ = phase.wait_for(|phase| *phase == Phase::Closed).await;
+            let _ = phase.wait_for(|phase| *phase == ServerPhase::Closed).await;
         }
     }
 
@@ -371,7 +373,7 @@ impl Server {
     }
 
     fn is_closed(&self) -> bool {
-        *self.inner.phase.borrow() == Phase::Closed
+        *self.inner.phase.borrow() == ServerPhase::Closed
     }
 
     fn protocols(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>> {

@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::watch, time::timeout};
 use tracing::{info, warn};
 
-use super::{Phase, Server, WeakServer};
+use super::{Server, ServerPhase, WeakServer};
 use crate::{Readiness, session::Background};
 
 /// Checks are not run more often than this says.
@@ -26,12 +26,12 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    fn readiness(&self, phase: Phase) -> Readiness {
+    fn readiness(&self, phase: ServerPhase) -> Readiness {
         let phase = match phase {
-            Phase::Running => None,
-            Phase::Bound => Some("the server does not run yet".to_owned()),
-            Phase::Draining => Some("the server is draining".to_owned()),
-            Phase::Closed => Some("the server is shut down".to_owned()),
+            ServerPhase::Running => None,
+            ServerPhase::Bound => Some("the server does not run yet".to_owned()),
+            ServerPhase::Draining => Some("the server is draining".to_owned()),
+            ServerPhase::Closed => Some("the server is shut down".to_owned()),
         };
         let named = |(name, text): (&String, &String)| format!("{name}: {text}");
         let mut reasons: Vec<_> = phase.into_iter().chain(self.failing.iter().map(named)).collect();
@@ -173,7 +173,7 @@ impl Server {
     }
 
     /// Goes forward to a phase, never back.
-    pub(super) fn advance(&self, to: Phase) {
+    pub(super) fn advance(&self, to: ServerPhase) {
         let conditions = self.inner.conditions.lock();
         self.inner.phase.send_if_modified(|phase| {
             let forward = to > *phase;

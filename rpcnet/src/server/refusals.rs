@@ -15,13 +15,13 @@ const LONGEST: usize = 512;
 
 /// What the log was told in the last ten seconds.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(super) struct RefusalLog {
     told: HashMap<(IpAddr, String), Instant>,
-    /// Refusals that were not told since the last that was.
+    /// RefusalLog that were not told since the last that was.
     untold: u64,
 }
 
-impl Refusals {
+impl RefusalLog {
     /// Whether the log is to be told: then how many refusals it was not told of since it last was, of any peer.
     pub(super) fn tell(&mut self, peer: IpAddr, reason: &str, now: Instant) -> Option<u64> {
         let key = (peer, printable(reason, LONGEST));
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn once_in_ten_seconds_for_each_peer_and_reason() {
         let start = Instant::now();
-        let mut refusals = Refusals::default();
+        let mut refusals = RefusalLog::default();
         assert_eq!(refusals.tell(A, "expired", start), Some(0));
         assert_eq!(refusals.tell(A, "expired", start + PAUSE / 2), None);
         assert_eq!(refusals.tell(A, "expired", start + PAUSE / 2), None);
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let start = Instant::now();
-        let mut refusals = Refusals::default();
+        let mut refusals = RefusalLog::default();
         let told = (0..10_000).filter(|n| refusals.tell(A, &n.to_string(), start).is_some()).count();
         assert_eq!((told, refusals.told.len()), (MOST, MOST));
         assert_eq!(refusals.tell(B, "late", start + PAUSE), Some(10_000 - MOST as u64));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
-use super::{Phase, ProtocolHandler, Server};
+use super::{ProtocolHandler, Server, ServerPhase};
 use crate::{ServerError, proto::close};
 
 /// How long peers get to take their last replies and go by themselves.
@@ -23,7 +23,7 @@ impl Server {
     /// so that their callers go on elsewhere.
     pub async fn stop_accepting(&self) {
         self.inner.router.drain();
-        self.advance(Phase::Draining);
+        self.advance(ServerPhase::Draining);
         for session in self.sessions().open.values() {
             session.go_away();
         }
@@ -143,7 +143,7 @@ impl Server {
             }
         };
         self.on_runtime(async { timeout(FAREWELL, idle).await }).await;
-        self.advance(Phase::Closed);
+        self.advance(ServerPhase::Closed);
     }
 }
 

@@ -13,12 +13,12 @@ use super::described;
 
 /// The side that refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum RefusingSide {
     Client,
     Server,
 }
 
-impl Role {
+impl RefusingSide {
     fn other(self) -> Self {
         match self {
             Self::Client => Self::Server,
@@ -35,7 +35,7 @@ impl Role {
 }
 
 /// What a sentence begins with: who refused whose certificate.
-pub(crate) fn beginning(by: Role) -> String {
+pub(crate) fn beginning(by: RefusingSide) -> String {
     format!("the {} refused the {}'s certificate", by.as_str(), by.other().as_str())
 }
 
@@ -46,7 +46,7 @@ pub(crate) const NONE_SHOWN: &str = "the server demands a certificate of the cli
 
 /// Why a verifier refuses a certificate.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum CertificateRefusal {
     /// It can't be parsed.
     Unreadable(String),
     /// rustls refused its chain. `trusted` lists the CAs that are; `same_name` is set where one of them has the name of
@@ -59,7 +59,7 @@ pub(super) enum Refusal {
     Name { dialled: String, bare: bool },
 }
 
-impl Refusal {
+impl CertificateRefusal {
     pub(super) fn of_chain(error: Error, certificate: &CertificateDer<'_>, roots: &RootCertStore) -> Self {
         let trusted = described::authorities(roots);
         Self::Chain { error, trusted, same_name: described::knows_issuer(roots, certificate) }
@@ -82,12 +82,12 @@ impl Refusal {
     }
 
     /// The sentence, with the next step.
-    fn sentence(&self, by: Role, certificate: &CertificateDer<'_>, now: UnixTime) -> String {
+    fn sentence(&self, by: RefusingSide, certificate: &CertificateDer<'_>, now: UnixTime) -> String {
         let shown = described::certificate(certificate);
         format!("{} {shown}: {}", beginning(by), self.reason(by, certificate, now))
     }
 
-    fn reason(&self, by: Role, certificate: &CertificateDer<'_>, now: UnixTime) -> String {
+    fn reason(&self, by: RefusingSide, certificate: &CertificateDer<'_>, now: UnixTime) -> String {
         use CertificateError as E;
         let (verifier, shower) = (by.as_str(), by.other().as_str());
         let of_its_ca = format!(
@@ -150,14 +150,14 @@ fn when(certificate: &CertificateDer<'_>, now: UnixTime, bound: impl Fn((i64, i6
 
 /// The sentence about the certificate that one handshake refused.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Refusals(Arc<OnceLock<String>>);
+pub(crate) struct RefusalNote(Arc<OnceLock<String>>);
 
-impl Refusals {
+impl RefusalNote {
     /// Notes why a certificate was refused; gives the error for TLS.
     pub(super) fn note(
         &self,
-        by: Role,
-        refusal: Refusal,
+        by: RefusingSide,
+        refusal: CertificateRefusal,
         certificate: &CertificateDer<'_>,
         now: UnixTime,
     ) -> Error {

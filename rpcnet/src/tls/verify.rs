@@ -17,15 +17,15 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::{
     PeerIdentity, Tls,
-    refused::{Refusal, Refusals, Role},
+    refused::{CertificateRefusal, RefusalNote, RefusingSide},
 };
 
 /// Whether the name in the certificate settles who this is: `false` where there is none to compare.
-fn check_cluster(tls: &Tls, certificate: &CertificateDer<'_>) -> Result<bool, Refusal> {
-    let identity = PeerIdentity::from_der(certificate).map_err(Refusal::Unreadable)?;
+fn check_cluster(tls: &Tls, certificate: &CertificateDer<'_>) -> Result<bool, CertificateRefusal> {
+    let identity = PeerIdentity::from_der(certificate).map_err(CertificateRefusal::Unreadable)?;
     match (identity.spiffe_id(), tls.cluster()) {
         (Some(id), Some(ours)) if id.cluster() == ours => Ok(true),
-        (Some(id), Some(ours)) => Err(Refusal::Cluster { theirs: id.cluster().to_owned(), ours }),
+        (Some(id), Some(ours)) => Err(CertificateRefusal::Cluster { theirs: id.cluster().to_owned(), ours }),
         _ => Ok(false),
     }
 }
@@ -34,11 +34,11 @@ fn check_cluster(tls: &Tls, certificate: &CertificateDer<'_>) -> Result<bool, Re
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
     tls: Arc<Tls>,
-    refusals: Refusals,
+    refusals: RefusalNote,
 }
 
 impl ServerVerifier {
-    pub(super) fn new(tls: Arc<Tls>, refusals: Refusals) -> Self {
+    pub(super) fn new(tls: Arc<Tls>, refusals: RefusalNote) -> Self {
         Self { tls, refusals }
     }
 
@@ -48,9 +48,9 @@ impl ServerVerifier {
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), CertificateRefusal> {
         let trust = self.tls.trust.load();
-        let chain = |error| Refusal::of_chain(error, certificate, &trust.roots);
+        let chain = |error| CertificateRefusal::of_chain(error, certificate, &trust.roots);
         let parsed = ParsedCertificate::try_from(certificate).map_err(chain)?;
         let algorithms = self.tls.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&parsed, &trust.roots, intermediates, now, algorithms)
@@ -61,7 +61,7 @@ impl ServerVerifier {
         verify_server_name(&parsed, name).map_err(|error| match error {
             Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            ) => Refusal::Name { dialled: name.to_str().into_owned(), bare: self.tls.is_bare() },
+            ) => CertificateRefusal::Name { dialled: name.to_str().into_owned(), bare: self.tls.is_bare() },
             error => chain(error),
         })
     }
@@ -78,7 +78,7 @@ impl ServerCertVerifier for ServerVerifier {
     ) -> Result<ServerCertVerified, Error> {
         match self.check(certificate, intermediates, name, now) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(refusal) => Err(self.refusals.note(Role::Client, refusal, certificate, now)),
+            Err(refusal) => Err(self.refusals.note(RefusingSide::Client, refusal, certificate, now)),
         }
     }
 
@@ -110,11 +110,11 @@ impl ServerCertVerifier for ServerVerifier {
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     tls: Arc<Tls>,
-    refusals: Refusals,
+    refusals: RefusalNote,
 }
 
 impl ClientVerifier {
-    pub(super) fn new(tls: Arc<Tls>, refusals: Refusals) -> Self {
+    pub(super) fn new(tls: Arc<Tls>, refusals: RefusalNote) -> Self {
         Self { tls, refusals }
     }
 
@@ -123,9 +123,9 @@ impl ClientVerifier {
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<ClientCertVerified, Refusal> {
+    ) -> Result<ClientCertVerified, CertificateRefusal> {
         let trust = self.tls.trust.load();
-        let chain = |error| Refusal::of_chain(error, certificate, &trust.roots);
+        let chain = |error| CertificateRefusal::of_chain(error, certificate, &trust.roots);
         let Some(clients) = &trust.clients else { return Err(chain(CertificateError::UnknownIssuer.into())) };
         let verified = clients.verify_client_cert(certificate, intermediates, now).map_err(chain)?;
         check_cluster(&self.tls, certificate)?;
@@ -145,7 +145,7 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let checked = self.check(certificate, intermediates, now);
-        checked.map_err(|refusal| self.refusals.note(Role::Server, refusal, certificate, now))
+        checked.map_err(|refusal| self.refusals.note(RefusingSide::Server, refusal, certificate, now))
     }
 
     fn verify_tls12_signature(

@@ -16,9 +16,9 @@ use crate::{Reply, Request, Status};
 /// It travels with the request and its clones. Without it, a layer that tries again could give back *not executed*, the
 /// last attempt's truth, for a call whose first attempt ran.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Attempts(Arc<AtomicUsize>);
+pub(super) struct AttemptCount(Arc<AtomicUsize>);
 
-impl Attempts {
+impl AttemptCount {
     /// Begins to count those of this call.
     pub(super) fn of(request: &mut Request) -> Self {
         let attempts = Self::default();
@@ -36,13 +36,13 @@ impl Attempts {
 #[must_use = "a call is not made until it is awaited"]
 pub struct CallFuture<F> {
     call: F,
-    attempts: Option<Attempts>,
+    attempts: Option<AttemptCount>,
     counted: bool,
 }
 
 impl<F> CallFuture<F> {
     pub(super) fn new(request: Request, call: impl FnOnce(Request) -> F) -> Self {
-        let attempts = request.extension::<Attempts>().cloned();
+        let attempts = request.extension::<AttemptCount>().cloned();
         Self { call: call(request), attempts, counted: false }
     }
 }

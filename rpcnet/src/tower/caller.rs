@@ -7,7 +7,7 @@ use std::{
 
 use ::tower::{BoxError, Service};
 
-use super::{CallFuture, Place};
+use super::{CallFuture, ServiceSlot};
 use crate::{Caller, Reply, Request, Status, message::ReplyFuture};
 
 /// A tower service that makes its calls on a channel or another [`Caller`]. Always ready: a caller waits for its
@@ -24,7 +24,7 @@ pub fn caller<S>(service: S) -> ServiceCaller<S>
 where
     S: Service<Request, Response = Reply, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
 {
-    ServiceCaller { place: Place::new(service) }
+    ServiceCaller { place: ServiceSlot::new(service) }
 }
 
 /// The result of [`service`].
@@ -49,7 +49,7 @@ impl<C: Caller> Service<Request> for CallerService<C> {
 
 /// The result of [`caller`].
 pub struct ServiceCaller<S> {
-    place: Place<S>,
+    place: ServiceSlot<S>,
 }
 
 impl<S> Caller for ServiceCaller<S>

@@ -7,7 +7,7 @@ use std::{
 
 use ::tower::{BoxError, Layer, Service};
 
-use super::{CallFuture, Place};
+use super::{CallFuture, ServiceSlot};
 use crate::{Interceptor, Next, Reply, Request, Status, interceptor, message::ReplyFuture};
 
 /// An interceptor that is a tower layer, or a stack of them ([`ServiceBuilder`](::tower::ServiceBuilder)).
@@ -59,11 +59,11 @@ where
     }
 
     fn attach(self: Arc<Self>, next: Next) -> Next {
-        Next::new(Place::new(self.0.layer(NextService(next))))
+        Next::new(ServiceSlot::new(self.0.layer(NextService(next))))
     }
 }
 
-impl<S> interceptor::Service for Place<S>
+impl<S> interceptor::Service for ServiceSlot<S>
 where
     S: Service<Request, Response = Reply, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
 {

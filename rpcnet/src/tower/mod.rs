@@ -58,7 +58,7 @@ use std::{fmt, future::poll_fn, sync::Arc};
 
 use ::tower::{BoxError, Service};
 
-use self::attempts::Attempts;
+use self::attempts::AttemptCount;
 pub use self::{
     attempts::CallFuture,
     caller::{CallerService, ServiceCaller, caller, service},
@@ -71,7 +71,7 @@ async fn call<S>(mut service: S, mut request: Request) -> Result<Reply, Status>
 where
     S: Service<Request, Response = Reply, Error: Into<BoxError>>,
 {
-    let attempts = Attempts::of(&mut request);
+    let attempts = AttemptCount::of(&mut request);
     poll_fn(|cx| service.poll_ready(cx)).await.map_err(|error| error::not_ready(error.into()))?;
     let call = service.call(request);
     // As `tower::ServiceExt::oneshot` does: the handle is not held for as long as the call lasts.
@@ -81,28 +81,28 @@ where
 
 /// A service from which each call takes a clone. The lock is for services that are not `Sync`; it is held while one is
 /// cloned.
-struct Place<S>(Arc<Mutex<S>>);
+struct ServiceSlot<S>(Arc<Mutex<S>>);
 
-impl<S> Place<S> {
+impl<S> ServiceSlot<S> {
     fn new(service: S) -> Self {
         Self(Arc::new(Mutex::new(service)))
     }
 }
 
-impl<S: Clone> Place<S> {
+impl<S: Clone> ServiceSlot<S> {
     fn service(&self) -> S {
         self.0.lock().clone()
     }
 }
 
-impl<S> Clone for Place<S> {
+impl<S> Clone for ServiceSlot<S> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<S> fmt::Debug for Place<S> {
+impl<S> fmt::Debug for ServiceSlot<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").finish_non_exhaustive()
+        f.debug_struct("ServiceSlot").finish_non_exhaustive()
     }
 }

@@ -45,7 +45,7 @@ pub struct ConnectionStats {
 #[derive(Clone)]
 pub struct Connection {
     backend: Backend,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionShared>,
 }
 
 #[derive(Clone)]
@@ -54,7 +54,7 @@ enum Backend {
     Memory(memory::Connection),
 }
 
-struct Shared {
+struct ConnectionShared {
     peer: PeerIdentity,
     protocol: Vec<u8>,
     side: Side,
@@ -73,7 +73,7 @@ macro_rules! dispatch {
 // box, so that connections over QUIC don't carry its room.
 impl Connection {
     pub(super) fn quic(inner: quic::Connection, peer: PeerIdentity, protocol: Vec<u8>, side: Side) -> Self {
-        Self { backend: Backend::Quic(inner), shared: Arc::new(Shared { peer, protocol, side }) }
+        Self { backend: Backend::Quic(inner), shared: Arc::new(ConnectionShared { peer, protocol, side }) }
     }
 
     pub(super) fn memory(
@@ -82,7 +82,7 @@ impl Connection {
         protocol: Vec<u8>,
         side: Side,
     ) -> Self {
-        Self { backend: Backend::Memory(inner), shared: Arc::new(Shared { peer, protocol, side }) }
+        Self { backend: Backend::Memory(inner), shared: Arc::new(ConnectionShared { peer, protocol, side }) }
     }
 
     /// Who the peer is.

@@ -53,7 +53,7 @@ impl First {
 
 /// What the transport has seen of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
+pub(super) struct PathSample {
     /// Bytes that were read here, in all.
     pub(super) read: u64,
     pub(super) rtt: Duration,
@@ -70,8 +70,8 @@ pub(super) struct Change {
 /// Sizes the windows of one connection.
 #[derive(Debug)]
 pub(super) struct Windows {
-    receive: Window,
-    send: Window,
+    receive: TunedWindow,
+    send: TunedWindow,
     shortest: Shortest,
     /// When the interval began, and what had been read then.
     began: Instant,
@@ -84,8 +84,8 @@ impl Windows {
         let first = First::within(limit);
         Self {
             // Never less than eight streams may hold.
-            receive: Window::new(first.receive, first.receive, limit, now),
-            send: Window::new(first.send, limit.min(LEAST_SEND), limit, now),
+            receive: TunedWindow::new(first.receive, first.receive, limit, now),
+            send: TunedWindow::new(first.send, limit.min(LEAST_SEND), limit, now),
             shortest: Shortest::new(now, rtt),
             began: now,
             read,
@@ -101,7 +101,7 @@ impl Windows {
     }
 
     /// To be told every few hundred KiB that were read or written.
-    pub(super) fn see(&mut self, now: Instant, seen: Seen) -> Change {
+    pub(super) fn see(&mut self, now: Instant, seen: PathSample) -> Change {
         let send = self.send.aim(now, 2 * u128::from(seen.congestion_window));
         let shortest = self.shortest.see(now, seen.rtt);
         let interval = now.saturating_duration_since(self.began);
@@ -117,7 +117,7 @@ impl Windows {
 
 /// One window, and what was needed of it.
 #[derive(Debug)]
-struct Window {
+struct TunedWindow {
     size: u32,
     least: u32,
     most: u32,
@@ -126,7 +126,7 @@ struct Window {
     since: Instant,
 }
 
-impl Window {
+impl TunedWindow {
     fn new(size: u32, least: u32, most: u32, now: Instant) -> Self {
         Self { size, least, most, peak: 0, since: now }
     }

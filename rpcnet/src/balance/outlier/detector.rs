@@ -6,16 +6,16 @@ use rand::Rng;
 
 use super::{
     config::{FailureShare, OutlierConfig, SuccessRate},
-    ejection_slots::{Seat, Seats},
+    ejection_slots::{EjectionSlot, EjectionSlots},
     endpoint::{Cause, Ejected, Outlier},
-    window::Counts,
+    window::SlotCounts,
 };
 
 /// How many endpoints of a set are out, and which should be.
 #[derive(Debug)]
 pub struct Detector {
     config: OutlierConfig,
-    seats: Arc<Seats>,
+    seats: Arc<EjectionSlots>,
 }
 
 impl Detector {
@@ -44,7 +44,7 @@ impl Detector {
         lock: impl Fn(usize) -> L,
         rng: &mut impl Rng,
     ) -> Vec<(usize, Ejected)> {
-        let counts = |calls: u32| -> Vec<(usize, Counts)> {
+        let counts = |calls: u32| -> Vec<(usize, SlotCounts)> {
             let last = |index| Some((index, lock(index).last(now, calls, self.config.window)?));
             (0..count).filter_map(last).collect()
         };
@@ -73,12 +73,15 @@ impl Detector {
         &self.config
     }
 
-    pub(super) fn seat(&self) -> Option<Seat> {
+    pub(super) fn seat(&self) -> Option<EjectionSlot> {
         self.seats.take(self.config.max_ejected)
     }
 }
 
-fn by_success_rate(rule: SuccessRate, counts: &[(usize, Counts)]) -> impl Iterator<Item = (usize, Counts)> {
+fn by_success_rate(
+    rule: SuccessRate,
+    counts: &[(usize, SlotCounts)],
+) -> impl Iterator<Item = (usize, SlotCounts)> {
     let hosts = counts.len().max(1) as f64;
     let mean = counts.iter().map(|(_, counts)| counts.failing()).sum::<f64>() / hosts;
     let variance = counts.iter().map(|(_, counts)| (counts.failing() - mean).powi(2)).sum::<f64>() / hosts;
@@ -88,7 +91,10 @@ fn by_success_rate(rule: SuccessRate, counts: &[(usize, Counts)]) -> impl Iterat
     counts.iter().copied().filter(move |(_, counts)| enough && counts.failing() > above)
 }
 
-fn by_failure_share(rule: FailureShare, counts: &[(usize, Counts)]) -> impl Iterator<Item = (usize, Counts)> {
+fn by_failure_share(
+    rule: FailureShare,
+    counts: &[(usize, SlotCounts)],
+) -> impl Iterator<Item = (usize, SlotCounts)> {
     let enough = counts.len() >= rule.hosts;
     counts.iter().copied().filter(move |(_, counts)| enough && counts.failing() > rule.above)
 }

@@ -6,8 +6,8 @@ use rand::{Rng, RngExt};
 
 use super::{
     detector::Detector,
-    ejection_slots::Seat,
-    window::{Counts, Window},
+    ejection_slots::EjectionSlot,
+    window::{FailureWindow, SlotCounts},
 };
 
 /// The weight with which one that is back begins. Source: Envoy's `min_weight_percent`.
@@ -19,7 +19,7 @@ const TRIAL_LOST: Duration = Duration::from_secs(60);
 
 /// How a call ended, as far as it says something of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// It was answered. An error that lies with the call or its caller is such an answer too.
     Success,
     /// It failed for a reason that lies with the endpoint, or with the path to it.
@@ -32,7 +32,7 @@ pub enum Outcome {
 
 /// Whether a call may go to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
+pub enum TrialState {
     /// As to any other.
     Yes,
     /// One may, which decides whether others may.
@@ -72,10 +72,10 @@ pub struct Ejected {
 /// What is remembered of one endpoint. It has a seat with its [`Detector`] while it is out, and gives it back when dropped.
 #[derive(Debug)]
 pub struct Outlier {
-    state: State,
+    state: EjectionState,
     /// Failures in a row, in halves.
     run: u32,
-    window: Window,
+    window: FailureWindow,
     /// Ejections in a row.
     times: u32,
     /// Calls that began before say nothing any more.
@@ -83,32 +83,34 @@ pub struct Outlier {
 }
 
 #[derive(Debug)]
-enum State {
+enum EjectionState {
     In { since: Instant, slow_start: Duration },
-    Out { until: Instant, trial: Option<Instant>, passed: u32, seat: Seat },
+    Out { until: Instant, trial: Option<Instant>, passed: u32, seat: EjectionSlot },
 }
 
 impl Outlier {
     /// An endpoint of which nothing is known; it is in.
     pub fn new(now: Instant) -> Self {
         Self {
-            state: State::In { since: now, slow_start: Duration::ZERO },
+            state: EjectionState::In { since: now, slow_start: Duration::ZERO },
             run: 0,
-            window: Window::new(now),
+            window: FailureWindow::new(now),
             times: 0,
             counts_from: None,
         }
     }
 
     /// Whether a call may go there now.
-    pub fn admits(&self, now: Instant) -> Admission {
+    pub fn admits(&self, now: Instant) -> TrialState {
         match self.state {
-            State::In { .. } => Admission::Yes,
-            State::Out { until, .. } if now < until => Admission::No,
-            State::Out { trial: Some(since), .. } if now.saturating_duration_since(since) < TRIAL_LOST => {
-                Admission::No
+            EjectionState::In { .. } => TrialState::Yes,
+            EjectionState::Out { until, .. } if now < until => TrialState::No,
+            EjectionState::Out { trial: Some(since), .. }
+                if now.saturating_duration_since(since) < TRIAL_LOST =>
+            {
+                TrialState::No
             }
-            State::Out { .. } => Admission::Trial,
+            EjectionState::Out { .. } => TrialState::Trial,
         }
     }
 
@@ -117,10 +119,10 @@ impl Outlier {
     #[must_use]
     pub fn begin(&mut self, now: Instant) -> bool {
         let admission = self.admits(now);
-        if let (Admission::Trial, State::Out { trial, .. }) = (admission, &mut self.state) {
+        if let (TrialState::Trial, EjectionState::Out { trial, .. }) = (admission, &mut self.state) {
             *trial = Some(now);
         }
-        admission != Admission::No
+        admission != TrialState::No
     }
 
     /// A call has ended that [began](Self::begin) then. Says if the endpoint is out because of that.
@@ -131,36 +133,38 @@ impl Outlier {
         detector: &Detector,
         began: Instant,
         now: Instant,
-        outcome: Outcome,
+        outcome: CallOutcome,
         rng: &mut impl Rng,
     ) -> Option<Ejected> {
         if self.counts_from.is_some_and(|from| began < from) {
             return None;
         }
         let config = detector.config();
-        if let State::Out { trial, passed, .. } = &mut self.state {
+        if let EjectionState::Out { trial, passed, .. } = &mut self.state {
             if *trial == Some(began) {
                 *trial = None;
             }
             match outcome {
-                Outcome::Unknown => {}
-                Outcome::Failure | Outcome::Timeout => return self.eject(detector, now, Cause::Trial, rng),
-                Outcome::Success => {
+                CallOutcome::Unknown => {}
+                CallOutcome::Failure | CallOutcome::Timeout => {
+                    return self.eject(detector, now, Cause::Trial, rng);
+                }
+                CallOutcome::Success => {
                     *passed += 1;
                     if *passed >= config.trials {
-                        self.state = State::In { since: now, slow_start: config.slow_start };
+                        self.state = EjectionState::In { since: now, slow_start: config.slow_start };
                     }
                 }
             }
             return None;
         }
         self.run = match outcome {
-            Outcome::Unknown => return None,
-            Outcome::Success => 0,
-            Outcome::Failure => self.run.saturating_add(2),
-            Outcome::Timeout => self.run.saturating_add(1),
+            CallOutcome::Unknown => return None,
+            CallOutcome::Success => 0,
+            CallOutcome::Failure => self.run.saturating_add(2),
+            CallOutcome::Timeout => self.run.saturating_add(1),
         };
-        self.window.add(now, outcome != Outcome::Success);
+        self.window.add(now, outcome != CallOutcome::Success);
         if config.in_a_row > 0 && self.run >= config.in_a_row.saturating_mul(2) {
             return self.eject(detector, now, Cause::InARow, rng);
         }
@@ -176,24 +180,26 @@ impl Outlier {
         rng: &mut impl Rng,
     ) -> Option<Ejected> {
         let config = detector.config();
-        let fresh = Window::new(now);
-        let (seat, well) =
-            match std::mem::replace(&mut self.state, State::In { since: now, slow_start: Duration::ZERO }) {
-                State::Out { seat, .. } => (seat, Duration::ZERO),
-                State::In { since, slow_start } => match detector.seat() {
-                    Some(seat) => (seat, now.saturating_duration_since(since)),
-                    None => {
-                        self.state = State::In { since, slow_start };
-                        return None;
-                    }
-                },
-            };
+        let fresh = FailureWindow::new(now);
+        let (seat, well) = match std::mem::replace(
+            &mut self.state,
+            EjectionState::In { since: now, slow_start: Duration::ZERO },
+        ) {
+            EjectionState::Out { seat, .. } => (seat, Duration::ZERO),
+            EjectionState::In { since, slow_start } => match detector.seat() {
+                Some(seat) => (seat, now.saturating_duration_since(since)),
+                None => {
+                    self.state = EjectionState::In { since, slow_start };
+                    return None;
+                }
+            },
+        };
         let forgiven = well.as_nanos() / config.forgiven_after.as_nanos().max(1);
         self.times = self.times.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)).saturating_add(1);
         let doubled = 1_u32.checked_shl(self.times - 1).unwrap_or(u32::MAX);
         let time = config.ejection.saturating_mul(doubled).min(config.longest_ejection);
         let until = now + time.mul_f64(rng.random_range(1.0 - JITTER..=1.0 + JITTER));
-        self.state = State::Out { until, trial: None, passed: 0, seat };
+        self.state = EjectionState::Out { until, trial: None, passed: 0, seat };
         self.run = 0;
         self.window = fresh;
         self.counts_from = Some(until);
@@ -202,7 +208,7 @@ impl Outlier {
 
     /// The share of its weight that it has now: less than 1 for a while after it was out.
     pub fn weight(&self, now: Instant) -> f64 {
-        let State::In { since, slow_start } = self.state else {
+        let EjectionState::In { since, slow_start } = self.state else {
             // A trial is one call anyway; with less weight it would not be made.
             return 1.0;
         };
@@ -216,14 +222,14 @@ impl Outlier {
     /// Until when it is out: then it is tried.
     pub fn out_until(&self) -> Option<Instant> {
         match self.state {
-            State::In { .. } => None,
-            State::Out { until, .. } => Some(until),
+            EjectionState::In { .. } => None,
+            EjectionState::Out { until, .. } => Some(until),
         }
     }
 
     /// Its last calls, if it is in and there were so many.
-    pub(super) fn last(&self, now: Instant, calls: u32, within: Duration) -> Option<Counts> {
-        let State::In { .. } = self.state else { return None };
+    pub(super) fn last(&self, now: Instant, calls: u32, within: Duration) -> Option<SlotCounts> {
+        let EjectionState::In { .. } = self.state else { return None };
         Some(self.window.last(now, calls, within)).filter(|counts| counts.calls >= calls)
     }
 }

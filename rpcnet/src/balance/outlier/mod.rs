@@ -23,5 +23,5 @@ mod window;
 pub use self::{
     config::OutlierConfig,
     detector::Detector,
-    endpoint::{Admission, Cause, Ejected, Outcome, Outlier},
+    endpoint::{CallOutcome, Cause, Ejected, Outlier, TrialState},
 };

@@ -9,12 +9,12 @@ const SLOTS: usize = 40;
 
 /// Calls, and how many of them failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct SlotCounts {
     pub(super) calls: u32,
     pub(super) failures: u32,
 }
 
-impl Counts {
+impl SlotCounts {
     pub(super) fn failing(self) -> f64 {
         f64::from(self.failures) / f64::from(self.calls.max(1))
     }
@@ -22,16 +22,16 @@ impl Counts {
 
 /// A ring of slots.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct FailureWindow {
     origin: Instant,
     /// The number of the slot of the last call, counted from the origin.
     newest: u64,
-    slots: [Counts; SLOTS],
+    slots: [SlotCounts; SLOTS],
 }
 
-impl Window {
+impl FailureWindow {
     pub(super) fn new(now: Instant) -> Self {
-        Self { origin: now, newest: 0, slots: [Counts::default(); SLOTS] }
+        Self { origin: now, newest: 0, slots: [SlotCounts::default(); SLOTS] }
     }
 
     /// A call has ended.
@@ -39,7 +39,7 @@ impl Window {
         let number = self.number(now);
         if number > self.newest {
             for passed in 1..=(number - self.newest).min(SLOTS as u64) {
-                self.slots[place(self.newest + passed)] = Counts::default();
+                self.slots[place(self.newest + passed)] = SlotCounts::default();
             }
             self.newest = number;
         }
@@ -49,12 +49,12 @@ impl Window {
     }
 
     /// The last calls: of as many slots as have so many, or of all within this time.
-    pub(super) fn last(&self, now: Instant, calls: u32, within: Duration) -> Counts {
+    pub(super) fn last(&self, now: Instant, calls: u32, within: Duration) -> SlotCounts {
         let number = self.number(now).max(self.newest);
         let slots = (within.as_nanos() / SLOT.as_nanos()).clamp(1, SLOTS as u128) as u64;
         // From this one on.
         let oldest = (number + 1).saturating_sub(slots).max((self.newest + 1).saturating_sub(SLOTS as u64));
-        let mut sum = Counts::default();
+        let mut sum = SlotCounts::default();
         for number in (oldest..=self.newest).rev() {
             let slot = self.slots[place(number)];
             sum.calls = sum.calls.saturating_add(slot.calls);
@@ -86,7 +86,7 @@ mod tests {
         #[test]
         fn old_calls_are_forgotten(gaps in prop::collection::vec(0..3000_u64, 1..200), later in 0..15_000_u64) {
             let start = tokio::time::Instant::now().into_std();
-            let mut window = Window::new(start);
+            let mut window = FailureWindow::new(start);
             let mut at = 0;
             let mut calls = Vec::new();
             for gap in gaps {
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn it_looks_no_further_back_than_it_must() {
         let start = tokio::time::Instant::now().into_std();
-        let mut window = Window::new(start);
+        let mut window = FailureWindow::new(start);
         let at = |slot: u32| start + SLOT * slot;
         for slot in 0..4 {
             for _ in 0..50 {
@@ -114,8 +114,8 @@ mod tests {
             }
         }
         let last = |calls| window.last(at(3), calls, Duration::from_secs(10));
-        assert_eq!(last(100), Counts { calls: 100, failures: 0 });
-        assert_eq!(last(101), Counts { calls: 150, failures: 50 });
-        assert_eq!(window.last(at(3), 1000, SLOT), Counts { calls: 50, failures: 0 });
+        assert_eq!(last(100), SlotCounts { calls: 100, failures: 0 });
+        assert_eq!(last(101), SlotCounts { calls: 150, failures: 50 });
+        assert_eq!(window.last(at(3), 1000, SLOT), SlotCounts { calls: 50, failures: 0 });
     }
 }

@@ -152,7 +152,7 @@ impl Candidates for View<'_> {
     }
 
     fn takes_calls(&self, index: usize) -> bool {
-        self.known(index).outlier.admits(self.now) != Admission::No
+        self.known(index).outlier.admits(self.now) != TrialState::No
     }
 
     fn pending(&self, index: usize) -> usize {
@@ -298,9 +298,9 @@ impl World {
                     self.next_arrival(client);
                     self.send(client);
                 }
-                Event::Ends { call, failed: false } => self.end(call, Outcome::Success),
-                Event::Ends { call, failed: true } => self.end(call, Outcome::Failure),
-                Event::Expires { call } => self.end(call, Outcome::Timeout),
+                Event::Ends { call, failed: false } => self.end(call, CallOutcome::Success),
+                Event::Ends { call, failed: true } => self.end(call, CallOutcome::Failure),
+                Event::Expires { call } => self.end(call, CallOutcome::Timeout),
                 Event::Sweeps { client } => {
                     self.schedule(at + Duration::from_millis(250), event);
                     let Client { detector, known, .. } = &self.clients[client];
@@ -381,7 +381,7 @@ impl World {
         self.schedule(done + path / 2, Event::Ends { call, failed });
     }
 
-    fn end(&mut self, call: Call, outcome: Outcome) {
+    fn end(&mut self, call: Call, outcome: CallOutcome) {
         // Each call ends twice, by its answer and by its deadline.
         if self.over.remove(&call.number) {
             return;
@@ -389,7 +389,7 @@ impl World {
         self.over.insert(call.number);
         let took = self.now - call.began;
         match outcome {
-            Outcome::Success => self.seen.latencies.push(took),
+            CallOutcome::Success => self.seen.latencies.push(took),
             _ => self.seen.failures += 1,
         }
         let Client { known, workers, detector, .. } = &self.clients[call.client];
@@ -397,7 +397,7 @@ impl World {
         let mut known = known[index].borrow_mut();
         known.pending -= 1;
         match outcome {
-            Outcome::Success => known.latency.observe(self.now, took),
+            CallOutcome::Success => known.latency.observe(self.now, took),
             _ => known.latency.fail(self.now, took),
         }
         let out = known.outlier.observe(detector, call.began, self.now, outcome, &mut self.rng);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::{Duration, Instant};
 use tracing::debug;
 
-use super::{Shared, endpoint::Picked};
+use super::{BalancedShared, endpoint::InFlight};
 use crate::{
     Code, Reply, Request, Status,
     client::{Times, after},
@@ -16,7 +16,7 @@ use crate::{
 
 /// A call with what its attempts have come to.
 pub(super) struct Attempts<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a BalancedShared,
     pub(super) request: Request,
     pub(super) times: Times,
     /// The connections that it was made on. None of the same lives of their endpoints is tried again.
@@ -30,14 +30,14 @@ pub(super) struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     /// A call that is made now.
-    pub(super) fn new(shared: &'a Shared, request: Request) -> Self {
+    pub(super) fn new(shared: &'a BalancedShared, request: Request) -> Self {
         shared.made.fetch_add(1, Ordering::Relaxed);
         let times = Times::of(&request, &shared.dialer.limits);
         Self::begun(shared, request, times)
     }
 
     /// A call that was made at some time, and counted.
-    pub(super) fn begun(shared: &'a Shared, request: Request, times: Times) -> Self {
+    pub(super) fn begun(shared: &'a BalancedShared, request: Request, times: Times) -> Self {
         Self {
             shared,
             request,
@@ -82,7 +82,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Goes on with a first attempt, which may be on its lane already.
-    pub(super) async fn go_on(self, picked: Picked, call: Option<LaneCall>) -> Result<Reply, Status> {
+    pub(super) async fn go_on(self, picked: InFlight, call: Option<LaneCall>) -> Result<Reply, Status> {
         let result = self.attempt(&picked, call).await;
         self.first_ended(picked, result).await
     }
@@ -90,7 +90,7 @@ impl<'a> Attempts<'a> {
     /// Goes on after a first attempt that has ended.
     pub(super) async fn first_ended(
         mut self,
-        picked: Picked,
+        picked: InFlight,
         result: Result<Reply, Status>,
     ) -> Result<Reply, Status> {
         match self.ended(picked, result).await {
@@ -100,7 +100,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// An endpoint for the next attempt.
-    async fn next(&self) -> Result<Picked, Status> {
+    async fn next(&self) -> Result<InFlight, Status> {
         let elsewhere = match (&self.last, &self.left) {
             (None, Some(left)) => self.shared.pick(&self.request, std::slice::from_ref(left)).ok(),
             _ => None,
@@ -115,11 +115,11 @@ impl<'a> Attempts<'a> {
             }
             _ => self.shared.pick_or_wait(&self.request, &self.tried, self.times.open_by()).await,
         }
-        .map(Picked::begun)
+        .map(InFlight::begun)
     }
 
     /// One attempt. An idempotent call leaves an endpoint that has gone silent if there is another.
-    pub(super) async fn attempt(&self, picked: &Picked, begun: Option<LaneCall>) -> Result<Reply, Status> {
+    pub(super) async fn attempt(&self, picked: &InFlight, begun: Option<LaneCall>) -> Result<Reply, Status> {
         let (request, session) = (&self.request, &picked.session);
         let call = async {
             match begun {
@@ -149,7 +149,7 @@ impl<'a> Attempts<'a> {
     /// What an attempt came to: the call's result, or nothing, and then it may be made again.
     async fn ended(
         &mut self,
-        mut picked: Picked,
+        mut picked: InFlight,
         result: Result<Reply, Status>,
     ) -> Option<Result<Reply, Status>> {
         let status = match result {
@@ -183,7 +183,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// An attempt has failed.
-    pub(super) fn lost(&mut self, mut picked: Picked, status: &Status) {
+    pub(super) fn lost(&mut self, mut picked: InFlight, status: &Status) {
         picked.failed(status);
         self.tried.push(picked.session.clone());
         self.maybe_executed |= status.maybe_executed();

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{BalancedChannel, attempts::Attempts, endpoint::Picked};
+use super::{BalancedChannel, attempts::Attempts, endpoint::InFlight};
 use crate::{
     Caller, Reply, Request, Status,
     client::{Times, channel::inherit_trace},
@@ -23,17 +23,17 @@ use crate::{
 pub struct BalancedCall {
     /// They stay where they are while the call is on a lane: moving them costs more than the lane does.
     made: Option<(BalancedChannel, Request)>,
-    state: State,
+    state: BalancedCallState,
     /// Dropped when the reply has ended, a stream included.
     kept: Option<Box<dyn Any + Send>>,
 }
 
-enum State {
+enum BalancedCallState {
     New,
     /// On a lane, for the first time.
     Small {
         times: Times,
-        picked: Picked,
+        picked: InFlight,
         call: LaneCall,
     },
     Other(Within<ReplyFuture>),
@@ -44,7 +44,7 @@ impl Caller for BalancedChannel {
     type Future = BalancedCall;
 
     fn call(&self, request: Request) -> BalancedCall {
-        BalancedCall { made: Some((self.clone(), request)), state: State::New, kept: None }
+        BalancedCall { made: Some((self.clone(), request)), state: BalancedCallState::New, kept: None }
     }
 }
 
@@ -56,7 +56,7 @@ impl BalancedCall {
     }
 
     /// Makes the call.
-    fn start(&mut self, cx: &Context<'_>) -> State {
+    fn start(&mut self, cx: &Context<'_>) -> BalancedCallState {
         let (channel, request) = self.made.as_mut().expect("it is new");
         inherit_trace(request);
         let shared = &channel.inner.shared;
@@ -67,7 +67,7 @@ impl BalancedCall {
             shared.made.fetch_add(1, Ordering::Relaxed);
             let times = Times::of(request, &shared.dialer.limits);
             return match picked.session.clone().start_small(request, &times, cx.waker()) {
-                Ok(Some(call)) => State::Small { times, picked, call },
+                Ok(Some(call)) => BalancedCallState::Small { times, picked, call },
                 Ok(None) => self.leave(times, Then::Begin(picked)),
                 Err((status, _)) => self.leave(times, Then::Ended(picked, Err(status))),
             };
@@ -86,11 +86,11 @@ impl BalancedCall {
                 reply => reply,
             }
         });
-        State::Other(runtime.within(call))
+        BalancedCallState::Other(runtime.within(call))
     }
 
     /// Takes the long way.
-    fn leave(&mut self, times: Times, then: Then) -> State {
+    fn leave(&mut self, times: Times, then: Then) -> BalancedCallState {
         let (channel, request) = self.made.take().expect("it is at work");
         let runtime = channel.inner.shared.dialer.runtime.clone();
         let call: ReplyFuture = Box::pin(async move {
@@ -101,16 +101,16 @@ impl BalancedCall {
                 Then::Ended(picked, result) => attempts.first_ended(picked, result).await,
             }
         });
-        State::Other(runtime.within(call))
+        BalancedCallState::Other(runtime.within(call))
     }
 }
 
 /// How far a first attempt is that does not take the short way to its end.
 enum Then {
     /// An endpoint was picked, and nothing sent.
-    Begin(Picked),
-    GoOn(Picked, LaneCall),
-    Ended(Picked, Result<Reply, Status>),
+    Begin(InFlight),
+    GoOn(InFlight, LaneCall),
+    Ended(InFlight, Result<Reply, Status>),
 }
 
 impl Future for BalancedCall {
@@ -119,21 +119,21 @@ impl Future for BalancedCall {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match &mut self.state {
-                State::New => {
-                    self.state = State::Done;
+                BalancedCallState::New => {
+                    self.state = BalancedCallState::Done;
                     self.state = self.start(cx);
-                    if matches!(self.state, State::Small { .. }) {
+                    if matches!(self.state, BalancedCallState::Small { .. }) {
                         // It has been told whom to wake.
                         return Poll::Pending;
                     }
                 }
-                State::Small { picked, call, .. } => {
+                BalancedCallState::Small { picked, call, .. } => {
                     let polled = Pin::new(&mut *call).poll(cx);
                     if polled.is_pending() && !picked.session.is_silent() {
                         return Poll::Pending;
                     }
-                    let State::Small { times, mut picked, call } =
-                        std::mem::replace(&mut self.state, State::Done)
+                    let BalancedCallState::Small { times, mut picked, call } =
+                        std::mem::replace(&mut self.state, BalancedCallState::Done)
                     else {
                         unreachable!("it was just looked at")
                     };
@@ -154,16 +154,16 @@ impl Future for BalancedCall {
                         }
                     }
                 }
-                State::Other(call) => {
+                BalancedCallState::Other(call) => {
                     let result = ready!(Pin::new(call).poll(cx));
-                    self.state = State::Done;
+                    self.state = BalancedCallState::Done;
                     let kept = self.kept.take();
                     return Poll::Ready(match kept {
                         None => result,
                         Some(kept) => result.map(|reply| reply.on_end(move || drop(kept))),
                     });
                 }
-                State::Done => panic!("a call was polled after it was ready"),
+                BalancedCallState::Done => panic!("a call was polled after it was ready"),
             }
         }
     }
@@ -172,9 +172,9 @@ impl Future for BalancedCall {
 impl fmt::Debug for BalancedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::New => "not made yet",
-            State::Small { .. } | State::Other(_) => "at work",
-            State::Done => "done",
+            BalancedCallState::New => "not made yet",
+            BalancedCallState::Small { .. } | BalancedCallState::Other(_) => "at work",
+            BalancedCallState::Done => "done",
         };
         f.debug_struct("BalancedCall").field("state", &state).finish_non_exhaustive()
     }

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{BalancedChannel, Shared, endpoint::Member};
+use super::{BalancedChannel, BalancedShared, endpoint::EndpointState};
 use crate::{
     Caller, Reply, Request, Status,
     client::{Times, channel::inherit_trace},
@@ -27,16 +27,16 @@ use crate::{
 /// against the endpoint.
 #[derive(Debug, Clone)]
 pub struct EndpointCaller {
-    shared: Arc<Shared>,
-    member: Arc<Member>,
-    used: Arc<Used>,
+    shared: Arc<BalancedShared>,
+    member: Arc<EndpointState>,
+    used: Arc<EndpointUse>,
 }
 
 /// Records which services an endpoint's caller was used for.
 #[derive(Debug, Default)]
-struct Used(AtomicU8);
+struct EndpointUse(AtomicU8);
 
-impl Used {
+impl EndpointUse {
     const UNSERVED: u8 = 1;
     const SERVED: u8 = 2;
 
@@ -79,7 +79,7 @@ impl EndpointCaller {
             return Err(Status::unimplemented(format!("{addr} does not serve {service}")).not_executed());
         }
         let times = Times::of(&request, &self.shared.dialer.limits);
-        let session = tokio::time::timeout_at(times.open_by(), self.member.lines.session()).await;
+        let session = tokio::time::timeout_at(times.open_by(), self.member.pool.session()).await;
         let late = |_| Err(Status::deadline_exceeded("no connection came in time").not_executed());
         let session = session.unwrap_or_else(late)?;
         let mut reply = session.call(&request, &times.having_waited()).await?;
@@ -192,7 +192,7 @@ impl BalancedChannel {
         let members = shared.members.load();
         let mut calls = JoinSet::new();
         for member in &members.all {
-            let used = Arc::<Used>::default();
+            let used = Arc::<EndpointUse>::default();
             let caller =
                 EndpointCaller { shared: shared.clone(), member: member.clone(), used: used.clone() };
             if !choose(&caller) {

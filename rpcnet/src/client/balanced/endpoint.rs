@@ -17,8 +17,8 @@ use tracing::info;
 use super::stats::EndpointStats;
 use crate::{
     Code, Status,
-    balance::{Admission, Detector, Ejected, Outcome, Outlier, PeakEwma},
-    connect::Lines,
+    balance::{CallOutcome, Detector, Ejected, Outlier, PeakEwma, TrialState},
+    connect::ConnectionPool,
     connect::{Closing, Dialer, Target},
     discover::{Endpoint, ServiceSet, Standing},
     hash::service_id,
@@ -42,7 +42,7 @@ const HEAVIEST: f64 = 1000.0;
 
 /// An endpoint, its connections, and what calls there have come to.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct EndpointState {
     id: Arc<str>,
     addr: SocketAddr,
     /// The endpoint's tags as last told: they may change while it stays the same endpoint.
@@ -55,13 +55,13 @@ pub(super) struct Member {
     /// Services that should get no calls there, by the hashes of their names; looked at only where there are some.
     not_serving: ArcSwap<Vec<u64>>,
     serves_all: AtomicBool,
-    pub(super) lines: Lines,
+    pub(super) pool: ConnectionPool,
     pending: AtomicUsize,
-    record: Mutex<Record>,
+    record: Mutex<CallRecord>,
     outlier: Mutex<Outlier>,
     /// It was left out at some time: until then there is nothing to ask.
     was_out: AtomicBool,
-    common: Arc<Common>,
+    common: Arc<SharedCounts>,
     calls: AtomicU64,
     failures: AtomicU64,
     /// Nanoseconds after `since`, and one; zero for never.
@@ -72,7 +72,7 @@ pub(super) struct Member {
 
 /// What the members of a channel have in common.
 #[derive(Debug)]
-pub(super) struct Common {
+pub(super) struct SharedCounts {
     pub(super) detector: Detector,
     /// Calls at work at all members together. Counted where the policy asks.
     pub(super) counts: bool,
@@ -81,24 +81,24 @@ pub(super) struct Common {
 
 /// What calls there have shown.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct CallRecord {
     latency: PeakEwma,
     /// Calls of others at work there, by its own account, and when it said so.
     others: Option<(u64, Instant)>,
 }
 
-impl Member {
+impl EndpointState {
     pub(super) fn start(
         dialer: &Arc<Dialer>,
         closing: &Closing,
-        common: &Arc<Common>,
+        common: &Arc<SharedCounts>,
         endpoint: &Endpoint,
     ) -> Arc<Self> {
         let now = Instant::now();
         let member = Self {
             id: endpoint.id().clone(),
             addr: endpoint.addr(),
-            lines: Lines::start(dialer.clone(), Target::of(endpoint), closing.below()),
+            pool: ConnectionPool::start(dialer.clone(), Target::of(endpoint), closing.below()),
             tags: ArcSwap::from_pointee(endpoint.tags().clone()),
             weight: AtomicU64::new(0),
             standing: AtomicU8::new(0),
@@ -106,7 +106,7 @@ impl Member {
             not_serving: ArcSwap::default(),
             serves_all: AtomicBool::new(true),
             pending: AtomicUsize::new(0),
-            record: Mutex::new(Record {
+            record: Mutex::new(CallRecord {
                 latency: PeakEwma::new(now.into_std(), ASSUMED, DECAY),
                 others: None,
             }),
@@ -189,21 +189,21 @@ impl Member {
     /// Whether a call may be sent there that was tried on these connections.
     pub(super) fn is_untried(&self, tried: &[Session]) -> bool {
         !self.is_away()
-            && if tried.is_empty() { self.lines.is_ready() } else { self.lines.ready_but(tried).is_some() }
+            && if tried.is_empty() { self.pool.is_ready() } else { self.pool.ready_but(tried).is_some() }
     }
 
     /// The connection for it: to a process that it was not tried at, as far as is known.
     pub(super) fn untried(&self, tried: &[Session]) -> Option<Session> {
         match tried {
-            [] if self.pending() < FEW => self.lines.ready_for_few(),
-            [] => self.lines.ready(),
-            tried => self.lines.ready_but(tried),
+            [] if self.pending() < FEW => self.pool.ready_for_few(),
+            [] => self.pool.ready(),
+            tried => self.pool.ready_but(tried),
         }
     }
 
     /// Whether calls there have not come to what it would be left out for.
     pub(super) fn admits(&self, now: Instant) -> bool {
-        self.common.detector.ejected() == 0 || self.outlier().admits(now.into_std()) != Admission::No
+        self.common.detector.ejected() == 0 || self.outlier().admits(now.into_std()) != TrialState::No
     }
 
     /// A call goes there; false where it must not, for another was faster to try whether it is well again.
@@ -269,11 +269,11 @@ impl Member {
         self.pending.load(Ordering::Relaxed)
     }
 
-    fn record(&self) -> MutexGuard<'_, Record> {
+    fn record(&self) -> MutexGuard<'_, CallRecord> {
         self.record.lock()
     }
 
-    pub(super) fn picked(self: &Arc<Self>, session: Session, now: Instant) -> Picked {
+    pub(super) fn picked(self: &Arc<Self>, session: Session, now: Instant) -> InFlight {
         self.pending.fetch_add(1, Ordering::Relaxed);
         if self.common.counts {
             self.common.pending.fetch_add(1, Ordering::Relaxed);
@@ -283,7 +283,7 @@ impl Member {
         if self.first_pick.load(Ordering::Relaxed) == 0 {
             let _ = self.first_pick.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
         }
-        Picked { member: self.clone(), session, since: now, state: Progress::Picked }
+        InFlight { member: self.clone(), session, since: now, state: FlightState::InFlight }
     }
 
     pub(super) fn stats(&self, now: Instant) -> EndpointStats {
@@ -297,8 +297,8 @@ impl Member {
             services: self.services(),
             standing: standing.unwrap_or_default(),
             ready: self.is_untried(&[]),
-            connections: self.lines.count_ready(),
-            failure: self.lines.failure(),
+            connections: self.pool.count_ready(),
+            failure: self.pool.failure(),
             ejected: !self.admits(now),
             pending: self.pending(),
             calls: self.calls.load(Ordering::Relaxed),
@@ -316,11 +316,11 @@ impl Member {
 
 /// A call on its way to a member; counted as pending until it is dropped.
 #[derive(Debug)]
-pub(super) struct Picked {
-    pub(super) member: Arc<Member>,
+pub(super) struct InFlight {
+    pub(super) member: Arc<EndpointState>,
     pub(super) session: Session,
     since: Instant,
-    state: Progress,
+    state: FlightState,
 }
 
 /// The effect of a call's end on the estimate of what calls cost there.
@@ -335,24 +335,24 @@ enum Shown {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Progress {
+enum FlightState {
     /// Nothing was sent.
-    Picked,
+    InFlight,
     Sent,
     Ended,
 }
 
-impl Picked {
+impl InFlight {
     /// It was sent.
     pub(super) fn begun(mut self) -> Self {
-        self.state = Progress::Sent;
+        self.state = FlightState::Sent;
         self.member.record().latency.begin(self.since.into_std());
         self
     }
 
     /// The call was answered; `load` is what the endpoint said of its own.
     pub(super) fn answered(&mut self, load: Option<u64>) -> Duration {
-        let latency = self.ended(Outcome::Success, Shown::Latency);
+        let latency = self.ended(CallOutcome::Success, Shown::Latency);
         if let Some(load) = load {
             // It counts ours as well.
             let others = load.saturating_sub(self.member.pending() as u64);
@@ -365,20 +365,20 @@ impl Picked {
     pub(super) fn failed(&mut self, status: &Status) {
         let (outcome, shown) = match status.code() {
             // It does not have the service, or not yet: that is no failure, and how soon it says so is no measure of it.
-            Code::Unimplemented if !status.maybe_executed() => (Outcome::Unknown, Shown::Nothing),
+            Code::Unimplemented if !status.maybe_executed() => (CallOutcome::Unknown, Shown::Nothing),
             // Neither what a relay hands on says anything of the relay, nor how long somebody behind it takes.
             code if self.session.is_relayed()
                 && (status.is_handed_on() || code == Code::DeadlineExceeded) =>
             {
-                (Outcome::Unknown, Shown::Latency)
+                (CallOutcome::Unknown, Shown::Latency)
             }
             // One that goes away or is full says so. That is no reason to leave it out for longer than it says.
-            Code::Unavailable if !status.maybe_executed() => (Outcome::Unknown, Shown::Failure),
-            Code::ResourceExhausted => (Outcome::Unknown, Shown::Failure),
-            Code::DeadlineExceeded => (Outcome::Timeout, Shown::Failure),
-            Code::Unavailable | Code::Internal | Code::DataLoss => (Outcome::Failure, Shown::Failure),
+            Code::Unavailable if !status.maybe_executed() => (CallOutcome::Unknown, Shown::Failure),
+            Code::ResourceExhausted => (CallOutcome::Unknown, Shown::Failure),
+            Code::DeadlineExceeded => (CallOutcome::Timeout, Shown::Failure),
+            Code::Unavailable | Code::Internal | Code::DataLoss => (CallOutcome::Failure, Shown::Failure),
             // That says something of the call, not of the endpoint.
-            _ => (Outcome::Success, Shown::Latency),
+            _ => (CallOutcome::Success, Shown::Latency),
         };
         if shown == Shown::Failure {
             self.member.failures.fetch_add(1, Ordering::Relaxed);
@@ -386,8 +386,8 @@ impl Picked {
         self.ended(outcome, shown);
     }
 
-    fn ended(&mut self, outcome: Outcome, shown: Shown) -> Duration {
-        self.state = Progress::Ended;
+    fn ended(&mut self, outcome: CallOutcome, shown: Shown) -> Duration {
+        self.state = FlightState::Ended;
         self.member.calls.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let latency = now.saturating_duration_since(self.since);
@@ -406,17 +406,17 @@ impl Picked {
     }
 }
 
-impl Drop for Picked {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.member.pending.fetch_sub(1, Ordering::Relaxed);
         if self.member.common.counts {
             self.member.common.pending.fetch_sub(1, Ordering::Relaxed);
         }
-        if self.state == Progress::Ended {
+        if self.state == FlightState::Ended {
             return;
         }
         let now = Instant::now();
-        if self.state == Progress::Sent {
+        if self.state == FlightState::Sent {
             // Another was faster, or nobody waits any more.
             let after = now.saturating_duration_since(self.since);
             self.member.record().latency.give_up(now.into_std(), after);
@@ -424,7 +424,7 @@ impl Drop for Picked {
         if self.member.was_out.load(Ordering::Relaxed) {
             // It may have been the trial, which another call can be now; so may one that was never sent.
             let (began, detector) = (self.since.into_std(), &self.member.common.detector);
-            let (outcome, rng) = (Outcome::Unknown, &mut rand::rng());
+            let (outcome, rng) = (CallOutcome::Unknown, &mut rand::rng());
             self.member.outlier().observe(detector, began, now.into_std(), outcome, rng);
         }
     }

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use super::endpoint::Member;
+use super::endpoint::EndpointState;
 use crate::{
     balance::{HashOptions, Layout, Picker, Policy},
     discover::ServiceSet,
@@ -26,9 +26,9 @@ const MOST_GROUPS: usize = 64;
 /// Some of the endpoints, with what is computed for them as a set.
 #[derive(Debug)]
 pub(super) struct Group {
-    pub(super) members: Vec<Arc<Member>>,
+    pub(super) members: Vec<Arc<EndpointState>>,
     pub(super) layout: Layout,
-    /// Shared with the group that this one replaces, so that turns go on.
+    /// BalancedShared with the group that this one replaces, so that turns go on.
     pub(super) picker: Arc<Picker>,
     /// The number of members that took calls a moment ago. Counted if the policy needs it.
     pub(super) ready: AtomicUsize,
@@ -40,7 +40,7 @@ pub(super) struct Group {
 
 /// The endpoints that a call may go to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Choice<'a> {
+pub(super) struct CandidateGroup<'a> {
     pub(super) group: &'a Arc<Group>,
     /// The group has members that do not serve the service: each member's list is to be looked at.
     pub(super) check: bool,
@@ -49,7 +49,7 @@ pub(super) struct Choice<'a> {
 /// The endpoints at a moment.
 #[derive(Debug)]
 pub(super) struct Members {
-    pub(super) all: Vec<Arc<Member>>,
+    pub(super) all: Vec<Arc<EndpointState>>,
     whole: Arc<Group>,
     /// By service, in ascending order. Empty if every endpoint may serve any service.
     by_service: Vec<(u64, Arc<Group>)>,
@@ -73,7 +73,7 @@ impl Members {
     }
 
     /// The groups of these endpoints. Groups that have not changed are kept.
-    pub(super) fn next(&self, all: Vec<Arc<Member>>, arrange: &Arrange) -> Self {
+    pub(super) fn next(&self, all: Vec<Arc<EndpointState>>, arrange: &Arrange) -> Self {
         let whole = arrange.group(all.clone(), true, Some(&self.whole));
         let lists: Vec<_> = all.iter().map(|member| member.services()).collect();
         if lists.iter().all(Option::is_none) {
@@ -125,22 +125,22 @@ impl Members {
     }
 
     /// The endpoints for a call of this service. `None` stands for a service that any endpoint may serve.
-    pub(super) fn choice(&self, service: Option<u64>) -> Choice<'_> {
+    pub(super) fn choice(&self, service: Option<u64>) -> CandidateGroup<'_> {
         let group = match service {
             None => &self.whole,
             Some(_) if self.serve_all() => &self.whole,
             Some(service) => match self.group_of(service) {
                 Some(group) => group,
-                None if self.more => return Choice { group: &self.whole, check: true },
+                None if self.more => return CandidateGroup { group: &self.whole, check: true },
                 None => &self.any,
             },
         };
-        Choice { group, check: false }
+        CandidateGroup { group, check: false }
     }
 
     /// Returns true if some endpoint may serve the service.
     pub(super) fn has_service(&self, service: Option<u64>) -> bool {
-        let Choice { group, check } = self.choice(service);
+        let CandidateGroup { group, check } = self.choice(service);
         group.members.iter().any(|member| !check || member.has_service(service))
     }
 
@@ -175,7 +175,12 @@ fn served(lists: &[Option<ServiceSet>]) -> (BTreeMap<u64, Vec<u32>>, bool) {
 
 impl Arrange {
     /// A group of these members: the previous one if nothing has changed.
-    fn group(&self, members: Vec<Arc<Member>>, is_whole: bool, before: Option<&Arc<Group>>) -> Arc<Group> {
+    fn group(
+        &self,
+        members: Vec<Arc<EndpointState>>,
+        is_whole: bool,
+        before: Option<&Arc<Group>>,
+    ) -> Arc<Group> {
         let before = before.filter(|before| before.is_whole == is_whole);
         let weights: Vec<_> = members.iter().map(|member| member.full_weight()).collect();
         if let Some(before) = before

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{attempts::Attempts, endpoint::Picked};
+use super::{attempts::Attempts, endpoint::InFlight};
 use crate::{Code, Hedge, Method, Reply, Request, Status, ids::IdMap, lock::Mutex, retry::Lateness};
 
 /// How late calls are before it is known.
@@ -59,7 +59,11 @@ impl Attempts<'_> {
 
     /// An attempt and, where that is late, another one elsewhere: the first answer counts, and the other call is
     /// cancelled. Where one fails, the other is waited for.
-    pub(super) async fn hedged(&mut self, first: Picked, delay: Duration) -> (Picked, Result<Reply, Status>) {
+    pub(super) async fn hedged(
+        &mut self,
+        first: InFlight,
+        delay: Duration,
+    ) -> (InFlight, Result<Reply, Status>) {
         let mut second = None;
         let (first_won, result, lost) = {
             let this = &*self;
@@ -99,7 +103,7 @@ impl Attempts<'_> {
     }
 
     /// Where a late call goes as well, if it may.
-    fn hedge(&self, first: &Picked) -> Option<Picked> {
+    fn hedge(&self, first: &InFlight) -> Option<InFlight> {
         let tried: Vec<_> = self.tried.iter().chain([&first.session]).cloned().collect();
         let second = self.shared.pick(&self.request, &tried).ok()?;
         let budget = &mut *self.shared.budget();

@@ -32,10 +32,10 @@ use tokio::{
 
 use self::{
     attempts::Attempts,
-    endpoint::Common,
+    endpoint::SharedCounts,
     groups::{Arrange, Members},
     hedge::Hedges,
-    served::Served,
+    served::ServedServices,
     unready::Origin,
 };
 pub use self::{
@@ -86,7 +86,7 @@ pub struct BalancedChannel {
 
 #[derive(Debug)]
 struct Inner {
-    shared: Arc<Shared>,
+    shared: Arc<BalancedShared>,
     /// The interceptors, where there are some.
     chain: Option<Next>,
     task: AbortHandle,
@@ -99,18 +99,18 @@ impl Drop for Inner {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct BalancedShared {
     dialer: Arc<Dialer>,
     closing: Closing,
     config: BalancedConfig,
     members: ArcSwap<Members>,
-    common: Arc<Common>,
+    common: Arc<SharedCounts>,
     arrange: Arrange,
-    served: Served,
+    served: ServedServices,
     /// Told whenever an endpoint comes, goes, connects or disconnects.
     changed: Notify,
     rng: Mutex<SmallRng>,
-    budget: Mutex<Budget>,
+    budget: Mutex<AttemptBudgets>,
     /// Calls that have not been counted in the budget yet.
     made: AtomicU64,
     hedges: Hedges,
@@ -121,7 +121,7 @@ struct Shared {
 
 /// What bounds further attempts.
 #[derive(Debug)]
-struct Budget {
+struct AttemptBudgets {
     retries: RetryBudget,
     hedges: FreeHedges,
 }
@@ -148,14 +148,14 @@ impl BalancedChannel {
         config: BalancedConfig,
     ) -> Self {
         let arrange = Arrange { policy: config.policy, hash: config.hash.clone() };
-        let budget = Budget { retries: config.budget.clone(), hedges: FreeHedges::new() };
-        let shared = Arc::new(Shared {
+        let budget = AttemptBudgets { retries: config.budget.clone(), hedges: FreeHedges::new() };
+        let shared = Arc::new(BalancedShared {
             dialer,
             closing,
             members: ArcSwap::from_pointee(Members::none(&arrange)),
             arrange,
-            served: Served::default(),
-            common: Arc::new(Common {
+            served: ServedServices::default(),
+            common: Arc::new(SharedCounts {
                 detector: Detector::new(config.outliers.clone()),
                 counts: config.policy == Policy::ConsistentHash,
                 pending: AtomicUsize::new(0),
@@ -171,7 +171,7 @@ impl BalancedChannel {
         });
         let follow = update::follow(shared.clone(), endpoints);
         let task = shared.dialer.runtime.handle().spawn(follow).abort_handle();
-        let chain = shared.dialer.interceptors.around(End(shared.clone()));
+        let chain = shared.dialer.interceptors.around(BalancedEnd(shared.clone()));
         Self { inner: Arc::new(Inner { shared, chain, task }) }
     }
 
@@ -224,9 +224,9 @@ impl BalancedChannel {
     }
 }
 
-impl Shared {
+impl BalancedShared {
     /// What bounds further attempts, with all calls counted.
-    fn budget(&self) -> MutexGuard<'_, Budget> {
+    fn budget(&self) -> MutexGuard<'_, AttemptBudgets> {
         let mut budget = self.budget.lock();
         let made = self.made.swap(0, Ordering::Relaxed);
         budget.retries.deposit(made);
@@ -237,15 +237,15 @@ impl Shared {
 
 /// The end of the chain of a channel's interceptors: the call, with all its attempts.
 #[derive(Debug)]
-struct End(Arc<Shared>);
+struct BalancedEnd(Arc<BalancedShared>);
 
-impl interceptor::Service for End {
+impl interceptor::Service for BalancedEnd {
     fn call(&self, request: Request) -> ReplyFuture {
         Box::pin(self.0.clone().call(request))
     }
 }
 
-impl Shared {
+impl BalancedShared {
     async fn call(self: Arc<Self>, request: Request) -> Result<Reply, Status> {
         if !request.method.resumable() {
             return Attempts::new(&self, request).run().await;
@@ -272,7 +272,7 @@ impl Shared {
     }
 }
 
-impl Reopen for Arc<Shared> {
+impl Reopen for Arc<BalancedShared> {
     fn is_closed(&self) -> bool {
         self.closing.is_closed()
     }

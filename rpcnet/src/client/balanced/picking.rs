@@ -6,9 +6,9 @@ use rand::rngs::SmallRng;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{
-    Shared,
-    endpoint::{Common, Member, Picked},
-    groups::Choice,
+    BalancedShared,
+    endpoint::{EndpointState, InFlight, SharedCounts},
+    groups::CandidateGroup,
 };
 use crate::{Request, Status, balance::Candidates, client::times::after, connect::closed, session::Session};
 
@@ -23,9 +23,9 @@ pub(super) enum Unpicked {
 }
 
 /// The members as a picker sees them.
-struct View<'a> {
-    choice: Choice<'a>,
-    common: &'a Common,
+struct PickView<'a> {
+    choice: CandidateGroup<'a>,
+    common: &'a SharedCounts,
     service: Option<u64>,
     /// As `service`, but also known for services whose names begin with `rpcnet.`, which may be taken out at an endpoint.
     named: Option<u64>,
@@ -36,22 +36,22 @@ struct View<'a> {
     desperate: bool,
 }
 
-impl View<'_> {
-    fn members(&self) -> &[Arc<Member>] {
+impl PickView<'_> {
+    fn members(&self) -> &[Arc<EndpointState>] {
         &self.choice.group.members
     }
 
     /// Returns true if the endpoint may serve the service and the service was not taken out there.
-    fn serves(&self, member: &Member) -> bool {
+    fn serves(&self, member: &EndpointState) -> bool {
         (!self.choice.check || member.has_service(self.service)) && member.serves(self.named)
     }
 
-    fn is_full(&self, member: &Member) -> bool {
+    fn is_full(&self, member: &EndpointState) -> bool {
         member.pending() >= self.most
     }
 }
 
-impl Candidates for View<'_> {
+impl Candidates for PickView<'_> {
     fn len(&self) -> usize {
         self.members().len()
     }
@@ -89,18 +89,18 @@ impl Candidates for View<'_> {
     }
 }
 
-impl Shared {
+impl BalancedShared {
     pub(super) fn with_rng<T>(&self, draw: impl FnOnce(&mut SmallRng) -> T) -> T {
         draw(&mut self.rng.lock())
     }
 
     /// An endpoint that takes calls, on a connection that leads elsewhere than those on which this call was tried.
-    pub(super) fn pick(&self, request: &Request, tried: &[Session]) -> Result<Picked, Unpicked> {
+    pub(super) fn pick(&self, request: &Request, tried: &[Session]) -> Result<InFlight, Unpicked> {
         let (key, service) = (request.key(), request.user_service());
         let members = self.members.load();
         let choice = members.choice(service);
         let group = choice.group;
-        let mut view = View {
+        let mut view = PickView {
             choice,
             common: &self.common,
             service,
@@ -110,7 +110,8 @@ impl Shared {
             most: self.config.max_pending,
             desperate: false,
         };
-        let pick = |view: &View<'_>| self.with_rng(|rng| group.picker.pick(&group.layout, view, key, rng));
+        let pick =
+            |view: &PickView<'_>| self.with_rng(|rng| group.picker.pick(&group.layout, view, key, rng));
         let begins = |index: &usize| group.members[*index].begin(view.now);
         // Where another call was faster to try one that was left out, there is another one, most of the time.
         let mut picked = pick(&view);
@@ -146,7 +147,7 @@ impl Shared {
         request: &Request,
         tried: &[Session],
         deadline: Instant,
-    ) -> Result<Picked, Status> {
+    ) -> Result<InFlight, Status> {
         let deadline = deadline.min(after(Instant::now(), self.config.ready_timeout));
         timeout_at(deadline, async {
             loop {
@@ -164,7 +165,7 @@ impl Shared {
                     }
                     // An endpoint may connect, or one that serves the service may be added.
                     Err(Unpicked::Ready | Unpicked::Unserved) => {
-                        self.members.load().all.iter().for_each(|member| member.lines.want());
+                        self.members.load().all.iter().for_each(|member| member.pool.want());
                     }
                 }
                 // A silent endpoint that is heard from again tells nobody: look again in a moment.
@@ -199,7 +200,7 @@ impl Shared {
     }
 
     /// Whether a call that was picked for one endpoint could go to another.
-    pub(super) fn has_other(&self, than: &Member, service: Option<u64>, tried: &[Session]) -> bool {
+    pub(super) fn has_other(&self, than: &EndpointState, service: Option<u64>, tried: &[Session]) -> bool {
         self.has(service, |member| !std::ptr::eq(member, than) && member.is_untried(tried))
     }
 
@@ -208,10 +209,11 @@ impl Shared {
         self.has(service, |member| member.is_untried(tried))
     }
 
-    fn has(&self, service: Option<u64>, suits: impl Fn(&Member) -> bool) -> bool {
+    fn has(&self, service: Option<u64>, suits: impl Fn(&EndpointState) -> bool) -> bool {
         let members = self.members.load();
-        let Choice { group, check } = members.choice(service);
-        let serves = |member: &Member| (!check || member.has_service(service)) && member.serves(service);
+        let CandidateGroup { group, check } = members.choice(service);
+        let serves =
+            |member: &EndpointState| (!check || member.has_service(service)) && member.serves(service);
         group.members.iter().any(|member| suits(member) && serves(member))
     }
 }

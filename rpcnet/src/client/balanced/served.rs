@@ -14,17 +14,17 @@ const MOST: usize = 4096;
 
 /// The services that endpoints have served since the channel was made.
 #[derive(Debug, Default)]
-pub(super) struct Served(Mutex<Seen>);
+pub(super) struct ServedServices(Mutex<SeenServices>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenServices {
     services: BTreeSet<u64>,
     /// The last time that an endpoint, or a service of one, was added.
     grown: Option<Instant>,
 }
 
-impl Served {
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+impl ServedServices {
+    fn lock(&self) -> MutexGuard<'_, SeenServices> {
         self.0.lock()
     }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use super::{BalancedChannel, Shared, endpoint::Member, picking::service_name};
+use super::{BalancedChannel, BalancedShared, endpoint::EndpointState, picking::service_name};
 use crate::{ConnectError, Request, Status, error::chain, session::Session};
 
 /// Says where the endpoints come from.
@@ -25,7 +25,7 @@ impl BalancedChannel {
 
 /// The number of endpoints that are unfit for each reason. An endpoint counts under the first reason that holds.
 #[derive(Default)]
-struct Counts {
+struct UnfitCounts {
     lacking: usize,
     away: usize,
     out_of_service: usize,
@@ -36,21 +36,21 @@ struct Counts {
     failure: Option<Arc<ConnectError>>,
 }
 
-impl Counts {
-    fn add(&mut self, member: &Member, request: &Request, tried: &[Session]) {
+impl UnfitCounts {
+    fn add(&mut self, member: &EndpointState, request: &Request, tried: &[Session]) {
         if !member.has_service(request.user_service()) {
             self.lacking += 1;
         } else if member.is_away() {
             self.away += 1;
         } else if !member.serves(request.service_id()) {
             self.out_of_service += 1;
-        } else if member.lines.is_ready() {
+        } else if member.pool.is_ready() {
             // A connection that takes calls is one on which this call was tried.
             self.tried += usize::from(!tried.is_empty());
-        } else if let Some(failure) = member.lines.failure() {
+        } else if let Some(failure) = member.pool.failure() {
             self.unreachable += 1;
             self.failure.get_or_insert(failure);
-        } else if member.lines.is_connected() {
+        } else if member.pool.is_connected() {
             self.silent += 1;
         } else {
             self.connecting += 1;
@@ -76,7 +76,7 @@ impl Counts {
     }
 }
 
-impl Shared {
+impl BalancedShared {
     pub(super) fn none_ready(&self, request: &Request, tried: &[Session]) -> Status {
         let members = &self.members.load().all;
         let service = service_name(request);
@@ -89,7 +89,7 @@ impl Shared {
             let message = format!("no endpoint is known to which {call} could go{origin}");
             return Status::unavailable(message).not_executed();
         }
-        let mut counts = Counts::default();
+        let mut counts = UnfitCounts::default();
         members.iter().for_each(|member| counts.add(member, request, tried));
         let many = members.len();
         let message = if counts.lacking == many {

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Shared, endpoint::Member};
+use super::{BalancedShared, endpoint::EndpointState};
 use crate::{
     balance::Policy,
     discover::EndpointSet,
@@ -25,7 +25,7 @@ const SWEEP: Duration = Duration::from_millis(250);
 const FEW: usize = 32;
 
 /// Keeps the members as the set says, until the channel is closed.
-pub(super) async fn follow(shared: Arc<Shared>, endpoints: watch::Receiver<EndpointSet>) {
+pub(super) async fn follow(shared: Arc<BalancedShared>, endpoints: watch::Receiver<EndpointSet>) {
     let closing = shared.closing.clone();
     tokio::select! {
         biased;
@@ -36,7 +36,7 @@ pub(super) async fn follow(shared: Arc<Shared>, endpoints: watch::Receiver<Endpo
     shared.changed.notify_waiters();
 }
 
-async fn keep_up(shared: Arc<Shared>, mut endpoints: watch::Receiver<EndpointSet>) {
+async fn keep_up(shared: Arc<BalancedShared>, mut endpoints: watch::Receiver<EndpointSet>) {
     let mut watchers = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -59,7 +59,7 @@ async fn keep_up(shared: Arc<Shared>, mut endpoints: watch::Receiver<EndpointSet
     }
 }
 
-impl Shared {
+impl BalancedShared {
     async fn update(self: &Arc<Self>, set: &EndpointSet, watchers: &mut JoinSet<()>) {
         let before = self.members.load_full();
         let mut all = Vec::with_capacity(set.len());
@@ -72,7 +72,7 @@ impl Shared {
             }
             grew = true;
             debug!(id = %endpoint.id(), addr = %endpoint.addr(), "endpoint added");
-            let member = Member::start(&self.dialer, &self.closing, &self.common, endpoint);
+            let member = EndpointState::start(&self.dialer, &self.closing, &self.common, endpoint);
             watchers.spawn(watch_member(Arc::downgrade(self), Arc::downgrade(&member)));
             all.push(member);
         }
@@ -95,7 +95,8 @@ impl Shared {
     /// Counts the members that calls could go to.
     fn count_ready(&self) -> usize {
         let members = self.members.load();
-        let ready = |members: &[Arc<Member>]| members.iter().filter(|member| member.is_untried(&[])).count();
+        let ready =
+            |members: &[Arc<EndpointState>]| members.iter().filter(|member| member.is_untried(&[])).count();
         if self.common.counts {
             members.groups().for_each(|group| group.ready.store(ready(&group.members), Ordering::Relaxed));
         }
@@ -124,14 +125,14 @@ impl Shared {
 }
 
 /// Tells those who wait for an endpoint when one of this one's connections comes or goes.
-async fn watch_member(shared: Weak<Shared>, member: Weak<Member>) {
+async fn watch_member(shared: Weak<BalancedShared>, member: Weak<EndpointState>) {
     let mut known: Option<WeakSession> = None;
     loop {
         let changes = {
             let (Some(shared), Some(member)) = (shared.upgrade(), member.upgrade()) else { return };
-            let changes = member.lines.changes();
+            let changes = member.pool.changes();
             // A further connection says nothing new of what calls take: it leads to the same process.
-            let session = member.lines.first();
+            let session = member.pool.first();
             if let Some(session) = &session
                 && !known.as_ref().is_some_and(|known| known.is(session))
             {

@@ -34,7 +34,7 @@ fn admit(
     last: u8,
     reserved: bool,
     now: Instant,
-) -> Result<Admitted<Client>, Refused> {
+) -> Result<ConnectionSlot<Client>, ConnectionRefused> {
     let (admitted, place) = connections.admit(name, address(last), reserved, now)?;
     assert!(place.leave.is_empty() && place.close.is_empty());
     Ok(admitted)
@@ -46,9 +46,9 @@ fn in_all_and_of_one_peer() {
     let now = start();
     let first = admit(&connections, "a", 1, false, now).expect("room");
     let _second = admit(&connections, "a", 1, false, now).expect("room");
-    assert_eq!(admit(&connections, "a", 1, false, now).expect_err("full"), Refused::Peer(2));
+    assert_eq!(admit(&connections, "a", 1, false, now).expect_err("full"), ConnectionRefused::Peer(2));
     let _other = admit(&connections, "a", 2, false, now).expect("elsewhere it is another");
-    assert_eq!(admit(&connections, "b", 1, false, now).expect_err("full"), Refused::Total(3));
+    assert_eq!(admit(&connections, "b", 1, false, now).expect_err("full"), ConnectionRefused::Total(3));
     drop(first);
     admit(&connections, "b", 1, false, now).expect("room again");
 }
@@ -59,18 +59,18 @@ fn a_part_is_kept_for_others() {
     let now = start();
     let admit = |name, reserved| admit(&connections, name, 1, reserved, now);
     let mut held: Vec<_> = (0..7).map(|_| admit("a", true).expect("room")).collect();
-    assert_eq!(admit("a", true).expect_err("kept"), Refused::Peer(7));
+    assert_eq!(admit("a", true).expect_err("kept"), ConnectionRefused::Peer(7));
     held.push(admit("a", false).expect("for this it is kept"));
     held.extend((0..6).map(|_| admit("b", true).expect("room")));
-    assert_eq!(admit("b", true).expect_err("kept"), Refused::Total(14));
+    assert_eq!(admit("b", true).expect_err("kept"), ConnectionRefused::Total(14));
     held.extend((0..2).map(|_| admit("b", false).expect("for this it is kept")));
-    assert_eq!(admit("c", false).expect_err("full"), Refused::Total(16));
+    assert_eq!(admit("c", false).expect_err("full"), ConnectionRefused::Total(16));
 }
 
 #[test]
 fn the_reason_says_what_to_raise() {
-    assert!(Refused::Total(1).to_string().contains("(with_max_connections)"));
-    assert!(Refused::Peer(1).to_string().contains("(with_max_connections_per_peer)"));
+    assert!(ConnectionRefused::Total(1).to_string().contains("(with_max_connections)"));
+    assert!(ConnectionRefused::Peer(1).to_string().contains("(with_max_connections_per_peer)"));
 }
 
 #[test]
@@ -87,14 +87,19 @@ fn the_one_that_was_idle_longest_goes() {
         })
         .collect();
     let (_new, place) = connections.admit("a", address(1), true, now).expect("one goes");
-    let [(leaves, Refused::Peer(3))] = &place.leave[..] else { panic!("one goes, for its peer's bound") };
+    let [(leaves, ConnectionRefused::Peer(3))] = &place.leave[..] else {
+        panic!("one goes, for its peer's bound")
+    };
     assert!(Rc::ptr_eq(&leaves.0, &idle[1].0) && place.close.is_empty());
     // The one that is at work stays; the one that was used a moment ago too.
     idle[2].0.set(None);
     let (_newer, place) = connections.admit("a", address(1), true, now).expect("one goes");
     assert!(Rc::ptr_eq(&place.leave[0].0.0, &idle[0].0));
     idle[2].0.set(Some(now - 99 * MS));
-    assert_eq!(connections.admit("a", address(1), true, now).expect_err("none is idle"), Refused::Peer(3));
+    assert_eq!(
+        connections.admit("a", address(1), true, now).expect_err("none is idle"),
+        ConnectionRefused::Peer(3)
+    );
     let (_newest, place) = connections.admit("a", address(1), true, now + MS).expect("now it is");
     assert!(Rc::ptr_eq(&place.leave[0].0.0, &idle[2].0));
     drop(held);
@@ -111,7 +116,11 @@ fn those_that_do_not_go_are_closed() {
         let (admitted, place) = match connections.admit("a", address(1), false, now) {
             Ok(admitted) => admitted,
             Err(refused) => {
-                assert_eq!((count, refused), (9, Refused::Peer(1)), "as many as may be are on their way");
+                assert_eq!(
+                    (count, refused),
+                    (9, ConnectionRefused::Peer(1)),
+                    "as many as may be are on their way"
+                );
                 break;
             }
         };
@@ -155,12 +164,12 @@ proptest! {
     fn bounds_hold(steps in prop::collection::vec(step(), 0..200)) {
         let (total, per_peer) = (9, 4);
         let connections = Connections::new(Bounds { total, per_peer });
-        let mut held: Vec<(Admitted<Client>, Client, u8, bool)> = Vec::new();
+        let mut held: Vec<(ConnectionSlot<Client>, Client, u8, bool)> = Vec::new();
         let mut now = start() + 1000 * MS;
         for step in steps {
             match step {
                 Step::Comes { who, reserved, idle } => {
-                    let counts = |table: &Table<Client>| (table.all.standing.len(), table.all.leaving.len());
+                    let counts = |table: &ConnectionTable<Client>| (table.all.standing.len(), table.all.leaving.len());
                     let before = counts(&lock(&connections.table));
                     match connections.admit("peer", address(who), reserved, now) {
                         Ok((admitted, place)) => {
@@ -183,14 +192,14 @@ proptest! {
                         }
                         Err(refused) => {
                             prop_assert_eq!(counts(&lock(&connections.table)), before, "a refusal changes nothing");
-                            let is_idle = |place: &&(Admitted<Client>, Client, u8, bool)| {
+                            let is_idle = |place: &&(ConnectionSlot<Client>, Client, u8, bool)| {
                                 let since = place.1.idle_since().filter(|_| !place.3);
                                 since.is_some_and(|since| since + IDLE <= now)
                             };
                             let idle = match refused {
-                                Refused::Peer(_) => held.iter().filter(|place| place.2 == who).any(|place| is_idle(&place)),
+                                ConnectionRefused::Peer(_) => held.iter().filter(|place| place.2 == who).any(|place| is_idle(&place)),
                                 // For a connection that is also one too many of its peer two have to go.
-                                Refused::Total(_) => held.iter().filter(is_idle).count() > 1,
+                                ConnectionRefused::Total(_) => held.iter().filter(is_idle).count() > 1,
                             };
                             let leaving = held.iter().filter(|place| place.3).count();
                             prop_assert!(!idle || leaving >= leaving_at_most(1), "one could have gone");

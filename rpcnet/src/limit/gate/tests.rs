@@ -26,7 +26,7 @@ async fn one_after_the_other() {
     assert!(second.is_pending());
     let shed = gate.enter(0, None).await.expect_err("full");
     assert_eq!((shed.reason, shed.queued, shed.limit), (ShedReason::Full, 1, 1));
-    first.done(Outcome::Completed);
+    first.done(PermitOutcome::Completed);
     let second = second.into_output().await.expect("its turn");
     assert_eq!(counts(&gate), (1, 0));
     drop(second);
@@ -60,7 +60,7 @@ async fn a_deadline_ends_the_wait() {
     assert_eq!(begin.elapsed(), 50 * MS);
     assert_eq!(counts(&gate), (1, 0));
     // Now it is known how long calls take.
-    first.done(Outcome::Completed);
+    first.done(PermitOutcome::Completed);
     let _first = gate.enter(0, None).await.expect("room");
     let begin = Instant::now();
     gate.enter(0, Some(begin + 49 * MS)).await.expect_err("it would be too late");
@@ -95,12 +95,12 @@ async fn an_adaptive_limit_grows_with_what_is_done_and_not_with_what_is_cut_off(
         }
     };
     for _ in 0..40 {
-        tasks.spawn(work(Outcome::Abandoned));
+        tasks.spawn(work(PermitOutcome::Abandoned));
     }
     while tasks.join_next().await.is_some() {}
     assert_eq!(gate.shared.state().queue.limit(), 20, "where it begins when it knows nothing");
     for _ in 0..40 {
-        tasks.spawn(work(Outcome::Completed));
+        tasks.spawn(work(PermitOutcome::Completed));
     }
     while tasks.join_next().await.is_some() {}
     assert!(gate.shared.state().queue.limit() > 30);
@@ -122,7 +122,7 @@ async fn nothing_leaks_under_contention() {
                     let _ = tokio::time::timeout(Duration::from_micros(round), entered).await;
                 } else if let Ok(permit) = entered.await {
                     tokio::task::yield_now().await;
-                    permit.done(Outcome::Completed);
+                    permit.done(PermitOutcome::Completed);
                 }
             }
         });
@@ -159,7 +159,7 @@ async fn overload(admission: Admission, demand: f64, sheds: bool) -> Seen {
             let slot = slots.acquire().await.expect("never closed");
             tokio::time::sleep(100 * MS).await;
             drop(slot);
-            permit.done(Outcome::Completed);
+            permit.done(PermitOutcome::Completed);
             Some(begin.elapsed()).filter(|took| *took <= 2000 * MS)
         });
     }

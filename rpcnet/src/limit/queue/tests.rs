@@ -10,16 +10,16 @@ fn start() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn ticket(verdict: Verdict) -> Ticket {
+fn ticket(verdict: Decision) -> Ticket {
     match verdict {
-        Verdict::Wait(ticket) => ticket,
+        Decision::Wait(ticket) => ticket,
         other => panic!("{other:?}"),
     }
 }
 
-fn shed(verdict: Verdict) -> Shed {
+fn shed(verdict: Decision) -> Shed {
     match verdict {
-        Verdict::Shed(shed) => shed,
+        Decision::Shed(shed) => shed,
         other => panic!("{other:?}"),
     }
 }
@@ -27,7 +27,7 @@ fn shed(verdict: Verdict) -> Shed {
 /// A queue with one call at work.
 fn busy(places: usize) -> (Queue, Instant) {
     let (mut queue, now) = (Queue::new(1, places), start());
-    assert_eq!(queue.offer(now, 0, None), Verdict::Run);
+    assert_eq!(queue.offer(now, 0, None), Decision::Run);
     (queue, now)
 }
 
@@ -69,7 +69,7 @@ fn retry_after_is_the_time_in_which_the_queue_drains() {
     queue.set_limit(now, 2);
     queue.places = 3;
     for _ in 0..2 {
-        assert_eq!(queue.offer(now, 0, None), Verdict::Run);
+        assert_eq!(queue.offer(now, 0, None), Decision::Run);
     }
     for _ in 0..3 {
         ticket(queue.offer(now, 0, None));
@@ -85,7 +85,7 @@ fn retry_after_is_the_time_in_which_the_queue_drains() {
 fn who_would_wait_too_long_is_shed_at_once() {
     let (mut queue, now) = busy(9);
     queue.release(now, 10 * MS);
-    assert_eq!(queue.offer(now, 0, None), Verdict::Run);
+    assert_eq!(queue.offer(now, 0, None), Decision::Run);
     ticket(queue.offer(now, 0, Some(now + 10 * MS)));
     assert_eq!(shed(queue.offer(now, 0, Some(now + 19 * MS))).reason, ShedReason::Late);
     ticket(queue.offer(now, 1, Some(now + 19 * MS)));
@@ -163,15 +163,15 @@ proptest! {
                     let deadline = deadline.map(|after| now + Duration::from_millis(after));
                     let before = queue.running();
                     match queue.offer(now, priority, deadline) {
-                        Verdict::Run => {
+                        Decision::Run => {
                             prop_assert!(before < queue.limit());
                             running += 1;
                         }
-                        Verdict::Wait(ticket) => {
+                        Decision::Wait(ticket) => {
                             prop_assert!(deadline.is_none_or(|deadline| deadline > now));
                             prop_assert!(waiting.insert(ticket, deadline).is_none());
                         }
-                        Verdict::Shed(shed) => {
+                        Decision::Shed(shed) => {
                             prop_assert!(before >= queue.limit());
                             prop_assert!((RETRY_AFTER.0..=RETRY_AFTER.1).contains(&shed.retry_after));
                             if shed.reason == ShedReason::Full {

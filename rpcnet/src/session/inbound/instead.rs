@@ -7,7 +7,7 @@ use super::{CancelOnDrop, Timer, answer, full, handler, until};
 use crate::{
     Code, Context, Reply, Status,
     codec::Body,
-    limit::{Outcome, Permit},
+    limit::{Permit, PermitOutcome},
     message::{Answer, Items},
     session::Entry,
 };
@@ -28,7 +28,7 @@ impl Running {
     }
 
     /// The call has ended; with this code, where it was in an error.
-    pub(crate) fn done(mut self, code: Option<Code>, outcome: Outcome) {
+    pub(crate) fn done(mut self, code: Option<Code>, outcome: PermitOutcome) {
         self.cancel.0 = None;
         self.timer.done(code);
         if let Some(permit) = self.permit {
@@ -77,13 +77,13 @@ pub(crate) async fn call_instead(
     let handler = handler::start(&session, entry.clone(), context.clone(), body.into_bytes(), items);
     let Some(handled) = until(scope.deadline, scope.around(handler)).await else {
         context.cancel();
-        running.done(Some(Code::DeadlineExceeded), Outcome::Abandoned);
+        running.done(Some(Code::DeadlineExceeded), PermitOutcome::Abandoned);
         return Err(Status::deadline_exceeded(format!("{method} ran out of time")));
     };
     let reply = match answer::gather(&context, handled) {
         Ok(reply) => reply,
         Err(status) => {
-            running.done(Some(status.wire_code()), Outcome::Completed);
+            running.done(Some(status.wire_code()), PermitOutcome::Completed);
             return Err(status);
         }
     };
@@ -93,11 +93,11 @@ pub(crate) async fn call_instead(
         Answer::Application(body) => (Some(Code::Unknown), body.len()),
     };
     if length > limit {
-        running.done(Some(Code::ResourceExhausted), Outcome::Completed);
+        running.done(Some(Code::ResourceExhausted), PermitOutcome::Completed);
         return Err(Status::resource_exhausted(format!(
             "the reply of {method} has {length} bytes, the server's limit is {limit}: ask for less, or raise max_message"
         )));
     }
-    running.done(code, Outcome::Completed);
+    running.done(code, PermitOutcome::Completed);
     Ok((reply, None))
 }

@@ -34,7 +34,7 @@ use super::{Session, frame::FrameReader, lane, router::InFlight};
 use crate::{
     Code, Context, Status,
     context::Scope,
-    limit::{Outcome, Permit, Shed},
+    limit::{Permit, PermitOutcome, Shed},
     proto::{close, reset},
     transport::{ConnectionError, RecvStream, SendStream},
 };
@@ -292,7 +292,7 @@ async fn run(
     let _turn = match (&handled, permit) {
         (Some(Ok(reply)), Some(permit)) if reply.is_stream() => Some(permit),
         (Some(_), Some(permit)) => {
-            permit.done(Outcome::Completed);
+            permit.done(PermitOutcome::Completed);
             None
         }
         (_, permit) => permit,

@@ -16,7 +16,7 @@ use super::{CancelOnDrop, TRANSIT, Timer, answer, blocking::BLOCKS, forward, ful
 use crate::{
     Context, Reply, Status,
     context::Scope,
-    limit::{Outcome, Permit},
+    limit::{Permit, PermitOutcome},
     proto::{self, LaneFrame, LaneKind, MAX_LANE_MESSAGE, RequestHeader, put_message, reset, varint},
     session::{
         Entry, Session,
@@ -229,7 +229,7 @@ impl Running {
         if let Some(permit) = permit
             && result.is_some()
         {
-            permit.done(Outcome::Completed);
+            permit.done(PermitOutcome::Completed);
         }
         let method = context.method();
         let result = result

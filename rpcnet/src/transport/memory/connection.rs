@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{
     super::{ConnectionError, DatagramError, backend},
-    end::Signals,
-    frame::Kind,
+    end::EndSignals,
+    frame::StreamKind,
     handles::{RecvStream, SendStream},
     link::Half,
     pair::DATAGRAM_SIZE,
@@ -23,21 +23,21 @@ impl Connection {
         Self { half: Arc::new(half) }
     }
 
-    fn signals(&self) -> &Signals {
+    fn signals(&self) -> &EndSignals {
         &self.half.link.signals[self.half.side]
     }
 
-    async fn open(&self, kind: Kind) -> Result<(SendStream, Option<RecvStream>), ConnectionError> {
+    async fn open(&self, kind: StreamKind) -> Result<(SendStream, Option<RecvStream>), ConnectionError> {
         let Half { link, side } = &*self.half;
         let id = link.until(&self.signals().room, |pair, _| pair.open(*side, kind)).await?;
-        let recv = (kind == Kind::Bi).then(|| RecvStream::new(link.clone(), *side, id));
+        let recv = (kind == StreamKind::Bi).then(|| RecvStream::new(link.clone(), *side, id));
         Ok((SendStream::new(link.clone(), *side, id), recv))
     }
 
-    async fn accept(&self, kind: Kind) -> Result<(Option<SendStream>, RecvStream), ConnectionError> {
+    async fn accept(&self, kind: StreamKind) -> Result<(Option<SendStream>, RecvStream), ConnectionError> {
         let Half { link, side } = &*self.half;
         let id = link.until(&self.signals().arrived, |pair, _| pair.accept(*side, kind)).await?;
-        let send = (kind == Kind::Bi).then(|| SendStream::new(link.clone(), *side, id));
+        let send = (kind == StreamKind::Bi).then(|| SendStream::new(link.clone(), *side, id));
         Ok((send, RecvStream::new(link.clone(), *side, id)))
     }
 }
@@ -47,21 +47,21 @@ impl backend::Connection for Connection {
     type Recv = RecvStream;
 
     async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
-        let (send, recv) = self.open(Kind::Bi).await?;
+        let (send, recv) = self.open(StreamKind::Bi).await?;
         Ok((send, recv.expect("it has two directions")))
     }
 
     async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
-        let (send, recv) = self.accept(Kind::Bi).await?;
+        let (send, recv) = self.accept(StreamKind::Bi).await?;
         Ok((send.expect("it has two directions"), recv))
     }
 
     async fn open_uni(&self) -> Result<SendStream, ConnectionError> {
-        Ok(self.open(Kind::Uni).await?.0)
+        Ok(self.open(StreamKind::Uni).await?.0)
     }
 
     async fn accept_uni(&self) -> Result<RecvStream, ConnectionError> {
-        Ok(self.accept(Kind::Uni).await?.1)
+        Ok(self.accept(StreamKind::Uni).await?.1)
     }
 
     fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError> {

@@ -5,11 +5,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{super::ConnectionError, frame::Frame, recovery::Recovery, streams::Streams};
+use super::{super::ConnectionError, frame::MemoryFrame, recovery::Recovery, streams::Streams};
 
 /// What tasks wait for. Each is told with the connection's lock held, so that who looks under it misses nothing.
 #[derive(Debug, Default)]
-pub(super) struct Signals {
+pub(super) struct EndSignals {
     /// The connection stands, or has ended.
     pub(super) settled: Notify,
     /// There is a stream to take.
@@ -20,7 +20,7 @@ pub(super) struct Signals {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum EndPhase {
     /// The peer's first packet has yet to come.
     Absent,
     Handshake,
@@ -36,11 +36,11 @@ pub(super) enum Due {
 }
 
 #[derive(Debug)]
-pub(super) struct End {
-    pub(super) phase: Phase,
+pub(super) struct LinkEnd {
+    pub(super) phase: EndPhase,
     pub(super) ended: Option<ConnectionError>,
     /// What the peer is answered once this end is no more.
-    pub(super) farewell: Option<Frame>,
+    pub(super) farewell: Option<MemoryFrame>,
     pub(super) streams: Streams,
     pub(super) recovery: Recovery,
     pub(super) datagrams: VecDeque<Bytes>,
@@ -51,7 +51,7 @@ pub(super) struct End {
     /// Numbers of those that are acknowledged, as long as the peer does not know it, and how many there were before.
     pub(super) arrivals: VecDeque<u64>,
     pub(super) known_arrivals: u64,
-    pub(super) signals: Arc<Signals>,
+    pub(super) signals: Arc<EndSignals>,
     idle_timeout: Duration,
     keep_alive: Option<Duration>,
     idle_since: Instant,
@@ -60,10 +60,10 @@ pub(super) struct End {
     alive_since: Instant,
 }
 
-impl End {
+impl LinkEnd {
     pub(super) fn new(
         side: usize,
-        phase: Phase,
+        phase: EndPhase,
         initial_rtt: Duration,
         idle_timeout: Duration,
         keep_alive: Option<Duration>,
@@ -91,7 +91,7 @@ impl End {
 
     /// Whether it has timers.
     pub(super) fn is_live(&self) -> bool {
-        self.ended.is_none() && self.phase != Phase::Absent
+        self.ended.is_none() && self.phase != EndPhase::Absent
     }
 
     /// A packet has come.
@@ -116,7 +116,7 @@ impl End {
         }
         // Section 10.1: not before a few probes have gone unanswered.
         let idle = self.idle_timeout.max(3 * self.recovery.probe_timeout());
-        let keep_alive = self.keep_alive.filter(|_| self.phase == Phase::Open);
+        let keep_alive = self.keep_alive.filter(|_| self.phase == EndPhase::Open);
         [
             Some((self.idle_since + idle, Due::Idle)),
             self.recovery.deadline().map(|deadline| (deadline, Due::Probe)),
@@ -133,7 +133,7 @@ impl End {
     }
 
     /// It is over here, for this reason: wakes all.
-    pub(super) fn end(&mut self, reason: ConnectionError, farewell: Option<Frame>) {
+    pub(super) fn end(&mut self, reason: ConnectionError, farewell: Option<MemoryFrame>) {
         self.ended = Some(reason);
         self.farewell = farewell;
         self.recovery.end();

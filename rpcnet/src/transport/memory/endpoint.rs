@@ -7,7 +7,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use super::{
     super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection},
     Connection, Network,
-    link::{Half, Link},
+    link::{Half, MemoryLink},
     network::{Listener, visible},
 };
 use crate::PeerIdentity;
@@ -24,7 +24,7 @@ struct Inner {
     network: Network,
     addr: SocketAddr,
     id: u64,
-    incoming: AsyncMutex<mpsc::Receiver<Arc<Link>>>,
+    incoming: AsyncMutex<mpsc::Receiver<Arc<MemoryLink>>>,
     closed: watch::Sender<bool>,
 }
 
@@ -73,7 +73,8 @@ impl Endpoint {
         if *closed.borrow() {
             return Err(ConnectionError::LocallyClosed);
         }
-        let link = Link::dial(network, [visible(*own), visible(addr)], *id, protocol, options, room.streams);
+        let link =
+            MemoryLink::dial(network, [visible(*own), visible(addr)], *id, protocol, options, room.streams);
         let half = Half { link, side: 0 };
         // Once more, as it is known to the network now: a closing that this look misses finds it there.
         if *closed.borrow() {

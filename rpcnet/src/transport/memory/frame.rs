@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// Whether a stream has two directions or one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum StreamKind {
     Bi,
     Uni,
 }
@@ -13,12 +13,12 @@ pub(super) enum Kind {
 pub(super) struct StreamId {
     /// The side that opened it.
     pub(super) opener: usize,
-    pub(super) kind: Kind,
+    pub(super) kind: StreamKind,
     pub(super) index: u64,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Frame {
+pub(super) enum MemoryFrame {
     /// The dialler's first packet, the listener's answer, and the dialler's last word of the handshake.
     Hello,
     Welcome,
@@ -46,7 +46,7 @@ pub(super) enum Frame {
     },
     /// So many streams may have been opened.
     Streams {
-        kind: Kind,
+        kind: StreamKind,
         limit: u64,
     },
     Datagram(Bytes),
@@ -61,7 +61,7 @@ pub(super) enum Frame {
     Forgotten,
 }
 
-impl Frame {
+impl MemoryFrame {
     /// Whether the receiver acknowledges it.
     pub(super) fn is_acknowledged(&self) -> bool {
         !matches!(self, Self::Ack(_) | Self::Close { .. } | Self::Forgotten | Self::Refuse(_))

@@ -12,17 +12,17 @@ use bytes::Bytes;
 use super::{
     super::{ConnectionError, ReadError, WriteError, backend},
     frame::StreamId,
-    link::Link,
+    link::MemoryLink,
 };
 
 pub(in crate::transport) struct SendStream {
-    link: Arc<Link>,
+    link: Arc<MemoryLink>,
     side: usize,
     id: StreamId,
 }
 
 impl SendStream {
-    pub(super) fn new(link: Arc<Link>, side: usize, id: StreamId) -> Self {
+    pub(super) fn new(link: Arc<MemoryLink>, side: usize, id: StreamId) -> Self {
         Self { link, side, id }
     }
 }
@@ -87,13 +87,13 @@ impl Drop for SendStream {
 }
 
 pub(in crate::transport) struct RecvStream {
-    link: Arc<Link>,
+    link: Arc<MemoryLink>,
     side: usize,
     id: StreamId,
 }
 
 impl RecvStream {
-    pub(super) fn new(link: Arc<Link>, side: usize, id: StreamId) -> Self {
+    pub(super) fn new(link: Arc<MemoryLink>, side: usize, id: StreamId) -> Self {
         Self { link, side, id }
     }
 }

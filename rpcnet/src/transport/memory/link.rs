@@ -15,26 +15,26 @@ use crate::lock::Mutex;
 
 use super::{
     super::{ConnectionError, DialOptions},
-    end::Signals,
+    end::EndSignals,
     network::Network,
     pair::{Io, Offer, Pair, Wire},
 };
 
 /// Both ends of a connection. Each end's task lets it go on when something is due; one would do, but the other may
 /// be on a runtime that is shut down.
-pub(super) struct Link {
+pub(super) struct MemoryLink {
     pub(super) id: u64,
     network: Network,
     /// The dialler's, the listener's.
     pub(super) addrs: [SocketAddr; 2],
     pub(super) protocol: Vec<u8>,
-    pub(super) signals: [Arc<Signals>; 2],
-    state: Mutex<State>,
+    pub(super) signals: [Arc<EndSignals>; 2],
+    state: Mutex<LinkState>,
     /// Told when something is due earlier than was thought.
     sooner: Notify,
 }
 
-struct State {
+struct LinkState {
     pair: Pair,
     /// The endpoints whose connection it is.
     owners: [Option<u64>; 2],
@@ -43,14 +43,14 @@ struct State {
 }
 
 /// What is due next.
-enum Next {
+enum NextDue {
     At(Instant),
     /// Nothing, until somebody does something.
     Nothing,
     Over,
 }
 
-impl Link {
+impl MemoryLink {
     /// Sends the first packet.
     pub(super) fn dial(
         network: &Network,
@@ -73,7 +73,7 @@ impl Link {
             addrs,
             protocol: protocol.to_vec(),
             signals,
-            state: Mutex::new(State { pair, owners: [Some(owner), None], scheduled: None }),
+            state: Mutex::new(LinkState { pair, owners: [Some(owner), None], scheduled: None }),
             sooner: Notify::new(),
         });
         link.with(Pair::dial);
@@ -83,7 +83,7 @@ impl Link {
     /// Does something with it, and then what is due.
     pub(super) fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Pair, &mut Io<'_>) -> T) -> T {
         let mut state = self.state();
-        let State { pair, owners, scheduled } = &mut *state;
+        let LinkState { pair, owners, scheduled } = &mut *state;
         let mut wire = Carrier { link: self, owners };
         let mut io = Io { now: Instant::now(), wire: &mut wire };
         pair.go_on(&mut io);
@@ -132,54 +132,54 @@ impl Link {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LinkState> {
         self.state.lock()
     }
 
     /// What is due next; the tasks will wake then.
-    fn next(self: &Arc<Self>) -> Next {
+    fn next(self: &Arc<Self>) -> NextDue {
         self.with(|_, _| ());
         let mut state = self.state();
-        let State { pair, owners, scheduled } = &mut *state;
+        let LinkState { pair, owners, scheduled } = &mut *state;
         if pair.is_over() {
-            return Next::Over;
+            return NextDue::Over;
         }
         *scheduled = pair.deadline(&Carrier { link: self, owners });
-        scheduled.map_or(Next::Nothing, Next::At)
+        scheduled.map_or(NextDue::Nothing, NextDue::At)
     }
 }
 
-async fn drive(link: Arc<Link>) {
+async fn drive(link: Arc<MemoryLink>) {
     loop {
         // Counts from here on, before the look.
         let sooner = link.sooner.notified();
         match link.next() {
-            Next::At(deadline) => tokio::select! {
+            NextDue::At(deadline) => tokio::select! {
                 biased;
                 () = sooner => {}
                 () = sleep_until(deadline) => {}
             },
-            Next::Nothing => sooner.await,
-            Next::Over => return,
+            NextDue::Nothing => sooner.await,
+            NextDue::Over => return,
         }
     }
 }
 
-impl Drop for Link {
+impl Drop for MemoryLink {
     fn drop(&mut self) {
         self.network.leave(self.id);
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for MemoryLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("id", &self.id).field("addrs", &self.addrs).finish_non_exhaustive()
+        f.debug_struct("MemoryLink").field("id", &self.id).field("addrs", &self.addrs).finish_non_exhaustive()
     }
 }
 
 /// The network, as one connection's packets see it.
 struct Carrier<'a> {
-    link: &'a Arc<Link>,
+    link: &'a Arc<MemoryLink>,
     owners: &'a mut [Option<u64>; 2],
 }
 
@@ -214,7 +214,7 @@ impl Wire for Carrier<'_> {
 /// One end's hold on a connection; its drop closes it.
 #[derive(Debug)]
 pub(super) struct Half {
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<MemoryLink>,
     pub(super) side: usize,
 }
 

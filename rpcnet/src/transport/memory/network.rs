@@ -16,7 +16,7 @@ use crate::lock::Mutex;
 
 use super::{
     Between,
-    link::Link,
+    link::MemoryLink,
     pair::{Offer, Pair},
     path::{Paths, Place, Traffic, Way},
 };
@@ -153,11 +153,11 @@ impl Network {
     }
 
     /// All connections. (Those that are dropped meanwhile are so by the caller, without the lock that they need then.)
-    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+    pub(super) fn links(&self) -> Vec<Arc<MemoryLink>> {
         self.places().links.values().filter_map(Weak::upgrade).collect()
     }
 
-    pub(super) fn enter(&self, link: impl FnOnce(u64) -> Link) -> Arc<Link> {
+    pub(super) fn enter(&self, link: impl FnOnce(u64) -> MemoryLink) -> Arc<MemoryLink> {
         let mut places = self.places();
         let id = places.next_id();
         let link = Arc::new(link(id));
@@ -170,7 +170,7 @@ impl Network {
     }
 
     /// Offers the connection to whoever listens at its second address; whose it is where it was taken.
-    pub(super) fn offer(&self, link: &Arc<Link>) -> (Offer, Option<u64>) {
+    pub(super) fn offer(&self, link: &Arc<MemoryLink>) -> (Offer, Option<u64>) {
         let places = self.places();
         let Some(listener) = places.listeners.get(&link.addrs[1]) else { return (Offer::Ignored, None) };
         if listener.protocols.is_empty() {
@@ -242,7 +242,7 @@ impl Weather {
 pub(super) struct Places {
     /// By the address at which they are seen.
     listeners: BTreeMap<SocketAddr, Listener>,
-    links: BTreeMap<u64, Weak<Link>>,
+    links: BTreeMap<u64, Weak<MemoryLink>>,
     next_port: u16,
     next_id: u64,
 }
@@ -251,11 +251,11 @@ pub(super) struct Listener {
     id: u64,
     protocols: Vec<Vec<u8>>,
     streams: u32,
-    backlog: mpsc::Sender<Arc<Link>>,
+    backlog: mpsc::Sender<Arc<MemoryLink>>,
 }
 
 impl Listener {
-    pub(super) fn new(id: u64, backlog: mpsc::Sender<Arc<Link>>) -> Self {
+    pub(super) fn new(id: u64, backlog: mpsc::Sender<Arc<MemoryLink>>) -> Self {
         Self { id, protocols: Vec::new(), streams: 0, backlog }
     }
 }

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::{
     super::{ConnectionError, DialOptions},
-    end::{Due, End, Phase},
-    frame::{Frame, StreamId},
+    end::{Due, EndPhase, LinkEnd},
+    frame::{MemoryFrame, StreamId},
 };
 
 /// Datagrams under way, and those that wait to be read: beyond, the new ones are lost there, the oldest here.
@@ -56,7 +56,7 @@ struct UnderWay {
     sequence: u64,
     from: usize,
     number: Option<u64>,
-    frame: Frame,
+    frame: MemoryFrame,
 }
 
 impl Ord for UnderWay {
@@ -80,7 +80,7 @@ impl PartialEq for UnderWay {
 impl Eq for UnderWay {}
 
 pub(super) struct Pair {
-    ends: [End; 2],
+    ends: [LinkEnd; 2],
     under_way: BinaryHeap<Reverse<UnderWay>>,
     sequence: u64,
 }
@@ -91,10 +91,10 @@ impl Pair {
         // The shorter of what the two announce (RFC 9000, section 10.1).
         let idle = dialler.idle_timeout().min(listener.idle_timeout());
         let end = |side, phase, options: &DialOptions| {
-            End::new(side, phase, options.initial_rtt(), idle, options.keep_alive(), now)
+            LinkEnd::new(side, phase, options.initial_rtt(), idle, options.keep_alive(), now)
         };
         Self {
-            ends: [end(0, Phase::Handshake, dialler), end(1, Phase::Absent, listener)],
+            ends: [end(0, EndPhase::Handshake, dialler), end(1, EndPhase::Absent, listener)],
             under_way: BinaryHeap::new(),
             sequence: 0,
         }
@@ -107,7 +107,7 @@ impl Pair {
         self.ends[1].streams.agree(dialler, listener);
     }
 
-    pub(super) fn end(&self, side: usize) -> &End {
+    pub(super) fn end(&self, side: usize) -> &LinkEnd {
         &self.ends[side]
     }
 
@@ -118,7 +118,7 @@ impl Pair {
 
     /// Neither end stands.
     pub(super) fn is_closed(&self) -> bool {
-        !self.ends.iter().any(End::is_live)
+        !self.ends.iter().any(LinkEnd::is_live)
     }
 
     /// Streams that one of the ends knows.
@@ -154,12 +154,12 @@ impl Pair {
             });
             match due {
                 Some((side, Due::Idle)) => {
-                    self.ends[side].end(ConnectionError::TimedOut, Some(Frame::Forgotten));
+                    self.ends[side].end(ConnectionError::TimedOut, Some(MemoryFrame::Forgotten));
                 }
                 Some((side, Due::Probe)) => self.repeat(side, true, 0, io),
                 Some((side, Due::KeepAlive)) => {
                     self.ends[side].keeps_alive(io.now);
-                    self.transmit(side, Frame::Ping, io);
+                    self.transmit(side, MemoryFrame::Ping, io);
                 }
                 None => return,
             }
@@ -167,13 +167,13 @@ impl Pair {
     }
 
     /// Sends a packet, whether it arrives or not.
-    fn transmit(&mut self, side: usize, frame: Frame, io: &mut Io<'_>) {
+    fn transmit(&mut self, side: usize, frame: MemoryFrame, io: &mut Io<'_>) {
         let end = &mut self.ends[side];
         let number = frame.is_acknowledged().then(|| {
             end.asks(io.now);
             end.recovery.sent(&frame, io.now)
         });
-        let is_datagram = matches!(frame, Frame::Datagram(_));
+        let is_datagram = matches!(frame, MemoryFrame::Datagram(_));
         let room = !is_datagram || end.datagrams_under_way < DATAGRAMS;
         match io.wire.carry(side, frame.size(), io.now).filter(|_| room) {
             Some(at) => {
@@ -199,7 +199,7 @@ impl Pair {
         let mut sent = false;
         for frame in frames {
             // Of a stream that was given up in the meantime nothing is owed.
-            if let Frame::Data { stream, .. } = frame
+            if let MemoryFrame::Data { stream, .. } = frame
                 && self.ends[side].streams.send(stream).is_none_or(|send| send.is_reset())
             {
                 self.delivered(side, &frame, io);
@@ -209,14 +209,14 @@ impl Pair {
             self.transmit(side, frame, io);
         }
         if probe && !sent {
-            self.transmit(side, Frame::Ping, io);
+            self.transmit(side, MemoryFrame::Ping, io);
         }
     }
 
     fn arrive(&mut self, packet: UnderWay, io: &mut Io<'_>) {
         let UnderWay { from, number, frame, .. } = packet;
         let to = 1 - from;
-        if matches!(frame, Frame::Datagram(_)) {
+        if matches!(frame, MemoryFrame::Datagram(_)) {
             self.ends[from].datagrams_under_way -= 1;
         }
         if !io.wire.passes(from) {
@@ -231,13 +231,13 @@ impl Pair {
             }
             return;
         }
-        if self.ends[to].phase == Phase::Absent && matches!(frame, Frame::Hello) {
+        if self.ends[to].phase == EndPhase::Absent && matches!(frame, MemoryFrame::Hello) {
             match io.wire.offer() {
-                Offer::Taken => self.ends[to].phase = Phase::Handshake,
+                Offer::Taken => self.ends[to].phase = EndPhase::Handshake,
                 Offer::Ignored => return self.lose(from, number),
                 Offer::Refused(why) => {
                     self.ends[to].received += 1;
-                    return self.transmit(to, Frame::Refuse(why), io);
+                    return self.transmit(to, MemoryFrame::Refuse(why), io);
                 }
             }
         }
@@ -246,60 +246,60 @@ impl Pair {
         if let Some(number) = number {
             end.arrivals.push_back(number);
             let count = end.known_arrivals + end.arrivals.len() as u64;
-            self.transmit(to, Frame::Ack(count), io);
+            self.transmit(to, MemoryFrame::Ack(count), io);
         }
         self.apply(to, frame, io);
     }
 
-    fn apply(&mut self, side: usize, frame: Frame, io: &mut Io<'_>) {
+    fn apply(&mut self, side: usize, frame: MemoryFrame, io: &mut Io<'_>) {
         let end = &mut self.ends[side];
         match frame {
-            Frame::Hello | Frame::Ping => {}
-            Frame::Welcome => {
-                end.phase = Phase::Open;
+            MemoryFrame::Hello | MemoryFrame::Ping => {}
+            MemoryFrame::Welcome => {
+                end.phase = EndPhase::Open;
                 end.signals.settled.notify_waiters();
-                self.transmit(side, Frame::Confirm, io);
+                self.transmit(side, MemoryFrame::Confirm, io);
             }
-            Frame::Confirm => {
-                end.phase = Phase::Open;
+            MemoryFrame::Confirm => {
+                end.phase = EndPhase::Open;
                 end.signals.settled.notify_waiters();
             }
-            Frame::Refuse(why) => end.end(ConnectionError::Transport(why.into()), None),
-            Frame::Close { code, reason } => end.end(ConnectionError::Closed { code, reason }, None),
-            Frame::Forgotten => end.end(ConnectionError::Reset, None),
-            Frame::Ack(count) => self.acknowledged(side, count, io),
-            Frame::Datagram(datagram) => {
+            MemoryFrame::Refuse(why) => end.end(ConnectionError::Transport(why.into()), None),
+            MemoryFrame::Close { code, reason } => end.end(ConnectionError::Closed { code, reason }, None),
+            MemoryFrame::Forgotten => end.end(ConnectionError::Reset, None),
+            MemoryFrame::Ack(count) => self.acknowledged(side, count, io),
+            MemoryFrame::Datagram(datagram) => {
                 if end.datagrams.len() == DATAGRAMS {
                     end.datagrams.pop_front();
                 }
                 end.datagrams.push_back(datagram);
                 end.signals.datagrams.notify_waiters();
             }
-            Frame::Streams { kind, limit } => {
+            MemoryFrame::Streams { kind, limit } => {
                 end.streams.allow(kind, limit);
                 end.signals.room.notify_waiters();
             }
-            Frame::Data { stream, offset, bytes, end: last } => {
+            MemoryFrame::Data { stream, offset, bytes, end: last } => {
                 self.reach(side, stream);
                 if let Some(recv) = self.ends[side].streams.recv(stream) {
                     recv.data(offset, bytes, last);
                 }
                 self.settle(side, stream, io);
             }
-            Frame::Reset { stream, code } => {
+            MemoryFrame::Reset { stream, code } => {
                 self.reach(side, stream);
                 if let Some(recv) = self.ends[side].streams.recv(stream) {
                     recv.reset(code);
                 }
                 self.settle(side, stream, io);
             }
-            Frame::Stop { stream, code } => {
+            MemoryFrame::Stop { stream, code } => {
                 self.reach(side, stream);
                 if let Some(send) = self.ends[side].streams.send(stream) {
                     send.stopped(code);
                 }
             }
-            Frame::Credit { stream, limit } => {
+            MemoryFrame::Credit { stream, limit } => {
                 if let Some(send) = end.streams.send(stream) {
                     send.credited(limit);
                 }
@@ -322,8 +322,8 @@ impl Pair {
     }
 
     /// The frame of this side has arrived, or does not need to any more.
-    fn delivered(&mut self, side: usize, frame: &Frame, io: &mut Io<'_>) {
-        if let Frame::Data { stream, .. } | Frame::Reset { stream, .. } = frame {
+    fn delivered(&mut self, side: usize, frame: &MemoryFrame, io: &mut Io<'_>) {
+        if let MemoryFrame::Data { stream, .. } | MemoryFrame::Reset { stream, .. } = frame {
             if let Some(send) = self.ends[side].streams.send(*stream) {
                 send.settled();
             }

@@ -71,20 +71,20 @@ impl Way {
 
 /// What a packet on one path has to expect.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Path {
+pub(super) struct PathConditions {
     /// One way; each packet's is drawn. An empty range stands for its start.
     pub(super) latency: Range<Duration>,
     /// The share of packets that are lost.
     pub(super) loss: f64,
 }
 
-impl Default for Path {
+impl Default for PathConditions {
     fn default() -> Self {
         Self { latency: Duration::ZERO..Duration::ZERO, loss: 0.0 }
     }
 }
 
-impl Path {
+impl PathConditions {
     /// When a packet that leaves now arrives; `None` if it never does.
     fn arrival(&self, now: Instant, rng: &mut impl Rng) -> Option<Instant> {
         if self.loss > 0.0 && rng.random_bool(self.loss) {
@@ -120,7 +120,7 @@ impl Traffic {
 /// The paths of a network, and what is wrong with them. Where several rules are about a path, the last one set counts.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    pub(super) usual: Path,
+    pub(super) usual: PathConditions,
     latencies: Vec<(Way, Range<Duration>)>,
     losses: Vec<(Way, f64)>,
     cuts: Vec<Way>,
@@ -198,10 +198,10 @@ impl Paths {
         all.map(|(_, one)| *one).fold(Traffic::default(), Traffic::with)
     }
 
-    fn path(&self, from: SocketAddr, to: SocketAddr) -> Path {
+    fn path(&self, from: SocketAddr, to: SocketAddr) -> PathConditions {
         let latency = self.latencies.iter().rev().find(|(way, _)| way.holds(from, to));
         let loss = self.losses.iter().rev().find(|(way, _)| way.holds(from, to));
-        Path {
+        PathConditions {
             latency: latency.map_or_else(|| self.usual.latency.clone(), |(_, latency)| latency.clone()),
             loss: loss.map_or(self.usual.loss, |(_, loss)| *loss),
         }
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(paths.path(one, other).latency, MS..MS);
         paths.set_latency(way(one, other), 2 * MS..3 * MS);
         paths.set_loss(way(one, Place::Anywhere), 0.5);
-        assert_eq!(paths.path(one, other), Path { latency: 2 * MS..3 * MS, loss: 0.5 });
+        assert_eq!(paths.path(one, other), PathConditions { latency: 2 * MS..3 * MS, loss: 0.5 });
         assert_eq!(paths.path(other, one), paths.usual);
         paths.set_latency(way(Place::Anywhere, other), 4 * MS..4 * MS);
         assert_eq!(paths.path(one, other).latency, 4 * MS..4 * MS);
@@ -279,7 +279,7 @@ mod tests {
             start in 0u64..200, length in 0u64..200, loss in 0.0..=1.0f64, seed: u64,
         ) {
             let latency = Duration::from_millis(start)..Duration::from_millis(start + length);
-            let path = Path { latency: latency.clone(), loss };
+            let path = PathConditions { latency: latency.clone(), loss };
             let now = Instant::now();
             let draw = || {
                 let mut rng = SmallRng::seed_from_u64(seed);

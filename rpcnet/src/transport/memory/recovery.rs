@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::frame::Frame;
+use super::frame::MemoryFrame;
 
 /// Section 6.2.1, and `max_ack_delay` of RFC 9000, section 18.2.
 const GRANULARITY: Duration = Duration::from_millis(1);
@@ -22,7 +22,7 @@ pub(super) struct Recovery {
     /// Packets that may arrive, or have arrived.
     under_way: BTreeMap<u64, Sent>,
     /// Packets that never will, as long as nothing tells us.
-    lost: BTreeMap<u64, Frame>,
+    lost: BTreeMap<u64, MemoryFrame>,
     /// The last lost packet that is not to be repeated, but whose acknowledgement is waited for.
     unanswered: Option<u64>,
     last_sent: Option<Instant>,
@@ -32,7 +32,7 @@ pub(super) struct Recovery {
 
 #[derive(Debug)]
 struct Sent {
-    frame: Frame,
+    frame: MemoryFrame,
     at: Instant,
 }
 
@@ -50,7 +50,7 @@ impl Recovery {
     }
 
     /// A packet leaves that is to be acknowledged; its number.
-    pub(super) fn sent(&mut self, frame: &Frame, now: Instant) -> u64 {
+    pub(super) fn sent(&mut self, frame: &MemoryFrame, now: Instant) -> u64 {
         let number = self.next;
         self.next += 1;
         self.last_sent = Some(now);
@@ -70,7 +70,7 @@ impl Recovery {
     }
 
     /// These have arrived, and it is known now; what they carried.
-    pub(super) fn acknowledged(&mut self, numbers: &[u64], now: Instant) -> Vec<Frame> {
+    pub(super) fn acknowledged(&mut self, numbers: &[u64], now: Instant) -> Vec<MemoryFrame> {
         if let Some(sent) = numbers.iter().max().and_then(|largest| self.under_way.get(largest)) {
             self.rtt.sample(now.saturating_duration_since(sent.at));
         }
@@ -80,7 +80,7 @@ impl Recovery {
     }
 
     /// What was lost before this packet, which has arrived.
-    pub(super) fn take_lost_before(&mut self, number: u64) -> Vec<Frame> {
+    pub(super) fn take_lost_before(&mut self, number: u64) -> Vec<MemoryFrame> {
         self.unanswered = self.unanswered.filter(|unanswered| *unanswered > number);
         let later = self.lost.split_off(&number);
         std::mem::replace(&mut self.lost, later).into_values().collect()
@@ -94,12 +94,12 @@ impl Recovery {
     }
 
     /// The deadline has come; what to send, never nothing.
-    pub(super) fn time_out(&mut self) -> Vec<Frame> {
+    pub(super) fn time_out(&mut self) -> Vec<MemoryFrame> {
         self.timeouts += 1;
         self.unanswered = None;
         let probes: Vec<_> =
             (0..PROBES).map_while(|_| self.lost.pop_first()).map(|(_, frame)| frame).collect();
-        if probes.is_empty() { vec![Frame::Ping] } else { probes }
+        if probes.is_empty() { vec![MemoryFrame::Ping] } else { probes }
     }
 
     /// Section 6.2.1.
@@ -169,15 +169,15 @@ mod tests {
         let start = Instant::now();
         let mut recovery = Recovery::new(100 * MS);
         assert_eq!(recovery.deadline(), None);
-        let lost = recovery.sent(&Frame::Hello, start);
-        let datagram = recovery.sent(&Frame::Datagram("x".into()), start);
-        let arrived = recovery.sent(&Frame::Ping, start + MS);
+        let lost = recovery.sent(&MemoryFrame::Hello, start);
+        let datagram = recovery.sent(&MemoryFrame::Datagram("x".into()), start);
+        let arrived = recovery.sent(&MemoryFrame::Ping, start + MS);
         recovery.lose(lost);
         recovery.lose(datagram);
         assert_eq!(recovery.deadline(), Some(start + 301 * MS));
-        assert!(matches!(recovery.acknowledged(&[arrived], start + 21 * MS)[..], [Frame::Ping]));
+        assert!(matches!(recovery.acknowledged(&[arrived], start + 21 * MS)[..], [MemoryFrame::Ping]));
         assert_eq!(recovery.rtt(), 20 * MS);
-        assert!(matches!(recovery.take_lost_before(arrived)[..], [Frame::Hello]));
+        assert!(matches!(recovery.take_lost_before(arrived)[..], [MemoryFrame::Hello]));
         assert_eq!(recovery.deadline(), None, "the datagram is gone");
     }
 
@@ -185,15 +185,15 @@ mod tests {
     fn probes_come_ever_later_until_one_is_answered() {
         let start = Instant::now();
         let mut recovery = Recovery::new(100 * MS);
-        let ping = recovery.sent(&Frame::Ping, start);
+        let ping = recovery.sent(&MemoryFrame::Ping, start);
         recovery.lose(ping);
         let mut now = start;
         for pause in [300, 600, 1200] {
             let deadline = recovery.deadline().expect("it waits");
             assert_eq!(deadline - now, pause * MS);
             now = deadline;
-            assert!(matches!(recovery.time_out()[..], [Frame::Ping]));
-            let probe = recovery.sent(&Frame::Ping, now);
+            assert!(matches!(recovery.time_out()[..], [MemoryFrame::Ping]));
+            let probe = recovery.sent(&MemoryFrame::Ping, now);
             if pause == 1200 {
                 recovery.acknowledged(&[probe], now);
             } else {

@@ -20,18 +20,18 @@ const PACKET: usize = 16 << 10;
 const IN_FLIGHT: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum SendEnding {
     Finished,
     Reset,
 }
 
 #[derive(Debug)]
-pub(super) struct Sending {
+pub(super) struct OutgoingStream {
     offset: u64,
     limit: u64,
     /// Packets not acknowledged yet, lost ones among them.
     in_flight: usize,
-    ending: Option<Ending>,
+    ending: Option<SendEnding>,
     stopped: Option<u32>,
     writer: Sleeper,
     /// Told when `outcome` may have changed.
@@ -40,7 +40,7 @@ pub(super) struct Sending {
     pub(super) released: bool,
 }
 
-impl Sending {
+impl OutgoingStream {
     pub(super) fn new() -> Self {
         Self {
             offset: 0,
@@ -87,23 +87,23 @@ impl Sending {
         if self.ending.is_some() {
             return None;
         }
-        self.ending = Some(Ending::Finished);
+        self.ending = Some(SendEnding::Finished);
         self.in_flight += 1;
         Some(self.offset)
     }
 
     /// Whether the peer has to be told.
     pub(super) fn reset(&mut self) -> bool {
-        if self.ending == Some(Ending::Reset) || self.is_done() {
+        if self.ending == Some(SendEnding::Reset) || self.is_done() {
             return false;
         }
-        self.ending = Some(Ending::Reset);
+        self.ending = Some(SendEnding::Reset);
         self.in_flight += 1;
         true
     }
 
     pub(super) fn is_reset(&self) -> bool {
-        self.ending == Some(Ending::Reset)
+        self.ending == Some(SendEnding::Reset)
     }
 
     /// A packet has arrived, or is given up.

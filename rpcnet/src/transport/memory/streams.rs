@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
-    frame::{Frame, Kind, StreamId},
+    frame::{MemoryFrame, StreamId, StreamKind},
     receiving::Receiving,
-    sending::Sending,
+    sending::OutgoingStream,
 };
 
 /// Streams that one side may have open with two directions, unless something else is agreed on, and with one: beyond, it
@@ -15,7 +15,7 @@ const UNI_STREAMS: u64 = 7;
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) send: Option<Sending>,
+    pub(super) send: Option<OutgoingStream>,
     pub(super) recv: Option<Receiving>,
     /// It counts no more among those that the peer has open.
     given_back: bool,
@@ -23,16 +23,17 @@ pub(super) struct Stream {
 
 impl Stream {
     fn new(id: StreamId, side: usize) -> Self {
-        let both = id.kind == Kind::Bi;
+        let both = id.kind == StreamKind::Bi;
         Self {
-            send: (both || id.opener == side).then(Sending::new),
+            send: (both || id.opener == side).then(OutgoingStream::new),
             recv: (both || id.opener != side).then(Receiving::new),
             given_back: id.opener == side,
         }
     }
 
     fn is_done(&self) -> bool {
-        self.send.as_ref().is_none_or(Sending::is_done) && self.recv.as_ref().is_none_or(Receiving::is_done)
+        self.send.as_ref().is_none_or(OutgoingStream::is_done)
+            && self.recv.as_ref().is_none_or(Receiving::is_done)
     }
 
     fn is_released(&self) -> bool {
@@ -51,7 +52,7 @@ impl Stream {
 }
 
 #[derive(Debug)]
-struct Room {
+struct StreamRoom {
     /// Streams opened here, and how many may have been.
     opened: u64,
     limit: u64,
@@ -64,7 +65,7 @@ struct Room {
     waiting: VecDeque<StreamId>,
 }
 
-impl Room {
+impl StreamRoom {
     fn new(limit: u64) -> Self {
         Self { opened: 0, limit, arrived: 0, granted: limit, at_once: limit, waiting: VecDeque::new() }
     }
@@ -74,22 +75,26 @@ impl Room {
 pub(super) struct Streams {
     side: usize,
     pub(super) open: BTreeMap<StreamId, Stream>,
-    rooms: [Room; 2],
+    rooms: [StreamRoom; 2],
 }
 
 impl Streams {
     pub(super) fn new(side: usize) -> Self {
-        Self { side, open: BTreeMap::new(), rooms: [Room::new(BI_STREAMS), Room::new(UNI_STREAMS)] }
+        Self {
+            side,
+            open: BTreeMap::new(),
+            rooms: [StreamRoom::new(BI_STREAMS), StreamRoom::new(UNI_STREAMS)],
+        }
     }
 
     /// So many with two directions may be open to begin with, opened here and by the peer.
     pub(super) fn agree(&mut self, here: u64, peer: u64) {
-        let room = &mut self.rooms[Kind::Bi as usize];
+        let room = &mut self.rooms[StreamKind::Bi as usize];
         (room.limit, room.granted, room.at_once) = (here, peer, peer);
     }
 
     /// Opens one; `None` while the peer allows no more.
-    pub(super) fn open(&mut self, kind: Kind) -> Option<StreamId> {
+    pub(super) fn open(&mut self, kind: StreamKind) -> Option<StreamId> {
         let room = &mut self.rooms[kind as usize];
         if room.opened == room.limit {
             return None;
@@ -101,16 +106,16 @@ impl Streams {
     }
 
     /// Lets the peer have so many with two directions open; the news for it, where that is more than before.
-    pub(super) fn grant(&mut self, streams: u64) -> Option<Frame> {
-        let room = &mut self.rooms[Kind::Bi as usize];
+    pub(super) fn grant(&mut self, streams: u64) -> Option<MemoryFrame> {
+        let room = &mut self.rooms[StreamKind::Bi as usize];
         let more = streams.checked_sub(room.at_once).filter(|&more| more > 0)?;
         room.at_once = streams;
         room.granted += more;
-        Some(Frame::Streams { kind: Kind::Bi, limit: room.granted })
+        Some(MemoryFrame::Streams { kind: StreamKind::Bi, limit: room.granted })
     }
 
     /// The peer allows more.
-    pub(super) fn allow(&mut self, kind: Kind, limit: u64) {
+    pub(super) fn allow(&mut self, kind: StreamKind, limit: u64) {
         let room = &mut self.rooms[kind as usize];
         room.limit = room.limit.max(limit);
     }
@@ -133,11 +138,11 @@ impl Streams {
     }
 
     /// The next stream that the peer has opened.
-    pub(super) fn take(&mut self, kind: Kind) -> Option<StreamId> {
+    pub(super) fn take(&mut self, kind: StreamKind) -> Option<StreamId> {
         self.rooms[kind as usize].waiting.pop_front()
     }
 
-    pub(super) fn send(&mut self, id: StreamId) -> Option<&mut Sending> {
+    pub(super) fn send(&mut self, id: StreamId) -> Option<&mut OutgoingStream> {
         self.open.get_mut(&id)?.send.as_mut()
     }
 
@@ -146,7 +151,7 @@ impl Streams {
     }
 
     /// Forgets the stream if it is over. The news for the peer where that makes room for another.
-    pub(super) fn settle(&mut self, id: StreamId, ended: bool) -> Option<Frame> {
+    pub(super) fn settle(&mut self, id: StreamId, ended: bool) -> Option<MemoryFrame> {
         let stream = self.open.get_mut(&id)?;
         let done = stream.is_done();
         let gives_back = done && !stream.given_back;
@@ -157,7 +162,7 @@ impl Streams {
         let room = &mut self.rooms[id.kind as usize];
         gives_back.then(|| {
             room.granted += 1;
-            Frame::Streams { kind: id.kind, limit: room.granted }
+            MemoryFrame::Streams { kind: id.kind, limit: room.granted }
         })
     }
 

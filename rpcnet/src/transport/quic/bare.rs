@@ -23,5 +23,5 @@ pub fn bare_endpoint(addr: SocketAddr) -> io::Result<quinn::Endpoint> {
 pub fn bare_transport(options: &DialOptions) -> quinn::TransportConfig {
     let limits = Limits::default();
     let room = Room { streams: limits.max_calls_per_connection(), ..limits.room() };
-    endpoint::transport(options, room, endpoint::Path::Near)
+    endpoint::transport(options, room, endpoint::Proximity::Near)
 }

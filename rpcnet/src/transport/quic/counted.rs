@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::lock::Mutex;
 
-use super::super::window::{First, Seen, Windows};
+use super::super::window::{First, PathSample, Windows};
 
 /// After so many bytes in a direction the windows are looked at.
 const LOOK: u64 = 256 << 10;
@@ -102,7 +102,7 @@ impl Counted {
         let Some(mut windows) = self.windows.try_lock() else { return };
         let path = self.inner.stats().path;
         let read = self.read.load(Ordering::Relaxed);
-        let seen = Seen { read, rtt: path.rtt, congestion_window: path.cwnd };
+        let seen = PathSample { read, rtt: path.rtt, congestion_window: path.cwnd };
         let now = Instant::now().into_std();
         let windows = windows.get_or_insert_with(|| Box::new(Windows::new(self.limit, now, self.rtt, read)));
         let change = windows.see(now, seen);

@@ -18,7 +18,7 @@ use super::{
     super::{ConnectionError, DialOptions, ListenOptions, Room, Side, connection, window::First},
     handshake::{ClientSide, ServerSide},
     reset,
-    runtime::Runtime,
+    runtime::QuinnRuntime,
 };
 use crate::{ConfigError, PeerIdentity, tls::Tls};
 
@@ -63,7 +63,7 @@ pub(crate) struct Incoming {
 
 impl Endpoint {
     pub(in crate::transport) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
-        let runtime = Runtime::current()
+        let runtime = QuinnRuntime::current()
             .ok_or_else(|| io::Error::other("no tokio runtime: servers and channels are made inside one"))?;
         let inner = Arc::new(open(addr, reset::config(addr, &tls), runtime.clone())?);
         runtime.serves(&inner);
@@ -80,13 +80,13 @@ impl Endpoint {
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
         let accepted = DialOptions::default().with_keep_alive(None);
         config
-            .transport_config(Arc::new(transport(&accepted, options.room, Path::Far)))
+            .transport_config(Arc::new(transport(&accepted, options.room, Proximity::Far)))
             // As many may wait as are at work; who comes then is refused.
             .max_incoming(options.handshakes)
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFER.saturating_mul(options.handshakes as u64));
         let mut near = config.clone();
-        near.transport_config(Arc::new(transport(&accepted, options.room, Path::Near)));
+        near.transport_config(Arc::new(transport(&accepted, options.room, Proximity::Near)));
         let (near, far) = (Arc::new(near), Arc::new(config.clone()));
         // Before anybody is let in.
         self.listening.store(Some(Arc::new(Listening { near, far, window: options.room.window })));
@@ -105,7 +105,7 @@ impl Endpoint {
         let failed = |error: &dyn std::error::Error| ConnectionError::Transport(error.to_string());
         let crypto = ClientSide::new(&self.tls, protocol).map_err(|error| failed(&error))?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport(options, room, Path::to(addr))));
+        config.transport_config(Arc::new(transport(options, room, Proximity::to(addr))));
         let connecting = self.inner.connect_with(config, addr, name).map_err(|error| failed(&error))?;
         wrap(connecting.await?, self.inner.clone(), Side::Client, room.window)
     }
@@ -148,9 +148,9 @@ impl Incoming {
     }
 
     pub(in crate::transport) async fn handshake(self) -> Result<connection::Connection, ConnectionError> {
-        let config = match Path::to(self.inner.remote_address()) {
-            Path::Near => &self.listening.near,
-            Path::Far => &self.listening.far,
+        let config = match Proximity::to(self.inner.remote_address()) {
+            Proximity::Near => &self.listening.near,
+            Proximity::Far => &self.listening.far,
         };
         let connecting = self.inner.accept_with(config.clone())?;
         wrap(connecting.await?, self.endpoint, Side::Server, self.listening.window)
@@ -199,21 +199,21 @@ pub(super) fn with_eighth(streams: u32) -> u32 {
 
 /// Whether a peer is on this host.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Path {
+pub(super) enum Proximity {
     Near,
     Far,
 }
 
-impl Path {
+impl Proximity {
     fn to(addr: SocketAddr) -> Self {
         if addr.ip().to_canonical().is_loopback() { Self::Near } else { Self::Far }
     }
 }
 
-pub(super) fn transport(options: &DialOptions, room: Room, path: Path) -> TransportConfig {
+pub(super) fn transport(options: &DialOptions, room: Room, path: Proximity) -> TransportConfig {
     let mut probing = MtuDiscoveryConfig::default();
     probing.upper_bound(LARGEST_PACKET);
-    if let Path::Near = path {
+    if let Proximity::Near = path {
         // There it fits: half-way, then all of it. Each step to be closer would fill a packet for nothing.
         probing.minimum_change((LARGEST_PACKET - SMALLEST_PACKET) / 2);
     }

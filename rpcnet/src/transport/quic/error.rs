@@ -3,7 +3,7 @@
 use quinn::VarInt;
 
 use super::super::{ConnectionError, ReadError, WriteError};
-use crate::tls::{NONE_SHOWN, Role, beginning, printable};
+use crate::tls::{NONE_SHOWN, RefusingSide, beginning, printable};
 
 /// Codes of our protocol are 32 bits; a peer that sends a larger one gets the largest.
 pub(super) fn code(code: VarInt) -> u32 {
@@ -25,20 +25,20 @@ const LONGEST_REASON: usize = 1024;
 
 /// The side that ended a handshake.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
+enum Ender {
     Here,
     ByPeer,
 }
 
-fn crypto(ended: Ended, code: u64, reason: &str) -> ConnectionError {
+fn crypto(ended: Ender, code: u64, reason: &str) -> ConnectionError {
     let alert = code - CRYPTO.start();
     let reason = printable(reason, LONGEST_REASON);
     if CERTIFICATE_ALERTS.contains(&alert) {
         return ConnectionError::Certificate { message: certificate(ended, alert, reason) };
     }
     let by = match ended {
-        Ended::Here => "this side",
-        Ended::ByPeer => "the peer",
+        Ender::Here => "this side",
+        Ender::ByPeer => "the peer",
     };
     ConnectionError::Transport(if alert == NO_PROTOCOL {
         let mended = "dial a server that serves it";
@@ -49,8 +49,8 @@ fn crypto(ended: Ended, code: u64, reason: &str) -> ConnectionError {
 }
 
 /// A sentence of our own verifiers says everything. Of another peer there is the alert's number.
-fn certificate(ended: Ended, alert: u64, reason: String) -> String {
-    let ours = [beginning(Role::Client), beginning(Role::Server), NONE_SHOWN.to_owned()];
+fn certificate(ended: Ender, alert: u64, reason: String) -> String {
+    let ours = [beginning(RefusingSide::Client), beginning(RefusingSide::Server), NONE_SHOWN.to_owned()];
     if ours.iter().any(|sentence| reason.starts_with(sentence)) {
         return reason;
     }
@@ -65,8 +65,8 @@ fn certificate(ended: Ended, alert: u64, reason: String) -> String {
         _ => "it is not accepted",
     };
     let whose = match ended {
-        Ended::Here => "this side refused the peer's certificate",
-        Ended::ByPeer => "the peer refused this side's certificate",
+        Ender::Here => "this side refused the peer's certificate",
+        Ender::ByPeer => "the peer refused this side's certificate",
     };
     if reason.is_empty() { format!("{whose}: {why}") } else { format!("{whose}: {why} ({reason})") }
 }
@@ -85,7 +85,7 @@ impl From<quinn::ConnectionError> for ConnectionError {
             E::ConnectionClosed(close) => {
                 let number = u64::from(close.error_code);
                 if CRYPTO.contains(&number) {
-                    crypto(Ended::ByPeer, number, &String::from_utf8_lossy(&close.reason))
+                    crypto(Ender::ByPeer, number, &String::from_utf8_lossy(&close.reason))
                 } else {
                     Self::Transport(close.to_string())
                 }
@@ -93,7 +93,7 @@ impl From<quinn::ConnectionError> for ConnectionError {
             E::TransportError(error) => {
                 let number = u64::from(error.code);
                 if CRYPTO.contains(&number) {
-                    crypto(Ended::Here, number, &error.reason)
+                    crypto(Ender::Here, number, &error.reason)
                 } else {
                     Self::Transport(error.to_string())
                 }

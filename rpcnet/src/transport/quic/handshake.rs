@@ -17,7 +17,7 @@ use quinn_proto::{ConnectionId, TransportError, transport_parameters::TransportP
 
 use crate::{
     ConfigError,
-    tls::{NONE_SHOWN, Refusals, Tls},
+    tls::{NONE_SHOWN, RefusalNote, Tls},
 };
 
 /// The TLS alert `certificate_required` (RFC 8446, section 6) as a QUIC error.
@@ -33,7 +33,7 @@ pub(super) struct ServerSide {
 
 impl ServerSide {
     pub(super) fn new(tls: Arc<Tls>, protocols: Vec<Vec<u8>>) -> Result<Self, ConfigError> {
-        let base = Arc::new(server(&tls, &protocols, &Refusals::default())?);
+        let base = Arc::new(server(&tls, &protocols, &RefusalNote::default())?);
         Ok(Self { tls, protocols, base })
     }
 }
@@ -41,7 +41,7 @@ impl ServerSide {
 fn server(
     tls: &Arc<Tls>,
     protocols: &[Vec<u8>],
-    refusals: &Refusals,
+    refusals: &RefusalNote,
 ) -> Result<QuicServerConfig, ConfigError> {
     let config = tls.server_config(protocols.to_vec(), refusals)?;
     QuicServerConfig::try_from(config).map_err(|_| no_cipher_suite())
@@ -66,23 +66,23 @@ impl crypto::ServerConfig for ServerSide {
         version: u32,
         params: &TransportParameters,
     ) -> Box<dyn crypto::Session> {
-        let refusals = Refusals::default();
+        let refusals = RefusalNote::default();
         // What was made once can be made again; were it not so, this session would go without words.
         let config =
             server(&self.tls, &self.protocols, &refusals).map_or_else(|_| self.base.clone(), Arc::new);
-        Box::new(Session { inner: config.start_session(version, params), refusals: Some(refusals) })
+        Box::new(RecordingSession { inner: config.start_session(version, params), refusals: Some(refusals) })
     }
 }
 
 /// Starts the session of one connection that is dialled.
 pub(super) struct ClientSide {
     inner: Arc<QuicClientConfig>,
-    refusals: Refusals,
+    refusals: RefusalNote,
 }
 
 impl ClientSide {
     pub(super) fn new(tls: &Arc<Tls>, protocol: &[u8]) -> Result<Self, ConfigError> {
-        let refusals = Refusals::default();
+        let refusals = RefusalNote::default();
         let config = tls.client_config(protocol, &refusals)?;
         let inner = Arc::new(QuicClientConfig::try_from(config).map_err(|_| no_cipher_suite())?);
         Ok(Self { inner, refusals })
@@ -97,19 +97,19 @@ impl crypto::ClientConfig for ClientSide {
         params: &TransportParameters,
     ) -> Result<Box<dyn crypto::Session>, ConnectError> {
         let inner = self.inner.clone().start_session(version, server_name, params)?;
-        Ok(Box::new(Session { inner, refusals: Some(self.refusals.clone()) }))
+        Ok(Box::new(RecordingSession { inner, refusals: Some(self.refusals.clone()) }))
     }
 }
 
-struct Session {
+struct RecordingSession {
     inner: Box<dyn crypto::Session>,
     /// Until the handshake is done.
-    refusals: Option<Refusals>,
+    refusals: Option<RefusalNote>,
 }
 
-impl Session {
+impl RecordingSession {
     fn explained(&self, error: TransportError) -> TransportError {
-        let sentence = match self.refusals.as_ref().and_then(Refusals::sentence) {
+        let sentence = match self.refusals.as_ref().and_then(RefusalNote::sentence) {
             Some(sentence) => sentence,
             None if u64::from(error.code) == CERTIFICATE_REQUIRED => NONE_SHOWN,
             None => return error,
@@ -118,7 +118,7 @@ impl Session {
     }
 }
 
-impl crypto::Session for Session {
+impl crypto::Session for RecordingSession {
     fn initial_keys(&self, dst_cid: &ConnectionId, side: Side) -> Keys {
         self.inner.initial_keys(dst_cid, side)
     }

@@ -20,7 +20,7 @@ use crate::{lock::Mutex, proto::close};
 type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The runtime on which an endpoint was opened. The drivers of all its connections run there.
-pub(super) struct Runtime {
+pub(super) struct QuinnRuntime {
     handle: Handle,
     drivers: OnceLock<Weak<Drivers>>,
 }
@@ -41,13 +41,13 @@ impl Default for Drivers {
     }
 }
 
-impl fmt::Debug for Runtime {
+impl fmt::Debug for QuinnRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("handle", &self.handle).finish_non_exhaustive()
+        f.debug_struct("QuinnRuntime").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 
-impl Runtime {
+impl QuinnRuntime {
     /// This thread's runtime; `None` where it has none. For one endpoint.
     pub(super) fn current() -> Option<Arc<Self>> {
         let handle = Handle::try_current().ok()?;
@@ -62,7 +62,7 @@ impl Runtime {
     }
 }
 
-impl quinn::Runtime for Runtime {
+impl quinn::Runtime for QuinnRuntime {
     fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
         let _entered = self.handle.enter();
         TokioRuntime.new_timer(at)

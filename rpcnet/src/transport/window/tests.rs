@@ -35,7 +35,7 @@ impl Path {
     }
 
     fn look(&mut self, rtt: Duration) -> Change {
-        let seen = Seen { read: self.read, rtt, congestion_window: 0 };
+        let seen = PathSample { read: self.read, rtt, congestion_window: 0 };
         self.windows.see(self.now, seen)
     }
 
@@ -170,7 +170,7 @@ fn sending(windows: &mut Windows, now: &mut Instant, congestion_window: u64, tim
     let end = *now + time;
     while *now < end {
         *now += 10 * MS;
-        windows.see(*now, Seen { read: 0, rtt: MS, congestion_window });
+        windows.see(*now, PathSample { read: 0, rtt: MS, congestion_window });
     }
     windows.send()
 }
@@ -208,7 +208,7 @@ fn in_slow_start_congestion_control_is_never_held_back() {
         congestion_window += 256 * KIB;
         assert!(u64::from(windows.send()) >= congestion_window, "{congestion_window}");
         now += MS;
-        windows.see(now, Seen { read: 0, rtt: MS, congestion_window });
+        windows.see(now, PathSample { read: 0, rtt: MS, congestion_window });
     }
 }
 
@@ -231,7 +231,7 @@ proptest! {
             now += Duration::from_millis(millis);
             read += kib * KIB;
             let before = (one.receive(), one.send());
-            let seen = Seen { read, rtt: Duration::from_micros(micros), congestion_window };
+            let seen = PathSample { read, rtt: Duration::from_micros(micros), congestion_window };
             let change = one.see(now, seen);
             prop_assert_eq!(change, other.see(now, seen), "the same again");
             prop_assert_eq!(change.receive.unwrap_or(before.0), one.receive());

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::balance::{Admission, Outcome};
+use crate::balance::{CallOutcome, TrialState};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -27,17 +27,17 @@ impl Set {
         Self { now, detector, endpoints, rng: StdRng::seed_from_u64(7) }
     }
 
-    fn call(&mut self, index: usize, outcome: Outcome) -> Option<Ejected> {
+    fn call(&mut self, index: usize, outcome: CallOutcome) -> Option<Ejected> {
         let mut outlier = self.endpoints[index].borrow_mut();
         assert!(outlier.begin(self.now));
         outlier.observe(&self.detector, self.now, self.now, outcome, &mut self.rng)
     }
 
     fn fail_until_out(&mut self, index: usize) -> Option<Ejected> {
-        (0..20).find_map(|_| self.call(index, Outcome::Failure))
+        (0..20).find_map(|_| self.call(index, CallOutcome::Failure))
     }
 
-    fn admits(&self, index: usize) -> Admission {
+    fn admits(&self, index: usize) -> TrialState {
         self.endpoints[index].borrow().admits(self.now)
     }
 
@@ -54,7 +54,7 @@ impl Set {
         for number in 0..calls {
             // Spread, so that there are not five in a row.
             let failed = (number + 1) * failures / calls > number * failures / calls;
-            self.call(index, if failed { Outcome::Failure } else { Outcome::Success });
+            self.call(index, if failed { CallOutcome::Failure } else { CallOutcome::Success });
         }
     }
 }
@@ -66,34 +66,39 @@ fn by_rates() -> OutlierConfig {
 #[test]
 fn five_failures_in_a_row_take_an_endpoint_out_at_once() {
     let mut set = Set::new(3, OutlierConfig::default());
-    for outcome in [Outcome::Failure, Outcome::Failure, Outcome::Failure, Outcome::Failure, Outcome::Success]
-    {
+    for outcome in [
+        CallOutcome::Failure,
+        CallOutcome::Failure,
+        CallOutcome::Failure,
+        CallOutcome::Failure,
+        CallOutcome::Success,
+    ] {
         assert_eq!(set.call(0, outcome), None);
     }
-    for outcome in [Outcome::Failure; 4] {
+    for outcome in [CallOutcome::Failure; 4] {
         assert_eq!(set.call(0, outcome), None);
     }
     // It says neither.
-    assert_eq!(set.call(0, Outcome::Unknown), None);
-    let out = set.call(0, Outcome::Failure).unwrap();
+    assert_eq!(set.call(0, CallOutcome::Unknown), None);
+    let out = set.call(0, CallOutcome::Failure).unwrap();
     assert_eq!((out.cause, out.times), (Cause::InARow, 1));
-    assert_eq!(set.admits(0), Admission::No);
+    assert_eq!(set.admits(0), TrialState::No);
     assert_eq!(set.detector.ejected(), 1);
     // Of timeouts it takes twice as many.
     assert_eq!(
-        (1..20).find(|_| set.call(1, Outcome::Timeout).is_some()),
+        (1..20).find(|_| set.call(1, CallOutcome::Timeout).is_some()),
         None,
         "only one of three may be out"
     );
     set.detector.has_endpoints(4);
-    assert!(set.call(1, Outcome::Timeout).is_some());
-    assert_eq!((1..20).find(|_| set.call(2, Outcome::Timeout).is_some()), None);
+    assert!(set.call(1, CallOutcome::Timeout).is_some());
+    assert_eq!((1..20).find(|_| set.call(2, CallOutcome::Timeout).is_some()), None);
 }
 
 #[test]
 fn timeouts_count_half() {
     let mut set = Set::new(2, OutlierConfig::default());
-    assert_eq!((1..20).find(|_| set.call(0, Outcome::Timeout).is_some()), Some(10));
+    assert_eq!((1..20).find(|_| set.call(0, CallOutcome::Timeout).is_some()), Some(10));
 }
 
 #[test]
@@ -101,29 +106,29 @@ fn one_call_at_a_time_is_tried_and_one_success_brings_it_back_slowly() {
     let mut set = Set::new(2, OutlierConfig::default());
     let out = set.fail_until_out(0).unwrap();
     set.now = out.until - ms(1);
-    assert_eq!(set.admits(0), Admission::No);
+    assert_eq!(set.admits(0), TrialState::No);
     assert!(!set.endpoints[0].borrow_mut().begin(set.now));
     set.now = out.until;
-    assert_eq!(set.admits(0), Admission::Trial);
+    assert_eq!(set.admits(0), TrialState::Trial);
     let began = set.now;
     assert!(set.endpoints[0].borrow_mut().begin(began));
-    assert_eq!(set.admits(0), Admission::No);
+    assert_eq!(set.admits(0), TrialState::No);
     // One that nobody waits for lets the next one try.
     let observe = |set: &mut Set, began, outcome| {
         set.endpoints[0].borrow_mut().observe(&set.detector, began, set.now, outcome, &mut set.rng)
     };
     set.now += ms(10);
-    assert_eq!(observe(&mut set, began, Outcome::Unknown), None);
-    assert_eq!(set.admits(0), Admission::Trial);
+    assert_eq!(observe(&mut set, began, CallOutcome::Unknown), None);
+    assert_eq!(set.admits(0), TrialState::Trial);
     let began = set.now;
     assert!(set.endpoints[0].borrow_mut().begin(began));
     set.now += ms(10);
     // What began before it was out says nothing, whatever it says.
-    assert_eq!(observe(&mut set, out.until - ms(500), Outcome::Failure), None);
-    assert_eq!(observe(&mut set, out.until - ms(500), Outcome::Success), None);
-    assert_eq!(set.admits(0), Admission::No);
-    assert_eq!(observe(&mut set, began, Outcome::Success), None);
-    assert_eq!(set.admits(0), Admission::Yes);
+    assert_eq!(observe(&mut set, out.until - ms(500), CallOutcome::Failure), None);
+    assert_eq!(observe(&mut set, out.until - ms(500), CallOutcome::Success), None);
+    assert_eq!(set.admits(0), TrialState::No);
+    assert_eq!(observe(&mut set, began, CallOutcome::Success), None);
+    assert_eq!(set.admits(0), TrialState::Yes);
     assert_eq!(set.detector.ejected(), 0);
     let weight = |set: &Set, later| set.endpoints[0].borrow().weight(set.now + ms(later));
     assert!((weight(&set, 0) - 0.1).abs() < 1e-9);
@@ -137,13 +142,13 @@ fn times_double_and_are_forgiven() {
     let mut out = set.fail_until_out(0).unwrap();
     for (times, secs) in [(2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (7, 30)] {
         set.now = out.until;
-        out = set.call(0, Outcome::Failure).unwrap();
+        out = set.call(0, CallOutcome::Failure).unwrap();
         assert_eq!((out.cause, out.times), (Cause::Trial, times));
         let time = (out.until - set.now).as_secs_f64() / secs as f64;
         assert!((0.8..=1.2).contains(&time), "{time} of {secs} s");
     }
     set.now = out.until;
-    set.call(0, Outcome::Success);
+    set.call(0, CallOutcome::Success);
     set.now += ms(31_000);
     // Three times ten seconds of the seven are forgiven.
     assert_eq!(set.fail_until_out(0).unwrap().times, 5);
@@ -228,14 +233,14 @@ proptest! {
             let index = index % count;
             set.now += ms(later);
             let outcome = match what {
-                0 => Outcome::Success,
-                1 => Outcome::Timeout,
-                2 => Outcome::Unknown,
-                _ => Outcome::Failure,
+                0 => CallOutcome::Success,
+                1 => CallOutcome::Timeout,
+                2 => CallOutcome::Unknown,
+                _ => CallOutcome::Failure,
             };
-            if set.admits(index) != Admission::No {
+            if set.admits(index) != TrialState::No {
                 for _ in 0..5 {
-                    if set.admits(index) != Admission::No {
+                    if set.admits(index) != TrialState::No {
                         set.call(index, outcome);
                     }
                 }

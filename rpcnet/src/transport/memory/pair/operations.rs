@@ -11,28 +11,28 @@ use tokio::sync::Notify;
 use super::{
     super::{
         super::{ConnectionError, DatagramError, ReadError, WriteError},
-        frame::{Frame, Kind, StreamId},
+        frame::{MemoryFrame, StreamId, StreamKind},
     },
-    DATAGRAM_SIZE, Io, Pair, Phase,
+    DATAGRAM_SIZE, EndPhase, Io, Pair,
 };
 
 impl Pair {
     /// Sends the first packet.
     pub(in super::super) fn dial(&mut self, io: &mut Io<'_>) {
-        self.transmit(0, Frame::Hello, io);
+        self.transmit(0, MemoryFrame::Hello, io);
     }
 
     /// Lets the dialler in.
     pub(in super::super) fn welcome(&mut self, io: &mut Io<'_>) {
         if self.ends[1].is_live() {
-            self.transmit(1, Frame::Welcome, io);
+            self.transmit(1, MemoryFrame::Welcome, io);
         }
     }
 
     /// Sends the dialler away.
     pub(in super::super) fn refuse(&mut self, io: &mut Io<'_>) {
         if self.ends[1].is_live() {
-            let farewell = Frame::Refuse("the peer refused the connection");
+            let farewell = MemoryFrame::Refuse("the peer refused the connection");
             self.ends[1].end(ConnectionError::LocallyClosed, Some(farewell.clone()));
             self.transmit(1, farewell, io);
         }
@@ -43,13 +43,13 @@ impl Pair {
         let end = &self.ends[side];
         match &end.ended {
             Some(error) => Some(Err(error.clone())),
-            None => (end.phase == Phase::Open).then_some(Ok(())),
+            None => (end.phase == EndPhase::Open).then_some(Ok(())),
         }
     }
 
     pub(in super::super) fn close(&mut self, side: usize, code: u32, reason: &str, io: &mut Io<'_>) {
         if self.ends[side].ended.is_none() {
-            let farewell = Frame::Close { code, reason: reason.to_owned() };
+            let farewell = MemoryFrame::Close { code, reason: reason.to_owned() };
             self.ends[side].end(ConnectionError::LocallyClosed, Some(farewell.clone()));
             self.transmit(side, farewell, io);
         }
@@ -66,7 +66,7 @@ impl Pair {
     pub(in super::super) fn open(
         &mut self,
         side: usize,
-        kind: Kind,
+        kind: StreamKind,
     ) -> Option<Result<StreamId, ConnectionError>> {
         let end = &mut self.ends[side];
         match &end.ended {
@@ -79,7 +79,7 @@ impl Pair {
     pub(in super::super) fn accept(
         &mut self,
         side: usize,
-        kind: Kind,
+        kind: StreamKind,
     ) -> Option<Result<StreamId, ConnectionError>> {
         let end = &mut self.ends[side];
         match &end.ended {
@@ -110,7 +110,7 @@ impl Pair {
         if datagram.len() > DATAGRAM_SIZE {
             return Err(DatagramError::TooLarge);
         }
-        self.transmit(side, Frame::Datagram(datagram), io);
+        self.transmit(side, MemoryFrame::Datagram(datagram), io);
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl Pair {
         let end = &mut self.ends[side];
         let Some(send) = end.streams.send(stream) else { return Poll::Ready(Err(WriteError::Closed)) };
         send.poll_write(cx, chunk, end.ended.as_ref()).map_ok(|(offset, bytes)| {
-            self.transmit(side, Frame::Data { stream, offset, bytes, end: false }, io);
+            self.transmit(side, MemoryFrame::Data { stream, offset, bytes, end: false }, io);
         })
     }
 
@@ -143,14 +143,14 @@ impl Pair {
         if end.ended.is_none()
             && let Some(offset) = end.streams.send(stream).and_then(|send| send.finish())
         {
-            self.transmit(side, Frame::Data { stream, offset, bytes: Bytes::new(), end: true }, io);
+            self.transmit(side, MemoryFrame::Data { stream, offset, bytes: Bytes::new(), end: true }, io);
         }
     }
 
     pub(in super::super) fn reset(&mut self, side: usize, stream: StreamId, code: u32, io: &mut Io<'_>) {
         let end = &mut self.ends[side];
         if end.ended.is_none() && end.streams.send(stream).is_some_and(|send| send.reset()) {
-            self.transmit(side, Frame::Reset { stream, code }, io);
+            self.transmit(side, MemoryFrame::Reset { stream, code }, io);
         }
     }
 
@@ -183,7 +183,7 @@ impl Pair {
         if end.ended.is_none()
             && let Some(limit) = recv.credit()
         {
-            self.transmit(side, Frame::Credit { stream, limit }, io);
+            self.transmit(side, MemoryFrame::Credit { stream, limit }, io);
         }
         self.settle(side, stream, io);
         read
@@ -192,7 +192,7 @@ impl Pair {
     pub(in super::super) fn stop(&mut self, side: usize, stream: StreamId, code: u32, io: &mut Io<'_>) {
         let end = &mut self.ends[side];
         if end.streams.recv(stream).is_some_and(|recv| recv.stop()) && end.ended.is_none() {
-            self.transmit(side, Frame::Stop { stream, code }, io);
+            self.transmit(side, MemoryFrame::Stop { stream, code }, io);
         }
         self.settle(side, stream, io);
     }

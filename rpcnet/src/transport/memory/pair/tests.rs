@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use super::{
     super::super::{ReadError, WriteError},
-    super::frame::Kind,
+    super::frame::StreamKind,
     *,
 };
 
@@ -152,7 +152,7 @@ impl World {
     }
 
     fn open(&mut self, side: usize) -> StreamId {
-        self.pair.open(side, Kind::Uni).expect("there is room").expect("it stands")
+        self.pair.open(side, StreamKind::Uni).expect("there is room").expect("it stands")
     }
 
     fn release(&mut self, side: usize, stream: StreamId, sending: bool) {
@@ -244,7 +244,7 @@ proptest! {
             let mut world = World::established(wire, &patient());
             let mut story = Vec::new();
             for _ in 0..50 {
-                let stream = world.pair.open(0, Kind::Bi).expect("room").expect("it stands");
+                let stream = world.pair.open(0, StreamKind::Bi).expect("room").expect("it stands");
                 let _ = world.write(0, stream, &mut Bytes::from_static(b"x"));
                 if !world.step() { break }
                 story.push((world.elapsed(), world.pair.end(1).received, world.wire.carried));

@@ -1,0 +1,206 @@
+//! Dialling: all addresses of a name, staggered, within one timeout.
+
+use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, warn};
+
+use super::{Closing, ConnectError, LocalPort, local_port::DialOutcome};
+use crate::{
+    Backoff, Limits, discover,
+    interceptor::Chain,
+    proto,
+    resolve::{self, HostPort, Resolver},
+    runtime::Runtime,
+    session::{Life, Router, Session},
+    tls::Tls,
+    transport::{Connection, ConnectionError, DialOptions, Endpoint},
+};
+
+/// What connections are dialled with: socket, certificates, limits, and the services that peers may call back.
+#[derive(Debug, Clone)]
+pub(crate) struct Dialer {
+    pub(crate) endpoint: Endpoint,
+    /// The one on which the endpoint was opened. Connections and their tasks belong to it.
+    pub(crate) runtime: Runtime,
+    /// Of calls: whether the peer serves them, or forwards them.
+    pub(crate) protocol: &'static [u8],
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) resolver: Resolver,
+    pub(crate) router: Arc<Router>,
+    pub(crate) interceptors: Chain,
+    pub(crate) limits: Limits,
+    pub(crate) options: DialOptions,
+    pub(crate) connect_timeout: Duration,
+    /// Where the socket only dials, and may take another local port.
+    pub(crate) local_port: Option<Arc<LocalPort>>,
+    pub(crate) backoff: Backoff,
+    /// To one server.
+    pub(crate) max_connections: usize,
+}
+
+/// Where to dial; a name is resolved anew each time.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    at: HostPort,
+    /// The host in the certificate, where it is not the one that is dialled.
+    host: Option<String>,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.at.fmt(f)
+    }
+}
+
+impl Target {
+    pub(crate) fn parse(address: &str) -> Result<Self, ConnectError> {
+        Ok(Self { at: address.parse()?, host: None })
+    }
+
+    /// An address, and the host that its certificate must name.
+    pub(crate) fn at(addr: SocketAddr, host: impl Into<String>) -> Self {
+        Self { at: addr.into(), host: Some(host.into()) }
+    }
+
+    /// An endpoint of a set.
+    pub(crate) fn of(endpoint: &discover::Endpoint) -> Self {
+        Self { at: endpoint.addr().into(), host: endpoint.host().map(str::to_owned) }
+    }
+
+    /// The host, against which a certificate without a node name is checked.
+    pub(crate) fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or(self.at.host())
+    }
+}
+
+pub(super) type Driving = Pin<Box<dyn Future<Output = ConnectionError> + Send>>;
+
+impl Dialer {
+    /// Whether peers forward calls.
+    pub(crate) fn relays(&self) -> bool {
+        self.protocol == proto::RELAY_ALPN
+    }
+
+    /// Dials a raw connection of any protocol: the first address of the name that answers. Cancel-safe.
+    pub(crate) async fn dial(
+        &self,
+        target: &Target,
+        protocol: &[u8],
+        options: &DialOptions,
+    ) -> Result<Connection, ConnectError> {
+        options.check()?;
+        let room = self.limits.room();
+        self.first_of(target, |address| async move {
+            let dialled = self.endpoint.dial(address, target.host(), protocol, options, room).await;
+            dialled.map_err(|source| ConnectError::of(address, source))
+        })
+        .await
+    }
+
+    /// Dials a session in this life of the endpoint, and waits until the peer has let us in: with the first address of the
+    /// name whose server does. Cancel-safe.
+    pub(super) async fn connect(
+        &self,
+        target: &Target,
+        life: Life,
+        closing: &Closing,
+    ) -> Result<(Session, Driving), ConnectError> {
+        let Some(local_port) = &self.local_port else {
+            return self.connect_from_here(target, life, closing).await;
+        };
+        let dial = local_port.dial();
+        let connected = self.connect_from_here(target, life, closing).await;
+        let outcome = match &connected {
+            Ok(_) => DialOutcome::Answered,
+            Err(ConnectError::Resolve { .. } | ConnectError::Closed) => DialOutcome::Unknown,
+            Err(error) if error.is_unanswered() => DialOutcome::Unanswered,
+            Err(_) => DialOutcome::Answered,
+        };
+        if dial.ends(outcome) {
+            match self.endpoint.rebind() {
+                Ok(()) => debug!(%target, "nobody answers: dialling from another local port"),
+                Err(error) => warn!(%target, %error, "no other local port to dial from"),
+            }
+        }
+        let (session, driving) = connected?;
+        let standing = local_port.stand();
+        let driving = async move {
+            let _standing = standing;
+            driving.await
+        };
+        Ok((session, Box::pin(driving)))
+    }
+
+    async fn connect_from_here(
+        &self,
+        target: &Target,
+        life: Life,
+        closing: &Closing,
+    ) -> Result<(Session, Driving), ConnectError> {
+        let room = self.limits.room();
+        self.first_of(target, |address| {
+            let life = life.clone();
+            async move {
+                let failed = |source| ConnectError::of(address, source);
+                let dialled =
+                    self.endpoint.dial(address, target.host(), self.protocol, &self.options, room).await;
+                let connection = dialled.map_err(failed)?;
+                let (router, runtime) = (self.router.clone(), self.runtime.clone());
+                let (session, driver) = Session::dialled(connection, router, self.limits, runtime, life);
+                let opened = closing.opened(&session).ok_or(ConnectError::Closed)?;
+                let mut driving: Driving = Box::pin(async move {
+                    let _opened = opened;
+                    driver.drive().await
+                });
+                let settled = tokio::select! {
+                    ready = session.ready() => ready,
+                    error = &mut driving => Err(error),
+                };
+                settled.map_err(failed)?;
+                Ok((session, driving))
+            }
+        })
+        .await
+    }
+
+    /// The addresses of a name, within the connect timeout. Cancel-safe.
+    pub(crate) async fn resolve(&self, name: &HostPort) -> Result<Vec<SocketAddr>, ConnectError> {
+        self.resolver.addresses(name, after(self.connect_timeout), self.connect_timeout).await
+    }
+
+    /// Attempts all addresses of the target, staggered; the first success counts. All of it, resolving the name included,
+    /// takes the connect timeout at most.
+    async fn first_of<T, F>(
+        &self,
+        target: &Target,
+        attempt: impl Fn(SocketAddr) -> F,
+    ) -> Result<T, ConnectError>
+    where
+        F: Future<Output = Result<T, ConnectError>>,
+    {
+        let (deadline, limit) = (after(self.connect_timeout), self.connect_timeout);
+        let addrs = self.resolver.addresses(&target.at, deadline, limit).await?;
+        let count = addrs.len();
+        let raced = resolve::race(addrs, |address| {
+            let attempt = attempt(address);
+            (Instant::now() < deadline).then_some(async move {
+                let ended = timeout_at(deadline, attempt).await;
+                ended.unwrap_or(Err(ConnectError::TimedOut { address, after: limit }))
+            })
+        });
+        raced.await.map_err(|mut failures| match failures.pop() {
+            Some(only) if count == 1 => only,
+            last => {
+                failures.extend(last);
+                ConnectError::Unreachable { name: target.to_string(), addresses: count, failures }
+            }
+        })
+    }
+}
+
+/// The moment in so much time; one that can't be told is decades away.
+fn after(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(30 * 365 * 86_400))
+}
