@@ -12,7 +12,7 @@ use rustls_pki_types::UnixTime;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Caller, ChannelBuilder, Times,
+    Caller, ChannelBuilder,
     resume::{self, Reopen},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     interceptor::{self, Next},
     message::{Answer, ReplyFuture},
     runtime::{Runtime, Within},
-    session::{AtWork, LaneCall, Session},
+    session::{AtWork, LaneCall, Session, Times},
     tls::{CaCertificates, OwnCertificate},
 };
 

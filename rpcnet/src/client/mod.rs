@@ -7,8 +7,8 @@ mod channel;
 mod connector;
 mod key;
 mod resume;
-mod times;
 
+pub(crate) use self::builder::default_connections;
 pub use self::{
     balanced::{
         BalancedCall, BalancedChannel, BalancedConfig, EndpointCaller, EndpointStats, FromEndpoint,
@@ -19,8 +19,4 @@ pub use self::{
     channel::{Channel, ChannelCall, PeerCaller},
     connector::Connector,
     key::Key,
-};
-pub(crate) use self::{
-    builder::default_connections,
-    times::{Times, after},
 };

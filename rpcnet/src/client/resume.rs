@@ -18,12 +18,11 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::{Times, times::after};
 use crate::{
     Backoff, Code, Metadata, Reply, Request, Status,
     message::{Answer, Failure, Items, Remote},
     runtime::{Runtime, Within},
-    session::Session,
+    session::{Session, Times, after},
 };
 
 /// A stream that was cut off so often without an item in between is not made again: what it is asked to do may be what

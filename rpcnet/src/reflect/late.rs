@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{Method, Status, client::after};
+use crate::{Method, Status, session::after};
 
 /// Watches over a stream of items: the call's deadline, and the time between two items.
 pub(super) struct Late {

@@ -18,12 +18,11 @@ use tracing::error;
 use bytes::Bytes;
 
 use super::{
-    Reading, Session,
+    Reading, Session, after,
     frame::{FrameError, ItemFrames},
 };
 use crate::{
     Metadata, Method, Status,
-    client::after,
     message::{Batch, Ended, Failure, Items, Remote},
     metrics::MethodMetrics,
     proto::{self, DecodeError, EndingKind, ItemFrame, reset},

@@ -5,14 +5,15 @@
 
 mod control;
 mod counts;
+mod deadlines;
+mod epoch;
 mod frame;
 mod inbound;
 mod items;
 mod lane;
-mod life;
+mod liveness;
 mod outbound;
 mod router;
-mod silence;
 #[cfg(test)]
 mod tests;
 
@@ -39,9 +40,10 @@ pub(crate) use self::inbound::{Running, call_instead};
 #[cfg(feature = "measuring")]
 pub(crate) use self::lane::lane_call;
 pub(crate) use self::{
+    deadlines::{Times, after},
+    epoch::{Life, Lives},
     inbound::{Blocking, Dispatch, forwarding_entry},
     lane::LaneCall,
-    life::{Life, Lives},
     router::{Background, Entry, Router},
 };
 use crate::{
@@ -439,7 +441,7 @@ impl Driver {
             error = inbound::accept(session) => error,
             error = control::write(session) => error,
             error = control::read(session) => error,
-            error = silence::watch(session) => error,
+            error = liveness::watch(session) => error,
         };
         // Several of these end at once; the connection knows the cause best, unless it was closed for its silence.
         let error = session.connection().close_reason().unwrap_or(error);

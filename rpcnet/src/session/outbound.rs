@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Called, Session,
+    Called, Session, Times,
     frame::{FrameError, FrameReader, frame_buffer, write_frame},
     items::{ItemReader, Role, Sending},
     lane::{self, Lane, LaneCall},
@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     Code, Method, Reply, Request, Status,
-    client::Times,
     message::{Answer, Items},
     proto::{self, ReplyHeader, ReplyKind, RequestHeader, reset},
     transport::{ConnectionError, ReadError, SendStream, WriteError},

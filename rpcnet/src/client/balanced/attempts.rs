@@ -8,10 +8,9 @@ use tracing::debug;
 use super::{BalancedShared, endpoint::InFlight};
 use crate::{
     Code, Reply, Request, Status,
-    client::{Times, after},
     message::Answer,
     retry::retry_pause,
-    session::{LaneCall, Session},
+    session::{LaneCall, Session, Times, after},
 };
 
 /// A call with what its attempts have come to.

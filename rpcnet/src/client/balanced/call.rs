@@ -12,10 +12,10 @@ use std::{
 use super::{BalancedChannel, attempts::Attempts, endpoint::InFlight};
 use crate::{
     Caller, Reply, Request, Status,
-    client::{Times, channel::inherit_trace},
+    client::channel::inherit_trace,
     message::ReplyFuture,
     runtime::Within,
-    session::LaneCall,
+    session::{LaneCall, Times},
 };
 
 /// A call at work on a [`BalancedChannel`].

@@ -16,11 +16,12 @@ use tokio::task::JoinSet;
 use super::{BalancedChannel, BalancedShared, endpoint::EndpointState};
 use crate::{
     Caller, Reply, Request, Status,
-    client::{Times, channel::inherit_trace},
+    client::channel::inherit_trace,
     discover::ServiceSet,
     interceptor,
     message::{Answer, ReplyFuture},
     service::boxed,
+    session::Times,
 };
 
 /// Calls one endpoint of a [`BalancedChannel`], whatever the others do. Nothing is retried, and nothing is counted

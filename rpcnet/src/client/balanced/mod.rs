@@ -48,7 +48,7 @@ use crate::{
     ConnectError, Reply, Request, Status,
     balance::{Detector, Policy},
     client::{
-        ChannelBuilder, Connector, Times,
+        ChannelBuilder, Connector,
         resume::{self, Reopen},
     },
     connect::{Closing, Dialer, tell},
@@ -58,7 +58,7 @@ use crate::{
     message::ReplyFuture,
     retry::{FreeHedges, RetryBudget},
     runtime::Runtime,
-    session::Session,
+    session::{Session, Times},
 };
 
 /// Spreads calls over a changing set of endpoints and sends them elsewhere where one fails. Cheap to clone.

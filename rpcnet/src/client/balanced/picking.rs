@@ -10,7 +10,12 @@ use super::{
     endpoint::{EndpointState, InFlight, SharedCounts},
     groups::CandidateGroup,
 };
-use crate::{Request, Status, balance::Candidates, client::times::after, connect::closed, session::Session};
+use crate::{
+    Request, Status,
+    balance::Candidates,
+    connect::closed,
+    session::{Session, after},
+};
 
 /// Why no endpoint is picked.
 pub(super) enum Unpicked {

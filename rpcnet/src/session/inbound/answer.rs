@@ -45,7 +45,7 @@ pub(super) async fn reply(
 }
 
 /// The frame of an answer that is not a stream, and its code, where it is an error.
-pub(super) fn frame(
+pub(in crate::session) fn frame(
     session: &Session,
     method: &Method,
     result: Result<Reply, Status>,
@@ -75,7 +75,7 @@ pub(super) fn frame(
 }
 
 /// The frame of a status.
-pub(super) fn status_frame(status: &Status) -> (ReplyHeader, Body) {
+pub(in crate::session) fn status_frame(status: &Status) -> (ReplyHeader, Body) {
     let kind = ReplyKind::Status { code: status.wire_code(), executed: status.maybe_executed() };
     let body = proto::encode_status(status);
     let header = ReplyHeader { trailers: status.metadata().clone(), ..ReplyHeader::new(kind, body.len()) };
@@ -89,7 +89,7 @@ pub(super) async fn status(send: &mut SendStream, status: Status) {
 }
 
 /// What a handler came to, with what it has said to go beside it. More may come until the end of a stream.
-pub(super) fn gather(context: &Context, result: Result<Reply, Status>) -> Result<Reply, Status> {
+pub(in crate::session) fn gather(context: &Context, result: Result<Reply, Status>) -> Result<Reply, Status> {
     let mut metadata = context.take_metadata();
     match result {
         Ok(mut reply) => {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// A handler that ran in place for so long without waiting has blocked its thread. Most take a thousandth of it; one that
 /// the machine did not let run may take it without fault.
-pub(super) const BLOCKS: Duration = Duration::from_millis(50);
+pub(in crate::session) const BLOCKS: Duration = Duration::from_millis(50);
 /// Between two warnings of one method.
 const PAUSE: Duration = Duration::from_secs(60);
 

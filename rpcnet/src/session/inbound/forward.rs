@@ -63,7 +63,7 @@ pub(super) fn is_about_this_server(entry: &Entry) -> bool {
 }
 
 /// What is to be handed on with a call, if it is.
-pub(super) fn relayed(entry: &Entry, header: &mut RequestHeader) -> Option<Arc<Relayed>> {
+pub(in crate::session) fn relayed(entry: &Entry, header: &mut RequestHeader) -> Option<Arc<Relayed>> {
     entry.forwards.then(|| {
         Arc::new(Relayed {
             id: header.method,
@@ -79,6 +79,6 @@ pub(super) fn method(entry: &Entry, relayed: Option<&Relayed>, items: bool) -> &
 }
 
 /// The span of the handler; who hands a call on has none of its own.
-pub(super) fn own_span(entry: &Entry, trace: Option<Trace>) -> Option<Trace> {
+pub(in crate::session) fn own_span(entry: &Entry, trace: Option<Trace>) -> Option<Trace> {
     if entry.forwards { trace } else { trace.map(|trace| trace.child(&mut rand::rng())) }
 }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A handler at work, with the interceptors around it. A panic in them becomes `Internal` for this call alone.
-pub(super) struct Running {
+pub(in crate::session) struct Running {
     entry: Entry,
     future: ReplyFuture,
     /// Whether the handler has run, where interceptors could say otherwise. Without interceptors nobody sets it,
@@ -32,7 +32,7 @@ pub(super) struct Running {
 }
 
 /// Starts a handler.
-pub(super) fn start(
+pub(in crate::session) fn start(
     session: &Session,
     entry: Entry,
     context: Context,

@@ -1,13 +1,12 @@
 //! Calls that the peer makes.
 
-mod answer;
-mod blocking;
-mod forward;
-mod handler;
+pub(super) mod answer;
+pub(super) mod blocking;
+pub(super) mod forward;
+pub(super) mod handler;
+pub(super) mod receive;
 #[cfg(feature = "reflect")]
-mod instead;
-mod on_lane;
-mod receive;
+mod substitute;
 mod timer;
 
 use std::{
@@ -22,14 +21,11 @@ use tokio::{
 use tracing::{error, warn};
 
 pub(crate) use self::blocking::Blocking;
+use self::receive::{Arrival, Refusal};
 #[cfg(feature = "reflect")]
-pub(crate) use self::instead::{Running, call_instead};
-pub(super) use self::on_lane::{LaneCall, Started, panicked};
+pub(crate) use self::substitute::{Running, call_instead};
+pub(super) use self::timer::Timer;
 pub(crate) use self::{forward::entry as forwarding_entry, handler::Dispatch};
-use self::{
-    receive::{Arrival, Refusal},
-    timer::Timer,
-};
 use super::{Session, frame::FrameReader, lane, router::InFlight};
 use crate::{
     Code, Context, Status,
@@ -40,7 +36,7 @@ use crate::{
 };
 
 /// A request must have arrived, and a reply must have left, within this time, whatever its deadline.
-const TRANSIT: Duration = Duration::from_secs(60);
+pub(super) const TRANSIT: Duration = Duration::from_secs(60);
 
 /// A body of this size is read before the call asks for its turn; a larger one after, so that it is not stored while it
 /// waits.
@@ -228,7 +224,7 @@ async fn within<T>(by: Instant, arriving: impl Future<Output = Result<T, Refusal
     timeout_at(by, arriving).await.unwrap_or(Err(Refusal::GivenUp(None)))
 }
 
-fn full(shed: &Shed) -> Status {
+pub(super) fn full(shed: &Shed) -> Status {
     let status = Status::resource_exhausted(format!(
         "the server is full: {} calls run at once, {} wait; try again later or elsewhere",
         shed.limit, shed.queued
@@ -310,7 +306,7 @@ async fn run(
     timer.done(code);
 }
 
-async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => timeout_at(deadline, future).await.ok(),
         None => Some(future.await),
@@ -318,7 +314,7 @@ async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = T>) ->
 }
 
 /// Tells those who wait for [`Context::cancelled`] when the call ends before its handler does.
-struct CancelOnDrop(Option<Context>);
+pub(super) struct CancelOnDrop(pub(super) Option<Context>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

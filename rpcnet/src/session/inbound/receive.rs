@@ -90,7 +90,7 @@ pub(super) fn check(session: &Session, header: &RequestHeader) -> Result<Entry, 
     examine(session, header).map_err(|(status, code)| Refusal::Status(status.not_executed(), code))
 }
 
-pub(super) fn examine(session: &Session, header: &RequestHeader) -> Result<Entry, (Status, u32)> {
+pub(in crate::session) fn examine(session: &Session, header: &RequestHeader) -> Result<Entry, (Status, u32)> {
     let router = &session.inner.router;
     let found = router.find(header.method);
     let entry = match &session.inner.forward {

@@ -22,12 +22,12 @@ pub(in crate::session) struct Timer {
 
 impl Timer {
     /// A handler is started, of a request that came then.
-    pub(super) fn start(session: &Session, entry: &Entry, arrived: Instant) -> Self {
+    pub(in crate::session) fn start(session: &Session, entry: &Entry, arrived: Instant) -> Self {
         entry.metrics.started();
         Self { metrics: entry.metrics.clone(), at_work: session.at_work(), arrived, is_open: true }
     }
 
-    pub(super) fn metrics(&self) -> &MethodMetrics {
+    pub(in crate::session) fn metrics(&self) -> &MethodMetrics {
         &self.metrics
     }
 
@@ -37,7 +37,7 @@ impl Timer {
     }
 
     /// As [`done`](Self::done), at this time.
-    pub(super) fn done_at(mut self, now: Instant, error: Option<Code>) {
+    pub(in crate::session) fn done_at(mut self, now: Instant, error: Option<Code>) {
         self.end(now, error);
     }
 

@@ -14,8 +14,8 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    caller::Shared,
-    gather::{Company, Crowded, Gather},
+    batching::{Company, Crowded, Gather},
+    client::Shared,
     reader::Read,
 };
 use crate::{

@@ -5,24 +5,24 @@
 //! return they wait for each other: a lost packet holds back what is behind it, and so does a large message. So
 //! messages on lanes are small, and paths that lose packets and take long are not used for lanes.
 
-mod caller;
+mod batching;
 mod calls;
+mod client;
+mod dispatch;
 mod driver;
-mod gather;
-mod late;
+mod large_reply;
 mod outbox;
+mod queue;
 mod reader;
-mod served;
-mod waiting;
+mod server;
 
-pub(crate) use self::caller::LaneCall;
+pub(crate) use self::client::LaneCall;
 #[cfg(feature = "measuring")]
-pub(crate) use self::caller::lane_call;
+pub(crate) use self::client::lane_call;
 pub(super) use self::{
-    caller::{Lane, want},
-    late::accept,
-    outbox::Outbox,
-    served::serve,
+    client::{Lane, want},
+    large_reply::accept,
+    server::serve,
 };
 
 const CHUNK: usize = 64 << 10;

@@ -14,7 +14,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::gather::Gather;
+use super::batching::Gather;
 use crate::transport::{SendStream, WriteError};
 
 /// What one allocation of the buffer holds at least and, unless more is put in at once, at most. In between it has room

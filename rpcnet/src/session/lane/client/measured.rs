@@ -12,9 +12,9 @@ use bytes::Bytes;
 use super::{Lane, Shared};
 use crate::{
     Limits, Method, Request,
-    client::Times,
     measured::Piece,
     proto::{ReplyHeader, ReplyKind},
+    session::Times,
 };
 
 static METHOD: Method = Method::new("bench.v1.Echo", "echo", "(Bytes) -> Result<Bytes, Status>");

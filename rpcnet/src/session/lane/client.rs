@@ -24,9 +24,8 @@ use super::{
 };
 use crate::{
     Request, Status,
-    client::Times,
     proto::{self, LaneFrame, LaneKind, RequestHeader, Routing, put_message},
-    session::Session,
+    session::{Session, Times},
     transport::{ConnectionError, ReadError, WriteError},
 };
 

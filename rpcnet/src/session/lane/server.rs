@@ -17,15 +17,13 @@ use tracing::{debug, error};
 
 use super::{
     CHUNK,
+    dispatch::{LaneCall, Started, panicked},
     outbox::{Outbox, Writer},
-    waiting::Waiting,
+    queue::Waiting,
 };
 use crate::{
     proto::{DecodeError, LaneBuffer, LaneInput},
-    session::{
-        self, Session,
-        inbound::{LaneCall, Started, count_reset, panicked},
-    },
+    session::{self, Session, inbound::count_reset},
     transport::{RecvStream, SendStream},
 };
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, warn};
 
-use super::{CancelOnDrop, TRANSIT, Timer, answer, blocking::BLOCKS, forward, full, handler, receive, until};
+use super::outbox::Outbox;
 use crate::{
     Context, Reply, Status,
     context::Scope,
@@ -21,7 +21,9 @@ use crate::{
     session::{
         Entry, Session,
         frame::{frame_buffer, write_frame},
-        lane::Outbox,
+        inbound::{
+            CancelOnDrop, TRANSIT, Timer, answer, blocking::BLOCKS, forward, full, handler, receive, until,
+        },
         router::InFlight,
     },
 };
@@ -31,15 +33,15 @@ use crate::{
 const LONG: Duration = Duration::from_micros(100);
 
 /// A call that has arrived on a lane.
-pub(in crate::session) struct LaneCall {
-    pub(in crate::session) id: u64,
-    pub(in crate::session) header: RequestHeader,
-    pub(in crate::session) body: Bytes,
-    pub(in crate::session) received: Instant,
+pub(super) struct LaneCall {
+    pub(super) id: u64,
+    pub(super) header: RequestHeader,
+    pub(super) body: Bytes,
+    pub(super) received: Instant,
 }
 
 /// What became of it at once.
-pub(in crate::session) enum Started {
+pub(super) enum Started {
     Answered,
     /// This goes on as a task.
     AtWork(Pin<Box<dyn Future<Output = ()> + Send>>),
@@ -57,7 +59,7 @@ struct Running {
 
 impl LaneCall {
     /// Checks it, and runs it as far as it goes without waiting. `now` is moved on to when that was done.
-    pub(in crate::session) fn start(
+    pub(super) fn start(
         self,
         session: &Session,
         outbox: &Arc<Outbox>,
@@ -135,7 +137,7 @@ impl LaneCall {
         }
     }
 
-    pub(in crate::session) fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.header.remaining.and_then(|remaining| self.received.checked_add(remaining))
     }
 
@@ -162,17 +164,17 @@ impl LaneCall {
     }
 
     /// It is not taken: it may be sent elsewhere.
-    pub(in crate::session) fn refuse(self, outbox: &Outbox) {
+    pub(super) fn refuse(self, outbox: &Outbox) {
         refuse(self.id, outbox);
     }
 
     /// Its caller does not wait for it any more.
-    pub(in crate::session) fn is_late(&self) -> bool {
+    pub(super) fn is_late(&self) -> bool {
         self.deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// Answers that it was too late when its turn came.
-    pub(in crate::session) fn give_up(self, session: &Session, outbox: &Outbox) {
+    pub(super) fn give_up(self, session: &Session, outbox: &Outbox) {
         let status = Status::deadline_exceeded("no time was left when the call's turn came");
         self.turn_down(session, outbox, status.not_executed());
     }
@@ -257,7 +259,7 @@ impl Running {
 }
 
 /// Answers a call that panicked where that is nobody's to answer.
-pub(in crate::session) fn panicked(id: u64, outbox: &Outbox) -> Started {
+pub(super) fn panicked(id: u64, outbox: &Outbox) -> Started {
     let (header, body) = answer::status_frame(&Status::internal("the call panicked"));
     put(outbox, id, &header, &body);
     Started::Answered
