@@ -1,4 +1,4 @@
-//! Closing what was dialled: sessions end, their peers are told, and nothing is dialled any more.
+//! Closing channels and connectors: sessions end, their peers are told, and nothing is dialled any more.
 
 use std::{
     collections::HashMap,
@@ -11,24 +11,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Status, lock::Mutex, proto::close, session::Session};
 
-/// The time for which closing waits until the transport has sent its last packets.
+/// The longest time for which closing waits until the transport has sent its last packets.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The error of a call on a channel that has been closed.
+/// The status of a call on a channel that has been closed.
 pub(crate) fn closed() -> Status {
     Status::unavailable("the channel has been closed: connect another one to make calls").not_executed()
 }
 
-/// The sessions of a channel, or of all channels of a connector, and whether they have been closed. Cheap to clone.
+/// The open sessions of a channel, or of all channels of a connector. Remembers whether they have been
+/// closed. Cheap to clone.
 ///
-/// A channel's is below its connector's: what is closed above is closed below too.
+/// Scopes nest: the scope of a channel is a child of its connector's, and closing a scope closes its
+/// children.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Closing(Arc<ClosingScope>);
 
 #[derive(Debug, Default)]
 struct ClosingScope {
     above: Option<Closing>,
-    /// Cancelled when it is closed. Those below are its children.
+    /// Cancelled when the scope is closed. The tokens of child scopes are its children.
     token: CancellationToken,
     open: Mutex<Open>,
 }
@@ -41,7 +43,7 @@ struct Open {
 }
 
 impl Closing {
-    /// Returns one that is closed with this one at the latest.
+    /// Returns a child scope, which closes when this one does, if not before.
     pub(crate) fn below(&self) -> Self {
         let token = self.0.token.child_token();
         let open = Mutex::new(Open { is_closed: token.is_cancelled(), ..Open::default() });
@@ -52,12 +54,13 @@ impl Closing {
         self.0.token.is_cancelled()
     }
 
-    /// Resolves once it is closed. Cancel-safe.
+    /// Resolves once the scope is closed. Cancel-safe.
     pub(crate) async fn closed(&self) {
         self.0.token.cancelled().await;
     }
 
-    /// Adds a session until the guard is dropped; `None` where it is closed.
+    /// Adds a session to this scope and its parents until the guard is dropped. Returns `None` if one of them
+    /// is closed.
     pub(crate) fn opened(&self, session: &Session) -> Option<Opened> {
         let mut opened = Opened(Vec::new());
         let mut next = Some(self);
@@ -76,14 +79,15 @@ impl Closing {
         Some(opened)
     }
 
-    /// Closes: sessions take no calls from here on. Returns them, for [`tell`].
+    /// Closes the scope: its sessions take no more calls. Returns the sessions, for [`tell`].
     pub(crate) fn close(&self) -> Vec<Session> {
         let sessions: Vec<_> = {
             let mut open = self.open();
             open.is_closed = true;
             open.sessions.values().cloned().collect()
         };
-        // Only now their tasks end: a connection that was dropped before would be closed without a reason.
+        // The tasks that drive the sessions are cancelled only after this: if a task dropped its connection
+        // first, the connection would be closed without a reason.
         for session in &sessions {
             session.end(close::SHUTDOWN, "the client has closed its channel");
         }
@@ -96,8 +100,8 @@ impl Closing {
     }
 }
 
-/// Waits until the peers of sessions that were closed have been told: until the transport has sent it, once.
-/// Bounded by [`FAREWELL`]. Cancel-safe.
+/// Waits until the transport has sent the close of each session to its peer, once. Bounded by [`FAREWELL`].
+/// Cancel-safe.
 pub(crate) async fn tell(sessions: Vec<Session>) {
     let told = async {
         for session in &sessions {
@@ -107,7 +111,7 @@ pub(crate) async fn tell(sessions: Vec<Session>) {
     let _ = timeout(FAREWELL, told).await;
 }
 
-/// A session that is open.
+/// Keeps a session in its scopes while it is open.
 #[derive(Debug)]
 pub(crate) struct Opened(Vec<(Closing, u64)>);
 

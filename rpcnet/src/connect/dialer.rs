@@ -1,4 +1,4 @@
-//! Dialling: all addresses of a name, staggered, within one timeout.
+//! One attempt to connect: all addresses of a name, staggered, within one timeout.
 
 use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
@@ -17,13 +17,13 @@ use crate::{
     transport::{Connection, ConnectionError, DialOptions, Endpoint},
 };
 
-/// What connections are dialled with: socket, certificates, limits, and the services that peers may call back.
+/// Everything that dialling needs: socket, certificates, limits, and the services that peers may call back.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialer {
     pub(crate) endpoint: Endpoint,
-    /// The one on which the endpoint was opened. Connections and their tasks belong to it.
+    /// The runtime on which the endpoint was opened. Connections and their tasks belong to it.
     pub(crate) runtime: Runtime,
-    /// Of calls: whether the peer serves them, or forwards them.
+    /// The protocol (ALPN) of calls: to servers that serve them, or to relays that forward them.
     pub(crate) protocol: &'static [u8],
     pub(crate) tls: Arc<Tls>,
     pub(crate) resolver: Resolver,
@@ -32,18 +32,18 @@ pub(crate) struct Dialer {
     pub(crate) limits: Limits,
     pub(crate) options: DialOptions,
     pub(crate) connect_timeout: Duration,
-    /// Where the socket only dials, and may take another local port.
+    /// Set if the socket only dials, so that it may move to another local port.
     pub(crate) local_port: Option<Arc<LocalPort>>,
     pub(crate) backoff: Backoff,
-    /// To one server.
+    /// The most connections to one server.
     pub(crate) max_connections: usize,
 }
 
-/// Where to dial; a name is resolved anew each time.
+/// The address to dial. A name is resolved anew for each attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     at: HostPort,
-    /// The host in the certificate, where it is not the one that is dialled.
+    /// The host that the certificate must name, if it is not the host that is dialled.
     host: Option<String>,
 }
 
@@ -58,17 +58,17 @@ impl Target {
         Ok(Self { at: address.parse()?, host: None })
     }
 
-    /// An address, and the host that its certificate must name.
+    /// A target at an address. Its certificate must name `host`.
     pub(crate) fn at(addr: SocketAddr, host: impl Into<String>) -> Self {
         Self { at: addr.into(), host: Some(host.into()) }
     }
 
-    /// An endpoint of a set.
+    /// The target of an endpoint of a set.
     pub(crate) fn of(endpoint: &discover::Endpoint) -> Self {
         Self { at: endpoint.addr().into(), host: endpoint.host().map(str::to_owned) }
     }
 
-    /// The host, against which a certificate without a node name is checked.
+    /// The host that a certificate without a node name must name.
     pub(crate) fn host(&self) -> &str {
         self.host.as_deref().unwrap_or(self.at.host())
     }
@@ -77,12 +77,12 @@ impl Target {
 pub(super) type Driving = Pin<Box<dyn Future<Output = ConnectionError> + Send>>;
 
 impl Dialer {
-    /// Whether peers forward calls.
+    /// Returns true if the peers of this dialer are relays.
     pub(crate) fn relays(&self) -> bool {
         self.protocol == proto::RELAY_ALPN
     }
 
-    /// Dials a raw connection of any protocol: the first address of the name that answers. Cancel-safe.
+    /// Dials a raw connection of any protocol. The first address of the name that answers wins. Cancel-safe.
     pub(crate) async fn dial(
         &self,
         target: &Target,
@@ -98,8 +98,8 @@ impl Dialer {
         .await
     }
 
-    /// Dials a session in this life of the endpoint, and waits until the peer has let us in: with the first address of the
-    /// name whose server does. Cancel-safe.
+    /// Dials a session and waits until the peer has accepted it. The first address of the name whose server
+    /// accepts wins. The session belongs to the given life of the endpoint. Cancel-safe.
     pub(super) async fn connect(
         &self,
         target: &Target,
@@ -164,13 +164,13 @@ impl Dialer {
         .await
     }
 
-    /// The addresses of a name, within the connect timeout. Cancel-safe.
+    /// Resolves a name within the connect timeout. Cancel-safe.
     pub(crate) async fn resolve(&self, name: &HostPort) -> Result<Vec<SocketAddr>, ConnectError> {
         self.resolver.addresses(name, after(self.connect_timeout), self.connect_timeout).await
     }
 
-    /// Attempts all addresses of the target, staggered; the first success counts. All of it, resolving the name included,
-    /// takes the connect timeout at most.
+    /// Attempts all addresses of the target, staggered; the first success wins. The connect timeout bounds
+    /// the whole, including the time to resolve the name.
     async fn first_of<T, F>(
         &self,
         target: &Target,
@@ -199,7 +199,8 @@ impl Dialer {
     }
 }
 
-/// The moment in so much time; one that can't be told is decades away.
+/// Returns the instant `timeout` from now. An instant that the clock cannot represent becomes one 30 years
+/// away.
 fn after(timeout: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(30 * 365 * 86_400))

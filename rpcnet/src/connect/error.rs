@@ -1,4 +1,4 @@
-//! Why a connection could not be made.
+//! The error of dialling.
 
 use std::{error::Error, fmt, io, net::SocketAddr};
 
@@ -10,7 +10,7 @@ use crate::{
     transport::ConnectionError,
 };
 
-/// Why a connection could not be made.
+/// The reason why a connection could not be made.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -20,27 +20,29 @@ pub enum ConnectError {
     Resolve {
         /// The name that was looked up.
         name: String,
-        /// What the resolver said.
+        /// The resolver's error.
         source: io::Error,
     },
     /// The configuration is not complete.
     Config(ConfigError),
-    /// There is no tokio runtime: none on this thread, or the one on which the socket was opened is shut down.
+    /// There is no tokio runtime: this thread has none, or the runtime on which the socket was opened is shut
+    /// down.
     NoRuntime,
-    /// No socket could be opened to dial from.
+    /// The socket to dial from could not be opened.
     Bind(io::Error),
     /// The handshake failed, was refused, or was not answered.
     Handshake {
-        /// Whom we dialled.
+        /// The address that was dialled.
         address: SocketAddr,
-        /// What happened.
+        /// The failure of the connection.
         source: ConnectionError,
     },
-    /// The server has as many connections as it takes, in all or of this peer. Dialling goes on, with growing pauses.
+    /// The server has reached its bound on connections, in total or for this peer. A channel keeps dialling,
+    /// with growing pauses.
     TooManyConnections {
-        /// Whom we dialled.
+        /// The address that was dialled.
         address: SocketAddr,
-        /// How the server closed the connection; says which of its bounds was reached.
+        /// The server's close of the connection, which says which bound was reached.
         source: ConnectionError,
     },
     /// The name has several addresses, and none of them could be connected to.
@@ -52,22 +54,22 @@ pub enum ConnectError {
         /// The failures of the addresses that were dialled within the time allowed, in the order in which they failed.
         failures: Vec<ConnectError>,
     },
-    /// None of several addresses answered within the time allowed, or each has refused.
+    /// None of several addresses answered within the time allowed, or each refused.
     NoAnswer {
-        /// Whom we asked.
+        /// The addresses that were asked.
         addresses: String,
-        /// How long we waited.
+        /// The time that was allowed.
         after: std::time::Duration,
-        /// The failure of each.
+        /// The failure of each address.
         failure: String,
     },
     /// The connector has been closed.
     Closed,
-    /// Nothing came back within the time allowed.
+    /// The address did not answer within the connect timeout.
     TimedOut {
-        /// Whom we dialled.
+        /// The address that was dialled.
         address: SocketAddr,
-        /// How long we waited.
+        /// The time that was allowed.
         after: std::time::Duration,
     },
 }
@@ -133,7 +135,7 @@ impl From<ConfigError> for ConnectError {
 }
 
 impl ConnectError {
-    /// A connection that was refused, or ended as soon as it stood.
+    /// Wraps the failure of a connection that was refused, or that ended before the peer accepted it.
     pub(crate) fn of(address: SocketAddr, source: ConnectionError) -> Self {
         match source {
             ConnectionError::Closed { code: close::TOO_MANY_CONNECTIONS, .. } => {
@@ -143,8 +145,8 @@ impl ConnectError {
         }
     }
 
-    /// Returns whether a certificate was refused, by this side or by the server: another attempt is of no use before certificates are
-    /// changed. Of several addresses one such is enough.
+    /// Returns true if this side or the server refused a certificate. Another attempt is of no use until
+    /// certificates change. If several addresses were dialled, one such refusal is enough.
     pub fn is_certificate(&self) -> bool {
         match self {
             Self::Handshake { source, .. } => source.is_certificate(),
@@ -153,7 +155,7 @@ impl ConnectError {
         }
     }
 
-    /// Returns whether no packet came back from any address that was dialled.
+    /// Returns true if no packet came back from any address that was dialled.
     pub(crate) fn is_unanswered(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::Handshake { source: ConnectionError::TimedOut, .. } => true,
@@ -164,8 +166,8 @@ impl ConnectError {
         }
     }
 
-    /// As a status of a call that was never sent: `Unauthenticated` where certificates were refused, else
-    /// `Unavailable`. The message holds the whole chain.
+    /// Converts the error into the status of a call that was never sent: `Unauthenticated` if a certificate
+    /// was refused, else `Unavailable`. The message holds the whole chain of causes.
     pub(crate) fn into_status(self: std::sync::Arc<Self>) -> Status {
         let code = if self.is_certificate() { Code::Unauthenticated } else { Code::Unavailable };
         Status::new(code, chain(&*self))
@@ -174,7 +176,7 @@ impl ConnectError {
     }
 }
 
-/// The failures on one line: the first few, and how many there are beside them.
+/// Formats the failures on one line: the first few, and the number of the others.
 fn listed(failures: &[ConnectError]) -> String {
     const SHOWN: usize = 4;
     let mut texts: Vec<_> = failures.iter().take(SHOWN).map(|failure| chain(failure)).collect();

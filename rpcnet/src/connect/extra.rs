@@ -1,4 +1,5 @@
-//! A connection beside the first one to its address: opened where calls gather, and gone where nobody needs it.
+//! An extra connection beside the first one to an address. A pool opens it when calls pile up on the others,
+//! and it closes when it is not used.
 
 use std::{
     sync::{
@@ -26,17 +27,24 @@ use crate::{
     session::{Current, Session},
 };
 
-/// One on which no call was made for this long goes, or for up to twice as long: it is looked at now and then.
+/// The time without calls after which an extra connection closes. Use is checked once per period, so the
+/// connection may stay for up to twice as long.
 const IDLE: Duration = Duration::from_secs(60);
-/// Between the moment when it gets no more calls and its end. A call that was to go there is begun at once.
+/// The time between a connection's last assignment to a call and its close. It covers calls that had picked
+/// the connection but had not started yet.
 const LAST: Duration = Duration::from_secs(10);
-/// How long its place is kept where it could not be opened, so that it is not dialled in a circle.
+/// The time for which a failed extra connection keeps its place in the pool, so that the pool does not dial
+/// in a tight loop.
 const REFUSED: Duration = Duration::from_secs(5);
 
-/// A connection that is dialled once, and once more whenever it is lost, so that calls which were lost with it have a
-/// successor to go to. It is over when it can't be dialled, when its peer goes away, and when it is not used.
+/// A connection that is dialled again whenever it is lost, so that calls lost with it have a successor to go
+/// to. It ends for good if one of these happens:
 ///
-/// Dropping it ends it.
+/// - an attempt to connect fails,
+/// - its server drains, or closes it as idle,
+/// - no call has used it for a while.
+///
+/// Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct ExtraConnection {
     state: Arc<ExtraState>,
@@ -46,9 +54,9 @@ pub(crate) struct ExtraConnection {
 #[derive(Debug, Default)]
 struct ExtraState {
     current: Current,
-    /// Since it was last looked at.
+    /// Set by calls, cleared by the periodic check of use.
     used: AtomicBool,
-    /// It takes no further calls.
+    /// Set once the connection takes no further calls.
     leaves: AtomicBool,
 }
 
@@ -67,7 +75,7 @@ impl ExtraConnection {
         Self { state, task }
     }
 
-    /// The session, for a call that is made now.
+    /// The session for a call that is made now; marks the connection as used.
     pub(crate) fn ready(&self) -> Option<Session> {
         let session = self.state.current.ready()?;
         if !self.state.used.load(Ordering::Relaxed) {
@@ -76,22 +84,22 @@ impl ExtraConnection {
         Some(session)
     }
 
-    /// Whether there is one that calls may be sent on now.
+    /// Returns true if calls may be sent on it now.
     pub(crate) fn is_ready(&self) -> bool {
         self.state.current.is_ready()
     }
 
-    /// Our own calls that wait for an answer, where calls may be sent now.
+    /// The number of our calls that wait for an answer; `None` if no calls may be sent now.
     pub(crate) fn outstanding(&self) -> Option<usize> {
         self.state.current.outstanding()
     }
 
-    /// Whether it takes calls, or may yet.
+    /// Returns true if it takes calls now or may do so later.
     pub(crate) fn stays(&self) -> bool {
         !self.state.leaves.load(Ordering::Relaxed) && !self.is_over()
     }
 
-    /// Whether nothing is left of it.
+    /// Returns true if its task has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.task.is_finished()
     }
@@ -153,19 +161,20 @@ async fn stand_open(dialer: Arc<Dialer>, target: Target, common: PoolShared, sta
     }
 }
 
-/// Resolves when no call was made on it for a while, and none is at work.
+/// Resolves when no call was made for at least [`IDLE`] and none is in flight.
 async fn unused(dialer: &Dialer, session: &Session, state: &ExtraState) {
     loop {
         sleep(IDLE).await;
         let used = state.used.swap(false, Ordering::Relaxed);
-        // A peer that may call us back may have kept a caller of this very connection for later.
+        // A peer that may call us back may have kept a caller of this very connection: it is never unused.
         if !used && session.is_quiet() && !dialer.router.serves_users() {
             return;
         }
     }
 }
 
-/// Lets the calls end that were to go there in the moment in which it was left, then closes it.
+/// Waits [`LAST`] for calls that picked the session just before it was withdrawn, and then until no call is
+/// in flight. Then closes the connection.
 async fn leave(session: Session, driving: Driving) {
     let quiet = async {
         loop {

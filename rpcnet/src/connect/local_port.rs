@@ -1,49 +1,49 @@
-//! When a socket that only dials takes another local port.
+//! Decides when a socket that only dials takes another local port.
 //!
-//! A middlebox (a NAT, a load balancer, a firewall) keeps a flow by the addresses and ports at its ends, and may keep it for
-//! as long as packets come: dialling again from the same port then reaches the same dead server, or nobody, for ever. A new
-//! local port is a new flow.
+//! A middlebox (a NAT, a load balancer, a firewall) identifies a flow by the addresses and ports of its ends,
+//! and may keep the flow for as long as packets arrive. Dialling again from the same port may then reach the
+//! same dead server, or nobody, forever. A new local port is a new flow.
 
 use std::sync::{Arc, MutexGuard};
 
 use crate::lock::Mutex;
 
-/// After so many dials in a row without an answer.
+/// The number of unanswered dials in a row after which the port changes.
 const UNANSWERED: usize = 2;
 
-/// The dials from a socket, as far as its port depends on them.
+/// Counts a socket's dials and sessions to decide when to change its port.
 #[derive(Debug, Default)]
 pub(crate) struct LocalPort(Mutex<PortCounts>);
 
 #[derive(Debug, Default)]
 struct PortCounts {
-    /// Dials under way.
+    /// Dials in progress.
     dialling: usize,
-    /// Sessions that stand: a new port would move them to another path.
+    /// Open sessions. A new port would move them to another path.
     standing: usize,
-    /// Dials since the last one that got an answer.
+    /// Unanswered dials since the last answer.
     unanswered: usize,
 }
 
 /// The result of a dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DialOutcome {
-    /// The peer answered: it let us in, or refused.
+    /// The peer answered: it accepted the session or refused it.
     Answered,
     /// No packet came back.
     Unanswered,
-    /// Nothing was sent, or the dial was given up: it says nothing of the path.
+    /// Nothing was sent, or the dial was given up. This says nothing about the path.
     Unknown,
 }
 
-/// A dial under way.
+/// A dial in progress.
 #[derive(Debug)]
 pub(super) struct DialGuard<'a> {
     port: &'a LocalPort,
     outcome: DialOutcome,
 }
 
-/// A session that stands.
+/// An open session.
 #[derive(Debug)]
 pub(super) struct SessionGuard(Arc<LocalPort>);
 
@@ -52,13 +52,13 @@ impl LocalPort {
         self.0.lock()
     }
 
-    /// Counts a dial until it is dropped.
+    /// Counts a dial until the guard is dropped.
     pub(super) fn dial(&self) -> DialGuard<'_> {
         self.state().dialling += 1;
         DialGuard { port: self, outcome: DialOutcome::Unknown }
     }
 
-    /// Counts a session until it is dropped.
+    /// Counts a session until the guard is dropped.
     pub(super) fn stand(self: &Arc<Self>) -> SessionGuard {
         self.state().standing += 1;
         SessionGuard(self.clone())
@@ -66,8 +66,11 @@ impl LocalPort {
 }
 
 impl DialGuard<'_> {
-    /// Ends the dial. Returns whether the socket should take another port now: two dials in a row had no answer, none is
-    /// under way, and no session stands.
+    /// Ends the dial. Returns true if the socket should take another port now. All of these must hold:
+    ///
+    /// - [`UNANSWERED`] dials in a row had no answer,
+    /// - no other dial is in progress,
+    /// - no session is open.
     pub(super) fn ends(mut self, outcome: DialOutcome) -> bool {
         self.outcome = outcome;
         let mut state = self.port.state();
@@ -76,7 +79,7 @@ impl DialGuard<'_> {
             DialOutcome::Unanswered => state.unanswered += 1,
             DialOutcome::Unknown => {}
         }
-        // This one is counted until it is dropped.
+        // This dial counts itself until it is dropped: hence 1.
         let is_due = state.unanswered >= UNANSWERED && state.dialling == 1 && state.standing == 0;
         if is_due {
             state.unanswered = 0;

@@ -1,7 +1,10 @@
-//! Connections to servers: dialled, dialled again when they are lost, and more than one where one is not enough.
+//! Dialling servers and keeping connections to them.
 //!
-//! A [`Dialer`] dials once. A [`Reconnecting`] keeps one connection to an address, and a [`ConnectionPool`] adds further ones while that
-//! has too much to do. [`Closing`] ends all of a scope.
+//! - [`Dialer`] makes one attempt to connect.
+//! - [`Reconnecting`] keeps one connection to an address and dials again when the connection is lost.
+//! - [`ConnectionPool`] adds [extra connections](ExtraConnection) to the same server while one cannot carry
+//!   all calls.
+//! - [`Closing`] is the scope of a channel or a connector: closing it ends all sessions in it.
 
 mod closing;
 mod dialer;

@@ -1,4 +1,4 @@
-//! The connections to one server: one, and extra ones while that has too much to do.
+//! A pool of connections to one server: one, and extra ones while calls pile up on it.
 
 use std::sync::{
     Arc, MutexGuard,
@@ -12,30 +12,33 @@ use tracing::debug;
 use super::{Closing, Dialer, ExtraConnection, PoolShared, Reconnecting, Target, closed};
 use crate::{ConnectError, Status, lock::Mutex, session::Session};
 
-/// Between two connections that are opened because all before are crowded.
+/// The shortest time between opening two extra connections. A new one needs a moment to take load off the
+/// others.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Connections to one server. Packets of one connection are put together, encrypted and taken apart by one task at a time,
-/// so one connection uses about one processor on either side. Where more calls gather than it can carry, extra ones
-/// are opened, and closed when they have not been used for a minute or two. (Where the server may call back, they stay: it
-/// may have kept a caller of one of them.)
+/// Connections to one server.
+///
+/// One task at a time assembles, encrypts and parses the packets of a connection, so one connection uses
+/// about one processor on either side. When more calls pile up than the open connections can carry, the pool
+/// opens an extra one. An extra connection closes after a minute or two without use. If the server may call
+/// back, it stays open: the server may have kept a caller of it.
 #[derive(Debug)]
 pub(crate) struct ConnectionPool {
     first: Reconnecting,
-    /// There are extra ones. Most never have any, and then there is nothing to look through.
+    /// Set if there are extra connections. Most pools never have any, and then skip the look at `more`.
     has_more: AtomicBool,
-    /// In memory of its own, so that little is between what is looked at by those who choose among many endpoints.
+    /// Boxed so that the fields read by picking among many endpoints lie close together.
     more: Box<Extras>,
 }
 
-/// The extra ones, and what they are opened with.
+/// The extra connections, and everything needed to open one.
 #[derive(Debug)]
 struct Extras {
     connections: ArcSwap<Vec<Arc<ExtraConnection>>>,
     most: usize,
-    /// Calls that may have been in a crowd, to look at it now and then.
+    /// Counts calls that might be crowded, to check only every so many of them.
     calls: AtomicUsize,
-    /// When the last one was opened.
+    /// When the last extra connection was opened.
     opened: Mutex<Option<Instant>>,
     dialer: Arc<Dialer>,
     target: Target,
@@ -50,7 +53,7 @@ impl ConnectionPool {
         Self::new(dialer, target, common, first)
     }
 
-    /// Dials once; starts only if that succeeds.
+    /// Dials once and returns a pool only if that succeeds.
     pub(crate) async fn connect(
         dialer: Arc<Dialer>,
         target: Target,
@@ -75,23 +78,24 @@ impl ConnectionPool {
     }
 
     fn has_more(&self) -> bool {
-        // Whoever does not see it yet takes the first one.
+        // A thread with a stale value uses the first connection.
         self.has_more.load(Ordering::Relaxed)
     }
 
-    /// Whether calls may be sent on one of them now.
+    /// Returns true if calls may be sent on one of the connections now.
     pub(crate) fn is_ready(&self) -> bool {
         self.first.is_ready()
             || self.has_more() && self.more.connections.load().iter().any(|extra| extra.is_ready())
     }
 
-    /// On how many calls may be sent now.
+    /// The number of connections on which calls may be sent now.
     pub(crate) fn count_ready(&self) -> usize {
         let more = self.more.connections.load().iter().filter(|extra| extra.is_ready()).count();
         usize::from(self.first.is_ready()) + more
     }
 
-    /// The session that the next call should go on: the one with the fewest calls at work.
+    /// The session for the next call: the one with the fewest calls in flight. Opens an extra connection if
+    /// calls pile up.
     pub(crate) fn ready(&self) -> Option<Session> {
         let session = self.ready_for_few()?;
         if session.may_be_crowded() && self.more.is_looked_at() && session.is_crowded() {
@@ -100,14 +104,16 @@ impl ConnectionPool {
         Some(session)
     }
 
-    /// Likewise, where so few calls are at work that there can be no crowd: to look for one is to look at memory that
-    /// choosing needs none of.
+    /// As [`ready`](Self::ready), for a server with so few calls in flight that none can pile up. Skips the
+    /// check, which reads memory that picking does not touch otherwise.
     pub(crate) fn ready_for_few(&self) -> Option<Session> {
         if self.has_more() { self.least() } else { self.first.ready() }
     }
 
-    /// Likewise, for a call that was tried on these. Where one of them leads here, another connection that leads to the same
-    /// process will not do; one that was made after that was lost will: the server was restarted, or has come back.
+    /// As [`ready`](Self::ready), for a call that was tried on these sessions.
+    ///
+    /// A connection to a process at which the call was tried does not qualify. A connection made after one of
+    /// those was lost does: the server has been restarted, or has come back.
     pub(crate) fn ready_but(&self, tried: &[Session]) -> Option<Session> {
         let more = self.more.connections.load();
         let all = self.first.ready().into_iter().chain(more.iter().filter_map(|extra| extra.ready()));
@@ -115,12 +121,13 @@ impl ConnectionPool {
             .min_by_key(Session::outstanding)
     }
 
-    /// The session of the first one, where calls may be sent on it now.
+    /// The session of the first connection, if calls may be sent on it now.
     pub(crate) fn first(&self) -> Option<Session> {
         self.first.ready()
     }
 
-    /// The session, waiting for an attempt to connect that is under way.
+    /// The session for the next call. Waits for an attempt to connect that is in progress; otherwise fails at
+    /// once.
     pub(crate) async fn session(&self) -> Result<Session, Status> {
         match self.ready() {
             Some(session) => Ok(session),
@@ -129,33 +136,33 @@ impl ConnectionPool {
         }
     }
 
-    /// The scope in which they are closed.
+    /// The scope that closes the connections.
     pub(crate) fn closing(&self) -> &Closing {
         self.more.common.closing()
     }
 
-    /// Has a server dialled that wanted no connection while it was not needed.
+    /// Dials a server that closed an idle connection and was left alone since.
     pub(crate) fn want(&self) {
         self.first.want();
     }
 
-    /// Why there is none, where dialling failed.
+    /// The failure of the last attempt, if the pool pauses before the next one.
     pub(crate) fn failure(&self) -> Option<Arc<ConnectError>> {
         self.first.failure()
     }
 
-    /// Returns whether a connection stands, even a silent one or one that is about to be closed.
+    /// Returns true if the first connection is open, even if it is silent or about to be closed.
     pub(crate) fn is_connected(&self) -> bool {
         self.first.is_connected()
     }
 
-    /// Resolves at the next change: a session came or went.
+    /// Resolves when the next session begins or ends.
     pub(crate) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
         self.more.common.changes()
     }
 
-    /// The one with the fewest calls at work; of several the first, so that those behind it are not used where they are not
-    /// needed.
+    /// The session with the fewest calls in flight. On a tie the earlier one wins, so that later ones fall
+    /// idle when they are not needed.
     fn least(&self) -> Option<Session> {
         let more = self.more.connections.load();
         let (mut fewest, mut least) = (self.first.outstanding(), None);
@@ -173,13 +180,14 @@ impl ConnectionPool {
         least.map_or_else(|| self.first.ready(), |extra| extra.ready())
     }
 
-    /// Forgets those that are over.
+    /// Removes extra connections that have ended.
     fn forget(&self) {
         let _changing = self.more.opened();
         self.change(None);
     }
 
-    /// Opens an extra connection, unless there are as many as may be.
+    /// Opens an extra connection, unless the pool has reached its bound or opened one less than [`PAUSE`]
+    /// ago.
     fn open(&self) {
         let mut opened = self.more.opened();
         let now = Instant::now();
@@ -192,7 +200,7 @@ impl ConnectionPool {
         self.change(Some(self.more.start(self.first.ready().as_ref())));
     }
 
-    /// Takes those away that are over, and adds one. Under the lock.
+    /// Removes extra connections that have ended and adds one. The caller holds the lock of `opened`.
     fn change(&self, added: Option<ExtraConnection>) {
         let before = self.more.connections.load();
         let stay = before.iter().filter(|extra| !extra.is_over()).cloned();
@@ -203,7 +211,7 @@ impl ConnectionPool {
 }
 
 impl Extras {
-    /// Whether this call is to look for a crowd.
+    /// Returns true if this call should check whether calls pile up.
     fn is_looked_at(&self) -> bool {
         const LOOK_EVERY: usize = 64;
         self.most > 1 && self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY)
@@ -213,7 +221,7 @@ impl Extras {
         self.opened.lock()
     }
 
-    /// Dials the address to which the first one leads: a name may have others, of other servers.
+    /// Dials the address of the first connection. The name may have other addresses, of other servers.
     fn start(&self, first: Option<&Session>) -> ExtraConnection {
         let target = match first {
             Some(session) => Target::at(session.connection().remote_addr(), self.target.host()),

@@ -1,4 +1,4 @@
-//! A connection that comes back: one address, dialled again whenever its connection is lost.
+//! One connection to one address, dialled again whenever it is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,11 +18,11 @@ use crate::{
     session::{Current, Life, Lives, Session},
 };
 
-/// A connection that stood this long was a success: the next pause is the first again.
+/// The time after which a connection counts as a success and resets the backoff.
 pub(super) const STABLE: Duration = Duration::from_secs(2);
 
-/// How long a connection that its server wanted closed is not made again while it is not needed; with jitter up to twice
-/// that.
+/// The time for which a server that closed an idle connection is not dialled while no call needs it. Jitter
+/// extends it to at most twice that.
 const REST: Duration = Duration::from_secs(15);
 
 /// The state that all connections of a pool share. Dropping every clone ends [`changes`](Self::changes).
@@ -53,7 +53,7 @@ impl PoolShared {
     }
 }
 
-/// How it stands with the connection.
+/// The state of the connection.
 #[derive(Debug, Clone)]
 enum ReconnectState {
     Connecting,
@@ -65,13 +65,13 @@ enum ReconnectState {
 
 /// A connection to one address that is dialled again whenever it is lost, with backoff and jitter.
 ///
-/// Dropping it ends the dialling; sessions that are in use go on until they are dropped too.
+/// Dropping it stops the dialling. Sessions in use go on until they are dropped too.
 #[derive(Debug)]
 pub(crate) struct Reconnecting {
     state: watch::Receiver<ReconnectState>,
-    /// The session in it, which each call looks at.
+    /// The session of the state, kept where each call can read it cheaply.
     current: Arc<Current>,
-    /// Told when a connection is needed.
+    /// Notified when a call needs a connection.
     wanted: Arc<Notify>,
     task: AbortHandle,
 }
@@ -88,7 +88,7 @@ impl Reconnecting {
         Self::run(dialer, target, common, None)
     }
 
-    /// Dials once; starts only if that succeeds.
+    /// Dials once and goes on only if that succeeds.
     pub(crate) async fn connect(
         dialer: Arc<Dialer>,
         target: Target,
@@ -114,22 +114,22 @@ impl Reconnecting {
         Self { state, current, wanted, task }
     }
 
-    /// The session that calls may be sent on now.
+    /// The session, if calls may be sent on it now.
     pub(crate) fn ready(&self) -> Option<Session> {
         self.current.ready()
     }
 
-    /// Whether there is one.
+    /// Returns true if calls may be sent now.
     pub(crate) fn is_ready(&self) -> bool {
         self.current.is_ready()
     }
 
-    /// Returns whether a session stands, even one on which no calls may be sent now.
+    /// Returns true if a session is open, even if no calls may be sent on it now.
     pub(crate) fn is_connected(&self) -> bool {
         matches!(&*self.state.borrow(), ReconnectState::Ready(_))
     }
 
-    /// Why there is none, where dialling failed.
+    /// The failure of the last attempt, during the pause before the next one.
     pub(crate) fn failure(&self) -> Option<Arc<ConnectError>> {
         match &*self.state.borrow() {
             ReconnectState::Failed(error) => Some(error.clone()),
@@ -137,14 +137,15 @@ impl Reconnecting {
         }
     }
 
-    /// The session, waiting for an attempt that is under way. Between attempts it fails at once with the last
-    /// attempt's error. Cancel-safe.
+    /// Returns the session and waits for an attempt that is in progress. During a pause it fails at once with
+    /// the error of the last attempt. Cancel-safe.
     pub(crate) async fn session(&self) -> Result<Session, Status> {
         self.want();
         let mut state = self.state.clone();
         let settled = state.wait_for(|state| match state {
             ReconnectState::Connecting => false,
-            // Between a session's GOAWAY and the next attempt there is a moment.
+            // A session that has received GOAWAY stays in this state for a moment, until the next attempt
+            // begins.
             ReconnectState::Ready(session) => {
                 let condition = session.condition();
                 let condition = condition.borrow();
@@ -159,21 +160,21 @@ impl Reconnecting {
         }
     }
 
-    /// Has a server dialled that wanted no connection while it was not needed.
+    /// Dials a server that closed an idle connection and was left alone since.
     pub(crate) fn want(&self) {
         self.wanted.notify_one();
     }
 
-    /// Our own calls that wait for an answer, where calls may be sent now.
+    /// The number of our calls that wait for an answer; `None` if no calls may be sent now.
     pub(crate) fn outstanding(&self) -> Option<usize> {
         self.current.outstanding()
     }
 }
 
-/// A session that stands already, and the life that it belongs to.
+/// A session that is open already, and the life that it belongs to.
 type First = (Life, (Session, Driving));
 
-/// Where it is told how it stands.
+/// Publishes the state of the connection.
 struct ConnectProgress {
     state: watch::Sender<ReconnectState>,
     current: Arc<Current>,
@@ -184,14 +185,14 @@ struct ConnectProgress {
 impl ConnectProgress {
     fn is(&self, state: ReconnectState) {
         let session = if let ReconnectState::Ready(session) = &state { Some(session) } else { None };
-        // Whoever waits for a change finds the session.
+        // Set before the notifications, so that a task that they wake finds the session.
         self.current.set(session);
         self.state.send_replace(state);
         self.common.told.send_replace(());
     }
 }
 
-/// Keeps a connection until it is closed.
+/// Keeps the connection up until the scope is closed.
 async fn keep_connected(
     dialer: Arc<Dialer>,
     target: Target,
@@ -215,7 +216,7 @@ async fn dial_again(
 ) {
     let mut rng: SmallRng = SmallRng::from_rng(&mut rand::rng());
     let mut backoff = dialer.backoff.clone();
-    // Sessions that drain: each ends when its calls have, or when the server closes it.
+    // Draining sessions. Each ends when its calls have ended, or when the server closes it.
     let mut leaving = JoinSet::new();
     loop {
         while leaving.try_join_next().is_some() {}
@@ -230,7 +231,7 @@ async fn dial_again(
             Ok((session, mut driving)) => {
                 let since = Instant::now();
                 progress.is(ReconnectState::Ready(session.clone()));
-                // Those who wanted it have it.
+                // This connection satisfies a pending request for one.
                 let _ = std::pin::pin!(progress.wanted.notified()).enable();
                 let mut condition = session.condition();
                 let ended = tokio::select! {
@@ -245,7 +246,8 @@ async fn dial_again(
                     if !has_ended {
                         leaving.spawn(finish(session, driving));
                     }
-                    // Not a failure: calls wait for the successor. A pause all the same where it came at once.
+                    // This is no failure: calls wait for the successor. A connection that ended at once is
+                    // still followed by a pause.
                     progress.is(ReconnectState::Connecting);
                     if since.elapsed() < STABLE {
                         tokio::time::sleep(backoff.next(&mut rng)).await;
@@ -274,7 +276,7 @@ async fn dial_again(
     }
 }
 
-/// Lets a draining session's calls end, then closes it.
+/// Waits until the calls of a draining session have ended, then closes the connection.
 pub(super) async fn finish(session: Session, driving: Driving) {
     tokio::select! {
         _ = driving => {}
