@@ -2,15 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{ConfigError, codec, limit::TokenBucket, metadata, transport::Room};
+use crate::{ConfigError, codec, limit::TokenBucket, metadata};
 
 /// So many seconds' worth of resets may come at once.
 const RESET_BURST: u32 = 5;
 /// quinn sets memory aside for each stream that a peer may open.
 const MOST_CALLS: u32 = 10_000;
-
-/// Streams that a peer may have open on a connection that is new.
-const FIRST_STREAMS: u32 = 6;
 
 /// What one side of a connection puts up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,12 +165,6 @@ impl Limits {
     /// Whether they do so whatever the path is like.
     pub(crate) fn lanes_on_any_path(&self) -> bool {
         self.lanes == Lanes::Always
-    }
-
-    /// What a peer may have under way on a connection that is new. Each stream that may be opened costs memory, whether
-    /// it is or not; a session allows more as they are used.
-    pub(crate) fn room(&self) -> Room {
-        Room { streams: self.max_calls_per_connection.min(FIRST_STREAMS), window: self.receive_window }
     }
 
     /// What the windows of a connection may grow to, in bytes.

@@ -14,8 +14,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Metadata, MetadataError, Method, PeerIdentity, client::PeerCaller, message::Extensions, relay::Relayed,
-    session::Session, trace::Trace,
+    Metadata, MetadataError, Method, PeerIdentity,
+    message::Extensions,
+    relay::Relayed,
+    session::{PeerCaller, Session},
+    trace::Trace,
 };
 
 tokio::task_local! {

@@ -110,12 +110,10 @@ mod tls;
 pub mod tower;
 mod trace;
 pub mod transport;
-mod types;
 
 pub use client::{
-    BalancedCall, BalancedChannel, BalancedConfig, Call, CallResponse, Caller, Channel, ChannelBuilder,
-    ChannelCall, Connector, EndpointCaller, EndpointStats, FromEndpoint, PeerCaller, QuorumError, Replies,
-    Response,
+    BalancedCall, BalancedChannel, BalancedConfig, Call, CallResponse, Channel, ChannelBuilder, ChannelCall,
+    Connector, EndpointCaller, EndpointStats, FromEndpoint, QuorumError, Replies, Response,
 };
 pub use config::Limits;
 pub use connect::ConnectError;
@@ -124,10 +122,11 @@ pub use error::{CallError, ConfigError, RegisterError};
 pub use health::{Health, HealthClient, HealthServer, HealthState, Readiness};
 pub use interceptor::{Interceptor, Next};
 pub use limit::Admission;
-pub use message::{Items, Reply, ReplyFuture, Request};
+pub use message::{Caller, Items, Reply, ReplyFuture, Request};
 pub use metadata::{Metadata, MetadataError};
-pub use method::{Hedge, Method, ServiceDescriptor};
+pub use method::{Method, ServiceDescriptor};
 pub use metrics::Metrics;
+pub use proto::Hedge;
 pub use retry::{Backoff, RetryBudget};
 pub use rpcnet_macros::{rpc_impl, rpc_trait};
 pub use server::{
@@ -135,6 +134,7 @@ pub use server::{
     ServerConfig, ServerConfigBuilder, ServerError, shutdown_signal,
 };
 pub use service::Service;
+pub use session::PeerCaller;
 pub use status::{Code, Status};
 pub use streaming::{ItemError, SendError, StreamSender, Streaming};
 pub use tls::{PeerIdentity, PemError, SpiffeId};
@@ -150,12 +150,12 @@ pub type Result<T, E = Status> = std::result::Result<T, E>;
 pub mod __private {
     pub use crate::client::{Call, Key, start_call, start_items};
     pub use crate::codec::{Arguments, Body, CodecError, decode, encode};
+    pub use crate::method::Types;
     pub use crate::service::{
         HandlerError, HandlerFuture, Inbound, ItemsArgument, Message, Outcome, boxed, handle, handle_items,
-        same, same_ref, streams,
+        same, same_ref, streams, types, types_items,
     };
     pub use crate::streaming::FailureOf;
-    pub use crate::types::{Types, types, types_items};
     pub use std::{
         fmt,
         future::Future,

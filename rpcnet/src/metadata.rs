@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-
-use crate::proto::{DecodeError, varint};
+use bytes::Bytes;
 
 /// At most this many pairs a call.
 pub(crate) const MAX_PAIRS: usize = 128;
@@ -116,30 +114,19 @@ impl Metadata {
         self.iter().filter(move |(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    pub(crate) fn encode(&self, buffer: &mut BytesMut) {
-        for (name, value) in &self.pairs {
-            for text in [name, value] {
-                varint::put(buffer, text.0.len() as u64);
-                buffer.put_slice(&text.0);
-            }
-        }
+    /// The names and values as bytes, in order.
+    pub(crate) fn raw_pairs(&self) -> impl Iterator<Item = [&[u8]; 2]> {
+        self.pairs.iter().map(|(name, value)| [&name.0[..], &value.0[..]])
     }
 
-    /// Reads what [`encode`](Self::encode) wrote; the texts share the memory of `block`.
-    pub(crate) fn decode(mut block: Bytes) -> Result<Self, DecodeError> {
-        let mut metadata = Self::default();
-        while block.has_remaining() {
-            if metadata.pairs.len() >= MAX_PAIRS {
-                return Err(DecodeError::TooManyPairs);
-            }
-            let name = Text::decode(&mut block)?;
-            if !is_name(&name.0) {
-                return Err(DecodeError::Text);
-            }
-            let value = Text::decode(&mut block)?;
-            metadata.pairs.push((name, value));
+    /// Adds a pair that shares memory with others, as it came from a peer. Returns `None` and adds nothing if the name is
+    /// not allowed or the value is no UTF-8 text.
+    pub(crate) fn push_raw(&mut self, name: Bytes, value: Bytes) -> Option<()> {
+        if !is_name(&name) || std::str::from_utf8(&value).is_err() {
+            return None;
         }
-        Ok(metadata)
+        self.pairs.push((Text(name), Text(value)));
+        Some(())
     }
 }
 
@@ -163,17 +150,6 @@ impl Text {
     fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
-
-    fn decode(block: &mut Bytes) -> Result<Self, DecodeError> {
-        let length = varint::take(block)?.ok_or(DecodeError::Truncated)?;
-        let length = usize::try_from(length).map_err(|_| DecodeError::Truncated)?;
-        if length > block.remaining() {
-            return Err(DecodeError::Truncated);
-        }
-        let text = block.split_to(length);
-        std::str::from_utf8(&text).map_err(|_| DecodeError::Text)?;
-        Ok(Self(text))
-    }
 }
 
 #[cfg(test)]
@@ -181,27 +157,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_survive_the_wire() {
-        let mut metadata = Metadata::new();
-        metadata.insert("x-tenant", "a").expect("valid");
-        metadata.insert("x-tenant", "ß").expect("valid");
-        let mut buffer = BytesMut::new();
-        metadata.encode(&mut buffer);
-        assert_eq!(Metadata::decode(buffer.freeze()).expect("just encoded"), metadata);
-    }
-
-    #[test]
     fn names_are_checked() {
         let mut metadata = Metadata::new();
         assert!(matches!(metadata.insert("X-Tenant", "a"), Err(MetadataError::Name(_))));
         assert!(matches!(metadata.insert("", "a"), Err(MetadataError::Name(_))));
         assert_eq!(metadata.insert("a", "x".repeat(MAX_BYTES)), Err(MetadataError::Size));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn random_bytes_do_not_panic(bytes: Vec<u8>) {
-            let _ = Metadata::decode(bytes.into());
-        }
     }
 }

@@ -2,7 +2,12 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{hash, types::Types};
+#[cfg(feature = "reflect")]
+use bytes::{Bytes, BytesMut};
+
+#[cfg(feature = "reflect")]
+use crate::codec::{Body, json::JsonError};
+use crate::{codec::Flaw, hash, proto::Hedge};
 
 /// The prefix of the framework's own services.
 const INTERNAL: &str = "rpcnet.";
@@ -26,16 +31,6 @@ pub struct Method {
     hedge: Option<Hedge>,
     resumable: bool,
     keyed: bool,
-}
-
-/// When a call that was not answered is made a second time, elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Hedge {
-    /// The channel decides, from how long calls take.
-    Automatic,
-    /// After this time.
-    After(Duration),
 }
 
 impl Method {
@@ -187,13 +182,13 @@ impl Method {
     }
 
     /// A part of its types that the encoding can't carry. Found out anew each time.
-    pub(crate) fn flaw(&self) -> Option<crate::codec::Flaw> {
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
         self.types.as_ref().and_then(Types::flaw)
     }
 
     /// Its types as values are read from JSON and written as it; `None` for a method that was described by hand.
     #[cfg(feature = "reflect")]
-    pub(crate) fn json(&self) -> Option<&crate::types::Json> {
+    pub(crate) fn json(&self) -> Option<&Json> {
         self.types.as_ref().map(Types::json)
     }
 
@@ -271,4 +266,59 @@ pub struct ServiceDescriptor {
     pub name: &'static str,
     /// The methods.
     pub methods: &'static [Method],
+}
+
+/// The types of a method, as the macros hand them over.
+#[derive(Clone, Copy)]
+pub struct Types {
+    pub(crate) shape: fn() -> String,
+    pub(crate) flaw: fn() -> Option<Flaw>,
+    #[cfg(feature = "reflect")]
+    pub(crate) json: Json,
+}
+
+impl Types {
+    /// What they are made of.
+    pub(crate) fn shape(&self) -> String {
+        (self.shape)()
+    }
+
+    /// A part of them that the encoding can't carry.
+    pub(crate) fn flaw(&self) -> Option<Flaw> {
+        (self.flaw)()
+    }
+
+    #[cfg(feature = "reflect")]
+    pub(crate) fn json(&self) -> &Json {
+        &self.json
+    }
+}
+
+impl fmt::Debug for Types {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Types")
+    }
+}
+
+/// Reads an item and encodes it behind what a buffer holds; where it is a large run of bytes, what is returned follows.
+#[cfg(feature = "reflect")]
+pub(crate) type ReadItem = fn(&str, &mut BytesMut) -> Result<Option<Bytes>, JsonError>;
+/// Decodes something and writes it as JSON of at most so many bytes.
+#[cfg(feature = "reflect")]
+pub(crate) type Write = fn(&Bytes, usize) -> Result<String, JsonError>;
+
+/// How what a method takes and gives is read from JSON and written as it.
+#[cfg(feature = "reflect")]
+#[derive(Clone, Copy)]
+pub(crate) struct Json {
+    /// Reads the arguments from an array.
+    pub(crate) read_arguments: fn(&str) -> Result<Body, JsonError>,
+    /// `None` where no stream of items goes with the arguments.
+    pub(crate) read_item: Option<ReadItem>,
+    /// The value that it returns, or an item of it.
+    pub(crate) write_value: Write,
+    /// The error in place of the answer.
+    pub(crate) write_error: Write,
+    /// The error at the end of a stream.
+    pub(crate) write_item_error: Write,
 }

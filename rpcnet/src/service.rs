@@ -2,6 +2,7 @@
 //! reply.
 
 mod message;
+mod types;
 
 use std::{convert::Infallible, pin::Pin};
 
@@ -19,7 +20,10 @@ use crate::{
 };
 
 use self::message::Same;
-pub use self::message::{Message, same, same_ref, streams};
+pub use self::{
+    message::{Message, same, same_ref, streams},
+    types::{types, types_items},
+};
 
 /// Something that a server can dispatch calls to. [`rpc_trait`](crate::rpc_trait) implements it.
 pub trait Service: Send + Sync + 'static {

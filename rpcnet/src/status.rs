@@ -7,7 +7,7 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{Metadata, MetadataError, SendError};
+use crate::{Metadata, MetadataError};
 
 /// Why a call failed: gRPC's codes, with gRPC's numbers and meanings.
 ///
@@ -315,13 +315,6 @@ impl From<MetadataError> for Status {
     /// `Internal`: what a handler sends beside its result is its own doing.
     fn from(error: MetadataError) -> Self {
         Self::internal(error.to_string()).with_source(error)
-    }
-}
-
-impl<T> From<SendError<T>> for Status {
-    /// `Cancelled`: nobody reads the stream any more.
-    fn from(error: SendError<T>) -> Self {
-        Self::cancelled(error.to_string())
     }
 }
 

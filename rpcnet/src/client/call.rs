@@ -12,27 +12,11 @@ use serde::Serialize;
 
 use super::Key;
 use crate::{
-    CallError, Metadata, Method, Reply, Request, Status,
+    CallError, Caller, Metadata, Method, Reply, Request, Status,
     codec::Arguments,
     service::{ItemsArgument, Outcome},
     trace::Trace,
 };
-
-/// What calls can be made on: a [`Channel`](crate::Channel), a pool of workers, the peer of a connection.
-///
-/// Generated clients are generic over it, and everything that wraps calls composes on it.
-pub trait Caller: Clone + Send + Sync + 'static {
-    /// A call at work. Dropping it cancels the call, at the server too. `Unpin`, as one that is boxed is.
-    type Future: Future<Output = Result<Reply, Status>> + Send + Unpin + 'static;
-
-    /// Prepares a call; nothing is sent until the future is polled.
-    ///
-    /// # Errors
-    ///
-    /// The future gives the [`Status`] that the call ended in. An error that the method declares is no status: see
-    /// [`Reply::code`].
-    fn call(&self, request: Request) -> Self::Future;
-}
 
 /// A call to a method that returns `Result<T, E>`: options are set on it, then it is awaited.
 ///

@@ -12,17 +12,16 @@ use rustls_pki_types::UnixTime;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Caller, ChannelBuilder,
+    ChannelBuilder,
     resume::{self, Reopen},
 };
 use crate::{
-    ConfigError, Reply, Request, Status,
+    Caller, ConfigError, Reply, Request, Status,
     connect::{ConnectionPool, Dialer, tell},
-    context::Scope,
     interceptor::{self, Next},
     message::{Answer, ReplyFuture},
     runtime::{Runtime, Within},
-    session::{AtWork, LaneCall, Session, Times},
+    session::{LaneCall, Session, Times, inherit_trace},
     tls::{CaCertificates, OwnCertificate},
 };
 
@@ -211,13 +210,6 @@ impl Reopen for Arc<Core> {
     }
 }
 
-/// A call that is made inside a handler belongs to the handler's trace, unless it was put into another.
-pub(super) fn inherit_trace(request: &mut Request) {
-    if request.trace.is_none() {
-        request.trace = Scope::inherited().trace;
-    }
-}
-
 /// A call at work on a [`Channel`].
 #[must_use = "a call is not made until it is awaited"]
 pub struct ChannelCall {
@@ -336,35 +328,5 @@ impl Caller for Channel {
 
     fn call(&self, request: Request) -> ChannelCall {
         ChannelCall { made: Some((self.clone(), request)), state: ChannelCallState::New }
-    }
-}
-
-/// Makes calls to the peer of a connection that the peer opened. See [`Context::caller`](crate::Context::caller).
-///
-/// A stream ends with the connection, also that of a `resumable` method: there is nowhere else to go.
-#[derive(Debug, Clone)]
-pub struct PeerCaller {
-    session: Session,
-    /// A connection on which the peer may be called back is not idle.
-    _at_work: Arc<AtWork>,
-}
-
-impl PeerCaller {
-    pub(crate) fn new(session: Session) -> Self {
-        Self { _at_work: Arc::new(session.at_work()), session }
-    }
-}
-
-impl Caller for PeerCaller {
-    type Future = ReplyFuture;
-
-    fn call(&self, mut request: Request) -> ReplyFuture {
-        let session = self.session.clone();
-        let runtime = session.runtime().clone();
-        Box::pin(runtime.within(Box::pin(async move {
-            inherit_trace(&mut request);
-            let times = Times::of(&request, session.limits());
-            session.call(&request, &times).await
-        })))
     }
 }

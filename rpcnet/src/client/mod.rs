@@ -15,8 +15,8 @@ pub use self::{
         QuorumError, Replies,
     },
     builder::ChannelBuilder,
-    call::{Call, CallResponse, Caller, Response, start_call, start_items},
-    channel::{Channel, ChannelCall, PeerCaller},
+    call::{Call, CallResponse, Response, start_call, start_items},
+    channel::{Channel, ChannelCall},
     connector::Connector,
     key::Key,
 };

@@ -41,7 +41,7 @@ impl fmt::Debug for Piece {
 pub fn pieces() -> Vec<Piece> {
     let mut pieces = codec::pieces();
     pieces.extend(wire::pieces());
-    pieces.push(crate::session::lane_call());
+    pieces.push(Piece::new("lane/call", crate::session::lane_call()));
     pieces
 }
 

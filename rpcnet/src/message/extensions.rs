@@ -23,6 +23,12 @@ impl Extensions {
         self.0.push((id, value));
     }
 
+    /// Takes the value of this type out.
+    pub(crate) fn take<T: Send + Sync + 'static>(&mut self) -> Option<Arc<T>> {
+        let at = self.0.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
+        self.0.remove(at).1.downcast().ok()
+    }
+
     pub(crate) fn of<T: Send + Sync + 'static>(&self) -> Option<&T> {
         let (_, value) = self.0.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_ref()
@@ -47,6 +53,9 @@ mod tests {
         extensions.insert("text");
         extensions.insert(2u8);
         assert_eq!(extensions.of::<u8>(), Some(&2));
+        assert_eq!(extensions.of::<&str>(), Some(&"text"));
+        assert_eq!(extensions.take::<u8>().as_deref(), Some(&2));
+        assert_eq!(extensions.take::<u8>(), None);
         assert_eq!(extensions.of::<&str>(), Some(&"text"));
     }
 }

@@ -1,17 +1,17 @@
 //! Calls and their answers between those who make them and those who carry them: encoded, with what goes beside.
 
+mod caller;
 mod extensions;
 mod items;
 mod reply;
 mod request;
 
+pub use self::{caller::Caller, items::Items, reply::Reply, request::Request};
 pub(crate) use self::{
     extensions::Extensions,
     items::{Batch, Ended, Failure, ItemsCell, Produced, Remote, Source},
     reply::Answer,
-    request::Arrived,
 };
-pub use self::{items::Items, reply::Reply, request::Request};
 
 /// A call at work, or an interceptor around one.
 pub type ReplyFuture = std::pin::Pin<Box<dyn Future<Output = Result<Reply, crate::Status>> + Send + 'static>>;

@@ -1,16 +1,9 @@
 //! A call before it is sent, or as it has arrived.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Extensions, Items, ItemsCell};
-use crate::{
-    Context, Hedge, Metadata, Method, codec::Body, proto::Routing, relay::Relayed, session::Entry,
-    trace::Trace,
-};
+use crate::{Hedge, Metadata, Method, codec::Body, proto::Routing, relay::Relayed, trace::Trace};
 
 /// A call: method, encoded arguments, and what goes beside them.
 ///
@@ -30,16 +23,6 @@ pub struct Request {
     /// How many items of its stream of answers the caller has had.
     pub(crate) resume_after: u64,
     pub(crate) extensions: Extensions,
-    pub(crate) arrived: Option<Arrived>,
-}
-
-/// What a server knows of a call that has arrived.
-#[derive(Debug, Clone)]
-pub(crate) struct Arrived {
-    pub(crate) context: Context,
-    pub(crate) entry: Entry,
-    /// Whether a handler has run for it, or may have.
-    pub(crate) ran: Arc<AtomicBool>,
 }
 
 impl Request {
@@ -56,7 +39,6 @@ impl Request {
             key: None,
             resume_after: 0,
             extensions: Extensions::default(),
-            arrived: None,
         }
     }
 
@@ -184,11 +166,6 @@ impl Request {
     /// The id of its method.
     pub(crate) fn method_id(&self) -> u64 {
         self.relayed().map_or(self.method.id(), |relayed| relayed.id)
-    }
-
-    /// On a server, what the handler will know of the call; `None` on a client.
-    pub fn context(&self) -> Option<&Context> {
-        self.arrived.as_ref().map(|arrived| &arrived.context)
     }
 
     /// Hands a value on to interceptors further in and, on a server, to the handler

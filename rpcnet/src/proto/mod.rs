@@ -7,6 +7,7 @@ mod control;
 mod extension;
 mod item;
 mod lane;
+mod metadata;
 mod reply;
 mod request;
 mod routing;
@@ -23,6 +24,7 @@ pub(crate) use lane::{
 pub(crate) use reply::MAX_STATUS_MESSAGE;
 pub(crate) use reply::{ReplyHeader, ReplyKind, decode_status, encode_status};
 pub(crate) use request::RequestHeader;
+pub use routing::Hedge;
 pub(crate) use routing::{MAX_SELECTOR, Routing};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};

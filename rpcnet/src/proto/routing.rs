@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Buf, BufMut};
 
 use super::{request::wire_micros, varint};
-use crate::Hedge;
 
 const IDEMPOTENT: u8 = 1;
 const ANSWERS_ITEMS: u8 = 1 << 1;
@@ -16,6 +15,16 @@ const HAS_SERVICE: u8 = 1 << 5;
 
 /// A selector has at most so many bytes.
 pub(crate) const MAX_SELECTOR: usize = 512;
+
+/// When a call that was not answered is made a second time, elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hedge {
+    /// The channel decides, from how long calls take.
+    Automatic,
+    /// After this time.
+    After(Duration),
+}
 
 /// What is known of a method where its trait is, and not where its calls are forwarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -17,9 +17,9 @@ use crate::{
     codec::{bounded, json::JsonError},
     hash,
     message::{Answer, Items},
+    method::{Json, Write},
     rpc_impl,
     session::{Entry, call_instead},
-    types::{Json, Write},
 };
 
 type Answered = Result<Streaming<String, CallError<ApplicationError>>>;

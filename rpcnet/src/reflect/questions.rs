@@ -12,7 +12,7 @@ use super::late::Late;
 use crate::{
     Method, Status, Streaming,
     message::{Failure, Produced, Source},
-    types::ReadItem,
+    method::ReadItem,
 };
 
 /// The items of a call, as its handler gets them.

@@ -13,6 +13,7 @@ mod items;
 mod lane;
 mod liveness;
 mod outbound;
+mod peer_caller;
 mod router;
 #[cfg(test)]
 mod tests;
@@ -39,11 +40,13 @@ use self::counts::{Counts, Reading};
 pub(crate) use self::inbound::{Running, call_instead};
 #[cfg(feature = "measuring")]
 pub(crate) use self::lane::lane_call;
+pub use self::peer_caller::PeerCaller;
 pub(crate) use self::{
     deadlines::{Times, after},
     epoch::{Life, Lives},
     inbound::{Blocking, Dispatch, forwarding_entry},
     lane::LaneCall,
+    peer_caller::inherit_trace,
     router::{Background, Entry, Router},
 };
 use crate::{

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 #[cfg(feature = "reflect")]
 use crate::codec::json::{self, JsonError};
 use crate::{
-    CallError, Status,
+    CallError, SendError, Status,
     codec::{self, Flaw},
     message::Failure,
 };
@@ -118,5 +118,12 @@ impl<F: Serialize + DeserializeOwned + Send + 'static> ItemError for CallError<F
     #[cfg(feature = "reflect")]
     fn to_json(error: &Bytes, limit: usize) -> Result<String, JsonError> {
         json::transcode::<F>(error, limit)
+    }
+}
+
+impl<T> From<SendError<T>> for Status {
+    /// `Cancelled`: nobody reads the stream any more.
+    fn from(error: SendError<T>) -> Self {
+        Self::cancelled(error.to_string())
     }
 }

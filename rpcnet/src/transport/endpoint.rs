@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{Connection, ConnectionError, memory, quic};
-use crate::{ConfigError, tls::Tls};
+use crate::{ConfigError, Limits, tls::Tls};
+
+/// Streams that a peer may have open on a connection that is new.
+const FIRST_STREAMS: u32 = 6;
 
 /// An idle timeout that no connection lives to see.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -108,6 +111,14 @@ pub(crate) struct Room {
     pub(crate) streams: u32,
     /// The most bytes that it may ever have sent and this side has not read, on all streams; at first it is less.
     pub(crate) window: u32,
+}
+
+impl Limits {
+    /// What a peer may have under way on a connection that is new. Each stream that may be opened costs memory, whether
+    /// it is or not; a session allows more as they are used.
+    pub(crate) fn room(&self) -> Room {
+        Room { streams: self.max_calls_per_connection().min(FIRST_STREAMS), window: self.receive_window() }
+    }
 }
 
 /// What a listening endpoint takes.

@@ -12,10 +12,9 @@ use std::{
 use super::{BalancedChannel, attempts::Attempts, endpoint::InFlight};
 use crate::{
     Caller, Reply, Request, Status,
-    client::channel::inherit_trace,
     message::ReplyFuture,
     runtime::Within,
-    session::{LaneCall, Times},
+    session::{LaneCall, Times, inherit_trace},
 };
 
 /// A call at work on a [`BalancedChannel`].

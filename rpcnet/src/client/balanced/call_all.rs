@@ -16,12 +16,11 @@ use tokio::task::JoinSet;
 use super::{BalancedChannel, BalancedShared, endpoint::EndpointState};
 use crate::{
     Caller, Reply, Request, Status,
-    client::channel::inherit_trace,
     discover::ServiceSet,
     interceptor,
     message::{Answer, ReplyFuture},
     service::boxed,
-    session::Times,
+    session::{Times, inherit_trace},
 };
 
 /// Calls one endpoint of a [`BalancedChannel`], whatever the others do. Nothing is retried, and nothing is counted

@@ -17,7 +17,7 @@ use tracing::error;
 use super::{CancelOnDrop, answer};
 use crate::{
     Context, Reply, Request, Status, interceptor,
-    message::{Arrived, Items, ReplyFuture},
+    message::{Items, ReplyFuture},
     service::Inbound,
     session::{Entry, Session},
 };
@@ -29,6 +29,22 @@ pub(in crate::session) struct Running {
     /// Whether the handler has run, where interceptors could say otherwise. Without interceptors nobody sets it,
     /// as no status but the handler's own can come.
     ran: Option<Arc<AtomicBool>>,
+}
+
+/// What a server knows of a call that has arrived, handed through the interceptors in the request's extensions.
+#[derive(Clone)]
+struct Arrived {
+    context: Context,
+    entry: Entry,
+    /// Set once a handler has run for the call, or may have.
+    ran: Arc<AtomicBool>,
+}
+
+impl Request {
+    /// On a server, what the handler will know of the call; `None` on a client.
+    pub fn context(&self) -> Option<&Context> {
+        self.extension().map(|Arrived { context, .. }| context)
+    }
 }
 
 /// Starts a handler.
@@ -50,8 +66,8 @@ pub(in crate::session) fn start(
             if let Some(items) = items {
                 request = request.with_items(items);
             }
-            request.arrived =
-                Some(Arrived { context, entry: entry.clone(), ran: ran.clone().unwrap_or_default() });
+            let ran = ran.clone().unwrap_or_default();
+            request.insert_extension(Arrived { context, entry: entry.clone(), ran });
             chain.run(request)
         }
     };
@@ -87,12 +103,13 @@ fn panicked(entry: &Entry, panic: &(dyn Any + Send)) -> Status {
 pub(crate) struct Dispatch;
 
 impl interceptor::Service for Dispatch {
-    fn call(&self, request: Request) -> ReplyFuture {
-        let Some(Arrived { context, entry, ran }) = request.arrived else {
+    fn call(&self, mut request: Request) -> ReplyFuture {
+        let Some(arrived) = request.extensions.take() else {
             let status =
                 Status::internal("a request that did not arrive here was handed to a server's handler");
             return Box::pin(std::future::ready(Err(status.not_executed())));
         };
+        let Arrived { context, entry, ran } = Arc::unwrap_or_clone(arrived);
         let context = context.with_changes(request.metadata, request.extensions);
         let items = request.items.take();
         let inbound = Inbound { context: context.clone(), body: request.body, items };

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use super::{Lane, Shared};
 use crate::{
     Limits, Method, Request,
-    measured::Piece,
     proto::{ReplyHeader, ReplyKind},
     session::Times,
 };
@@ -21,7 +20,8 @@ static METHOD: Method = Method::new("bench.v1.Echo", "echo", "(Bytes) -> Result<
 /// Frames leave together, so many at a time.
 const TOGETHER: usize = 64;
 
-pub(crate) fn lane_call() -> Piece {
+/// Returns a closure that makes one call.
+pub(crate) fn lane_call() -> impl FnMut() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs nothing");
     // In place of the driver.
     let task = runtime.spawn(pending::<()>()).abort_handle();
@@ -29,7 +29,7 @@ pub(crate) fn lane_call() -> Piece {
     let request = Request::new(&METHOD, Bytes::from_static(&[7; 32]));
     let times = Times::of(&request, &Limits::default());
     let mut calls = 0;
-    Piece::new("lane/call", move || {
+    move || {
         let waker = Waker::noop();
         let id = lane.call(black_box(&request), (None, None), &times, Some(waker)).expect("it has room");
         let answer = (ReplyHeader::new(ReplyKind::Value, 0), Bytes::new());
@@ -40,5 +40,5 @@ pub(crate) fn lane_call() -> Piece {
         if calls % TOGETHER == 0 {
             black_box(lane.shared.outbox.take());
         }
-    })
+    }
 }
