@@ -1,4 +1,4 @@
-//! What a transport must be able to do.
+//! The traits that a transport implements.
 
 use std::{
     future::Future,
@@ -11,75 +11,78 @@ use bytes::Bytes;
 
 use super::{ConnectionError, DatagramError, ReadError, WriteError};
 
-/// A connection. All methods that wait are cancel-safe.
+/// A connection. All waiting methods are cancel-safe.
 pub(super) trait Connection: Clone + Send + Sync + 'static {
     type Send: SendStream;
     type Recv: RecvStream;
 
-    /// Waits while the peer allows no more streams.
+    /// Opens a bidirectional stream. Waits while the peer's limit on streams is reached.
     fn open_bi(&self) -> impl Future<Output = Result<(Self::Send, Self::Recv), ConnectionError>> + Send;
     fn accept_bi(&self) -> impl Future<Output = Result<(Self::Send, Self::Recv), ConnectionError>> + Send;
     fn open_uni(&self) -> impl Future<Output = Result<Self::Send, ConnectionError>> + Send;
     fn accept_uni(&self) -> impl Future<Output = Result<Self::Recv, ConnectionError>> + Send;
-    /// May drop the datagram, or an older one, without saying so.
+    /// Queues a datagram. The transport may silently drop this datagram or an older one.
     fn send_datagram(&self, datagram: Bytes) -> Result<(), DatagramError>;
     fn read_datagram(&self) -> impl Future<Output = Result<Bytes, ConnectionError>> + Send;
     fn max_datagram_size(&self) -> Option<usize>;
-    /// At once: what has not been sent is lost.
+    /// Closes the connection at once. Data that was not sent yet is lost.
     fn close(&self, code: u32, reason: &str);
-    /// Whether nothing is left to be said of its end: the peer was told that this side has closed it, or it ended otherwise.
+    /// Returns true once this side owes the peer no close: it has sent one, or the connection ended in another way.
     fn close_sent(&self) -> bool;
-    /// Asks the peer's host, without a connection, until it says that nobody listens at its address; false where it can't be
-    /// asked.
+    /// Probes the peer's host, outside of the connection, until the host reports that nobody listens at the peer's
+    /// address. Returns false if the host can't be probed.
     fn is_refused(&self) -> impl Future<Output = bool> + Send;
     fn closed(&self) -> impl Future<Output = ConnectionError> + Send;
     fn close_reason(&self) -> Option<ConnectionError>;
     fn remote_addr(&self) -> SocketAddr;
-    /// Lets the peer have so many streams with two directions open from now on.
+    /// Raises the number of bidirectional streams that the peer may have open at a time.
     fn allow_streams(&self, streams: u32);
     fn rtt(&self) -> Duration;
-    /// Packets that have arrived, of whatever kind: it grows while the peer's process runs and is talked to.
+    /// The number of packets of any kind that have arrived. It grows as long as the peer's process runs and this side
+    /// sends to it.
     fn received_packets(&self) -> u64;
-    /// Packets that were sent on the path as it is now, and those of them that were lost.
+    /// The number of packets sent on the current path, and how many of them were lost.
     fn sent_packets(&self) -> u64;
     fn lost_packets(&self) -> u64;
-    /// Bytes that the peer may have sent and that were not read here; `None` where there is no bound but that of each
-    /// stream.
+    /// The receive window of the connection, in bytes: how much the peer may send before this side reads. `None` if
+    /// only single streams have a window.
     fn receive_window(&self) -> Option<u32> {
         None
     }
-    /// Bytes that may have been written here and are not acknowledged; `None` likewise.
+    /// The send window of the connection, in bytes: how much may be written before the peer acknowledges it. `None` if
+    /// only single streams have a window.
     fn send_window(&self) -> Option<u32> {
         None
     }
 }
 
-/// The half of a stream that is written.
+/// The sending half of a stream.
 pub(super) trait SendStream: Send + Sync + 'static {
-    /// Writes all chunks, waiting while the peer does not read. Not cancel-safe: a part may have been written.
+    /// Writes all chunks. Waits while the peer does not read. Not cancel-safe: some chunks may have been written in
+    /// part.
     fn write_chunks(&mut self, chunks: &mut [Bytes]) -> impl Future<Output = Result<(), WriteError>> + Send;
-    /// Writes what can be written now; ready when all is. What is left stays in `chunks`.
+    /// Writes as much as fits now. Ready once all chunks are written; until then, `chunks` holds the rest.
     fn poll_write_chunks(
         &mut self,
         cx: &mut Context<'_>,
         chunks: &mut [Bytes],
     ) -> Poll<Result<(), WriteError>>;
-    /// Says that the stream ends here, whole.
+    /// Ends the stream cleanly: the peer reads its end after all data.
     fn finish(&mut self);
-    /// Gives the stream up.
+    /// Abandons the stream.
     fn reset(&mut self, code: u32);
-    /// Waits until the peer wants no more (its code), or has everything and the stream was finished (`None`).
+    /// Waits until the peer stops the stream (returns its code), or has received all of a finished stream (`None`).
     fn stopped(&self) -> impl Future<Output = Result<Option<u32>, ConnectionError>> + Send;
-    /// Streams of a higher priority leave first; 0 at first. A backend may take no notice.
+    /// Sets the stream's priority, at first 0. Streams of a higher priority are sent first. A backend may ignore it.
     fn set_priority(&mut self, priority: i32);
 }
 
-/// The half of a stream that is read.
+/// The receiving half of a stream.
 pub(super) trait RecvStream: Send + Sync + 'static {
-    /// The next bytes, at most `max`; `None` at the end. The waker of the last call is woken when there are some, or
-    /// when the connection ends.
+    /// Reads at most `max` bytes; `None` at the stream's end. When data arrives or the connection ends, the waker of
+    /// the last poll is woken.
     fn poll_read_chunk(&mut self, cx: &mut Context<'_>, max: usize)
     -> Poll<Result<Option<Bytes>, ReadError>>;
-    /// Wants no more.
+    /// Tells the peer to stop sending.
     fn stop(&mut self, code: u32);
 }

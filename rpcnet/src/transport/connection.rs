@@ -1,4 +1,4 @@
-//! The connection that everything above the transport sees.
+//! The connection that the layers above the transport use.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,36 +12,39 @@ use super::{
 };
 use crate::PeerIdentity;
 
-/// Which side opened a connection.
+/// The role of this side on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// This one.
+    /// This side dialled.
     Client,
-    /// The peer.
+    /// The peer dialled.
     Server,
 }
 
-/// What the transport knows of a connection's path.
+/// Statistics of a connection's path.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ConnectionStats {
     /// The smoothed round-trip time.
     pub rtt: Duration,
-    /// Packets that have arrived, of whatever kind.
+    /// The number of packets of any kind that have arrived.
     pub received_packets: u64,
-    /// Packets that were sent on the path as it is now.
+    /// The number of packets sent on the current path.
     pub sent_packets: u64,
-    /// Those of them that were lost.
+    /// How many of `sent_packets` were lost.
     pub lost_packets: u64,
-    /// Bytes that the peer may have sent and that were not read here, on all streams, as it is now: it follows what the path
-    /// holds, up to [`Limits::with_receive_window`](crate::Limits::with_receive_window). `None` in memory, where each
-    /// stream has a bound of its own and there is none for all.
+    /// The current receive window for all streams together, in bytes: how much the peer may send before this side
+    /// reads. It follows the capacity of the path, up to
+    /// [`Limits::with_receive_window`](crate::Limits::with_receive_window). `None` in memory, where each stream has its
+    /// own bound and the connection has none.
     pub receive_window: Option<u32>,
-    /// Bytes that may have been written here and are not acknowledged, likewise.
+    /// The current send window for all streams together, in bytes: how much may be written before the peer acknowledges
+    /// it. It follows the path in the same way, and is `None` in memory.
     pub send_window: Option<u32>,
 }
 
-/// A mutually authenticated connection with streams and datagrams. Cheap to clone; the last clone's drop closes it.
+/// A mutually authenticated connection with streams and datagrams. Cheap to clone. Dropping the last clone closes the
+/// connection.
 #[derive(Clone)]
 pub struct Connection {
     backend: Backend,
@@ -69,8 +72,8 @@ macro_rules! dispatch {
     };
 }
 
-// A future that waits for a connection has room for the larger of the two backends. That one is in memory, and waits in a
-// box, so that connections over QUIC don't carry its room.
+// A future that waits for either backend is as large as the larger backend's future. The memory backend has the larger
+// futures. They are boxed here, so that futures of QUIC connections stay small.
 impl Connection {
     pub(super) fn quic(inner: quic::Connection, peer: PeerIdentity, protocol: Vec<u8>, side: Side) -> Self {
         Self { backend: Backend::Quic(inner), shared: Arc::new(ConnectionShared { peer, protocol, side }) }
@@ -85,32 +88,32 @@ impl Connection {
         Self { backend: Backend::Memory(inner), shared: Arc::new(ConnectionShared { peer, protocol, side }) }
     }
 
-    /// Who the peer is.
+    /// Returns the peer's identity.
     pub fn peer(&self) -> &PeerIdentity {
         &self.shared.peer
     }
 
-    /// The protocol (ALPN) that was agreed on.
+    /// Returns the negotiated protocol (ALPN).
     pub fn protocol(&self) -> &[u8] {
         &self.shared.protocol
     }
 
-    /// Which side opened it.
+    /// Returns the role of this side.
     pub fn side(&self) -> Side {
         self.shared.side
     }
 
-    /// The peer's address as it is now; it may move.
+    /// Returns the peer's current address. It changes if the peer migrates.
     pub fn remote_addr(&self) -> SocketAddr {
         dispatch!(self, connection => connection.remote_addr())
     }
 
-    /// Opens a stream with two directions; waits while the peer allows no more. The peer sees it with the first
-    /// bytes. Cancel-safe.
+    /// Opens a bidirectional stream. Waits while the peer's limit on streams is reached. The peer sees the stream once
+    /// the first bytes arrive. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// The connection's end.
+    /// The reason why the connection ended.
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         Ok(match &self.backend {
             Backend::Quic(connection) => quic_streams(connection.open_bi().await?),
@@ -118,11 +121,11 @@ impl Connection {
         })
     }
 
-    /// The next stream with two directions that the peer opened. Cancel-safe.
+    /// Accepts the next bidirectional stream that the peer opened. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// The connection's end.
+    /// The reason why the connection ended.
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         Ok(match &self.backend {
             Backend::Quic(connection) => quic_streams(connection.accept_bi().await?),
@@ -130,11 +133,11 @@ impl Connection {
         })
     }
 
-    /// Opens a stream from here to the peer, as [`open_bi`](Self::open_bi) does.
+    /// Opens a unidirectional stream to the peer, in the same way as [`open_bi`](Self::open_bi).
     ///
     /// # Errors
     ///
-    /// The connection's end.
+    /// The reason why the connection ended.
     pub async fn open_uni(&self) -> Result<SendStream, ConnectionError> {
         Ok(SendStream::new(match &self.backend {
             Backend::Quic(connection) => SendBackend::Quic(connection.open_uni().await?),
@@ -142,11 +145,11 @@ impl Connection {
         }))
     }
 
-    /// The next stream from the peer to here. Cancel-safe.
+    /// Accepts the next unidirectional stream from the peer. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// The connection's end.
+    /// The reason why the connection ended.
     pub async fn accept_uni(&self) -> Result<RecvStream, ConnectionError> {
         Ok(RecvStream::new(match &self.backend {
             Backend::Quic(connection) => RecvBackend::Quic(connection.accept_uni().await?),
@@ -154,12 +157,13 @@ impl Connection {
         }))
     }
 
-    /// Lets the peer have so many streams with two directions open from now on, where that is more than before.
+    /// Raises the number of bidirectional streams that the peer may have open at a time.
     pub(crate) fn allow_streams(&self, streams: u32) {
         dispatch!(self, connection => connection.allow_streams(streams));
     }
 
-    /// Sends a datagram: at most once, in no order, without waiting. Under pressure older ones are dropped.
+    /// Sends a datagram without waiting. It arrives at most once and in no particular order. If the send buffer is
+    /// full, older datagrams are dropped.
     ///
     /// # Errors
     ///
@@ -168,11 +172,11 @@ impl Connection {
         dispatch!(self, connection => connection.send_datagram(datagram))
     }
 
-    /// The next datagram. Cancel-safe.
+    /// Waits for the next datagram. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// The connection's end.
+    /// The reason why the connection ended.
     pub async fn read_datagram(&self) -> Result<Bytes, ConnectionError> {
         match &self.backend {
             Backend::Quic(connection) => connection.read_datagram().await,
@@ -180,23 +184,25 @@ impl Connection {
         }
     }
 
-    /// The largest datagram in bytes that the path takes now; `None` where the peer takes none.
+    /// Returns the size in bytes of the largest datagram that the path takes now; `None` if the peer takes no
+    /// datagrams.
     pub fn max_datagram_size(&self) -> Option<usize> {
         dispatch!(self, connection => connection.max_datagram_size())
     }
 
-    /// Closes at once with a code of the protocol; streams fail on both sides, what was not sent is lost.
+    /// Closes the connection at once with an application error code. Streams fail on both sides, and data that was not
+    /// sent yet is lost.
     pub fn close(&self, code: u32, reason: &str) {
         dispatch!(self, connection => connection.close(code, reason));
     }
 
-    /// Waits until a connection that this side has closed has said so to the peer, once. Ready at once for one that
-    /// ended otherwise, unbounded for one that stands. Cancel-safe.
+    /// Waits until a connection that this side has closed has sent its close to the peer once. Returns at once if the
+    /// connection ended in another way. Never returns while it is open. Cancel-safe.
     pub(crate) async fn close_sent(&self) {
-        /// Between two looks. The transport has no event for this.
+        /// The pause between two checks. The transport has no event for this.
         const LOOK: Duration = Duration::from_millis(1);
         let is_sent = || dispatch!(self, connection => connection.close_sent());
-        // Mostly its driver needs but a turn.
+        // In most cases the connection's driver needs only one turn.
         for _ in 0..4 {
             if is_sent() {
                 return;
@@ -208,13 +214,14 @@ impl Connection {
         }
     }
 
-    /// Asks the peer's host until it says that nobody listens at its address: true. False where it can't be asked. For the
-    /// side that has dialled: towards it, a firewall may refuse what is not of a connection. Cancel-safe.
+    /// Probes the peer's host until the host reports that nobody listens at the peer's address, and returns true then.
+    /// Returns false if the host can't be probed. Only for the side that dialled: in the other direction, a firewall
+    /// may reject packets of no connection, which looks the same. Cancel-safe.
     pub(crate) async fn is_refused(&self) -> bool {
         dispatch!(self, connection => connection.is_refused().await)
     }
 
-    /// Waits for the connection's end. Cancel-safe.
+    /// Waits until the connection has ended, and returns the reason. Cancel-safe.
     pub async fn closed(&self) -> ConnectionError {
         match &self.backend {
             Backend::Quic(connection) => connection.closed().await,
@@ -222,12 +229,12 @@ impl Connection {
         }
     }
 
-    /// Why it ended; `None` while it stands.
+    /// Returns the reason why the connection ended; `None` while it is open.
     pub fn close_reason(&self) -> Option<ConnectionError> {
         dispatch!(self, connection => connection.close_reason())
     }
 
-    /// What the transport knows of the path.
+    /// Returns the current statistics of the path.
     pub fn stats(&self) -> ConnectionStats {
         dispatch!(self, connection => ConnectionStats {
             rtt: connection.rtt(),

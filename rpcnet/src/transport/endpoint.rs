@@ -1,17 +1,18 @@
-//! What listens and dials: one socket for both.
+//! The endpoint that listens and dials, with one socket for both.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{Connection, ConnectionError, memory, quic};
 use crate::{ConfigError, Limits, tls::Tls};
 
-/// Streams that a peer may have open on a connection that is new.
+/// The number of bidirectional streams that a peer may have open on a new connection.
 const FIRST_STREAMS: u32 = 6;
 
-/// An idle timeout that no connection lives to see.
+/// An idle timeout of ten years, in place of none.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Settings of a connection that this side dials. (An accepted one's protocol is not known early enough.)
+/// Options of a connection that this side dials. Accepted connections have fixed options, as their protocol is not
+/// known early enough.
 #[derive(Debug, Clone, Copy)]
 pub struct DialOptions {
     initial_rtt: Duration,
@@ -21,7 +22,7 @@ pub struct DialOptions {
 }
 
 impl Default for DialOptions {
-    /// An initial RTT of 100 ms, a keep-alive every 10 s, an idle timeout of 30 s, larger packets where the path takes them.
+    /// An initial RTT of 100 ms, a keep-alive every 10 s, an idle timeout of 30 s, and a search for larger packets.
     fn default() -> Self {
         Self {
             initial_rtt: Duration::from_millis(100),
@@ -33,39 +34,39 @@ impl Default for DialOptions {
 }
 
 impl DialOptions {
-    /// The round-trip time to assume before one was measured: the first loss shows after about three of it. 100 ms by
-    /// default, between 1 ms and 60 s.
+    /// Sets the round-trip time that is assumed until one is measured. The first loss is noticed after about three
+    /// times this value. 100 ms by default, between 1 ms and 60 s.
     #[must_use]
     pub fn with_initial_rtt(mut self, rtt: Duration) -> Self {
         self.initial_rtt = rtt;
         self
     }
 
-    /// How often something is sent on an idle connection, so that it stays; `None` for never. 10 s by default, between 10 ms
-    /// and a day.
+    /// Sets the interval at which keep-alives are sent on an idle connection; `None` for never. 10 s by default,
+    /// between 10 ms and a day.
     #[must_use]
     pub fn with_keep_alive(mut self, every: Option<Duration>) -> Self {
         self.keep_alive = every;
         self
     }
 
-    /// After how long without a packet from the peer the connection is given up. 30 s by default, at least 10 ms;
-    /// `Duration::MAX` for never. The shorter one of both sides' holds.
+    /// Sets the idle timeout: the connection is given up if nothing has come from the peer for so long. The shorter one
+    /// of both sides' timeouts applies. 30 s by default, at least 10 ms; `Duration::MAX` for never.
     #[must_use]
     pub fn with_idle_timeout(mut self, after: Duration) -> Self {
         self.idle_timeout = after;
         self
     }
 
-    /// Whether it is found out, at the cost of some large packets of padding, if the path takes packets of more than 1200
-    /// bytes: worth it where much is sent.
+    /// Enables or disables the search for packets of more than 1200 bytes (path MTU discovery). Enabled by default. The
+    /// search costs a few large packets of padding, and pays off if much is sent.
     #[must_use]
     pub fn with_larger_packets(mut self, sought: bool) -> Self {
         self.larger_packets = sought;
         self
     }
 
-    /// Checks the ranges; out of them the transport would panic, or never rest.
+    /// Checks the ranges. Outside of them the transport would panic or be busy all the time.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let millis = Duration::from_millis;
@@ -104,39 +105,39 @@ impl DialOptions {
     }
 }
 
-/// What a peer may have under way on a connection.
+/// The limits on what a peer may have in flight on a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Room {
-    /// Streams with two directions that it may have open.
+    /// The number of bidirectional streams that the peer may have open.
     pub(crate) streams: u32,
-    /// The most bytes that it may ever have sent and this side has not read, on all streams; at first it is less.
+    /// The bound in bytes of the receive window, for all streams together. The window starts smaller.
     pub(crate) window: u32,
 }
 
 impl Limits {
-    /// What a peer may have under way on a connection that is new. Each stream that may be opened costs memory, whether
-    /// it is or not; a session allows more as they are used.
+    /// Returns the limits of a new connection. Each stream that may be opened costs memory, whether it is opened or
+    /// not, so a session allows more streams as they are used.
     pub(crate) fn room(&self) -> Room {
         Room { streams: self.max_calls_per_connection().min(FIRST_STREAMS), window: self.receive_window() }
     }
 }
 
-/// What a listening endpoint takes.
+/// The options of a listening endpoint.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListenOptions {
     pub(crate) room: Room,
-    /// Handshakes at a time.
+    /// The number of handshakes at a time.
     pub(crate) handshakes: usize,
 }
 
-/// A socket, or a place in a network within this process.
+/// A UDP socket, or an address in a network within this process.
 #[derive(Debug, Clone)]
 pub(crate) enum Endpoint {
     Quic(quic::Endpoint),
     Memory(memory::Endpoint),
 }
 
-/// A peer that dialled, before the handshake.
+/// A peer that has dialled, before its handshake.
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Quic(Box<quic::Incoming>),
@@ -144,12 +145,12 @@ pub(crate) enum Incoming {
 }
 
 impl Endpoint {
-    /// Binds a UDP socket. It dials at once; it listens once [`listen`](Self::listen) says for what.
+    /// Binds a UDP socket. The endpoint can dial at once; it listens after [`listen`](Self::listen).
     pub(crate) fn bind(addr: SocketAddr, tls: Arc<Tls>) -> io::Result<Self> {
         quic::Endpoint::bind(addr, tls).map(Self::Quic)
     }
 
-    /// Takes connections for these protocols from now on, in place of those before.
+    /// Accepts connections of these protocols from now on. Replaces the earlier list.
     pub(crate) fn listen(&self, protocols: Vec<Vec<u8>>, options: ListenOptions) -> Result<(), ConfigError> {
         match self {
             Self::Quic(endpoint) => endpoint.listen(protocols, options),
@@ -160,7 +161,7 @@ impl Endpoint {
         }
     }
 
-    /// Dials. Cancel-safe: a handshake that is dropped is given up.
+    /// Dials a peer. Cancel-safe: dropping the future abandons the handshake.
     pub(crate) async fn dial(
         &self,
         addr: SocketAddr,
@@ -175,7 +176,7 @@ impl Endpoint {
         }
     }
 
-    /// The next peer that dials; `None` once the endpoint is closed. Cancel-safe.
+    /// Waits for the next peer that dials; `None` once the endpoint is closed. Cancel-safe.
     pub(crate) async fn accept(&self) -> Option<Incoming> {
         match self {
             Self::Quic(endpoint) => {
@@ -192,11 +193,11 @@ impl Endpoint {
         }
     }
 
-    /// Takes another local port, chosen by the operating system. Connections that stand go on from there.
+    /// Moves the socket to another local port, which the operating system chooses. Open connections migrate to it.
     pub(crate) fn rebind(&self) -> io::Result<()> {
         match self {
             Self::Quic(endpoint) => endpoint.rebind(),
-            // There are no middleboxes.
+            // There are no middleboxes in memory that could have lost a mapping.
             Self::Memory(_) => Ok(()),
         }
     }
@@ -209,7 +210,7 @@ impl Endpoint {
         }
     }
 
-    /// Waits until peers have been told of the closing.
+    /// Waits until all peers were told that the endpoint is closed.
     pub(crate) async fn wait_idle(&self) {
         if let Self::Quic(endpoint) = self {
             endpoint.wait_idle().await;
@@ -225,7 +226,8 @@ impl Incoming {
         }
     }
 
-    /// Whether the peer has shown that it gets what is sent to its address, or can't be asked to.
+    /// Returns true if the peer has proved that it receives packets at its address, or can't be asked to prove it
+    /// (again).
     pub(crate) fn is_validated(&self) -> bool {
         match self {
             Self::Quic(incoming) => incoming.is_validated(),
@@ -233,8 +235,7 @@ impl Incoming {
         }
     }
 
-    /// Asks the peer to dial again with a token that is sent to its address, and forgets it (RFC 9000, section
-    /// 8.1.2).
+    /// Asks the peer to dial again with a token that is sent to its address, and forgets it (RFC 9000, section 8.1.2).
     pub(crate) fn retry(self) {
         if let Self::Quic(incoming) = self {
             incoming.retry();

@@ -1,11 +1,14 @@
 //! The in-memory backend: connections within one process, for tests under paused time.
 //!
-//! It has packets, and they can be late, lost or held back as the [`Network`] says; what is built on them does what
-//! QUIC does: streams that are bounded, ordered each for itself, repeated where packets are lost, finished, reset and
-//! stopped, connections that close with a code or time out, peers that are not there. It has no TLS and no congestion
-//! control: a path is as wide as one likes.
+//! Packets can be late, lost or held back, as the [`Network`] says. On top of the packets, the backend does the same as
+//! QUIC:
 //!
-//! `pair` is one connection, both ends, sans-io; `link` drives it with tokio's clock.
+//! - Streams are bounded and ordered independently of each other. They are retransmitted, finished, reset and stopped.
+//! - Connections close with a code, or time out. A peer may not be there at all.
+//!
+//! There is no TLS and no congestion control: a path has unlimited bandwidth.
+//!
+//! `pair` is one connection with both ends, sans-io. `link` drives it with tokio's clock.
 
 mod between;
 mod connection;

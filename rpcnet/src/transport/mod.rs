@@ -1,8 +1,8 @@
 //! Connections with streams and datagrams, over QUIC or within this process.
 //!
-//! The two backends implement the same three traits; everything above sees [`Connection`], [`SendStream`] and
-//! [`RecvStream`], which dispatch to one of them without boxing a future. Protocols beside calls (see
-//! [`ProtocolHandler`](crate::ProtocolHandler)) are written against these types too.
+//! Both backends, `quic` and `memory`, implement the three traits of `backend`. The layers above see [`Connection`],
+//! [`SendStream`] and [`RecvStream`], which dispatch to one of the backends without boxing the future of a QUIC
+//! connection. Protocols beside calls (see [`ProtocolHandler`](crate::ProtocolHandler)) use these types too.
 
 mod backend;
 mod connection;

@@ -1,4 +1,4 @@
-//! The streams that everything above the transport sees.
+//! The streams that the layers above the transport use.
 
 use std::{
     future::poll_fn,
@@ -35,9 +35,10 @@ macro_rules! dispatch {
     };
 }
 
-/// The half of a stream that is written.
+/// The sending half of a stream.
 ///
-/// Dropping it *resets* the stream unless it was finished: what was cut off half-way never looks whole.
+/// Dropping it *resets* the stream unless it was finished, so that the peer never takes a truncated stream for a whole
+/// one.
 #[derive(Debug)]
 pub struct SendStream {
     backend: SendBackend,
@@ -49,29 +50,29 @@ impl SendStream {
         Self { backend, open: true }
     }
 
-    /// Writes a chunk; waits while the peer does not read. Not cancel-safe: a part may have been written.
+    /// Writes a chunk. Waits while the peer does not read. Not cancel-safe: a part of the chunk may have been written.
     ///
     /// # Errors
     ///
-    /// See [`WriteError`]; the stream is of no more use then.
+    /// See [`WriteError`]. The stream can't be used after an error.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), WriteError> {
         self.write_chunks(&mut [chunk]).await
     }
 
-    /// Writes all chunks as [`write`](Self::write) does one; small ones leave in one packet.
+    /// Writes all chunks in the same way as [`write`](Self::write). Small chunks share a packet.
     ///
     /// # Errors
     ///
-    /// See [`WriteError`]; the stream is of no more use then.
+    /// See [`WriteError`]. The stream can't be used after an error.
     pub async fn write_chunks(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
         match &mut self.backend {
             SendBackend::Quic(stream) => stream.write_chunks(chunks).await,
-            // The larger future of the two: over QUIC its room is not carried about.
+            // The larger one of the two futures: boxed, so that futures of QUIC streams stay small.
             SendBackend::Memory(stream) => Box::pin(stream.write_chunks(chunks)).await,
         }
     }
 
-    /// Writes what can be written now; ready when all is. What is left stays in `chunks`.
+    /// Writes as much as fits now. Ready once all chunks are written; until then, `chunks` holds the rest.
     pub(crate) fn poll_write_chunks(
         &mut self,
         cx: &mut Context<'_>,
@@ -80,25 +81,25 @@ impl SendStream {
         dispatch!(self, SendBackend, stream => stream.poll_write_chunks(cx, chunks))
     }
 
-    /// Says that the stream ends here, whole.
+    /// Ends the stream cleanly: the peer reads its end after all data.
     pub fn finish(&mut self) {
         if std::mem::take(&mut self.open) {
             dispatch!(self, SendBackend, stream => stream.finish());
         }
     }
 
-    /// Gives the stream up: the peer reads an error with this code.
+    /// Abandons the stream: the peer's read fails with this code.
     pub fn reset(&mut self, code: u32) {
         self.open = false;
         dispatch!(self, SendBackend, stream => stream.reset(code));
     }
 
-    /// Waits until the peer wants no more (its code), or has received all of a finished stream (`None`).
+    /// Waits until the peer stops the stream (returns its code), or has received all of a finished stream (`None`).
     /// Cancel-safe.
     ///
     /// # Errors
     ///
-    /// The connection's end.
+    /// The reason why the connection ended.
     pub async fn stopped(&self) -> Result<Option<u32>, ConnectionError> {
         match &self.backend {
             SendBackend::Quic(stream) => stream.stopped().await,
@@ -106,8 +107,8 @@ impl SendStream {
         }
     }
 
-    /// What waits here leaves before what waits on streams of a lower priority; 0 at first. In memory it changes
-    /// nothing.
+    /// Sets the stream's priority, at first 0. Data on streams of a higher priority is sent first. Has no effect in
+    /// memory.
     pub fn set_priority(&mut self, priority: i32) {
         dispatch!(self, SendBackend, stream => stream.set_priority(priority));
     }
@@ -121,7 +122,7 @@ impl Drop for SendStream {
     }
 }
 
-/// The half of a stream that is read. Dropping it tells the peer to stop.
+/// The receiving half of a stream. Dropping it tells the peer to stop sending.
 #[derive(Debug)]
 pub struct RecvStream {
     backend: RecvBackend,
@@ -134,22 +135,22 @@ impl RecvStream {
         Self { backend, open: true, stopped: false }
     }
 
-    /// The next bytes, at most `max` of them; `None` at the stream's end. Cancel-safe.
+    /// Reads at most `max` bytes; `None` at the stream's end. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// See [`ReadError`]; never taken for the end.
+    /// See [`ReadError`]. An error never looks like the stream's end.
     pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, ReadError> {
         poll_fn(|cx| self.poll_read_chunk(cx, max)).await
     }
 
-    /// [`read_chunk`](Self::read_chunk) for those who poll: the waker of the last call is the one that is woken.
+    /// Polls for [`read_chunk`](Self::read_chunk). Only the waker of the last poll is woken.
     pub(crate) fn poll_read_chunk(
         &mut self,
         cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<Result<Option<Bytes>, ReadError>> {
-        // quinn would give the clean end here.
+        // For a stopped stream quinn would return a clean end.
         if self.stopped {
             return Poll::Ready(Err(ReadError::Closed));
         }
@@ -160,12 +161,12 @@ impl RecvStream {
         Poll::Ready(read)
     }
 
-    /// All up to the stream's end. Not cancel-safe: what was read is lost.
+    /// Reads everything up to the stream's end. Not cancel-safe: data that was already read is lost.
     ///
     /// # Errors
     ///
-    /// [`ReadError::Closed`] when there is more than `limit` bytes: the peer is told to stop. Else as
-    /// [`read_chunk`](Self::read_chunk).
+    /// [`ReadError::Closed`] if the stream has more than `limit` bytes; the peer is told to stop. Otherwise the errors
+    /// of [`read_chunk`](Self::read_chunk).
     pub async fn read_to_end(&mut self, limit: usize) -> Result<Bytes, ReadError> {
         let Some(first) = self.read_chunk(limit.saturating_add(1)).await? else { return Ok(Bytes::new()) };
         let mut rest = None::<BytesMut>;
@@ -182,7 +183,7 @@ impl RecvStream {
         Ok(rest.map_or(first, BytesMut::freeze))
     }
 
-    /// Wants no more: the peer's writes fail with this code.
+    /// Tells the peer to stop sending: its writes fail with this code.
     pub fn stop(&mut self, code: u32) {
         if std::mem::take(&mut self.open) {
             self.stopped = true;

@@ -1,42 +1,48 @@
-//! How much may be under way on a connection: as much as its path holds, within a limit. Sans-io.
+//! Sizes the windows of a connection: as much in flight as its path holds, within a limit. Sans-io.
 //!
-//! *Receiving* (RFC 9000, section 4). A window that is smaller than rate × round-trip time stops the peer in each round
-//! trip; one that is larger lets it fill memory of this side to no end. So what was read here in an interval tells how
-//! much is needed, as in TCP's dynamic right-sizing (Fisk and Feng, *Dynamic Right-Sizing in TCP*, 2001, which Linux has
-//! as `tcp_rcv_space_adjust`): twice of what is read in a round trip, as the peer's congestion control may double its rate
-//! in one. Where the window was what held the peer back, this doubles it in each round trip, as Chromium's QUIC does
-//! (`QuicFlowController`). It counts what was *read*: a peer that fills the window of a reader who does not read gets none.
+//! *Receiving* (RFC 9000, section 4). A window smaller than rate × round-trip time stops the peer in each round trip. A
+//! window that is too large lets the peer fill this side's memory. The bytes read in an interval tell how much is
+//! needed, as in TCP's dynamic right-sizing (Fisk and Feng, *Dynamic Right-Sizing in TCP*, 2001; Linux'
+//! `tcp_rcv_space_adjust`): twice the bytes that are read in a round trip, as the peer's congestion control may double
+//! its rate in one. If the window was what held the peer back, this rule doubles it in each round trip, as Chromium's
+//! QUIC does (`QuicFlowController`). Only bytes that were *read* count, so a peer that fills the window of a reader who
+//! does not read gets no more.
 //!
-//! The round-trip time is the shortest of a while, as in BBR (Cardwell et al., *BBR: Congestion-Based Congestion Control*,
-//! 2016) and LEDBAT (RFC 6817, section 3.4.2): a window that is too large makes a queue, which makes round trips longer,
-//! and by those the window would grow with its own queue. BBR empties the queue every ten seconds to measure anew; nothing
-//! here can, so the while is minutes, as LEDBAT's, in which there are pauses that do. And were there none, one doubling
-//! in all that time.
+//! The round-trip time is the shortest one of the last minutes. A window that is too large makes a queue, which makes
+//! round trips longer. With the latest round-trip time, the window would grow with its own queue. BBR (Cardwell et al.,
+//! *BBR: Congestion-Based Congestion Control*, 2016) and LEDBAT (RFC 6817, section 3.4.2) use a minimum for the same
+//! reason. BBR empties the queue every ten seconds to measure anew. This side can't do that, so it remembers the
+//! minimum for minutes, as LEDBAT does: within minutes there are pauses that empty the queue. Without any pause, the
+//! window doubles once in all that time.
 //!
-//! *Sending.* What was written and is not acknowledged is in memory too. The congestion window is what congestion control
-//! has found the path to hold, so as much again may wait behind it: then it can double in a round trip, and a writer may
-//! be late. So does Linux (`tcp_sndbuf_expand`). This window never keeps congestion control from growing, and what it
-//! counts drains at the path's rate.
+//! *Sending.* Bytes that were written and not acknowledged are in memory too. The congestion window tells how much the
+//! path holds. As much again may wait behind it: then the congestion window can double in a round trip, and a writer
+//! may be a little late. Linux has the same rule (`tcp_sndbuf_expand`). This window never keeps congestion control from
+//! growing, and the bytes that it counts drain at the path's rate.
 //!
-//! Both grow at once, and shrink by half after they were twice too large for a while.
+//! Both windows grow at once. They shrink by half after they were twice too large for a while ([`CALM`]).
 
 use std::time::{Duration, Instant};
 
-/// What a peer may have sent on a connection that is new, and ever may. Where the limit is less, that.
+/// The first receive window of a connection in bytes, if the limit is not smaller.
 const FIRST_RECEIVE: u32 = 16 << 20;
-/// A reader who reads nothing holds all of a stream's window. It takes so many of them to stop a connection, as QUIC has
-/// no way to change the window of a stream that is open, and quinn none to change it for those to come.
+/// The number of unread streams that can stop a connection: each stream's window is this part of the connection's first
+/// window. The stream windows are fixed, as QUIC has no way to change the window of an open stream, and quinn none to
+/// change it for later streams.
 const STREAMS: u32 = 8;
+/// The first send window of a connection in bytes, if the limit is not smaller.
 const FIRST_SEND: u32 = 4 << 20;
+/// The bound in bytes below which the send window does not shrink.
 const LEAST_SEND: u32 = 1 << 20;
-/// Shorter intervals would measure how the scheduler hands out turns.
+/// The shortest interval in which read bytes are measured. A shorter one would measure how the scheduler gives out
+/// turns.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// For so long a window has to be twice too large before it shrinks.
+/// The time for which a window must be twice too large before it shrinks.
 const CALM: Duration = Duration::from_secs(10);
-/// For how long at least the shortest round trip counts; twice as long at most.
+/// The time for which the shortest round trip counts at least; it counts at most twice as long.
 const MEMORY: Duration = Duration::from_secs(300);
 
-/// What a connection begins with, in bytes.
+/// The windows with which a connection starts, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct First {
     pub(super) receive: u32,
@@ -51,16 +57,16 @@ impl First {
     }
 }
 
-/// What the transport has seen of a connection.
+/// Measurements of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PathSample {
-    /// Bytes that were read here, in all.
+    /// The bytes that were read here since the connection began.
     pub(super) read: u64,
     pub(super) rtt: Duration,
     pub(super) congestion_window: u64,
 }
 
-/// The windows that are to change.
+/// The windows that change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) receive: Option<u32>,
@@ -73,17 +79,17 @@ pub(super) struct Windows {
     receive: TunedWindow,
     send: TunedWindow,
     shortest: Shortest,
-    /// When the interval began, and what had been read then.
+    /// The start of the interval, and the bytes that had been read then.
     began: Instant,
     read: u64,
 }
 
 impl Windows {
-    /// `rtt` is the handshake's: nothing waited anywhere then. So many bytes were `read` before.
+    /// `rtt` is the handshake's, when no queue had formed yet. `read` bytes were read before.
     pub(super) fn new(limit: u32, now: Instant, rtt: Duration, read: u64) -> Self {
         let first = First::within(limit);
         Self {
-            // Never less than eight streams may hold.
+            // Never less than the windows of [`STREAMS`] streams.
             receive: TunedWindow::new(first.receive, first.receive, limit, now),
             send: TunedWindow::new(first.send, limit.min(LEAST_SEND), limit, now),
             shortest: Shortest::new(now, rtt),
@@ -100,7 +106,7 @@ impl Windows {
         self.send.size
     }
 
-    /// To be told every few hundred KiB that were read or written.
+    /// Takes new measurements. To be called after every few hundred KiB that were read or written.
     pub(super) fn see(&mut self, now: Instant, seen: PathSample) -> Change {
         let send = self.send.aim(now, 2 * u128::from(seen.congestion_window));
         let shortest = self.shortest.see(now, seen.rtt);
@@ -115,13 +121,13 @@ impl Windows {
     }
 }
 
-/// One window, and what was needed of it.
+/// One window, and the largest size that was needed lately.
 #[derive(Debug)]
 struct TunedWindow {
     size: u32,
     least: u32,
     most: u32,
-    /// The most that was needed since then.
+    /// The largest size that was needed since `since`.
     peak: u32,
     since: Instant,
 }
@@ -131,11 +137,12 @@ impl TunedWindow {
         Self { size, least, most, peak: 0, since: now }
     }
 
-    /// So much is needed; gives the new size, where it changes.
+    /// Adjusts the window to the needed size. Returns the new size if it changes.
     fn aim(&mut self, now: Instant, needed: u128) -> Option<u32> {
         let needed = u32::try_from(needed).unwrap_or(u32::MAX).clamp(self.least, self.most);
         let more = needed.saturating_sub(self.size);
-        // A step is a packet to the peer: not for little. And what was measured wrongly once costs a factor of two.
+        // Each step costs a packet to the peer, so small steps are skipped. A step is at most a doubling, so that one
+        // wrong measurement costs no more than a factor of two.
         if more > 0 && (more >= self.size / 8 || needed == self.most) {
             self.size = needed.min(self.size.saturating_mul(2));
             (self.peak, self.since) = (0, now);
@@ -155,11 +162,11 @@ impl TunedWindow {
     }
 }
 
-/// The shortest of the last round-trip times, in two halves of which the older is forgotten at a time.
+/// The shortest round-trip time of the last while, in two halves. The older half is forgotten as a whole.
 #[derive(Debug)]
 struct Shortest {
     before: Option<Duration>,
-    /// Since then.
+    /// The shortest one since `since`.
     current: Duration,
     since: Instant,
 }
