@@ -1,4 +1,4 @@
-//! What a channel is made of.
+//! The builder of channels.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
@@ -23,7 +23,7 @@ use crate::{
 const ANY_V4: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 const ANY_V6: SocketAddr = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
 
-/// Builds a [`Channel`], or several that share a socket.
+/// Builds a [`Channel`], or a [`Connector`] for several channels that share a socket.
 #[derive(Debug, Clone)]
 pub struct ChannelBuilder {
     own: Option<OwnCertificate>,
@@ -64,21 +64,21 @@ pub(crate) fn default_connections() -> usize {
 }
 
 impl ChannelBuilder {
-    /// The CA certificates, as PEM text, by which servers are known.
+    /// Sets the CA certificates, as PEM text, that servers' certificates must come from.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where the text holds no usable certificate.
+    /// [`ConfigError`] if the text holds no usable certificate.
     pub fn with_ca_cert(mut self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         self.ca = Some(CaCertificates::from_pem(pem.as_ref())?);
         Ok(self)
     }
 
-    /// Our own certificate and its key, as PEM text. Servers let nobody in without.
+    /// Sets the client's certificate and its key, as PEM text. Servers refuse clients without a certificate.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where the text is not usable, or the two do not belong together.
+    /// [`ConfigError`] if the text is not usable, or if certificate and key do not belong together.
     pub fn with_cert_and_key(
         mut self,
         cert: impl AsRef<[u8]>,
@@ -88,116 +88,120 @@ impl ChannelBuilder {
         Ok(self)
     }
 
-    /// Message size, default deadline, tolerance of silence. See [`Limits`] for the defaults.
+    /// Sets message size, default deadline, and tolerance of silence. See [`Limits`] for the defaults.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Transport settings of the connection. See [`DialOptions`] for the defaults.
+    /// Sets the transport settings of connections. See [`DialOptions`] for the defaults.
     #[must_use]
     pub fn with_dial_options(mut self, options: DialOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Bounds one attempt to connect, over all addresses of the name: from resolving it until the server has let the client in.
-    /// 5 s by default.
+    /// Bounds one attempt to connect, over all addresses of the name: from resolving the name until a server
+    /// has accepted the connection. 5 s by default.
     #[must_use]
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The pauses between attempts to connect. From 100 ms up to 5 s by default, with jitter.
+    /// Sets the pauses between attempts to connect. From 100 ms up to 5 s by default, with jitter.
     #[must_use]
     pub fn with_backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// How many connections a [`Channel`] may open to its server, and a [`BalancedChannel`](crate::BalancedChannel) to
-    /// each endpoint: the further ones only while calls gather faster than those before can carry them, which takes
-    /// hundreds at a time. A connection uses about one processor. By default as many as this machine has processors, at
-    /// most 4.
+    /// Bounds the connections that a [`Channel`] opens to its server, and a
+    /// [`BalancedChannel`](crate::BalancedChannel) to each endpoint. The default is the number of this
+    /// machine's processors, at most 4.
     ///
-    /// A further one that was not used for a minute or two is closed, unless there are [services](Self::with_service) that
-    /// the server may call back: it may have kept a caller of that connection.
+    /// A connection uses about one processor. An extra connection is opened only while calls pile up faster
+    /// than the open ones can carry them, which takes hundreds of calls at a time.
+    ///
+    /// An extra connection closes after a minute or two without use. It stays open if there are
+    /// [services](Self::with_service) that the server may call back: the server may have kept a caller of
+    /// that connection.
     #[must_use]
     pub fn with_max_connections(mut self, connections: NonZero<usize>) -> Self {
         self.max_connections = connections.get();
         self
     }
 
-    /// A service that the server may call back on this channel's connection
+    /// Adds a service that the server may call back on this channel's connections
     /// ([`Context::caller`](crate::Context::caller)).
     ///
     /// # Errors
     ///
-    /// [`RegisterError`] where its name or a method's id is taken, or a type can't be encoded.
+    /// [`RegisterError`] if the service's name or a method's id is taken, or if a type cannot be encoded.
     pub fn with_service(self, service: impl Service) -> Result<Self, RegisterError> {
         self.router.register(Arc::new(service))?;
         Ok(self)
     }
 
-    /// Puts an interceptor around each call, inside of those that were added before. It stands around all attempts of
-    /// a call together.
+    /// Adds an interceptor around each call, inside the interceptors that were added before. An interceptor
+    /// runs once for a call, around all its attempts.
     #[must_use]
     pub fn with_interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(interceptor);
         self
     }
 
-    /// Dials servers that forward calls ([`relay`](crate::relay)) instead of such that serve them. Others refuse the
-    /// connection.
+    /// Dials servers that forward calls ([`relay`](crate::relay)), not servers that serve them. A server that
+    /// does not forward calls refuses the connection.
     #[must_use]
     pub fn with_relay(mut self) -> Self {
         self.protocol = proto::RELAY_ALPN;
         self
     }
 
-    /// Resolves names by other means than the operating system's.
+    /// Resolves names with `resolver` instead of the operating system.
     #[must_use]
     pub fn with_resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Resolver::new(resolver);
         self
     }
 
-    /// In a network within this process in place of UDP, without certificates.
+    /// Uses an in-process network instead of UDP, without certificates.
     #[must_use]
     pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
         self.network = Some(network.clone());
         self
     }
 
-    /// Dials `host:port` and waits until the server has let us in. From then on the channel reconnects by itself.
+    /// Dials `host:port` and waits until the server has accepted the connection. The channel reconnects by
+    /// itself afterwards. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] where this first attempt fails; [`ConnectError::NoRuntime`] where it is awaited outside of a
-    /// tokio runtime. Cancel-safe.
+    /// [`ConnectError`] if this first attempt fails; [`ConnectError::NoRuntime`] if it is awaited outside of
+    /// a tokio runtime.
     pub async fn connect(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         self.build()?.connect(address).await
     }
 
-    /// A channel that starts to dial and gives no error where that fails: its calls do.
+    /// Returns a channel at once and dials in the background. If dialling fails, calls fail.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] for an address that is none, and where no socket can be opened; [`ConnectError::NoRuntime`] outside
-    /// of a tokio runtime.
+    /// [`ConnectError`] if `address` is not `host:port`, or if no socket can be opened;
+    /// [`ConnectError::NoRuntime`] outside of a tokio runtime.
     pub fn connect_lazy(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         self.build()?.connect_lazy(address)
     }
 
-    /// Opens the socket, for several channels that share it. It belongs to the tokio runtime of this thread, which must
-    /// have I/O and time enabled, and so do the channels' connections.
+    /// Opens a socket for several channels that share it. The socket and the channels' connections belong to
+    /// the tokio runtime of this thread, which must have I/O and time enabled.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] where the configuration is not complete or no socket can be opened; [`ConnectError::NoRuntime`]
-    /// outside of a tokio runtime.
+    /// [`ConnectError`] if the configuration is not complete or no socket can be opened;
+    /// [`ConnectError::NoRuntime`] outside of a tokio runtime.
     pub fn build(self) -> Result<Connector, ConnectError> {
         Ok(Connector::new(self.dialer()?))
     }
@@ -217,7 +221,7 @@ impl ChannelBuilder {
         };
         let tls = Tls::new(self.own.as_ref(), &ca)?;
         let endpoint = match &self.network {
-            // One socket for both families; a host without IPv6 has the one for IPv4.
+            // One dual-stack socket serves both families. A host without IPv6 gets a socket for IPv4.
             None => Endpoint::bind(ANY_V6, tls.clone())
                 .or_else(|_| Endpoint::bind(ANY_V4, tls.clone()))
                 .map_err(ConnectError::Bind)?,

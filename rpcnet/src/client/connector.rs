@@ -1,4 +1,4 @@
-//! A socket from which channels dial.
+//! The socket from which channels dial.
 
 use std::{
     net::SocketAddr,
@@ -23,41 +23,43 @@ use crate::{
 
 /// A socket with certificates and limits, from which any number of channels dial. Cheap to clone.
 ///
-/// Made by [`ChannelBuilder::build`](crate::ChannelBuilder::build), or taken from a server
-/// ([`Server::connector`](crate::Server::connector)): then channels dial from the server's own port.
+/// [`ChannelBuilder::build`](crate::ChannelBuilder::build) makes a connector with a socket of its own.
+/// [`Server::connector`](crate::Server::connector) returns one that dials from the server's port.
 ///
-/// The socket belongs to the tokio runtime on which it was opened. So do the connections and tasks of all its channels,
-/// whichever threads make and use them: their methods and calls may be awaited on any runtime, and on executors that are
-/// not tokio's. Once that runtime is shut down, they end in errors.
+/// The socket belongs to the tokio runtime on which it was opened. The connections and tasks of its channels
+/// run on that runtime too, whichever threads make and use them. Methods and calls may be awaited on any
+/// runtime and on executors that are not tokio's. Once the socket's runtime is shut down, they fail.
 #[derive(Debug, Clone)]
 pub struct Connector {
     dialer: Arc<Dialer>,
-    /// Of its channels.
+    /// The scope of the channels that this connector makes.
     closing: Closing,
-    /// True once a connection of another protocol was dialled. `None` if the socket is a server's.
+    /// Set to true once a connection of another protocol was dialled. `None` if the socket is a server's.
     dialled: Option<Arc<AtomicBool>>,
 }
 
 impl Connector {
-    /// One with a socket of its own.
+    /// A connector with a socket of its own.
     pub(crate) fn new(dialer: Arc<Dialer>) -> Self {
         Self { dialer, closing: Closing::default(), dialled: Some(Arc::default()) }
     }
 
-    /// One that dials from a server's socket.
+    /// A connector that dials from a server's socket.
     pub(crate) fn of_server(dialer: Arc<Dialer>) -> Self {
         Self { dialer, closing: Closing::default(), dialled: None }
     }
 
-    /// Dials `host:port` and waits until the server has let us in. From then on the channel reconnects by itself.
+    /// Dials `host:port` and waits until the server has accepted the connection. The channel reconnects by
+    /// itself afterwards. Cancel-safe.
     ///
-    /// A name stands for a set of addresses, which is resolved anew for each attempt. All are tried in the resolver's order,
-    /// the families taking turns: the next one as soon as one has failed or has not answered for 250 ms (RFC 8305). An attempt
-    /// takes the connect timeout at most, with the time for resolving the name in it.
+    /// A name is resolved anew for each attempt, and all its addresses are tried in the resolver's order,
+    /// with IPv6 and IPv4 alternating. The next address is tried as soon as one has failed, or has not
+    /// answered for 250 ms (RFC 8305). The connect timeout bounds the attempt, including the time to resolve
+    /// the name.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] where this first attempt fails. Cancel-safe.
+    /// [`ConnectError`] if this first attempt fails.
     pub async fn connect(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
         let connecting = Box::pin(ConnectionPool::connect(self.dialer.clone(), target, self.open()?));
@@ -65,19 +67,21 @@ impl Connector {
         Ok(Channel::new(self.dialer.clone(), pool))
     }
 
-    /// A channel that starts to dial and gives no error where that fails: its calls do. Needs no runtime on this thread.
+    /// Returns a channel at once and dials in the background. If dialling fails, calls fail. Needs no runtime
+    /// on this thread.
     ///
     /// # Errors
     ///
-    /// [`ConnectError::Address`] for an address that is none; [`ConnectError::Closed`] once the connector is closed.
+    /// [`ConnectError::Address`] if `address` is not `host:port`; [`ConnectError::Closed`] once the connector
+    /// is closed.
     pub fn connect_lazy(&self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
         let target = Target::parse(address.as_ref())?;
         let pool = ConnectionPool::start(self.dialer.clone(), target, self.open()?);
         Ok(Channel::new(self.dialer.clone(), pool))
     }
 
-    /// A channel to whatever `endpoints` says; connections are made in the background. Of a closed connector, a closed one.
-    /// Needs no runtime on this thread.
+    /// Returns a channel to the endpoints that `endpoints` lists at any moment. Connections are made in the
+    /// background. Needs no runtime on this thread. If the connector is closed, the channel is closed too.
     pub fn balanced(
         &self,
         endpoints: watch::Receiver<EndpointSet>,
@@ -86,24 +90,25 @@ impl Connector {
         BalancedChannel::start(self.dialer.clone(), self.closing.below(), endpoints, config)
     }
 
-    /// Resolves `host:port` with this socket's resolver: each address once, the families taking turns, at most
-    /// [`MAX_ADDRESSES`](crate::resolve::MAX_ADDRESSES).
+    /// Resolves `host:port` with this socket's resolver. Returns each address once, with IPv6 and IPv4
+    /// alternating, and at most [`MAX_ADDRESSES`](crate::resolve::MAX_ADDRESSES). Cancel-safe.
     ///
     /// # Errors
     ///
-    /// [`ConnectError::Address`] for a text that is not `host:port`; [`ConnectError::Resolve`] where the name has no address,
-    /// and where the resolver takes longer than the connect timeout. Cancel-safe.
+    /// [`ConnectError::Address`] if the text is not `host:port`. [`ConnectError::Resolve`] if the name has no
+    /// address or the resolver takes longer than the connect timeout.
     pub async fn resolve(&self, address: &str) -> Result<Vec<SocketAddr>, ConnectError> {
         let address = address.parse()?;
         self.dialer.runtime.within(Box::pin(self.dialer.resolve(&address))).await
     }
 
-    /// Dials one address, and waits until its server has let us in, as [`connect`](Self::connect). `host` is what the
-    /// server's certificate must name, unless it names a node of our cluster.
+    /// Dials one address and waits until its server has accepted the connection, as
+    /// [`connect`](Self::connect) does. The server's certificate must name `host`, unless it names a node of
+    /// our cluster. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] where this first attempt fails. Cancel-safe.
+    /// [`ConnectError`] if this first attempt fails.
     pub async fn connect_addr(&self, addr: SocketAddr, host: &str) -> Result<Channel, ConnectError> {
         let connecting =
             Box::pin(ConnectionPool::connect(self.dialer.clone(), Target::at(addr, host), self.open()?));
@@ -111,12 +116,12 @@ impl Connector {
         Ok(Channel::new(self.dialer.clone(), pool))
     }
 
-    /// Dials a raw connection of a protocol (ALPN) at one address. `host` is what the peer's certificate must name, unless it
-    /// names a node of our cluster.
+    /// Dials a raw connection of a protocol (ALPN) at one address. The peer's certificate must name `host`,
+    /// unless it names a node of our cluster. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`]. Cancel-safe.
+    /// [`ConnectError`] if no connection is made.
     pub async fn dial_addr(
         &self,
         addr: SocketAddr,
@@ -127,12 +132,12 @@ impl Connector {
         self.dial_target(&Target::at(addr, host), alpn, options).await
     }
 
-    /// Dials a raw connection of a protocol (ALPN) beside calls. All addresses of the name are tried, staggered; the first
-    /// that answers counts.
+    /// Dials a raw connection of a protocol (ALPN) other than that of calls. All addresses of the name are
+    /// tried, staggered; the first that answers wins. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`]. Cancel-safe.
+    /// [`ConnectError`] if no connection is made.
     pub async fn dial(
         &self,
         address: &str,
@@ -158,16 +163,24 @@ impl Connector {
         self.dialer.runtime.within(dialling).await
     }
 
-    /// Closes all channels that this connector and its clones have made, and its socket with what was
-    /// [dialled](Self::dial) from it. Returns when the servers were told: mostly within milliseconds, at most within two
-    /// seconds.
+    /// Closes all channels that this connector and its clones have made, its socket, and the connections
+    /// [dialled](Self::dial) from it. Returns when the servers have been told: usually within milliseconds,
+    /// at most within two seconds.
     ///
-    /// Where the connector is a server's ([`Server::connector`](crate::Server::connector)) the socket stays open: neither
-    /// connections that peers have opened nor those that other connectors of the server have made are closed, nor what was
-    /// [dialled](Self::dial) of other protocols.
+    /// The connector of a server ([`Server::connector`](crate::Server::connector)) closes only the channels
+    /// that it made. These stay open:
     ///
-    /// For calls, see [`Channel::close`]. Nothing can be dialled any more: [`ConnectError::Closed`]. Closing twice does no
-    /// harm. Cancel-safe: all is closed at the first poll, and what is dropped is the wait.
+    /// - the socket,
+    /// - connections that peers have opened,
+    /// - channels of other connectors of the server,
+    /// - [dialled](Self::dial) connections of other protocols.
+    ///
+    /// [`Channel::close`] describes what happens to calls. Dialling fails afterwards with
+    /// [`ConnectError::Closed`]. Closing twice does no harm.
+    ///
+    /// # Cancel safety
+    ///
+    /// Everything is closed at the first poll. Dropping the future only ends the wait.
     pub async fn close(&self) {
         let sessions = self.closing.close();
         let endpoint = &self.dialer.endpoint;
@@ -183,17 +196,20 @@ impl Connector {
         self.dialer.runtime.run(told).await;
     }
 
-    /// The scope for a new channel.
+    /// Returns the scope for a new channel.
     fn open(&self) -> Result<Closing, ConnectError> {
         if self.closing.is_closed() { Err(ConnectError::Closed) } else { Ok(self.closing.below()) }
     }
 
-    /// Shows another certificate in new handshakes; connections that stand go on.
+    /// Presents another certificate in new handshakes. Open connections are not affected.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a certificate or key that is not usable, for a certificate that has expired or is not valid yet, and
-    /// for one of a CA that is not trusted here, unless the one in force is of such a CA too. The one in force stays so.
+    /// [`ConfigError`] in these cases; the previous certificate then stays in force:
+    ///
+    /// - the certificate or the key is not usable,
+    /// - the certificate has expired or is not valid yet,
+    /// - its CA is not trusted here, unless the CA of the previous certificate is not trusted either.
     pub fn reload_certificate(
         &self,
         cert: impl AsRef<[u8]>,
@@ -202,11 +218,11 @@ impl Connector {
         self.dialer.tls.replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?, UnixTime::now())
     }
 
-    /// Trusts these CAs, and no others, in new handshakes; connections that stand go on.
+    /// Trusts these CAs, and no others, in new handshakes. Open connections are not affected.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for text that holds no usable certificate; those before stay in force.
+    /// [`ConfigError`] if the text holds no usable certificate; the previous CAs then stay in force.
     pub fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ConfigError> {
         self.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?, UnixTime::now())
     }

@@ -1,4 +1,4 @@
-//! What a call is routed by.
+//! The routing key of a call.
 
 use bytes::BytesMut;
 use serde::Serialize;
@@ -8,12 +8,12 @@ use crate::{
     hash,
 };
 
-/// The hash of a key; or why it has none.
+/// The hash of a key, or the error of encoding it.
 #[derive(Debug)]
 pub struct Key(pub(super) Result<u64, CodecError>);
 
 impl Key {
-    /// That of a value: of its encoding. A tuple of one value has the key of the value.
+    /// Hashes the encoding of a value. A tuple of one value has the key of the value.
     pub fn of(value: &(impl Serialize + ?Sized)) -> Self {
         let mut buffer = BytesMut::new();
         Self(codec::encode_into(value, &mut buffer).map(|()| hash::key(&buffer)))

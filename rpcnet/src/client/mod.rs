@@ -1,4 +1,4 @@
-//! Those who make calls.
+//! Channels and the calls made on them.
 
 mod balanced;
 mod builder;

@@ -1,11 +1,12 @@
-//! Streams of answers that go on elsewhere when their server drains, dies or falls silent.
+//! Reply streams that resume elsewhere when their server drains, dies or falls silent.
 //!
-//! An item's number is its place in the stream, so nothing stands beside items on the wire. Whoever reads counts what it
-//! was given; where the stream is cut off, the call is made again with that count, and the handler begins behind it. What
-//! was under way and was not given out is made once more, so that each item comes once, in order. What says something of
-//! the method (its own errors, other statuses, the deadline) ends the stream as it ends any other.
+//! An item's number is its position in the stream, so items carry nothing extra on the wire. The reading side
+//! counts the items that it has returned. When the stream is cut off, the call is made again with that count,
+//! and the handler starts after that item. Items that were in transit but not returned are produced again, so
+//! each item is returned exactly once and in order. Results that say something about the method (its own
+//! errors, other statuses, the deadline) end the stream as they end any other.
 //!
-//! Nothing runs while nobody reads: the stream moves when it is asked for an item.
+//! There is no background task: a stream moves only while its caller polls for an item.
 
 use std::{
     fmt,
@@ -25,19 +26,21 @@ use crate::{
     session::{Session, Times, after},
 };
 
-/// A stream that was cut off so often without an item in between is not made again: what it is asked to do may be what
-/// brings its servers down.
+/// The most interruptions in a row, without an item in between, after which a stream gives up: its own
+/// request may be what brings the servers down.
 const MOST_IN_A_ROW: u32 = 16;
-/// The pauses between attempts. There is none before the first: most often another server is there.
+/// The range of pauses between attempts. The first attempt is made without a pause, because usually another
+/// server is available.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Who makes a call again.
+/// Makes a call again, for a stream that resumes.
 pub(super) trait Reopen: Clone + Send + 'static {
-    /// Returns whether the channel has been closed, so that no call can be made again.
+    /// Returns true if the channel has been closed, so that no call can be made again.
     fn is_closed(&self) -> bool;
 
-    /// Makes the call, and says where its stream comes from. Elsewhere than on `left`, where there is an elsewhere.
+    /// Makes the call and returns the reply with the session that its stream comes from. Prefers a session
+    /// other than `left`.
     fn open(
         self,
         request: Request,
@@ -48,12 +51,12 @@ pub(super) trait Reopen: Clone + Send + 'static {
     /// Resolves when this session has gone silent and another endpoint takes calls of this service.
     fn better_elsewhere(self, session: Session, service: Option<u64>) -> impl Future<Output = ()> + Send;
 
-    /// The runtime on which the channel lives: the stream may be read anywhere.
+    /// The runtime of the channel. The stream may be read on any other.
     fn runtime(&self) -> &Runtime;
 }
 
-/// Makes a call of a resumable method. For one move the stream tries for `patience`, and gives up with the attempt in
-/// which that ends.
+/// Makes a call of a resumable method. Each time the stream has to move, it tries for `patience` and gives up
+/// with the attempt during which that ends.
 pub(super) async fn call<R: Reopen>(
     reopen: R,
     request: Request,
@@ -77,31 +80,31 @@ pub(super) async fn call<R: Reopen>(
     Ok(reply)
 }
 
-/// A stream, wherever it comes from now.
+/// A stream that resumes, with everything needed to make its call again.
 struct Resumed<R> {
     reopen: R,
-    /// With how many items were given out.
+    /// The request. It holds the number of items returned so far.
     request: Request,
     times: Times,
     patience: Duration,
     backoff: Backoff,
-    /// How often it was cut off since the last item.
+    /// Interruptions since the last item.
     in_a_row: u32,
     state: ResumeState,
-    /// What came before the items of this part, where it is not the first.
+    /// The metadata of the current part, if it is not the first one.
     metadata: Option<Metadata>,
 }
 
 enum ResumeState {
     Open(Part),
     Moving(Within<Moving>),
-    /// It could not go on.
+    /// The stream could not resume.
     Lost,
 }
 
 type Moving = Pin<Box<dyn Future<Output = Result<Moved, Status>> + Send>>;
 
-/// What comes from one server.
+/// The part of the stream that one server sends.
 struct Part {
     items: Items,
     session: Session,
@@ -120,7 +123,7 @@ impl Part {
         Self { items, session, better_elsewhere }
     }
 
-    /// An item, or the end; or why this server is to be left.
+    /// Polls for an item or the end. An error is the reason to leave this server.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Result<Bytes, Failure>>, Status>> {
         Poll::Ready(match self.items.poll_item(cx) {
             Poll::Ready(Some(Err(Failure::Status(status)))) if goes_on(&status) => Err(status),
@@ -142,7 +145,8 @@ impl<R: Reopen> Resumed<R> {
         }
     }
 
-    /// What was cut off goes on elsewhere; or gives the status, where that has happened too often.
+    /// Starts to resume elsewhere. Returns the status if the stream was cut off too often or the channel is
+    /// closed.
     fn leave(&mut self, left: Session, status: Status) -> Result<(), Status> {
         self.in_a_row += 1;
         if self.in_a_row > MOST_IN_A_ROW || self.reopen.is_closed() {
@@ -177,7 +181,7 @@ impl<R: Reopen> Resumed<R> {
     }
 }
 
-/// How a stream gets from one server to another.
+/// The state of a stream's move from one server to another.
 struct Move<R> {
     reopen: R,
     request: Request,
@@ -185,9 +189,9 @@ struct Move<R> {
     patience: Duration,
     backoff: Backoff,
     left: Session,
-    /// Before the first attempt.
+    /// The pause before the first attempt.
     pause: Duration,
-    /// Why it moves; then, why the last attempt has failed.
+    /// The reason for the move; later, the failure of the last attempt.
     status: Status,
 }
 
@@ -222,7 +226,7 @@ fn moved(reply: Reply, session: Session, request: &Request) -> Result<Moved, Sta
     let method = request.method;
     match reply.answer {
         Answer::Items(items) => Ok(Moved { items, metadata: reply.metadata, session }),
-        // The stream has a type of errors of its own, and this is not of it.
+        // The items have an error type of their own, which this error does not have.
         Answer::Application(error) => Err(Status::new(
             Code::Aborted,
             format!(
@@ -235,11 +239,11 @@ fn moved(reply: Reply, session: Session, request: &Request) -> Result<Moved, Sta
     }
 }
 
-/// Whether such an end says nothing of the call itself.
+/// Returns true if this status says nothing about the call itself, so that the stream may resume elsewhere.
 fn goes_on(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable => true,
-        // All servers were full when it came to them, and say when they will not be.
+        // All servers were full at that moment, and they have said when to try again.
         Code::ResourceExhausted => !status.maybe_executed() && status.retry_after().is_some(),
         _ => false,
     }
@@ -258,7 +262,8 @@ impl<R: Reopen> Remote for Resumed<R> {
                     }
                     Err(status) => {
                         let left = part.session.clone();
-                        // The part is dropped with its state: a server that is silent is told that it was left.
+                        // The part is dropped with its state, which cancels the call at a server that has
+                        // gone silent.
                         if let Err(status) = self.leave(left, status) {
                             return Poll::Ready(Some(Err(status.into())));
                         }
