@@ -1,4 +1,4 @@
-//! One call: a builder until it is polled, then a future.
+//! A call: a builder until it is first polled, then a future.
 
 use std::{
     fmt,
@@ -18,20 +18,23 @@ use crate::{
     trace::Trace,
 };
 
-/// A call to a method that returns `Result<T, E>`: options are set on it, then it is awaited.
+/// A call to a method that returns `Result<T, E>`. Set options on it, then await it.
 ///
-/// Owned and `Send`: it borrows neither the client nor anything else. Nothing is sent before it is first polled.
-/// Dropping it cancels the call: a request not yet sent is withdrawn, a handler that runs is dropped. Where `T` is a
-/// [`Streaming`](crate::Streaming), it is ready when the stream begins, and dropping the stream cancels the rest.
+/// It is owned and `Send`: it borrows neither the client nor anything else. Nothing is sent before it is
+/// first polled.
+///
+/// Dropping it cancels the call: a request not yet sent is withdrawn, and a running handler is dropped. If
+/// `T` is a [`Streaming`](crate::Streaming), the call is ready when the stream begins, and dropping the
+/// stream cancels the rest.
 ///
 /// # Errors
 ///
-/// It gives a [`CallError`]: the method's own error, or the status that the call ended in. Whether the handler may have
-/// run tells [`CallError::maybe_executed`].
+/// A [`CallError`]: the method's own error, or the status that the call ended in.
+/// [`CallError::maybe_executed`] tells whether the handler may have run.
 ///
 /// # Panics
 ///
-/// When it is polled after it was ready, as any future may.
+/// Panics if it is polled again after it was ready, as any future may.
 #[must_use = "a call is not made until it is awaited"]
 pub struct Call<C: Caller, T, E> {
     state: CallState<C>,
@@ -46,7 +49,7 @@ enum CallState<C: Caller> {
     Done,
 }
 
-/// Encodes the arguments and prepares the call. What generated clients call.
+/// Encodes the arguments and prepares the call. Called by generated clients.
 pub fn start_call<C: Caller, A: Arguments, R: Outcome>(
     caller: &C,
     method: &'static Method,
@@ -55,7 +58,7 @@ pub fn start_call<C: Caller, A: Arguments, R: Outcome>(
     start::<C, A, R>(caller, method, arguments, |request| request)
 }
 
-/// Likewise, for a method whose last argument is a stream of items.
+/// As [`start_call`], for a method whose last argument is a stream of items.
 pub fn start_items<C: Caller, A: Arguments, S: ItemsArgument, R: Outcome>(
     caller: &C,
     method: &'static Method,
@@ -85,30 +88,30 @@ fn start<C: Caller, A: Arguments, R: Outcome>(
 }
 
 impl<C: Caller, T, E> Call<C, T, E> {
-    /// Ends the call with `DeadlineExceeded` after this time, in place of the method's or the channel's default.
+    /// Ends the call with `DeadlineExceeded` after this time. Replaces the method's or the channel's default.
     ///
-    /// For a call with streams it bounds all of it, to the last item; without, only the start of its answer is
-    /// bounded (by the channel's default). A call inside a handler ends with the handler's own deadline where that
-    /// comes sooner.
+    /// For a call with streams, the timeout bounds the whole call, to the last item. Without a timeout, only
+    /// the start of the reply is bounded, by the channel's default. A call inside a handler never outlives
+    /// the handler's own deadline.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.with(|request| request.timeout = Some(timeout))
     }
 
-    /// Ends a stream of answers with `DeadlineExceeded` when an item is waited for longer than this, in place of the
-    /// method's `item_timeout`. Without either there is no such bound. The time between two items that nobody waits
-    /// for does not count.
+    /// Ends a reply stream with `DeadlineExceeded` if the caller waits longer than this for an item. Replaces
+    /// the method's `item_timeout`; without either there is no such bound. Time during which the caller does
+    /// not wait for an item does not count.
     pub fn item_timeout(self, timeout: Duration) -> Self {
         self.with(|request| request.item_timeout = Some(timeout))
     }
 
-    /// Puts the call into a trace, in place of that of the handler in which it is made.
+    /// Puts the call into a trace, in place of the trace of the handler in which it is made.
     pub fn trace(self, trace: Trace) -> Self {
         self.with(|request| request.trace = Some(trace))
     }
 
-    /// Sends a name and a value beside the arguments.
+    /// Sends a name and a value as metadata with the call.
     ///
-    /// A name that is not allowed (see [`Metadata`]) makes the call end with `InvalidArgument`.
+    /// If the name is not allowed (see [`Metadata`]), the call ends with `InvalidArgument`.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         if let CallState::Building { request, .. } = &mut self.state
             && let Err(error) = request.metadata.insert(name, value)
@@ -120,16 +123,16 @@ impl<C: Caller, T, E> Call<C, T, E> {
         self
     }
 
-    /// Routes the call by this, in place of what the method's option `key` names: where the channel's policy goes by
-    /// keys, calls with equal ones go to one server. What is hashed is the encoding, and that of a tuple of one value is
-    /// the value's.
+    /// Routes the call by this key, in place of the one that the method's option `key` names. Calls with
+    /// equal keys go to one server if the channel's policy uses keys. The hash is taken over the encoding; a
+    /// tuple of one value is encoded like the value.
     ///
-    /// A key that can't be encoded makes the call end with `InvalidArgument`.
+    /// If the key cannot be encoded, the call ends with `InvalidArgument`.
     pub fn key(self, key: impl Serialize) -> Self {
         self.routed(Key::of(&key))
     }
 
-    /// As [`key`](Self::key), hashed before. What generated clients call.
+    /// As [`key`](Self::key), for a key that is hashed already. Called by generated clients.
     #[doc(hidden)]
     pub fn routed(mut self, key: Key) -> Self {
         if let CallState::Building { request, .. } = &mut self.state {
@@ -148,10 +151,10 @@ impl<C: Caller, T, E> Call<C, T, E> {
         self
     }
 
-    /// The answer with what the server sent beside it.
+    /// Returns the result together with the metadata that the server sent.
     ///
-    /// What comes beside a status is in [`Status::metadata`]; what comes beside an error of the method's own is seen by
-    /// interceptors alone.
+    /// Metadata of a status is in [`Status::metadata`]. Metadata of the method's own error is visible to
+    /// interceptors only.
     pub fn response(self) -> CallResponse<C, T, E> {
         CallResponse(self)
     }
@@ -183,7 +186,7 @@ impl<C: Caller, T, E> Call<C, T, E> {
     }
 }
 
-// Nothing in it is pinned in place: the future at work is `Unpin`.
+// Nothing in a call is structurally pinned: the future of the call in flight is `Unpin`.
 impl<C: Caller, T, E> Unpin for Call<C, T, E> {}
 
 impl<C: Caller, T, E> Future for Call<C, T, E> {
@@ -212,15 +215,15 @@ impl<C: Caller, T, E> Future for CallResponse<C, T, E> {
     }
 }
 
-/// An answer with what the server sent beside it.
+/// A result together with the metadata that the server sent.
 #[derive(Debug, Clone)]
 pub struct Response<T> {
-    /// What the method returned.
+    /// The value that the method returned.
     pub value: T,
-    /// What came before the answer, or with it. That of a stream is in
-    /// [`Streaming::metadata`](crate::Streaming::metadata) too.
+    /// The metadata sent before or with the result. For a stream it is also in
+    /// [`Streaming::metadata`](crate::Streaming::metadata).
     pub metadata: Metadata,
-    /// What came with the end of the call. That of a stream comes later: see
+    /// The metadata sent with the end of the call. For a stream it comes later: see
     /// [`Streaming::trailers`](crate::Streaming::trailers).
     pub trailers: Metadata,
 }

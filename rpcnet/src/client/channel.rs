@@ -25,25 +25,28 @@ use crate::{
     tls::{CaCertificates, OwnCertificate},
 };
 
-/// How long a stream that was cut off waits for a connection on which it can go on.
+/// The longest time for which an interrupted stream waits for a connection on which it can resume.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection to one server, made again whenever it is lost. Cheap to clone.
+/// A channel to one server. It reconnects whenever its connection is lost. Cheap to clone.
 ///
-/// A call waits for an attempt to connect that is under way; between attempts it fails at once with `Unavailable`
-/// and the reason why the last attempt failed. The connection is closed when the last clone and the last call are
-/// dropped. The server is then told as soon as the runtime has a turn, and at the latest when the runtime is shut down.
-/// [`close`](Self::close) waits until it was told. A process that ends without shutting its runtime down
-/// ([`std::process::exit`], a signal) tells nobody, and its connections stand at the server until their idle timeout, 30 s.
+/// A call waits for an attempt to connect that is in progress. During the pause between attempts it fails at
+/// once with `Unavailable` and the reason why the last attempt failed.
 ///
-/// Connections and their tasks belong to the tokio runtime on which the socket was opened ([`Connector`](crate::Connector)).
-/// Calls may be awaited on any runtime, and on executors that are not tokio's.
+/// The connection closes when the last clone and the last call are dropped. The runtime then tells the server
+/// as soon as it gets to run, and at the latest when it is shut down. [`close`](Self::close) waits until the
+/// server has been told. A process that ends without shutting its runtime down ([`std::process::exit`], a
+/// signal) tells the server nothing. Its connections stay open there until the idle timeout, 30 s.
 ///
-/// A stream of a `resumable` method that is cut off goes on when the server, or its successor at this address, is there
-/// within 5 s.
+/// Connections and their tasks belong to the tokio runtime on which the socket was opened
+/// ([`Connector`](crate::Connector)). Calls may be awaited on any runtime and on executors that are not
+/// tokio's.
 ///
-/// Where more calls gather than one connection can carry, further ones are opened, and closed when they are not used any
-/// more ([`ChannelBuilder::with_max_connections`]).
+/// An interrupted stream of a `resumable` method resumes if the server, or its successor at this address, is
+/// reachable within 5 s.
+///
+/// While more calls pile up than one connection can carry, the channel opens extra connections, and closes
+/// them when they are no longer used ([`ChannelBuilder::with_max_connections`]).
 #[derive(Debug, Clone)]
 pub struct Channel {
     inner: Arc<Inner>,
@@ -52,11 +55,11 @@ pub struct Channel {
 #[derive(Debug)]
 struct Inner {
     core: Arc<Core>,
-    /// The interceptors, where there are some; at their end stands the core.
+    /// The interceptors, if there are any. The core is the end of their chain.
     chain: Option<Next>,
 }
 
-/// A channel without interceptors.
+/// A channel without its interceptors.
 #[derive(Debug)]
 struct Core {
     dialer: Arc<Dialer>,
@@ -70,17 +73,20 @@ impl Channel {
         Self { inner: Arc::new(Inner { core, chain }) }
     }
 
-    /// Starts to describe a channel.
+    /// Returns a builder with the default settings.
     pub fn builder() -> ChannelBuilder {
         ChannelBuilder::default()
     }
 
-    /// Shows another certificate in new handshakes; the connection that stands goes on.
+    /// Presents another certificate in new handshakes. Open connections are not affected. Completes at once.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a certificate or key that is not usable, for a certificate that has expired or is not valid yet, and
-    /// for one of a CA that is not trusted here, unless the one in force is of such a CA too. The one in force stays so.
+    /// [`ConfigError`] in these cases; the previous certificate then stays in force:
+    ///
+    /// - the certificate or the key is not usable,
+    /// - the certificate has expired or is not valid yet,
+    /// - its CA is not trusted here, unless the CA of the previous certificate is not trusted either.
     pub async fn reload_certificate(
         &self,
         cert: impl AsRef<[u8]>,
@@ -93,36 +99,37 @@ impl Channel {
             .replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?, UnixTime::now())
     }
 
-    /// Trusts these CAs, and no others, in new handshakes; the connection that stands goes on.
+    /// Trusts these CAs, and no others, in new handshakes. Open connections are not affected. Completes at
+    /// once.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for text that holds no usable certificate; those before stay in force.
+    /// [`ConfigError`] if the text holds no usable certificate; the previous CAs then stay in force.
     pub async fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ConfigError> {
         self.inner.core.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?, UnixTime::now())
     }
 
-    /// Closes the channel, for all its clones: ends its connections and says goodbye to the server.
+    /// Closes the channel for all its clones: closes its connections and tells the server.
     ///
-    /// Returns when the transport has sent the goodbye: mostly within milliseconds, at most within a second. Calls at work
-    /// end as [`Unavailable`](crate::Code::Unavailable), on all clones, and their handlers are dropped: close the channel
-    /// when the calls that matter have ended. Calls made after that fail at once as `Unavailable`, not executed. Closing
-    /// twice does no harm.
+    /// Returns when the transport has sent the close: usually within milliseconds, at most within a second.
+    /// Calls in flight end as [`Unavailable`](crate::Code::Unavailable), on all clones, and their handlers
+    /// are dropped, so close the channel after the calls that matter have ended. Later calls fail at once as
+    /// `Unavailable`, not executed. Closing twice does no harm.
     ///
-    /// Cancel-safe: the channel is closed at the first poll, and what is dropped is the wait.
+    /// Cancel-safe: the channel is closed at the first poll, and dropping the future only ends the wait.
     pub async fn close(&self) {
         let core = &self.inner.core;
         let sessions = core.pool.closing().close();
         core.dialer.runtime.run(tell(sessions)).await;
     }
 
-    /// Whether a connection stands on which calls can be sent.
+    /// Returns true if calls can be sent on an open connection now.
     pub fn is_connected(&self) -> bool {
         self.inner.core.pool.is_ready()
     }
 }
 
-/// The end of the chain of a channel's interceptors: the call.
+/// The end of a channel's chain of interceptors: it makes the call.
 #[derive(Debug)]
 struct ChannelEnd(Arc<Core>);
 
@@ -147,7 +154,7 @@ impl Core {
         self.attempt(request, times).await.map(|(reply, _)| reply)
     }
 
-    /// Makes a call; gives the session that has answered.
+    /// Makes a call. Returns the reply and the session that it came from.
     async fn attempt(&self, request: Request, times: Times) -> Result<(Reply, Session), Status> {
         let session = match self.pool.ready() {
             Some(session) => session,
@@ -157,14 +164,14 @@ impl Core {
         self.once_more(request, times, session, result).await
     }
 
-    /// Whether a server went away in the moment in which the call was sent, and never started it: the next connection
-    /// may lead to its successor.
+    /// Returns true if the server began to drain just as the call was sent, and never started it. The next
+    /// connection may lead to the server's successor.
     fn was_left(request: &Request, session: &Session, status: &Status) -> bool {
         !status.maybe_executed() && request.is_repeatable() && session.condition().borrow().draining
     }
 
-    /// Gives the result, of this call or of one that is made in its place. So many times as there can be connections to
-    /// a server that goes away, and one more: it may tell each of them later than the one before.
+    /// Returns the call's result. A call that a draining server refused is made again on the next connection,
+    /// at most `max_connections + 1` times: the server may send GOAWAY on each connection separately.
     async fn once_more(
         &self,
         request: Request,
@@ -210,17 +217,17 @@ impl Reopen for Arc<Core> {
     }
 }
 
-/// A call at work on a [`Channel`].
+/// A call in flight on a [`Channel`].
 #[must_use = "a call is not made until it is awaited"]
 pub struct ChannelCall {
-    /// Channel and request stay where they are while the call is on a lane: moving them costs more than the lane does.
+    /// Kept in place while the call is on a lane: moving these two costs more than the lane itself.
     made: Option<(Channel, Request)>,
     state: ChannelCallState,
 }
 
 enum ChannelCallState {
     New,
-    /// On a lane, as most calls are: nothing but its place there has to be looked at.
+    /// On a lane, as most calls are. Polling it looks only at its slot there.
     Small {
         times: Times,
         call: LaneCall,
@@ -230,7 +237,7 @@ enum ChannelCallState {
 }
 
 impl ChannelCall {
-    /// Makes the call.
+    /// Starts the call.
     fn start(&mut self, cx: &Context<'_>) -> Result<ChannelCallState, Status> {
         let (channel, request) = self.made.as_mut().expect("it is new");
         inherit_trace(request);
@@ -253,7 +260,7 @@ impl ChannelCall {
                 None => channel.inner.core.clone().call(request).await?,
                 Some(chain) => chain.run(request).await?,
             };
-            // The connection stands until the stream ends.
+            // Keeps the connection until the stream ends.
             if let Answer::Items(items) = &mut reply.answer {
                 items.keep(channel);
             }
@@ -273,7 +280,7 @@ impl Future for ChannelCall {
                     self.state = ChannelCallState::Done;
                     self.state = self.start(cx)?;
                     if matches!(self.state, ChannelCallState::Small { .. }) {
-                        // It has been told whom to wake.
+                        // The lane has stored the waker.
                         return Poll::Pending;
                     }
                 }

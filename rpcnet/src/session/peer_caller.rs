@@ -1,17 +1,19 @@
-//! Calls in the other direction: to the peer whose call a handler answers.
+//! Calls back to the peer whose call a handler answers.
 
 use std::sync::Arc;
 
 use super::{AtWork, Session, Times};
 use crate::{Caller, Request, context::Scope, message::ReplyFuture};
 
-/// Makes calls to the peer of a connection that the peer opened. See [`Context::caller`](crate::Context::caller).
+/// Makes calls to the peer of a connection that the peer opened. See
+/// [`Context::caller`](crate::Context::caller).
 ///
-/// A stream ends with the connection, also that of a `resumable` method: there is nowhere else to go.
+/// A stream ends with the connection, even a stream of a `resumable` method: no other connection leads to the
+/// peer.
 #[derive(Debug, Clone)]
 pub struct PeerCaller {
     session: Session,
-    /// A connection on which the peer may be called back is not idle.
+    /// Marks the connection as in use: one on which the peer may be called back is not idle.
     _at_work: Arc<AtWork>,
 }
 
@@ -35,7 +37,7 @@ impl Caller for PeerCaller {
     }
 }
 
-/// A call that is made inside a handler belongs to the handler's trace, unless it was put into another.
+/// Puts a call that is made inside a handler into the handler's trace, unless the call has a trace already.
 pub(crate) fn inherit_trace(request: &mut Request) {
     if request.trace.is_none() {
         request.trace = Scope::inherited().trace;
