@@ -13,7 +13,7 @@
 //! let cluster = server
 //!     .enable_cluster(ClusterConfig::default().with_seeds(["director-1:8080", "director-2:8080"]))
 //!     .await?;
-//! let director = Director::new(&server, &cluster);
+//! let director = Director::new(&server, &cluster)?;
 //! let registry = WorkerRegistry::new(&cluster);
 //! println!("{} workers", registry.healthy_count().await);
 //! server.run_until(rpcnet::shutdown_signal()).await?;
@@ -36,7 +36,7 @@ mod workers;
 
 pub use client::{ClusterChannel, ClusterChannelBuilder, Mode};
 pub use config::ClusterConfig;
-pub use director::Director;
+pub use director::{Director, DirectorBuilder, DirectorError};
 pub use error::ClusterError;
 pub use events::{ClusterEvent, Events};
 pub use gossip::ClusterSnapshot;

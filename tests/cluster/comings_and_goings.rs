@@ -38,7 +38,7 @@ async fn director(
     let server =
         Server::new(net.server().with_bind_addr(addr).build().expect("complete")).expect("a free port");
     let cluster = server.enable_cluster(config(&[])).await.expect("the first");
-    Director::new(&server, &cluster);
+    Director::new(&server, &cluster).expect("its first");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = server.clone();
     let run = tokio::spawn(async move { running.run_until(async { drop(stopped.await) }).await });

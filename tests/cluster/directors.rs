@@ -285,7 +285,7 @@ async fn a_role_that_was_just_set_is_kept() {
     let server = net.start();
     let cluster = server.enable_cluster(local(&[])).await.expect("its first");
     cluster.set_tag("role", "worker");
-    let director = Director::new(&server, &cluster);
+    let director = Director::new(&server, &cluster).expect("its first");
     within(director.registry().wait_for_healthy(1)).await;
     let own = cluster.nodes().await.members[0].tags().get("role").cloned();
     assert_eq!(own.as_deref(), Some("worker"));

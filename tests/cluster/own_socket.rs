@@ -22,7 +22,7 @@ async fn start(net: &Net, addr: SocketAddr, config: ClusterConfig) -> Host {
 
 async fn clients_reach_workers(net: Net) {
     let host = start(&net, any_port(), local(&[])).await;
-    let director = Director::new(&host.server, &host.cluster);
+    let director = Director::new(&host.server, &host.cluster).expect("its first");
     let seed = host.cluster.advertised_addr();
     assert_ne!(seed, host.addr());
     let own = Worker::start_at(&net, "own", any_port(), local(&[seed]).with_bind_addr(any_port())).await;

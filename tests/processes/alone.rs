@@ -125,7 +125,7 @@ async fn a_director_waits_for_its_seeds_only_for_the_grace() {
     let net = Net::quic();
     let addr = free_addr();
     let director = start(&net, local(&[addr]).with_join_grace(Duration::from_secs(1))).await;
-    let _director = Director::new(&director.server, &director.cluster);
+    let _director = Director::new(&director.server, &director.cluster).expect("its first");
     let readiness = || director.server.readiness();
     assert!(!readiness().ready);
     until(|| readiness().ready).await;

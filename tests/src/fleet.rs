@@ -11,7 +11,7 @@ use std::{
 };
 
 use rpcnet::CallError;
-use rpcnet_cluster::{ClusterChannel, ClusterChannelBuilder, ClusterConfig, Director, swim};
+use rpcnet_cluster::{ClusterChannel, ClusterChannelBuilder, ClusterConfig, Director, DirectorBuilder, swim};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -51,8 +51,19 @@ pub async fn until(mut so: impl FnMut() -> bool) {
 
 /// Starts a director.
 pub async fn start_director(net: &Net, addr: SocketAddr, seeds: &[SocketAddr]) -> (Host, Director) {
+    start_director_with(net, addr, seeds, |director| director).await
+}
+
+/// Starts a director with options of the test's own.
+pub async fn start_director_with(
+    net: &Net,
+    addr: SocketAddr,
+    seeds: &[SocketAddr],
+    options: impl FnOnce(DirectorBuilder) -> DirectorBuilder,
+) -> (Host, Director) {
     let host = Host::start(net, addr, local(seeds), |_| {}).await;
-    let director = Director::new(&host.server, &host.cluster);
+    let director = options(Director::builder(&host.server, &host.cluster));
+    let director = director.start().expect("a server that is no director yet");
     (host, director)
 }
 

@@ -32,7 +32,7 @@ use tokio::{sync::watch, task::JoinHandle};
 pub use self::{
     crowd::{Crowd, connections},
     fleet::{
-        Load, Worker, any_port, cluster_channel, executions, free_addr, local, ready_workers, start_director,
+        Load, Worker, any_port, cluster_channel, executions, free_addr, local, ready_workers, start_director, start_director_with,
         until,
     },
     logs::Logs,

@@ -69,7 +69,7 @@ pub async fn run_node(server: &Server, config: ClusterConfig, director: bool) ->
     tell(&format!("listening {}", server.local_addr()))?;
     let cluster = server.enable_cluster(config).await?;
     if director {
-        let _director = Director::new(server, &cluster);
+        Director::new(server, &cluster)?;
     }
     tell(&format!("id {}", cluster.local_node_id()))?;
     tokio::select! {

@@ -300,7 +300,7 @@ fn a_cluster_needs_no_tokio_where_it_is_used() {
         place.net.start()
     };
     let director = block_on(place.server.enable_cluster(local(&[]))).expect("it starts");
-    Director::new(&place.server, &director);
+    Director::new(&place.server, &director).expect("its first");
     let worker = block_on(other.enable_cluster(local(&[place.server.local_addr()]))).expect("it starts");
     other.register(AnywhereServer::new(Service)).expect("the first");
     block_on(worker.joined());

@@ -28,7 +28,7 @@ pub enum Mode {
     #[default]
     Direct,
     /// Through a director, for clients who can't reach the workers. The directors must
-    /// [relay](crate::Director::with_relay).
+    /// [relay](crate::DirectorBuilder::with_relay).
     Relay,
 }
 

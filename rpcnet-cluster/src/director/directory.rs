@@ -20,7 +20,10 @@ use crate::{
 /// The longest time between two updates to a client.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What a director serves.
+/// The wire name of [`Directory`].
+pub(crate) const DIRECTORY: &str = "rpcnet.Directory";
+
+/// The service of a director.
 #[rpc_trait(name = "rpcnet.Directory")]
 pub(crate) trait Directory {
     /// The workers, for as long as somebody listens.
@@ -56,7 +59,7 @@ pub(crate) struct Route {
     not_serving: Vec<String>,
 }
 
-/// What a director says of a worker.
+/// A worker's [`Standing`], as it is on the wire: the numbers of its variants stay when those of `Standing` change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RouteStanding {
     #[default]
@@ -101,7 +104,8 @@ impl Route {
     }
 }
 
-/// What a director suggests; a client's own choice goes first.
+/// A [`Policy`] that a director suggests, as it is on the wire: the numbers of its variants stay when those of `Policy`
+/// change. A client's own choice goes before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RoutePolicy {
     #[default]

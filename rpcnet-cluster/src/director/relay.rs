@@ -7,10 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -35,37 +32,12 @@ const FILTERS: usize = 32;
 /// A filter that was not used for so long makes room for another.
 const UNUSED: Duration = Duration::from_secs(60);
 
-/// What the operator says of relaying.
-#[derive(Debug)]
+/// The operator's choices for relaying.
+#[derive(Debug, Clone)]
 pub(crate) struct RelaySettings {
-    open: AtomicBool,
-    balancing: Mutex<BalancedConfig>,
-    pub(crate) policy: Arc<Mutex<RoutePolicy>>,
-}
-
-impl RelaySettings {
-    pub(crate) fn new(policy: Arc<Mutex<RoutePolicy>>) -> Self {
-        // A client that has other directors must not run out of time at one that knows no worker.
-        let balancing = BalancedConfig::default().with_ready_timeout(Duration::from_secs(2));
-        Self { open: AtomicBool::new(true), balancing: Mutex::new(balancing), policy }
-    }
-
-    pub(crate) fn set_open(&self, open: bool) {
-        self.open.store(open, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_balancing(&self, config: BalancedConfig) {
-        *self.balancing.lock().unwrap_or_else(PoisonError::into_inner) = config;
-    }
-
-    fn policy(&self) -> RoutePolicy {
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn balancing(&self) -> BalancedConfig {
-        let config = self.balancing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        config.with_policy(self.policy().into())
-    }
+    pub(crate) is_open: bool,
+    pub(crate) balancing: BalancedConfig,
+    pub(crate) policy: RoutePolicy,
 }
 
 /// Forwards calls to the workers among the members.
@@ -73,7 +45,7 @@ pub(crate) struct WorkerRelay {
     view: watch::Receiver<Arc<[Member]>>,
     health: watch::Receiver<Arc<WorkerHealth>>,
     connector: Connector,
-    settings: Arc<RelaySettings>,
+    settings: RelaySettings,
     /// All workers: what most clients choose among.
     all: OnceLock<Workers>,
     filtered: Mutex<HashMap<Box<str>, FilteredWorkers>>,
@@ -104,7 +76,7 @@ impl fmt::Debug for WorkerRelay {
 
 impl Forward for WorkerRelay {
     fn is_open(&self) -> bool {
-        self.settings.open.load(Ordering::Relaxed)
+        self.settings.is_open
     }
 
     fn forward(&self, call: Request) -> ReplyFuture {
@@ -124,7 +96,7 @@ impl WorkerRelay {
         view: watch::Receiver<Arc<[Member]>>,
         health: watch::Receiver<Arc<WorkerHealth>>,
         connector: Connector,
-        settings: Arc<RelaySettings>,
+        settings: RelaySettings,
     ) -> Self {
         Self { view, health, connector, settings, all: OnceLock::new(), filtered: Mutex::default() }
     }
@@ -172,7 +144,8 @@ impl WorkerRelay {
 
     fn start(&self, filter: TagFilter) -> Workers {
         let (sender, endpoints) = watch::channel(EndpointSet::from([]));
-        let channel = self.connector.balanced(endpoints, self.settings.balancing());
+        let RelaySettings { balancing, policy, .. } = &self.settings;
+        let channel = self.connector.balanced(endpoints, balancing.clone().with_policy((*policy).into()));
         let (view, wanted) = (self.view.clone(), filter.clone());
         channel.set_origin(move || {
             let view = view.borrow();

@@ -188,8 +188,8 @@ async fn filters_are_not_kept_without_bound() {
 #[tokio::test]
 async fn a_director_may_refuse_to_relay() {
     let net = Net::quic();
-    let (host, director) = start_director(&net, any_port(), &[]).await;
-    let _director = director.with_relay(false);
+    let (host, _director) =
+        start_director_with(&net, any_port(), &[], |director| director.with_relay(false)).await;
     let builder = cluster_channel(&net, &[host.addr()]).with_connect_timeout(Duration::from_millis(500));
     let error = within(builder.clone().with_mode(Mode::Relay).connect()).await.expect_err("it does not");
     assert!(matches!(error, ConnectError::NoAnswer { .. }), "{error}");
@@ -242,7 +242,7 @@ async fn a_list_is_stale_when_no_director_was_heard_from_for_long() {
 async fn a_director_that_is_a_worker_calls_itself() {
     let net = Net::quic();
     let worker = Worker::start(&net, "both", &[]).await;
-    let director = Director::new(&worker.host.server, &worker.host.cluster);
+    let director = Director::new(&worker.host.server, &worker.host.cluster).expect("its first");
     within(director.registry().wait_for_healthy(1)).await;
     let builder = cluster_channel(&net, &[worker.host.addr()]).with_mode(Mode::Relay);
     let channel = builder.connect().await.expect("it answers");

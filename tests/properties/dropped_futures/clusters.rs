@@ -84,7 +84,7 @@ async fn waiting_for_others(net: Net) {
 
 async fn following_a_director(net: Net) {
     let node = Node::start(&net, &[]).await;
-    let _director = Director::new(&node.server, &node.cluster);
+    let _director = Director::new(&node.server, &node.cluster).expect("its first");
     at_each(async |point| {
         let builder = || {
             ClusterChannel::builder()
@@ -107,7 +107,7 @@ async fn following_a_director(net: Net) {
 
 async fn waiting_for_a_worker(net: Net) {
     let node = Node::start(&net, &[]).await;
-    let _director = Director::new(&node.server, &node.cluster);
+    let _director = Director::new(&node.server, &node.cluster).expect("its first");
     at_each(async |point| {
         let builder = ClusterChannel::builder()
             .with_directors([node.server.local_addr().to_string()])

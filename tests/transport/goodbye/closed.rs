@@ -10,7 +10,7 @@ use rpcnet::{
 use rpcnet_cluster::Mode;
 use rpcnet_tests::{
     Event, Net, ProbeClient, Worker, any_port, cluster_channel, connections, over_both, ready_workers,
-    start_director, until, within,
+    start_director_with, until, within,
 };
 use tokio::{sync::watch, time::Instant};
 
@@ -258,8 +258,8 @@ async fn dropped_half_way(net: Net) {
 }
 
 async fn a_cluster_channel(net: Net, mode: Mode) {
-    let (host, director) = start_director(&net, any_port(), &[]).await;
-    let _director = director.with_relay(mode == Mode::Relay);
+    let (host, _director) =
+        start_director_with(&net, any_port(), &[], |director| director.with_relay(mode == Mode::Relay)).await;
     let worker = Worker::start(&net, "worker", &[host.addr()]).await;
     // Links of gossip are connections too.
     let builder = cluster_channel(&net, &[host.addr()]).with_mode(mode);

@@ -36,7 +36,7 @@ async fn start_director(bind_addr: &str, seeds: &str) -> Result<(Server, Cluster
     cluster.set_tag("role", "director");
     cluster.set_tag("id", cluster.local_node_id().to_string());
 
-    let director = Director::new(&server, &cluster);
+    let director = Director::new(&server, &cluster)?;
     run(&server);
     Ok((server, cluster, director))
 }

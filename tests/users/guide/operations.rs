@@ -38,7 +38,7 @@ async fn start_worker(
 #[tokio::test]
 async fn rolling_updates() -> Result<()> {
     let (director, cluster) = start_node("director", &[]).await?;
-    let _director = Director::new(&director, &cluster);
+    let _director = Director::new(&director, &cluster)?;
     run(&director);
     let seeds = [director.local_addr().to_string()];
     let mut workers = Vec::new();

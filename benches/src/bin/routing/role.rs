@@ -151,7 +151,7 @@ async fn run(orders: Orders) -> Result<(), Failure> {
         let config = ClusterConfig::default().with_seeds(orders.seeds).with_tag("role", role);
         let cluster = server.enable_cluster(config).await?;
         if orders.director {
-            let _ = Director::new(&server, &cluster);
+            Director::new(&server, &cluster)?;
         }
     }
     let mut out = io::stdout().lock();
