@@ -1,4 +1,4 @@
-//! How a node enters a cluster.
+//! The configuration of a node.
 
 use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -9,12 +9,42 @@ use crate::swim::{self, NodeId};
 /// The versions of the gossip protocol that this release speaks.
 pub(crate) const GOSSIP_VERSIONS: RangeInclusive<u8> = 1..=2;
 
-/// Whether it is `host:port`; the host may be a name.
+/// Returns whether a text is `host:port`. The host may be a name.
 pub(crate) fn is_address(text: &str) -> bool {
     text.parse::<HostPort>().is_ok()
 }
 
-/// How a node enters a cluster.
+/// The configuration with which a server becomes a node of a cluster
+/// ([`ClusterExt::enable_cluster`](crate::ClusterExt::enable_cluster)).
+///
+/// Only seeds have to be given, and the first node of a cluster does without them.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet::{Server, ServerConfig, dev::DevCa};
+/// use rpcnet_cluster::{ClusterConfig, ClusterExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca = DevCa::generate()?;
+/// # let identity = ca.issue("worker-1")?;
+/// # let server_config = ServerConfig::builder()
+/// #     .with_bind_addr(([127, 0, 0, 1], 0).into())
+/// #     .with_cert_and_key(&identity.cert, &identity.key)?
+/// #     .with_ca_cert(ca.ca_pem())?
+/// #     .build()?;
+/// let config = ClusterConfig::new_lan()
+///     .with_seeds(["127.0.0.1:7500"])
+///     .with_tag("role", "worker")
+///     .with_region("eu-west")
+///     .with_join_grace(Duration::from_secs(5));
+/// let server = Server::new(server_config)?;
+/// let cluster = server.enable_cluster(config).await?;
+/// assert_eq!(cluster.node_count().await, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
     pub(crate) seeds: Vec<String>,
@@ -39,18 +69,19 @@ impl Default for ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// For nodes within one data centre ([`swim::Config::new_lan`]); also the default. A crash is known to all within
-    /// some seconds.
+    /// Returns the configuration for nodes within one data centre ([`swim::Config::new_lan`]), which is also the default. All
+    /// nodes know of a crash within some seconds.
     pub fn new_lan() -> Self {
         Self::with(swim::Config::new_lan())
     }
 
-    /// For nodes in several data centres ([`swim::Config::new_wan`]): a peer may be slow for longer before it is accused.
+    /// Returns the configuration for nodes in several data centres ([`swim::Config::new_wan`]): a peer may be slow for longer
+    /// before it is suspected.
     pub fn new_wan() -> Self {
         Self::with(swim::Config::new_wan())
     }
 
-    /// For tests and demonstrations on one host ([`swim::Config::new_local`]).
+    /// Returns the configuration for tests and demonstrations on one host ([`swim::Config::new_local`]).
     pub fn new_local() -> Self {
         Self::with(swim::Config::new_local())
     }
@@ -73,30 +104,32 @@ impl ClusterConfig {
         }
     }
 
-    /// Nodes to join through, as `host:port`. Seeds that do not answer are tried for ever. Without seeds the node waits for
-    /// others to join it.
+    /// Sets the nodes to join through, as `host:port`. The node tries seeds that do not answer for ever. Without seeds it waits
+    /// for others to join it. Default: none.
     ///
-    /// A name stands for all its addresses, and is resolved again and again: each address that is no member is asked, and
-    /// one that is this node itself is skipped. So all nodes may have one name as their seed.
+    /// A name stands for all its addresses, and is resolved again and again. The node asks each address that is no member,
+    /// and skips its own. So all nodes may have one name as their seed.
     #[must_use]
     pub fn with_seeds<S: Into<String>>(mut self, seeds: impl IntoIterator<Item = S>) -> Self {
         self.seeds = seeds.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The cluster's name: nodes of another are refused. By default the one in the server's certificate, and
-    /// `default` where it names none.
+    /// Sets the cluster's name. Nodes of clusters with other names are refused. Default: the name in the server's
+    /// certificate, or `default` if the certificate has none.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// The node's id, for nodes that keep one across restarts. By default the one that the certificate is made out to
-    /// (where the node's name in its URI SAN is a UUID: then peers refuse every other), else the one in the
-    /// [snapshot](Self::with_snapshot_dir), else a random one.
+    /// Sets the node's id, for nodes that keep one across restarts. Default, in this order:
     ///
-    /// Two nodes with one id are a mistake: the one that was started later stops
+    /// 1. the id in the certificate, if the node's name in its URI SAN is a UUID (peers then refuse any other id);
+    /// 2. the id in the [snapshot](Self::with_snapshot_dir);
+    /// 3. a random id.
+    ///
+    /// Two nodes with one id are a mistake: the node that was started later stops
     /// ([`Cluster::stopped`](crate::Cluster::stopped)).
     #[must_use]
     pub fn with_node_id(mut self, id: NodeId) -> Self {
@@ -104,99 +137,106 @@ impl ClusterConfig {
         self
     }
 
-    /// The address at which others reach this node. By default the one that was bound. A server bound to 0.0.0.0 takes the
-    /// address of the interface by which it reaches its seeds and members, or the one at which two members see it; a
-    /// loopback address only until it knows of a node on another host. Behind address translation it has to be said.
+    /// Sets the address at which other nodes reach this one. Default: the bound address.
+    ///
+    /// A server that is bound to 0.0.0.0 takes the address of the interface by which it reaches its seeds and members, or the
+    /// address at which two members see it. It keeps a loopback address only until it knows of a node on another host. Behind
+    /// address translation the address has to be set.
     #[must_use]
     pub fn with_advertise_addr(mut self, addr: SocketAddr) -> Self {
         self.advertise = Some(addr);
         self
     }
 
-    /// Gossips on a UDP socket of its own, bound to this address, in place of the server's. It has the server's certificates,
-    /// also when they are reloaded. By convention its port is 7946.
+    /// Gossips on a UDP socket of its own, bound to this address, instead of on the server's socket. The socket uses the
+    /// server's certificates, also after they are reloaded. By convention its port is 7946. Default: the server's socket.
     ///
-    /// Seeds are then named with this port, and [`with_advertise_addr`](Self::with_advertise_addr) is the address of this socket;
-    /// clients and their directors still meet on the server's port. The node tells the others where it takes calls
-    /// ([`Member::call_addr`](crate::Member::call_addr)), in a tag of this crate's own: that leaves 63 to the user. A director of
-    /// a release that does not know the tag would send calls to this socket: upgrade directors first.
+    /// Seeds then name this port, and [`with_advertise_addr`](Self::with_advertise_addr) is the address of this socket. Clients
+    /// still reach directors and workers on the server's port. The node announces the address for calls
+    /// ([`Member::call_addr`](crate::Member::call_addr)) in a reserved tag, which leaves 63 tags to the user. A director of a
+    /// release that does not know the tag would send calls to this socket: upgrade directors first.
     #[must_use]
     pub fn with_bind_addr(mut self, addr: SocketAddr) -> Self {
         self.bind = Some(addr);
         self
     }
 
-    /// The address at which the node takes calls, where it is neither the one that others gossip with nor that host with the
-    /// server's own port: behind a translation of ports, for example.
+    /// Sets the address at which the node takes calls. It is needed if calls arrive neither at the address for gossip nor at
+    /// that host with the server's port, as behind a translation of ports. Default: derived from these two.
     #[must_use]
     pub fn with_advertise_call_addr(mut self, addr: SocketAddr) -> Self {
         self.advertise_calls = Some(addr);
         self
     }
 
-    /// The node's region, as the tag `region`.
+    /// Sets the node's region, which is the tag `region`.
     #[must_use]
     pub fn with_region(self, region: impl Into<String>) -> Self {
         self.with_tag("region", region)
     }
 
-    /// A tag that the node has from the start: nobody sees it without.
+    /// Adds a tag that the node has from the start: no other node sees it without.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.insert(key.into(), value.into());
         self
     }
 
-    /// How fast the node probes and gossips. [`swim::Config::new_lan`] by default; the same on all nodes.
+    /// Sets how fast the node probes and gossips. It has to be the same on all nodes. Default: [`swim::Config::new_lan`].
     #[must_use]
     pub fn with_swim(mut self, swim: swim::Config) -> Self {
         self.swim = swim;
         self
     }
 
-    /// The time for which a node with seeds that reaches none of them is not ready. 10 s by default. After that it is ready and alone,
-    /// and says so: in the log, in the metric `cluster_joined`, and as a note beside its readiness.
+    /// Sets the time for which a node that reaches none of its seeds is not ready. Default: 10 s. After that time it is ready
+    /// although it is alone, and reports that in the log, in the metric `cluster_joined`, and as a note beside its readiness.
     ///
-    /// A worker (tag `role=worker`) is not ready until it has reached a member, however long that takes: no director could
-    /// send it calls. A node without seeds but itself is ready at once.
+    /// A worker (tag `role=worker`) is not ready until it has reached a member, however long that takes, because no director
+    /// could send it calls. A node without seeds other than itself is ready at once.
     #[must_use]
     pub fn with_join_grace(mut self, grace: Duration) -> Self {
         self.join_grace = grace;
         self
     }
 
-    /// How long [`Cluster::leave`](crate::Cluster::leave) waits for acknowledgements. 3 s by default, a minute at most.
+    /// Sets the time that [`Cluster::leave`](crate::Cluster::leave) waits for acknowledgements. Default: 3 s.
+    /// The node announces its leave for at most a minute.
     #[must_use]
     pub fn with_leave_timeout(mut self, timeout: Duration) -> Self {
         self.leave_timeout = Some(timeout);
         self
     }
 
-    /// Keeps what the node knows in this directory, which is made if it is not there: its id and generation, the tags
-    /// that were set while it ran, and the members. Restarted with it, the node is a later life of the same one, and asks
-    /// those it knew, so that a whole cluster comes up again without its seeds. None by default: nothing is written.
+    /// Sets the directory for the node's snapshot: its id and generation, the tags that were set while it ran, the members,
+    /// and the broadcasts. The directory is created if it does not exist. Default: none, and nothing is written.
     ///
-    /// A directory belongs to one node. The file in it is written at the start, on change but at most once a second, and
-    /// at the end, and is replaced as a whole. One that can't be read (damaged, of a later version, or of another
-    /// cluster) is set aside as `cluster.snapshot.unreadable`, with a warning and a count in the metrics, and the node
-    /// starts without it. An id that is configured goes before the one in the file, and so does a configured tag.
+    /// A node that restarts with its snapshot has the same id and a later generation, and asks the members that it knew. So
+    /// a whole cluster comes up again without its seeds.
+    ///
+    /// A directory belongs to one node. The file in it is written at the start, at most once a second when something has
+    /// changed, and at the end. Each write replaces it as a whole. A file that can't be read (damaged, of a later version, or
+    /// of another cluster) is renamed to `cluster.snapshot.unreadable`, with a warning and a count in the metrics, and the
+    /// node starts without it. A configured id or tag goes before the one in the file.
     #[must_use]
     pub fn with_snapshot_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.snapshot_dir = Some(directory.into());
         self
     }
 
-    /// How many connections to peers are kept for gossip. At least 1, 256 by default. Beyond, the one that was unused the
-    /// longest is closed, and probing that peer takes a new handshake.
+    /// Sets the most connections to peers that are kept for gossip. Default: 256, at least 1. One connection more closes the
+    /// one that was unused the longest, and the next probe of that peer takes a new handshake.
     #[must_use]
     pub fn with_max_links(mut self, links: usize) -> Self {
         self.max_links = links.max(1);
         self
     }
 
-    /// The lowest and the highest version of the gossip protocol that the node speaks; nodes that have none in common
-    /// refuse each other. `1..=2` by default, which is all that this release speaks: the newest that two nodes have in
-    /// common is spoken between them, so the nodes of a cluster may be upgraded one after the other.
+    /// Sets the lowest and the highest version of the gossip protocol that the node speaks. Default: `1..=2`, which is all
+    /// that this release speaks.
+    ///
+    /// Two nodes speak the newest version that they have in common, so the nodes of a cluster may be upgraded one after the
+    /// other. Nodes that have no version in common refuse each other.
     #[must_use]
     pub fn with_gossip_versions(mut self, versions: RangeInclusive<u8>) -> Self {
         self.gossip_versions = versions;

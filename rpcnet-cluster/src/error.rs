@@ -1,10 +1,10 @@
-//! The errors of a cluster's handles.
+//! The errors of a node's handles.
 
 use std::{error::Error, fmt, io, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 use crate::swim::{Identity, NodeId, TagError};
 
-/// Why a cluster could not be entered or left.
+/// The error of a node that can't enter, stay in, or leave its cluster.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClusterError {
@@ -14,7 +14,7 @@ pub enum ClusterError {
     Bind(rpcnet::ServerError),
     /// A seed is not `host:port`.
     Seed(String),
-    /// A seed is an address that no node can have.
+    /// A seed is an address that no node can be reached at.
     SeedAddress {
         /// The seed.
         seed: SocketAddr,
@@ -32,14 +32,14 @@ pub enum ClusterError {
     Tag {
         /// Its key.
         key: String,
-        /// What is wrong with it.
+        /// The reason.
         source: TagError,
     },
     /// The snapshot directory can't be read or written. (A file in it that is no snapshot is not an error.)
     Snapshot {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         source: io::Error,
     },
     /// Another node with this one's address or id was there first, and this one has stopped.
@@ -49,18 +49,18 @@ pub enum ClusterError {
         /// The other one.
         theirs: Identity,
     },
-    /// The configured id is not the one in the server's certificate: no peer would believe it.
+    /// The configured id is not the one in the server's certificate, and peers would refuse it.
     NodeId {
         /// The one that was configured.
         configured: NodeId,
         /// The one in the certificate.
         certified: NodeId,
     },
-    /// Versions of gossip are configured that this release does not speak.
+    /// The configured versions of gossip include one that this release does not speak.
     Versions {
-        /// What was configured.
+        /// The configured versions.
         asked: RangeInclusive<u8>,
-        /// What may be.
+        /// The versions that this release speaks.
         spoken: RangeInclusive<u8>,
     },
 }
@@ -110,7 +110,7 @@ impl fmt::Display for ClusterError {
 }
 
 impl Error for ClusterError {
-    /// Goes on behind what the message says.
+    /// Returns the cause behind the one that the message contains.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Enabled(source) => Some(source),
@@ -127,7 +127,7 @@ impl Error for ClusterError {
     }
 }
 
-/// An error and its sources on one line.
+/// Returns an error and its sources on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,17 +1,17 @@
-//! What happens in the cluster, as a stream.
+//! Changes of the cluster, as a stream of events.
 
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::swim::{Identity, Member};
 
-/// Events that wait for a slow reader; beyond, the oldest are dropped and counted.
+/// The most events that wait for a slow reader. One more drops the oldest, which is counted.
 pub(crate) const QUEUE: usize = 1024;
 
 /// A change of the membership, as this node sees it.
 ///
 /// For one life of a node: `NodeJoined`, then any number of `NodeSuspect`, `NodeRecovered`, `NodeMoved` and `TagsChanged`,
-/// then either `NodeFailed` or `NodeLeft`. Each comes once, in the order in which this node saw them happen, and when it comes
-/// the [view](crate::Cluster::view) shows it already.
+/// then either `NodeFailed` or `NodeLeft`. Each event comes once, in the order in which this node saw the changes. The
+/// [view](crate::Cluster::view) shows a change before its event comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClusterEvent {
@@ -25,8 +25,8 @@ pub enum ClusterEvent {
     NodeFailed(Member),
     /// The node has left of its own will.
     NodeLeft(Member),
-    /// The node goes on at another address: it was bound to any address of its host, and has learnt one that more of the
-    /// others can reach.
+    /// The node has another address: it was bound to any address of its host, and has learnt one that more of the others can
+    /// reach.
     NodeMoved {
         /// The node's identity before.
         from: Identity,
@@ -35,7 +35,7 @@ pub enum ClusterEvent {
     },
     /// The node's tags have changed.
     TagsChanged(Member),
-    /// Another node uses this one's address or id. The one that was started later stops, and this is its last event
+    /// Another node uses this one's address or id. The node that was started later stops, and this is its last event
     /// ([`Cluster::stopped`](crate::Cluster::stopped)).
     IdentityConflict {
         /// This node.
@@ -47,25 +47,41 @@ pub enum ClusterEvent {
     /// [`swim::Config::new_lan`](crate::swim::Config::new_lan)) and did not come back: this node is probably cut off from
     /// them, or they died together. Each of them was a `NodeFailed` too, and more may follow that belong to it.
     PartitionDetected {
-        /// Who failed until now.
+        /// The nodes that have failed so far.
         lost: Vec<Member>,
-        /// How many nodes belong to this side, this one among them.
+        /// The number of nodes on this side, including this one.
         remaining: usize,
     },
     /// All nodes lost in the partition are back or have left; or less than a quarter of the cluster is still missing,
     /// and none of them has come back in the last 20 probe periods.
     PartitionHealed {
-        /// How many came back.
+        /// The number of nodes that came back.
         returned: usize,
-        /// Who did not.
+        /// The nodes that did not.
         missing: Vec<Member>,
     },
-    /// This reader was too slow: so many events before the next one were dropped. The view is complete
+    /// This reader was too slow, and this number of events before the next one was dropped. The view is complete
     /// nevertheless ([`Cluster::nodes`](crate::Cluster::nodes)).
     Missed(u64),
 }
 
-/// The events from the moment of [`Cluster::events`](crate::Cluster::events) on. A slow reader holds nobody up.
+/// The events since a call of [`Cluster::events`](crate::Cluster::events). A slow reader delays no other one.
+///
+/// ```
+/// use rpcnet_cluster::{Cluster, ClusterEvent};
+///
+/// async fn log_failures(cluster: Cluster) {
+///     let mut events = cluster.events();
+///     while let Some(event) = events.next().await {
+///         match event {
+///             ClusterEvent::NodeFailed(member) => eprintln!("{} failed", member.identity()),
+///             ClusterEvent::PartitionDetected { lost, .. } => eprintln!("cut off from {} nodes", lost.len()),
+///             ClusterEvent::Missed(count) => eprintln!("{count} events missed"),
+///             _ => {}
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Events {
     receiver: Receiver<ClusterEvent>,
@@ -76,7 +92,7 @@ impl Events {
         Self { receiver }
     }
 
-    /// The next event; `None` once the node is gone. Cancel-safe.
+    /// Returns the next event, or `None` when the node is gone. Cancel-safe.
     pub async fn next(&mut self) -> Option<ClusterEvent> {
         match self.receiver.recv().await {
             Ok(event) => Some(event),

@@ -1,4 +1,4 @@
-//! A server's place in the cluster.
+//! The membership of a server: the handle to its node.
 
 use std::{collections::BTreeMap, future::poll_fn, net::SocketAddr, sync::Arc};
 
@@ -13,19 +13,25 @@ use crate::{
     tags,
 };
 
-/// Makes a server a node of a cluster.
+/// Extends [`Server`] with membership in a cluster.
 pub trait ClusterExt {
-    /// Starts to gossip on the server's own port, or on [one of its own](ClusterConfig::with_bind_addr), and to join through the seeds. Gossip is answered from here on,
-    /// before the server runs; it ends with the server, which leaves the cluster in its shutdown.
+    /// Makes the server a node of a cluster: starts to gossip, on the server's port or on
+    /// [a socket of its own](ClusterConfig::with_bind_addr), and to join through the seeds.
     ///
-    /// Does not wait until the node has joined: see [`Cluster::joined`]. The node's tasks run on the server's runtime,
-    /// wherever this is awaited. Not cancel-safe: a dropped future leaves the
-    /// server with or without a cluster.
+    /// The node answers gossip from here on, before the server runs. It ends with the server, whose shutdown leaves the
+    /// cluster. This method does not wait until the node has joined: see [`Cluster::joined`]. The node's tasks run on the
+    /// server's runtime, wherever the future is awaited.
+    ///
+    /// Not cancel-safe: a dropped future leaves the server with or without a cluster.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] for a seed, address or tag that is not allowed, for a socket that can't be bound, for a snapshot directory that can't be used, and for a
-    /// server that is in a cluster already.
+    /// [`ClusterError`]:
+    ///
+    /// - a seed, an address or a tag is not allowed;
+    /// - the socket can't be bound;
+    /// - the snapshot directory can't be used;
+    /// - the server is in a cluster already.
     fn enable_cluster(
         &self,
         config: ClusterConfig,
@@ -40,15 +46,48 @@ impl ClusterExt for Server {
     }
 }
 
-/// A handle on a node's membership. Cheap to clone; the node lives as long as its server.
+/// A handle to a node's membership in its cluster. Cheap to clone. The node lives as long as its server.
+///
+/// ```
+/// use rpcnet::{Server, ServerConfig, dev::DevCa};
+/// use rpcnet_cluster::{ClusterConfig, ClusterExt};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca = DevCa::generate()?;
+/// # let start = |name: &str| -> Result<Server, Box<dyn std::error::Error>> {
+/// #     let identity = ca.issue(name)?;
+/// #     let config = ServerConfig::builder()
+/// #         .with_bind_addr(([127, 0, 0, 1], 0).into())
+/// #         .with_cert_and_key(&identity.cert, &identity.key)?
+/// #         .with_ca_cert(ca.ca_pem())?
+/// #         .build()?;
+/// #     Ok(Server::new(config)?)
+/// # };
+/// let (first, second) = (start("first")?, start("second")?);
+/// let cluster = first.enable_cluster(ClusterConfig::new_local()).await?;
+/// cluster.set_tag("zone", "a");
+/// # let running = first.clone();
+/// # tokio::spawn(async move { running.run().await });
+///
+/// let seeds = [cluster.advertised_addr().to_string()];
+/// let joined = second.enable_cluster(ClusterConfig::new_local().with_seeds(seeds)).await?;
+/// # let running = second.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// joined.joined().await;
+/// let seen = joined.node(cluster.local_node_id()).await.expect("it has joined through this node");
+/// println!("{} has the tags {:?}", seen.identity(), seen.tags());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Cluster {
     gossip: Arc<Gossip>,
-    /// The server's.
+    /// The server's runtime.
     runtime: Handle,
 }
 
-/// Polls a future within a runtime, on which its tasks and timers are then, wherever the result is awaited.
+/// Polls a future within a runtime, so that its tasks and timers run there, wherever the result is awaited.
 async fn within<F: Future>(runtime: &Handle, future: F) -> F::Output {
     let mut future = Box::pin(future);
     poll_fn(|cx| {
@@ -59,24 +98,24 @@ async fn within<F: Future>(runtime: &Handle, future: F) -> F::Output {
 }
 
 impl Cluster {
-    /// This node's id.
+    /// Returns this node's id.
     pub fn local_node_id(&self) -> NodeId {
         self.gossip.identity().id()
     }
 
-    /// This node's identity now. Its address may have to be learnt first, its generation may rise.
+    /// Returns this node's current identity. The node may have to learn its address first, and its generation may rise.
     pub fn local_identity(&self) -> Identity {
         self.gossip.identity()
     }
 
-    /// The address at which others gossip with this node, and call it unless gossip has
-    /// [a socket of its own](ClusterConfig::with_bind_addr). 0.0.0.0 as long as it is not known.
+    /// Returns the address at which other nodes gossip with this one. They also call it there, unless gossip has
+    /// [a socket of its own](ClusterConfig::with_bind_addr). The address is 0.0.0.0 until the node has learnt it.
     pub fn advertised_addr(&self) -> SocketAddr {
         self.gossip.identity().addr()
     }
 
-    /// Gives this node a tag. All see it within seconds, later joiners when they join. A tag that is not allowed is
-    /// logged as an error and not set; [`try_set_tag`](Self::try_set_tag) says so to the caller.
+    /// Gives this node a tag. All nodes see it within seconds, later joiners when they join. A tag that is not allowed is
+    /// logged as an error and not set; [`try_set_tag`](Self::try_set_tag) returns the error to the caller.
     pub fn set_tag(&self, key: impl AsRef<str>, value: impl AsRef<str>) {
         let (key, value) = (key.as_ref(), value.as_ref());
         if let Err(error) = self.try_set_tag(key, value) {
@@ -84,44 +123,55 @@ impl Cluster {
         }
     }
 
-    /// Gives this node a tag.
+    /// Gives this node a tag. All nodes see it within seconds, later joiners when they join.
     ///
     /// # Errors
     ///
-    /// [`TagError`] for a tag that is not allowed or one too many; the tags are as they were.
+    /// [`TagError`] for a tag that is not allowed, or for one tag too many. The tags stay as they were.
     pub fn try_set_tag(&self, key: impl AsRef<str>, value: impl AsRef<str>) -> Result<(), TagError> {
         tags::check(key.as_ref())?;
         self.gossip.set_tag(key.as_ref(), value.as_ref())
     }
 
-    /// Takes a tag from this node.
+    /// Takes a tag from this node. A tag that can't be removed is logged as an error and stays;
+    /// [`try_remove_tag`](Self::try_remove_tag) returns the error to the caller.
+    pub fn remove_tag(&self, key: impl AsRef<str>) {
+        let key = key.as_ref();
+        if let Err(error) = self.try_remove_tag(key) {
+            tracing::error!(key, %error, "tag not removed");
+        }
+    }
+
+    /// Takes a tag from this node. Removing a tag that the node does not have is no error.
     ///
     /// # Errors
     ///
-    /// [`TagError::Left`] after the node has left, [`TagError::Reserved`] for a key of this crate's own.
-    pub fn remove_tag(&self, key: impl AsRef<str>) -> Result<(), TagError> {
+    /// [`TagError::Left`] after the node has left, [`TagError::Reserved`] for a key that is reserved for this crate.
+    pub fn try_remove_tag(&self, key: impl AsRef<str>) -> Result<(), TagError> {
         tags::check(key.as_ref())?;
         self.gossip.remove_tag(key.as_ref())
     }
 
-    /// Whether this node has a tag now; the view may not show yet what was just set.
+    /// Returns whether this node has a tag. Unlike the view, it includes a tag that was just set.
     pub(crate) fn has_tag(&self, key: &str) -> bool {
         self.gossip.members().first().is_some_and(|own| own.tags().contains_key(key))
     }
 
-    /// How many nodes belong to the cluster (alive or suspect), this one among them.
+    /// Returns the number of nodes that belong to the cluster (alive or suspect), including this one. Completes at once.
     pub async fn node_count(&self) -> usize {
         self.gossip.active_count()
     }
 
-    /// All nodes that are known, those that are down or have left among them, and the broadcasts.
+    /// Returns all known nodes, including those that are down or have left, and the broadcasts. Completes at once.
     pub async fn nodes(&self) -> ClusterSnapshot {
         self.gossip.snapshot()
     }
 
-    /// Takes up what [`nodes`](Self::nodes) once gave, on this node or another: those who belonged to the cluster then
-    /// (and then the others) are asked like seeds, and this node gets the tags that it had then and does not have now.
-    /// Says how many nodes will be asked; it does not wait for them.
+    /// Restores a snapshot that [`nodes`](Self::nodes) returned earlier, on this node or another one.
+    ///
+    /// The node asks the snapshot's nodes as it asks seeds: first those that belonged to the cluster, then the others. It gets
+    /// the tags that it had in the snapshot and does not have now. Returns the number of nodes to ask, without waiting for
+    /// their answers.
     ///
     /// ```
     /// # fn example(cluster: &rpcnet_cluster::Cluster, saved: &[u8]) -> Result<(), serde_json::Error> {
@@ -134,17 +184,20 @@ impl Cluster {
         self.gossip.restore(snapshot)
     }
 
-    /// What is known of one node.
+    /// Returns one node, or `None` if it is not known. Completes at once.
     pub async fn node(&self, id: NodeId) -> Option<Member> {
         self.gossip.members().into_iter().find(|member| member.id() == id)
     }
 
-    /// Gives the whole cluster a value under a key, in place of the one that it had: rules, configuration, a switch. Says
-    /// its version. All nodes see it within seconds, later joiners when they join; of two that were made at once, all
-    /// nodes keep the same one. A value that the key has already is not made anew.
+    /// Shares a value with the whole cluster under a key: rules, configuration, a switch. It replaces the key's former value.
+    /// Returns the value's version.
     ///
-    /// It lasts for as long as one node runs that has it, and, where nodes have a
-    /// [snapshot directory](ClusterConfig::with_snapshot_dir), longer. Every node of the cluster may replace it.
+    /// All nodes see the value within seconds, later joiners when they join. Of two values that were set at once, all nodes
+    /// keep the same one. Setting the value that the key has already changes nothing. Every node of the cluster may replace
+    /// the value.
+    ///
+    /// The value lasts for as long as one node that has it runs. It lasts longer if nodes have a
+    /// [snapshot directory](ClusterConfig::with_snapshot_dir).
     ///
     /// ```
     /// # fn example(cluster: &rpcnet_cluster::Cluster) -> Result<(), rpcnet_cluster::BroadcastError> {
@@ -155,14 +208,18 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`BroadcastError`] for a key that is empty or longer than 64 bytes, a value of more than 4096 bytes, a 65th key,
-    /// and after the node has left. Nothing is changed.
+    /// [`BroadcastError`], and nothing changes:
+    ///
+    /// - the key is empty or longer than 64 bytes;
+    /// - the value is longer than 4096 bytes;
+    /// - it would be the 65th key;
+    /// - the node has left.
     pub fn broadcast(&self, key: impl AsRef<str>, value: impl Into<Bytes>) -> Result<u64, BroadcastError> {
         self.gossip.broadcast(key.as_ref(), value.into())
     }
 
-    /// Takes the value away from a key, at all nodes. A node that was away for longer than members are remembered (a day
-    /// by default) may bring it back.
+    /// Removes a key's value at all nodes. A node that was away for longer than members are remembered (a day by default) may
+    /// bring the value back.
     ///
     /// # Errors
     ///
@@ -171,22 +228,24 @@ impl Cluster {
         self.gossip.withdraw(key.as_ref())
     }
 
-    /// The broadcasts by key, now and whenever one changes. It may skip versions, never the newest.
+    /// Returns a receiver of the broadcasts by key, which changes whenever one of them does. It may skip versions, but never
+    /// the newest.
     pub fn broadcasts(&self) -> watch::Receiver<Arc<BTreeMap<String, Broadcast>>> {
         self.gossip.broadcast_values()
     }
 
-    /// What happens from now on.
+    /// Returns a stream of the events from now on.
     pub fn events(&self) -> Events {
         self.gossip.subscribe()
     }
 
-    /// The members now and whenever something about them changes: this node first, then the others by id.
+    /// Returns a receiver of the members, which changes whenever one of them does. This node comes first, then the others by
+    /// id.
     pub fn view(&self) -> watch::Receiver<Arc<[Member]>> {
         self.gossip.view()
     }
 
-    /// Waits until another node is known to be alive. Cancel-safe; never resolves for a node that stays alone.
+    /// Waits until this node knows another one that is alive. Cancel-safe. It never resolves for a node that stays alone.
     pub async fn joined(&self) {
         let mut view = self.gossip.view();
         let other_alive =
@@ -196,11 +255,11 @@ impl Cluster {
         }
     }
 
-    /// Waits until this node has stopped because another one with its address or id was there first. Cancel-safe; never
-    /// resolves otherwise.
+    /// Waits until this node has stopped because another node with its address or id was there first. Cancel-safe. Otherwise
+    /// it never resolves.
     ///
-    /// A node that has stopped gossips no more, knows nobody, and is seen to fail, not to leave. Its server goes on: shut
-    /// it down, for what it tells of the cluster is nothing.
+    /// A node that has stopped does not gossip and knows no member, and the others see it fail, not leave. Its server runs on:
+    /// shut it down, because it has no view of the cluster any more.
     ///
     /// ```no_run
     /// # async fn example(server: rpcnet::Server, cluster: rpcnet_cluster::Cluster) -> Result<(), Box<dyn std::error::Error>> {
@@ -216,15 +275,17 @@ impl Cluster {
         ClusterError::Conflict { ours, theirs }
     }
 
-    /// Leaves the cluster: others see it as a leave, not as a failure. Returns once enough of them have acknowledged it,
-    /// and after the [timeout](ClusterConfig::with_leave_timeout) at the latest; where no peer has acknowledged it by then, a
-    /// warning says how many were not told. The server's shutdown does it too; a second call does nothing.
+    /// Leaves the cluster: the other nodes see a leave, not a failure.
     ///
-    /// Cancel-safe: dropped, it goes on telling the others, and a further call waits for what is left of that.
+    /// Returns when enough nodes have acknowledged the leave, or after the [timeout](ClusterConfig::with_leave_timeout). If no
+    /// peer has acknowledged it by then, a warning tells the number of peers that do not know. The server's shutdown leaves
+    /// too. A second call does nothing.
+    ///
+    /// Cancel-safe: if the future is dropped, the node goes on announcing its leave, and a further call waits for the rest.
     ///
     /// # Errors
     ///
-    /// [`ClusterError::Conflict`] where the node has stopped.
+    /// [`ClusterError::Conflict`] if the node has [stopped](Self::stopped).
     pub async fn leave(&self) -> Result<(), ClusterError> {
         within(&self.runtime, self.gossip.leave()).await
     }

@@ -167,6 +167,17 @@ pub mod __private {
     };
 }
 
+/// What `rpcnet-cluster` shares with this crate: the codec, so that gossip and files have the encoding of calls, the token
+/// bucket and the lock. Not part of the public API: it may change in any release.
+#[doc(hidden)]
+pub mod __cluster {
+    pub use crate::{
+        codec::{CodecError, decode, encode},
+        limit::TokenBucket,
+        lock::Mutex,
+    };
+}
+
 /// What fuzz targets call. Not part of the public API: it may change in any release.
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -5,13 +5,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rpcnet::{BalancedConfig, Code, ConfigError, ConnectError, balance::Policy};
-use rpcnet_cluster::{ClusterChannel, ClusterExt, Director};
+use rpcnet::{BalancedConfig, Code, ConfigError, ConnectError, balance::Policy, discover::EndpointSet};
+use rpcnet_cluster::{ClusterChannel, ClusterExt, Director, DirectorError};
 use rpcnet_tests::{
     Host, Load, Net, ProbeClient, Worker, any_port, cluster_channel, free_addr, local, ready_workers,
-    start_director, until, within,
+    start_director, start_director_with, until, within,
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// Two directors and two workers that know both.
 struct Fleet {
@@ -184,8 +184,8 @@ async fn shares(channel: &ClusterChannel, workers: &[Worker]) -> Vec<usize> {
 #[tokio::test]
 async fn clients_follow_the_policy_that_a_director_suggests() {
     let net = Net::quic();
-    let (host, director) = start_director(&net, any_port(), &[]).await;
-    let _director = director.with_policy(Policy::RoundRobin);
+    let (host, _director) =
+        start_director_with(&net, any_port(), &[], |director| director.with_policy(Policy::RoundRobin)).await;
     let mut workers = Vec::new();
     for name in ["first", "second", "third"] {
         workers.push(Worker::start(&net, name, &[host.addr()]).await);
@@ -199,8 +199,8 @@ async fn clients_follow_the_policy_that_a_director_suggests() {
 async fn a_clients_own_policy_goes_first() {
     let net = Net::quic();
     // Peak EWMA would never spread this evenly.
-    let (host, director) = start_director(&net, any_port(), &[]).await;
-    let _director = director.with_policy(Policy::PeakEwma);
+    let (host, _director) =
+        start_director_with(&net, any_port(), &[], |director| director.with_policy(Policy::PeakEwma)).await;
     let mut workers = Vec::new();
     for name in ["first", "second", "third"] {
         workers.push(Worker::start(&net, name, &[host.addr()]).await);
@@ -289,6 +289,30 @@ async fn a_role_that_was_just_set_is_kept() {
     within(director.registry().wait_for_healthy(1)).await;
     let own = cluster.nodes().await.members[0].tags().get("role").cloned();
     assert_eq!(own.as_deref(), Some("worker"));
+}
+
+#[tokio::test]
+async fn a_second_director_on_a_server_is_an_error() {
+    let net = Net::quic();
+    let server = net.start();
+    let cluster = server.enable_cluster(local(&[])).await.expect("its first");
+    let _director = Director::new(&server, &cluster).expect("its first");
+    let error = Director::new(&server, &cluster).expect_err("its second");
+    assert!(matches!(error, DirectorError::AlreadyStarted), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_forwards_otherwise_gets_no_director_that_relays() {
+    let net = Net::quic();
+    let server = net.start();
+    let cluster = server.enable_cluster(local(&[])).await.expect("its first");
+    let (_none, known) = watch::channel(EndpointSet::from([]));
+    server.forward(server.connector().balanced(known, BalancedConfig::default())).expect("its first");
+    let error = Director::new(&server, &cluster).expect_err("it could not relay");
+    assert!(matches!(error, DirectorError::Forwarding(_)), "{error}");
+    // The failure changed nothing: without relaying it starts.
+    assert!(cluster.nodes().await.members[0].tags().get("role").is_none());
+    Director::builder(&server, &cluster).with_relay(false).start().expect("it relays nothing");
 }
 
 #[tokio::test]

@@ -12,7 +12,9 @@ use rpcnet::{
     dev::{DevCa, DevCert, DevCertOptions},
     transport::{Connection, ConnectionError, DialOptions, SendStream, WriteError},
 };
-use rpcnet_cluster::{ClusterError, ClusterEvent, ClusterExt, Identity, MemberState, NodeId, swim};
+use rpcnet_cluster::{
+    ClusterError, ClusterEvent, ClusterExt, Identity, MemberState, NodeId, testing::engine::announcement,
+};
 use rpcnet_tests::{Host, Net, any_port, local, until, within};
 use tokio::time::{Instant, timeout};
 
@@ -290,12 +292,7 @@ async fn nobody_speaks_for_another() {
     // What the second node would say to the first.
     let now = Instant::now().into_std();
     let first = pair.first.cluster.local_identity();
-    let mut forged = swim::Node::new(pair.second.cluster.local_identity(), swim::Config::new_local(), 1, now);
-    forged.announce(now, first);
-    let mut packets = Vec::new();
-    while let Some(transmit) = forged.poll_transmit() {
-        packets.push(transmit.payload);
-    }
+    let packets = announcement(pair.second.cluster.local_identity(), first, now);
     assert!(!packets.is_empty());
     for packet in packets {
         connection.send_datagram(packet).expect("it stands");

@@ -32,8 +32,8 @@ use tokio::{sync::watch, task::JoinHandle};
 pub use self::{
     crowd::{Crowd, connections},
     fleet::{
-        Load, Worker, any_port, cluster_channel, executions, free_addr, local, ready_workers, start_director, start_director_with,
-        until,
+        Load, Worker, any_port, cluster_channel, executions, free_addr, local, ready_workers, start_director,
+        start_director_with, until,
     },
     logs::Logs,
     names::{Names, SilentAddr},

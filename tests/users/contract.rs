@@ -219,7 +219,8 @@ async fn a_cluster() -> Result<(), Box<dyn Error>> {
     };
     let server = Server::new(config("director")?)?;
     let cluster = server.enable_cluster(ClusterConfig::default().with_region("us-east")).await?;
-    let director = Director::builder(&server, &cluster).with_policy(Policy::PeakEwma).with_relay(true).start()?;
+    let director =
+        Director::builder(&server, &cluster).with_policy(Policy::PeakEwma).with_relay(true).start()?;
     let running = server.clone();
     tokio::spawn(async move { running.run().await });
     let address = server.local_addr().to_string();

@@ -30,7 +30,8 @@ pub async fn run_director(settings: DirectorSettings) -> Result<(), RoleError> {
         |_| Ok(()),
     )
     .await?;
-    let director = Director::new(&node.server, &node.cluster).map_err(|error| RoleError::Failed(error.into()))?;
+    let director =
+        Director::new(&node.server, &node.cluster).map_err(|error| RoleError::Failed(error.into()))?;
     let mut events = node.cluster.events();
     // Ends with the process, or with the node.
     tokio::spawn(async move {

@@ -1,5 +1,4 @@
-//! A client's channel to a cluster: directors tell where the workers are, and calls go to them directly; or directors hand
-//! the calls on.
+//! A client's channel to a cluster: calls go to the workers that directors list, or through the directors.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,42 +19,89 @@ use super::{
 };
 use crate::TagFilter;
 
-/// How calls come to the workers.
+/// The way of calls to the workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// Directly: the directors tell where the workers are. No further hop, and while no director answers, calls go on.
+    /// Directly. The directors list the workers. There is no further hop, and calls go on while no director answers.
     #[default]
     Direct,
-    /// Through a director, for clients who can't reach the workers. The directors must
+    /// Through a director, for clients that can't reach the workers. The directors must
     /// [relay](crate::DirectorBuilder::with_relay).
     Relay,
 }
 
 /// A channel to all workers of a cluster. Cheap to clone.
 ///
-/// In [`Mode::Direct`] it follows the list of workers at one of the directors, goes on with another where that one is lost,
-/// and keeps calling the workers that it knows while none answers, [however old](Self::routes_age) the list is. Calls are
-/// spread and retried as by a [`BalancedChannel`], with further connections to workers where calls gather
-/// ([`with_max_connections`](rpcnet::ChannelBuilder::with_max_connections)).
+/// In [`Mode::Direct`] the channel follows the list of workers at one director, and goes on with another director if that
+/// one is lost. While no director answers, it keeps calling the workers that it knows, [however old](Self::routes_age) the
+/// list is. It spreads and retries calls as a [`BalancedChannel`] does, with extra connections to workers that have many
+/// calls ([`with_max_connections`](rpcnet::ChannelBuilder::with_max_connections)).
 ///
-/// In [`Mode::Relay`] calls are spread over the directors. A director picks the worker, and sends a call elsewhere where one
-/// fails; from here it is sent to another director where the first has not started it, and where it was lost on the way and
-/// the method is `idempotent`. Messages of up to the directors' own
-/// [`Limits::max_message`](rpcnet::Limits::with_max_message) are handed on. A worker sees the director as its peer, and can't
-/// call this process back.
+/// In [`Mode::Relay`] the channel spreads calls over the directors. A director picks the worker, and retries a failed call at
+/// another worker. The channel retries a call at another director in two cases: the first director has not started it; or
+/// the call was lost on the way and its method is `idempotent`. Directors relay messages of up to their own
+/// [`Limits::max_message`](rpcnet::Limits::with_max_message). A worker sees the director as its peer, and can't call this
+/// process back.
+///
+/// ```
+/// use rpcnet::{Server, ServerConfig, dev::DevCa, rpc_impl, rpc_trait};
+/// use rpcnet_cluster::{ClusterChannel, ClusterConfig, ClusterExt, Director};
+///
+/// #[rpc_trait]
+/// pub trait Echo {
+///     async fn echo(&self, text: String) -> rpcnet::Result<String>;
+/// }
+///
+/// struct Worker;
+///
+/// #[rpc_impl]
+/// impl Echo for Worker {
+///     async fn echo(&self, text: String) -> rpcnet::Result<String> {
+///         Ok(text)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca = DevCa::generate()?;
+/// # let identity = ca.issue("node")?;
+/// # let config = ServerConfig::builder()
+/// #     .with_bind_addr(([127, 0, 0, 1], 0).into())
+/// #     .with_cert_and_key(&identity.cert, &identity.key)?
+/// #     .with_ca_cert(ca.ca_pem())?
+/// #     .build()?;
+/// // One node that is a worker and a director too; usually these are several.
+/// let server = Server::new(config)?;
+/// server.register(EchoServer::new(Worker))?;
+/// let cluster = server.enable_cluster(ClusterConfig::new_local().with_tag("role", "worker")).await?;
+/// let director = Director::new(&server, &cluster)?;
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+///
+/// let client = ca.issue("client")?;
+/// let channel = ClusterChannel::builder()
+///     .with_directors([server.local_addr().to_string()])
+///     .with_ca_cert(ca.ca_pem())?
+///     .with_cert_and_key(&client.cert, &client.key)?
+///     .connect()
+///     .await?;
+/// assert_eq!(EchoClient::new(channel).echo("hello".into()).await?, "hello");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ClusterChannel {
-    /// To the workers, or to the directors.
+    /// The channel to the workers, or to the directors in [`Mode::Relay`].
     channel: BalancedChannel,
-    /// What tells directors which workers to choose among.
+    /// The filter by which directors choose workers, as text. `None` in [`Mode::Direct`], and for the empty filter.
     selector: Option<Arc<str>>,
     inner: Arc<ClusterChannelState>,
 }
 
 #[derive(Debug)]
 struct ClusterChannelState {
-    /// None are known in relay mode.
+    /// Empty in [`Mode::Relay`].
     routes: watch::Receiver<Routes>,
     stale_after: Duration,
     connector: Connector,
@@ -69,57 +115,58 @@ impl Drop for ClusterChannelState {
 }
 
 impl ClusterChannel {
-    /// Starts to describe a channel.
+    /// Returns a builder of a channel.
     pub fn builder() -> ClusterChannelBuilder {
         ClusterChannelBuilder::default()
     }
 
-    /// How it stands with each worker; in [`Mode::Relay`], with each director.
+    /// Returns the state of each worker, or of each director in [`Mode::Relay`].
     pub fn endpoints(&self) -> Vec<EndpointStats> {
         self.channel.endpoints()
     }
 
-    /// How often a call was sent to another worker; in [`Mode::Relay`], to another director.
+    /// Returns how often a call was retried at another worker, or at another director in [`Mode::Relay`].
     pub fn retries(&self) -> u64 {
         self.channel.retries()
     }
 
-    /// How old the list of workers may be: the time since a director was last heard from, which is every second while one
-    /// lives. `None` in [`Mode::Relay`], where there is no list.
+    /// Returns how old the list of workers may be: the time since a director last sent something. A director that lives sends
+    /// every second. `None` in [`Mode::Relay`], which has no list.
     pub fn routes_age(&self) -> Option<Duration> {
         self.inner.routes.borrow().heard.map(|heard| heard.elapsed())
     }
 
-    /// Whether no director was heard from for so long that the list of workers should not be trusted any more
-    /// ([`ClusterChannelBuilder::with_stale_after`]): none lives, or none is reached. Calls go on to the workers that are
-    /// known, as long as those answer. Never in [`Mode::Relay`].
+    /// Returns whether the list of workers is older than [`ClusterChannelBuilder::with_stale_after`]: no director lives, or
+    /// none can be reached. Calls still go to the known workers, as long as those answer. Always `false` in [`Mode::Relay`].
     pub fn is_stale(&self) -> bool {
         self.routes_age().is_some_and(|age| age >= self.inner.stale_after)
     }
 
-    /// Closes the channel, for all its clones: follows the directors no longer, ends the connections to them and to all
-    /// workers, and says goodbye. Returns when all were told: mostly within milliseconds, at most within two seconds.
+    /// Closes the channel and all its clones: stops following the directors, and closes the connections to them and to all
+    /// workers with a goodbye. Returns when the goodbyes are acknowledged, usually within milliseconds, at most within two
+    /// seconds.
     ///
-    /// Calls at work end as [`Unavailable`](rpcnet::Code::Unavailable), on all clones, and their handlers are dropped:
-    /// close the channel when the calls that matter have ended. Calls made after that fail at once as `Unavailable`, not
-    /// executed. Closing twice does no harm.
+    /// Calls in flight end as [`Unavailable`](rpcnet::Code::Unavailable), on all clones, and their handlers are dropped. So
+    /// close the channel when the calls that matter have ended. Later calls fail at once as `Unavailable`, not executed.
+    /// A second call does no harm.
     ///
-    /// Cancel-safe: the channel is closed at the first poll, and what is dropped is the wait.
+    /// Cancel-safe: the first poll closes the channel, and dropping the future only ends the wait.
     pub async fn close(&self) {
         self.inner.task.abort();
-        // The socket is this channel's own.
+        // The socket belongs to this channel alone.
         self.inner.connector.close().await;
     }
 
-    /// Waits until a worker, or in [`Mode::Relay`] a director, takes calls, or the channel is closed. Cancel-safe.
+    /// Waits until a worker (in [`Mode::Relay`] a director) accepts calls, or the channel is closed. Cancel-safe.
     pub async fn ready(&self) {
         self.channel.ready().await;
     }
 
-    /// Makes one call at each worker that matches the filter, all at a time: to clear a cache, to load what has changed.
-    /// The answers come [one by one](Replies::next), [all together](Replies::all), or as a
-    /// [quorum](Replies::quorum). Not for [`Mode::Relay`], where the workers are not known here: the filter is applied to
-    /// directors, which have no tags here.
+    /// Makes one call at each worker that matches the filter, all at once: to clear a cache, or to load new data. Returns the
+    /// replies [one by one](Replies::next), [all together](Replies::all), or as a [quorum](Replies::quorum).
+    ///
+    /// Not for [`Mode::Relay`], in which the client does not know the workers: the filter then applies to the directors, which
+    /// have no tags here.
     ///
     /// ```no_run
     /// # use rpcnet::rpc_trait;
@@ -135,7 +182,7 @@ impl ClusterChannel {
     /// # }
     /// ```
     ///
-    /// As [`BalancedChannel::call_all`], whose limits it has.
+    /// The limits are those of [`BalancedChannel::call_all`].
     pub fn broadcast<R>(&self, filter: &TagFilter, call: impl Fn(EndpointCaller) -> R) -> Replies<R::Output>
     where
         R: Future + Send + 'static,
@@ -144,17 +191,20 @@ impl ClusterChannel {
         self.channel.call_all(|worker| filter.matches(&worker.tags()), call)
     }
 
-    /// How often a late call was made a second time.
+    /// Returns how often a late call was made a second time.
     pub fn hedges(&self) -> u64 {
         self.channel.hedges()
     }
 
-    /// Shows another certificate in new handshakes; connections that stand go on.
+    /// Uses another certificate in new handshakes. Open connections go on. Completes at once.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for a certificate or key that is not usable, for a certificate that has expired or is not valid yet, and
-    /// for one of a CA that is not trusted here, unless the one in force is of such a CA too. The one in force stays so.
+    /// [`ConfigError`], and the former certificate stays in use:
+    ///
+    /// - the certificate or the key is not usable;
+    /// - the certificate has expired or is not valid yet;
+    /// - its CA is not trusted here, unless the CA of the former one is not trusted either.
     pub async fn reload_certificate(
         &self,
         cert: impl AsRef<[u8]>,
@@ -163,11 +213,11 @@ impl ClusterChannel {
         self.inner.connector.reload_certificate(cert, key)
     }
 
-    /// Trusts these CAs, and no others, in new handshakes; connections that stand go on.
+    /// Trusts these CAs, and no others, in new handshakes. Open connections go on. Completes at once.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for text that holds no usable certificate; those before stay in force.
+    /// [`ConfigError`] for text without a usable certificate. The former CAs stay in use.
     pub async fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ConfigError> {
         self.inner.connector.reload_ca_cert(pem)
     }
@@ -216,30 +266,31 @@ impl Default for ClusterChannelBuilder {
 }
 
 impl ClusterChannelBuilder {
-    /// The directors, as `host:port`. One is enough; with several the channel survives the loss of one. A name stands for a
-    /// set of addresses, each a director: one name for all directors is as good as a list. Names are resolved again
-    /// whenever directors are asked, and in [`Mode::Relay`] every 5 s.
+    /// Sets the directors, as `host:port`. One is enough; with several, the channel survives the loss of one. Required.
+    ///
+    /// A name stands for a set of addresses, each of a director, so one name for all directors is as good as a list. Names are
+    /// resolved again whenever directors are asked, and every 5 s in [`Mode::Relay`].
     #[must_use]
     pub fn with_directors<S: Into<String>>(mut self, directors: impl IntoIterator<Item = S>) -> Self {
         self.directors = directors.into_iter().map(Into::into).collect();
         self
     }
 
-    /// As [`ChannelBuilder::with_ca_cert`].
+    /// Trusts these CAs: [`ChannelBuilder::with_ca_cert`].
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where the text holds no usable certificate.
+    /// [`ConfigError`] if the text contains no usable certificate.
     pub fn with_ca_cert(mut self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         self.channel = self.channel.with_ca_cert(pem)?;
         Ok(self)
     }
 
-    /// As [`ChannelBuilder::with_cert_and_key`].
+    /// Sets the client's certificate: [`ChannelBuilder::with_cert_and_key`].
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where the text is not usable, or the two do not belong together.
+    /// [`ConfigError`] if a text is not usable, or if the two do not belong together.
     pub fn with_cert_and_key(
         mut self,
         cert: impl AsRef<[u8]>,
@@ -249,80 +300,82 @@ impl ClusterChannelBuilder {
         Ok(self)
     }
 
-    /// As [`ChannelBuilder::with_limits`].
+    /// Sets the limits of connections: [`ChannelBuilder::with_limits`].
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.channel = self.channel.with_limits(limits);
         self
     }
 
-    /// As [`ChannelBuilder::with_network`].
+    /// Connects in memory: [`ChannelBuilder::with_network`].
     #[must_use]
     pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
         self.channel = self.channel.with_network(network);
         self
     }
 
-    /// Connections as described here: certificates, limits, timeouts, in place of what was set before.
+    /// Sets certificates, limits and timeouts of connections together. Replaces what was set before.
     #[must_use]
     pub fn with_channel(mut self, channel: ChannelBuilder) -> Self {
         self.channel = channel;
         self
     }
 
-    /// How calls come to the workers. [`Mode::Direct`] by default.
+    /// Sets the way of calls to the workers. Default: [`Mode::Direct`].
     #[must_use]
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// After how long without a word from any director the list of workers [is called
-    /// stale](ClusterChannel::is_stale). 10 s by default: a director that is lost is known to be after 3 s, and another is
-    /// found within the next second, where there is one.
+    /// Sets the time without an update from any director after which the list of workers is
+    /// [stale](ClusterChannel::is_stale). Default: 10 s. A lost director is noticed after 3 s, and another one, if there is one,
+    /// is found within the next second.
     #[must_use]
     pub fn with_stale_after(mut self, after: Duration) -> Self {
         self.stale_after = after;
         self
     }
 
-    /// How a worker is picked. By default as the directors suggest. In [`Mode::Relay`], how a director is picked; peak EWMA
-    /// by default.
+    /// Sets how a worker is picked. Default: as the directors suggest. In [`Mode::Relay`] it sets how a director is picked, and
+    /// the default is peak EWMA.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// Attempts, waiting and budget of calls; in [`Mode::Relay`], of those between this process and the directors.
+    /// Sets attempts, waiting and budget of calls, in [`Mode::Relay`] of the calls between this process and the directors.
     #[must_use]
     pub fn with_balancing(mut self, config: BalancedConfig) -> Self {
         self.balanced = config;
         self
     }
 
-    /// Only workers whose tags match. In [`Mode::Relay`] the filter goes with each call, so a short one is a good one.
+    /// Calls only workers whose tags match. Default: all. In [`Mode::Relay`] each call carries the filter, so keep it short.
     #[must_use]
     pub fn with_filter(mut self, filter: TagFilter) -> Self {
         self.filter = filter;
         self
     }
 
-    /// How long [`connect`](Self::connect) waits for a director's answer. 10 s by default.
+    /// Sets the time that [`connect`](Self::connect) waits for a director's answer. Default: 10 s.
     #[must_use]
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Asks the directors, and returns when one has answered. Connections to workers are made in the background;
-    /// calls wait for them. In [`Mode::Relay`] it returns when a director takes calls.
+    /// Asks the directors, and returns when one has answered. In [`Mode::Relay`] it returns when a director accepts calls.
+    /// Connections to workers are made in the background, and calls wait for them.
+    ///
+    /// Cancel-safe: dropping the future ends its task and its connections.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] for a director that is no address and where no socket can be opened;
-    /// [`ConnectError::NoAnswer`] where no director answers in time, and in [`Mode::Direct`] at once where each of them
-    /// refuses this client's certificate, or has one that is refused here.
+    /// - [`ConnectError`] if a director is no address, or if no socket can be opened.
+    /// - [`ConnectError::NoAnswer`] if no director answers in time, and at once if each director refuses this client's
+    ///   certificate or has one that is refused here.
     pub async fn connect(self) -> Result<ClusterChannel, ConnectError> {
         let channel = self.channel.clone();
         let connector = match self.mode {
@@ -350,7 +403,7 @@ impl ClusterChannelBuilder {
         let following =
             RouteFollower::new(directors, connector.clone(), sender, endpoints, self.filter.clone());
         let task = tokio::spawn(following.run()).abort_handle();
-        // Held from here on, so that an early return ends the task.
+        // Holds the task, so that an early return ends it.
         let inner = Arc::new(ClusterChannelState {
             routes: routes.clone(),
             stale_after: self.stale_after,
@@ -358,7 +411,7 @@ impl ClusterChannelBuilder {
             task,
         });
         let since = Instant::now();
-        // Whom all directors refuse need not wait.
+        // A client that all directors refuse need not wait.
         let settled = routes.wait_for(|routes| {
             routes.table.is_some() || routes.failures.as_ref().is_some_and(|failures| failures.are_final())
         });
@@ -396,7 +449,7 @@ impl ClusterChannelBuilder {
         let settled = async {
             tokio::select! {
                 () = channel.ready() => true,
-                // Whom all directors refuse need not wait.
+                // A client that all directors refuse need not wait.
                 () = refused(&channel) => false,
             }
         };
@@ -416,9 +469,9 @@ impl ClusterChannelBuilder {
     }
 }
 
-/// Resolves once each director that is known has refused this client, or was refused, for its certificate.
+/// Resolves once each known director has refused this client's certificate, or has one that this client refuses.
 async fn refused(channel: &BalancedChannel) {
-    /// Between two looks.
+    /// The pause between two looks.
     const AGAIN: Duration = Duration::from_millis(20);
 
     loop {

@@ -1,4 +1,4 @@
-//! The directors of a client that leaves its calls to them: found by their names, again and again.
+//! The directors of a client in relay mode, resolved from their names again and again.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,10 +10,11 @@ use rpcnet::{
 use tokio::{sync::watch, task::JoinSet};
 use tracing::debug;
 
-/// Between two times that names are resolved.
+/// The pause between two resolutions of the names.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Keeps the endpoints as the names say, for ever. A name that can't be resolved keeps the addresses that it had.
+/// Keeps the endpoints equal to the addresses of the names, for ever. A name that can't be resolved keeps its former
+/// addresses.
 pub(crate) async fn resolve(
     directors: Vec<HostPort>,
     connector: Connector,
@@ -30,10 +31,10 @@ pub(crate) async fn resolve(
             match answer {
                 Ok((index, Ok(addrs))) => known[index] = addrs,
                 Ok((index, Err(error))) => debug!(director = %directors[index], %error, "not resolved"),
-                // A panic, which has been reported.
+                // The task panicked, which has been reported.
                 Err(_) => {}
             }
-            // Addresses that are known do not wait for a name whose resolver is silent.
+            // Known addresses do not wait for a name whose resolver is silent.
             let set = set(&directors, &known);
             endpoints.send_if_modified(|current| {
                 let changed = *current != set;
@@ -45,9 +46,9 @@ pub(crate) async fn resolve(
     }
 }
 
-/// The state of each director, as far as it is known.
+/// Returns the failure of each director as text.
 pub(crate) fn failures(endpoints: &[EndpointStats]) -> String {
-    /// Enough to see what they have in common.
+    /// The most directors in the text: enough to see what they have in common.
     const SHOWN: usize = 4;
 
     if endpoints.is_empty() {
@@ -67,7 +68,7 @@ pub(crate) fn failures(endpoints: &[EndpointStats]) -> String {
     texts.join("; ")
 }
 
-/// An endpoint for each address; one that has several names is one all the same.
+/// Returns one endpoint for each address, also for an address of several names.
 fn set(directors: &[HostPort], known: &[Vec<SocketAddr>]) -> EndpointSet {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for (director, addrs) in directors.iter().zip(known) {

@@ -1,8 +1,8 @@
-//! Follows the list of workers at one of several directors, and goes on with another where that one is lost.
+//! The list of workers, as one of several directors sends it. A lost director is replaced by another one.
 //!
-//! A director's name stands for a set of addresses, which may each be another director: one name for all of them is usual.
-//! All addresses of all names are asked, staggered, and the first that answers is followed: happy eyeballs (RFC 8305), with
-//! directors in place of servers that are alike.
+//! A director's name stands for a set of addresses, each of which may be another director. One name for all directors is
+//! usual. The client asks all addresses of all names, staggered, and follows the first director that answers: happy eyeballs
+//! (RFC 8305), with directors in place of the addresses of one server.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -31,27 +31,27 @@ use crate::{
     error::chain,
 };
 
-/// A director from which nothing came for so long is given up.
+/// The time without an update after which a director counts as lost.
 const SILENT: Duration = HEARTBEAT.saturating_mul(3);
-/// How long one director is waited for before the next is asked too.
+/// The time after which the next director is asked too.
 const STAGGER: Duration = Duration::from_millis(250);
-/// Pauses between rounds through all directors.
+/// The shortest and the longest pause between rounds through all directors.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// How long after its first worker a director may still be learning of the others.
+/// The time after its first worker for which a director may still be learning of the others.
 const LEARNING: Duration = Duration::from_secs(5);
 
-/// What the directors said last.
+/// The last news from the directors.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Routes {
     pub(crate) table: Option<RouteTable>,
-    /// When a director was last heard from.
+    /// The time of the last update from any director.
     pub(crate) heard: Option<Instant>,
     /// The failures of the last round in which no director answered.
     pub(crate) failures: Option<Arc<Failures>>,
 }
 
 impl Routes {
-    /// The workers that the directors listed, and the reasons for which none is an endpoint.
+    /// Describes the listed workers, and the reasons for which none is an endpoint.
     pub(crate) fn describe(&self, directors: &str, filter: &TagFilter) -> String {
         let Some(table) = &self.table else {
             return format!("the directors {directors} have not named any workers yet");
@@ -79,13 +79,13 @@ impl Routes {
     }
 }
 
-/// Why no director of a round is followed.
+/// The failures of a round in which no director answered.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(Vec<(Asked, AskError)>);
 
 impl Failures {
-    /// Returns whether asking again is of no use before somebody changes certificates or addresses: all directors have answered, and
-    /// each has refused.
+    /// Returns whether all directors have answered with a refusal: asking again is useless until certificates or addresses
+    /// change.
     pub(crate) fn are_final(&self) -> bool {
         !self.0.is_empty() && self.0.iter().all(|(_, error)| error.is_final())
     }
@@ -93,7 +93,7 @@ impl Failures {
 
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Enough to see what they have in common.
+        /// The most directors in the text: enough to see what they have in common.
         const SHOWN: usize = 4;
 
         if self.0.is_empty() {
@@ -112,7 +112,7 @@ impl fmt::Display for Failures {
     }
 }
 
-/// A director's name, and the address of it that was asked, where it has one.
+/// A director's name, and the address that was asked, if the name has any.
 #[derive(Debug, Clone)]
 struct Asked {
     name: HostPort,
@@ -128,7 +128,7 @@ impl fmt::Display for Asked {
     }
 }
 
-/// Why a director is not followed.
+/// The error of a director that is not followed, or is lost.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
     #[error("{}", chain(.0))]
@@ -153,7 +153,7 @@ impl AskError {
     }
 }
 
-/// Follows the list of workers at one director after the other.
+/// The task that follows the list of workers at one director after the other.
 pub(crate) struct RouteFollower {
     directors: Vec<HostPort>,
     connector: Connector,
@@ -162,10 +162,10 @@ pub(crate) struct RouteFollower {
     filter: TagFilter,
 }
 
-/// A director that has answered.
+/// A director that has answered, with its first update.
 struct AnsweringDirector {
     asked: Asked,
-    /// Held, as its connection ends with it.
+    /// Keeps the connection open.
     _directory: DirectoryClient,
     updates: Streaming<Update>,
     first: Update,
@@ -182,11 +182,11 @@ impl RouteFollower {
         Self { directors, connector, routes, endpoints, filter }
     }
 
-    /// Follows for ever.
+    /// Follows directors for ever.
     pub(crate) async fn run(self) {
         let mut rng = StdRng::from_rng(&mut rand::rng());
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        // The address that is asked last, as it was lost last.
+        // The address of the director that was lost last. It is asked last.
         let mut lost = None;
         loop {
             match self.find(lost, &mut rng).await {
@@ -195,7 +195,7 @@ impl RouteFollower {
                     let asked = found.asked.clone();
                     debug!(director = %asked, "following");
                     let reason = self.follow(found).await;
-                    info!(director = %asked, reason, "director lost");
+                    info!(director = %asked, %reason, "director lost");
                     lost = asked.addr;
                 }
                 Err(failures) => {
@@ -207,9 +207,12 @@ impl RouteFollower {
         }
     }
 
-    /// Resolves all names at once and asks each address, the next one as soon as one has failed or taken [`STAGGER`]; the
-    /// first answer counts. A dead address costs no more than that, and a name whose resolver is silent costs nothing where
-    /// another one answers. The order is random, so that clients spread over the directors, but for the one that was lost.
+    /// Finds a director that answers.
+    ///
+    /// Resolves all names at once and asks each address. The next address is asked as soon as one has failed or has taken
+    /// [`STAGGER`], and the first answer counts. So a dead address costs at most [`STAGGER`], and a name whose resolver is
+    /// silent costs nothing if another one answers. The order is random, so that clients spread over the directors. The lost
+    /// director comes last.
     async fn find(&self, lost: Option<SocketAddr>, rng: &mut StdRng) -> Result<AnsweringDirector, Failures> {
         let mut names = self.directors.clone();
         names.shuffle(rng);
@@ -223,13 +226,13 @@ impl RouteFollower {
         }
         let mut seen = HashSet::new();
         let mut waiting: VecDeque<(HostPort, SocketAddr)> = VecDeque::new();
-        // Those that are slower are given up with it.
+        // Dropping the set gives up the slower ones.
         let mut asking = JoinSet::new();
         let mut next = Instant::now();
         let mut failures = Failures::default();
         loop {
             tokio::select! {
-                // An answer is taken before another director is asked.
+                // An answer goes before asking another director.
                 biased;
                 Some(ended) = asking.join_next() => match ended {
                     Ok((_, Ok(found))) => return Ok(found),
@@ -237,7 +240,7 @@ impl RouteFollower {
                         failures.0.push((asked, error));
                         next = Instant::now();
                     }
-                    // A panic, which has been reported.
+                    // The task panicked, which has been reported.
                     Err(_) => {}
                 },
                 Some(Ok((name, resolved))) = resolving.join_next() => match resolved {
@@ -261,17 +264,17 @@ impl RouteFollower {
         }
     }
 
-    /// Says why the director is followed no longer.
-    async fn follow(&self, mut found: AnsweringDirector) -> String {
+    /// Follows one director until it is lost. Returns the reason.
+    async fn follow(&self, mut found: AnsweringDirector) -> AskError {
         let mut known = KnownWorkers::new(&self.endpoints.borrow());
         let mut update = found.first;
         loop {
             self.heard(update, &mut known);
             update = match timeout(SILENT, found.updates.next()).await {
                 Ok(Some(Ok(update))) => update,
-                Ok(None) => return "it ended the list".into(),
-                Ok(Some(Err(status))) => return status.to_string(),
-                Err(_) => return format!("nothing came for {SILENT:?}"),
+                Ok(None) => return AskError::Ended,
+                Ok(Some(Err(status))) => return AskError::Call(status),
+                Err(_) => return AskError::Silent,
             };
         }
     }
@@ -297,14 +300,15 @@ impl RouteFollower {
     }
 }
 
-/// The workers known while one director is followed: those that it tells of, and at first those that were known
-/// before. A director that was just started knows none, and then not all at once: it must not take away workers
-/// that it has not heard of yet. Whether they answer, calls find out themselves.
+/// The workers known while one director is followed: those that it lists, and at first those that were known before.
+///
+/// A director that has just started knows no worker at first, and then not all at once. It must not remove workers that it
+/// has not heard of yet. Calls find out whether those still answer.
 #[derive(Debug)]
 struct KnownWorkers {
     before: Vec<Endpoint>,
     told: Vec<Endpoint>,
-    /// When the first worker was told of.
+    /// The time of the first worker in the list.
     since: Option<Instant>,
 }
 
@@ -313,7 +317,7 @@ impl KnownWorkers {
         Self { before: before.to_vec(), told: Vec::new(), since: None }
     }
 
-    /// Takes a table in, or lets time pass.
+    /// Takes in a table, or the passing of time. Returns the workers.
     fn update(&mut self, table: Option<&RouteTable>, filter: &TagFilter, now: Instant) -> EndpointSet {
         if let Some(table) = table {
             let told = table.endpoints();

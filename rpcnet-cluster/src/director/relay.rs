@@ -7,13 +7,13 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, MutexGuard, OnceLock},
     time::Duration,
 };
 
 use rpcnet::{
-    BalancedChannel, BalancedConfig, Caller, Connector, ReplyFuture, Request, Status, discover::EndpointSet,
-    relay::Forward,
+    __cluster::Mutex, BalancedChannel, BalancedConfig, Caller, Connector, ReplyFuture, Request, Status,
+    discover::EndpointSet, relay::Forward,
 };
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
@@ -139,7 +139,7 @@ impl WorkerRelay {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, FilteredWorkers>> {
-        self.filtered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.filtered.lock()
     }
 
     fn start(&self, filter: TagFilter) -> Workers {

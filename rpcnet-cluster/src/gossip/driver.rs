@@ -4,13 +4,13 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use bytes::Bytes;
-use rpcnet::{Connector, discover::ServiceSet};
+use rpcnet::{__cluster::Mutex, Connector, discover::ServiceSet};
 use tokio::{
     sync::{Notify, broadcast, mpsc, watch},
     time::{Instant, sleep_until, timeout},
@@ -127,15 +127,15 @@ pub(super) async fn until(timer: Option<std::time::Instant>) {
 
 impl Gossip {
     pub(super) fn node(&self) -> MutexGuard<'_, Node> {
-        self.node.lock().unwrap_or_else(PoisonError::into_inner)
+        self.node.lock()
     }
 
     pub(super) fn known_peers(&self) -> MutexGuard<'_, KnownPeers> {
-        self.known_peers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known_peers.lock()
     }
 
     pub(super) fn rivals(&self) -> MutexGuard<'_, Rivals> {
-        self.rivals.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rivals.lock()
     }
 
     /// Cancelled when the node is over.

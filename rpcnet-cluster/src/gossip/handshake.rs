@@ -3,11 +3,14 @@
 use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use rpcnet::transport::{Connection, DialOptions};
+use rpcnet::{
+    __cluster::Mutex,
+    transport::{Connection, DialOptions},
+};
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -217,7 +220,7 @@ pub(super) struct LinkReaders(Mutex<HashMap<SocketAddr, VecDeque<Connection>>>);
 impl LinkReaders {
     /// Of more than may be, the oldest is closed: it is the one of which the peer knows least.
     fn enter(&self, link: &PeerLink) {
-        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = self.0.lock();
         let of_peer = readers.entry(link.identity.addr()).or_default();
         of_peer.retain(|connection| connection.close_reason().is_none());
         if of_peer.len() >= OF_ONE_PEER
@@ -230,7 +233,7 @@ impl LinkReaders {
 
     /// Closes all.
     pub(super) fn reset(&self) {
-        let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let readers = self.0.lock();
         for connection in readers.values().flatten() {
             connection.close(close::DONE, "this node has another address now: dial again");
         }
@@ -239,7 +242,7 @@ impl LinkReaders {
     /// The link is read no more.
     fn leave(&self, link: &PeerLink) {
         link.connection.close(close::DONE, "");
-        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = self.0.lock();
         let addr = link.identity.addr();
         if let Some(of_peer) = readers.get_mut(&addr) {
             of_peer.retain(|connection| connection.close_reason().is_none());

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rpcnet::{
-    __private::{CodecError, decode, encode},
+    __cluster::{CodecError, decode, encode},
     transport::{Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

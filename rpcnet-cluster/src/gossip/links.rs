@@ -7,12 +7,15 @@
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Duration,
 };
 
 use bytes::Bytes;
-use rpcnet::transport::{Connection, DatagramError};
+use rpcnet::{
+    __cluster::{Mutex, TokenBucket},
+    transport::{Connection, DatagramError},
+};
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
@@ -20,9 +23,8 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    budget::Budget,
     close,
-    driver::Gossip,
+    driver::{Gossip, now},
     handshake::{HELLO, PeerLink},
     hello::HelloError,
 };
@@ -48,7 +50,7 @@ pub(super) struct Links {
 #[derive(Debug)]
 struct LinkTable {
     slots: HashMap<SocketAddr, LinkSlot>,
-    budget: Budget,
+    handshakes: TokenBucket,
     closed: bool,
     most: usize,
     /// Whether the peers that there are links to may be others than when that was last asked.
@@ -64,11 +66,11 @@ enum LinkSlot {
 impl Links {
     /// Of more than `most` links the one that was unused the longest is closed.
     pub(super) fn new(most: usize) -> Self {
-        let budget = Budget::new(HANDSHAKES, HANDSHAKES, Instant::now());
+        let handshakes = TokenBucket::new(HANDSHAKES, HANDSHAKES, now());
         Self {
             table: Mutex::new(LinkTable {
                 slots: HashMap::new(),
-                budget,
+                handshakes,
                 closed: false,
                 most,
                 changed: false,
@@ -78,7 +80,7 @@ impl Links {
     }
 
     fn table(&self) -> MutexGuard<'_, LinkTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     /// Closes all; further ones may follow.
@@ -129,7 +131,7 @@ pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
             }
         }
         _ => {
-            if table.dialling() >= DIALLING || !table.budget.take(Instant::now()) {
+            if table.dialling() >= DIALLING || !table.handshakes.take(now()) {
                 gossip.metrics.dropped("handshake_budget");
                 return;
             }

@@ -6,7 +6,6 @@
 //! task in [`join`]; [`join_monitor`] tells whether that has come to anything.
 
 mod advertise;
-mod budget;
 mod driver;
 mod handshake;
 mod hello;

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{MutexGuard, PoisonError},
+    sync::MutexGuard,
 };
 
 use tracing::{error, info};
@@ -17,7 +17,7 @@ use crate::swim::{CALL_ADDR, Identity, Member, Node};
 
 impl Gossip {
     fn advertise(&self) -> MutexGuard<'_, Advertise> {
-        self.advertise.lock().unwrap_or_else(PoisonError::into_inner)
+        self.advertise.lock()
     }
 
     /// The address at which others reach this node, as far as it is known.

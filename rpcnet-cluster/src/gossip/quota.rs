@@ -4,15 +4,15 @@
 //! room from the others; and one that sends much that is no packet is cut off.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use rpcnet::__cluster::{Mutex, TokenBucket};
 use tokio_util::sync::CancellationToken;
 
-use super::budget::Budget;
+use super::driver::now;
 use crate::swim::Identity;
 
 /// Packets of one link that wait to be handled. An eighth of the queue.
@@ -23,7 +23,7 @@ const REFUSED: (u32, u32) = (100, 10);
 #[derive(Debug)]
 pub(super) struct LinkQuota {
     waiting: AtomicUsize,
-    refused: Mutex<Budget>,
+    refused: Mutex<TokenBucket>,
     cut: CancellationToken,
 }
 
@@ -37,8 +37,7 @@ pub(super) struct QueuedPacket {
 
 impl LinkQuota {
     pub(super) fn new() -> Arc<Self> {
-        let refused = Budget::new(REFUSED.0, REFUSED.1, Instant::now());
-        let refused = Mutex::new(refused);
+        let refused = Mutex::new(TokenBucket::new(REFUSED.1, REFUSED.0, now()));
         Arc::new(Self { waiting: AtomicUsize::new(0), refused, cut: CancellationToken::new() })
     }
 
@@ -61,8 +60,7 @@ impl LinkQuota {
 impl QueuedPacket {
     /// It was no packet.
     pub(super) fn refuse(&self) {
-        let mut refused = self.source.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if !refused.take(Instant::now()) {
+        if !self.source.refused.lock().take(now()) {
             self.source.cut.cancel();
         }
     }

@@ -2,11 +2,14 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, Weak, atomic::AtomicBool},
+    sync::{Arc, Weak, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
-use rpcnet::{ProtocolFuture, ProtocolHandler, ProtocolSocket, Server, ServerError, transport::Connection};
+use rpcnet::{
+    __cluster::Mutex, ProtocolFuture, ProtocolHandler, ProtocolSocket, Server, ServerError,
+    transport::Connection,
+};
 use tokio::{
     sync::{Notify, broadcast, mpsc, watch},
     task::spawn_blocking,

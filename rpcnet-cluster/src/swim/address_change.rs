@@ -29,7 +29,7 @@ impl Node {
     ///
     /// Connections on which peers know the node by its former identity are of no use any more: the driver should close
     /// them.
-    pub fn move_to(&mut self, now: Instant, addr: SocketAddr) -> bool {
+    pub(crate) fn move_to(&mut self, now: Instant, addr: SocketAddr) -> bool {
         let me = self.identity();
         let identity = Identity::new(addr, me.id(), me.generation().saturating_add(1));
         if self.has_left() || identity.addr() == me.addr() || identity.generation() == me.generation() {

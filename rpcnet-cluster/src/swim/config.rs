@@ -118,7 +118,7 @@ impl Config {
         self
     }
 
-    /// The largest packet in bytes that goes by [`Delivery::Datagram`](super::Delivery::Datagram). At least 800. Default
+    /// The largest packet in bytes that goes in a datagram. At least 800. Default
     /// 1100, which fits a datagram of a QUIC connection that knows nothing of its path. It bounds what is accepted too,
     /// so it must be the same on all nodes.
     pub fn with_max_packet_size(mut self, bytes: usize) -> Self {
@@ -155,7 +155,7 @@ impl Config {
         self
     }
 
-    /// The largest packet in bytes that goes by [`Delivery::Datagram`](super::Delivery::Datagram).
+    /// The largest packet in bytes that goes in a datagram.
     pub const fn max_packet_size(&self) -> usize {
         self.max_packet_size
     }
@@ -194,6 +194,7 @@ impl Config {
         self.sync_interval
     }
 
+    #[cfg(any(test, feature = "testing"))]
     /// How long after the last fault `nodes` nodes may take to agree: SWIM's 2n − 1 probe periods and a suspicion, until
     /// what is down is held down; n rounds of announcing to members that are down, and 30 s in which seeds are asked
     /// again; three rounds of anti-entropy. With the spread of all intervals.

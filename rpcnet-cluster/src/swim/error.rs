@@ -11,7 +11,7 @@ use super::{
 /// Returned by [`Node::handle_packet`](super::Node::handle_packet) for bytes that a well-behaved peer does not send.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum PacketError {
+pub(crate) enum PacketError {
     /// The packet holds nothing. The node is unchanged.
     #[error("packet is empty")]
     Empty,

@@ -2,7 +2,7 @@
 
 use super::{identity::Identity, member::Member};
 
-/// A change of the membership, from [`Node::poll_event`](super::Node::poll_event).
+/// A change of the membership, as one node reports it.
 ///
 /// For one life the order is `NodeJoined`, any number of `NodeSuspect`, `NodeRecovered`, `NodeMoved` and `TagsChanged`,
 /// then either `NodeFailed` or `NodeLeft`, once.

@@ -5,9 +5,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     time::Instant,
 };
+
+use rpcnet::__cluster::Mutex;
 
 use super::{
     identity::{Identity, NodeId},
@@ -81,7 +83,7 @@ impl FocaStateHandle {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, FocaState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -72,7 +72,7 @@ impl Node {
     /// Tells which peers can be sent to at little cost, because there are connections to them: news goes to these rather
     /// than to others once they are enough, somewhat more than ln n. To be told anew whenever they change. Without it all
     /// members count as alike.
-    pub fn set_linked(&mut self, peers: BTreeSet<NodeId>) {
+    pub(crate) fn set_linked(&mut self, peers: BTreeSet<NodeId>) {
         self.near.set(peers);
     }
 

@@ -27,9 +27,10 @@
 //!
 //! # Driving a node
 //!
-//! After every input drain [`Node::poll_transmit`] and [`Node::poll_event`], then arm a timer with
-//! [`Node::poll_timeout`]. When it fires, hand in all packets that have already arrived *before* calling
-//! [`Node::handle_timeout`]: an answer that waits in a socket must not count as missing.
+//! After every input the driver drains `poll_transmit` and `poll_event`, then arms a timer with `poll_timeout`. When the
+//! timer fires, it hands in all packets that have already arrived *before* it calls `handle_timeout`: an answer that waits in
+//! a socket must not count as missing. The driver's methods are private to this crate. Tests drive nodes with a simulation
+//! (`testing`, behind the feature of that name).
 
 mod address_change;
 mod after_input;
@@ -48,6 +49,8 @@ pub(crate) mod fuzz;
 mod gossip_targets;
 mod healing;
 mod identity;
+#[cfg(any(test, feature = "testing"))]
+mod inspect;
 mod leave;
 mod local_health;
 mod member;
@@ -68,14 +71,16 @@ mod tests;
 
 pub use broadcast::{Broadcast, BroadcastError, MAX_BROADCAST_KEY, MAX_BROADCAST_VALUE, MAX_BROADCASTS};
 pub use config::Config;
-pub use error::{PacketError, TagError};
+pub(crate) use error::PacketError;
+pub use error::TagError;
 pub use event::Event;
 pub use identity::{Identity, NodeId, ParseNodeIdError};
 pub(crate) use member::CALL_ADDR;
 pub use member::{Member, MemberState};
-pub use node::{Delivery, Node, Transmit};
+pub use node::Node;
+pub(crate) use node::{Delivery, Transmit};
 pub use record::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
 pub use services::MAX_SERVICES;
-pub use statistics::Statistics;
-pub(crate) use wire::packet_kind;
-pub use wire::{MAX_FRAME, MAX_MEMBERS};
+pub(crate) use statistics::Statistics;
+pub use wire::MAX_MEMBERS;
+pub(crate) use wire::{MAX_FRAME, packet_kind};

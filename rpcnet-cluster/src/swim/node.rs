@@ -8,7 +8,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rpcnet::discover::ServiceSet;
 
 use super::{
-    broadcast::{Broadcasts, MAX_ENTRIES},
+    broadcast::Broadcasts,
     codec::{Codec, read_header_and_view},
     config::Config,
     digest::{Delta, Digest},
@@ -25,17 +25,14 @@ use super::{
     member::Member,
     record::{MAX_TAGS, Record},
     statistics::Counters,
-    suspect::MAX_RELAYED,
-    suspicion::MAX_SUSPECTS,
-    sync::MAX_ASKED,
-    timers::{Task, Timers},
+    timers::Task,
     view::{Grace, View},
-    wire::{MAX_FRAME, MAX_MEMBERS, PacketKind, PacketReader},
+    wire::{MAX_FRAME, PacketKind, PacketReader},
 };
 
 /// How a packet is to be sent.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// As a datagram of at most [`Config::max_packet_size`] bytes, which may be lost.
     Datagram,
     /// As a stream of its own, of at most [`MAX_FRAME`] bytes.
@@ -44,18 +41,18 @@ pub enum Delivery {
 
 /// A packet to send, from [`Node::poll_transmit`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Transmit {
+pub(crate) struct Transmit {
     /// To whom. The node at this address may meanwhile have a later generation: it still wants the packet.
-    pub to: Identity,
+    pub(crate) to: Identity,
     /// How.
-    pub delivery: Delivery,
+    pub(crate) delivery: Delivery,
     /// The packet, for the receiver's [`Node::handle_packet`].
-    pub payload: Bytes,
+    pub(crate) payload: Bytes,
 }
 
 impl Transmit {
     /// The version of the protocol that the receiver has to speak; one that does not would refuse the packet.
-    pub fn version(&self) -> u8 {
+    pub(crate) fn version(&self) -> u8 {
         match self.payload.first() {
             Some(&kind) if kind == PacketKind::Broadcasts as u8 => 2,
             _ => 1,
@@ -95,7 +92,7 @@ pub struct Node {
 
 impl Node {
     /// A node that knows nobody yet. `seed` should differ from node to node and from start to start.
-    pub fn new(identity: Identity, config: Config, seed: u64, now: Instant) -> Self {
+    pub(crate) fn new(identity: Identity, config: Config, seed: u64, now: Instant) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let shared = FocaStateHandle::new(identity, now);
         let record = Record::new(identity.generation());
@@ -138,7 +135,7 @@ impl Node {
     /// Joins through `to`, a node whose identity has been learnt, usually from the hello of a connection to a seed.
     ///
     /// A packet may be lost: announce again until [`Node::is_isolated`] is false, and whenever it becomes true.
-    pub fn announce(&mut self, now: Instant, to: Identity) {
+    pub(crate) fn announce(&mut self, now: Instant, to: Identity) {
         if self.has_left() || to.addr() == self.identity().addr() {
             return;
         }
@@ -153,7 +150,12 @@ impl Node {
     ///
     /// The packet is not one that a well-behaved peer sends. Each error tells what state is left; the node can go on in
     /// any case.
-    pub fn handle_packet(&mut self, now: Instant, from: Identity, data: &[u8]) -> Result<(), PacketError> {
+    pub(crate) fn handle_packet(
+        &mut self,
+        now: Instant,
+        from: Identity,
+        data: &[u8],
+    ) -> Result<(), PacketError> {
         let (&first, body) = data.split_first().ok_or(PacketError::Empty)?;
         let kind = PacketKind::from_byte(first).ok_or(PacketError::UnknownKind(first))?;
         let limit = match kind {
@@ -258,7 +260,7 @@ impl Node {
     }
 
     /// Fires all timers due at `now`, in order.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.shared.lock().now = now;
         let late = self.out.timers.next().map(|at| now.saturating_duration_since(at));
         if late.is_some_and(|late| late >= self.config.probe_period() / 2) {
@@ -313,7 +315,11 @@ impl Node {
     /// # Errors
     ///
     /// The node has left. Nothing is changed.
-    pub fn set_services(&mut self, now: Instant, services: Option<ServiceSet>) -> Result<(), TagError> {
+    pub(crate) fn set_services(
+        &mut self,
+        now: Instant,
+        services: Option<ServiceSet>,
+    ) -> Result<(), TagError> {
         self.change_record(now, |record| Ok(record.set_services(services)))
     }
 
@@ -353,8 +359,8 @@ impl Node {
 
     /// Leaves the cluster, for good: a node that wants to come back is a new [`Node`] with a later generation.
     ///
-    /// Go on driving the node until [`Node::is_leave_complete`], which takes a round trip if nothing is lost, or for as
-    /// long as there is time. A second call does nothing.
+    /// The driver goes on until `is_leave_complete`, which takes a round trip if nothing is lost, or for as long as there is
+    /// time. A second call does nothing.
     pub fn leave(&mut self, now: Instant) {
         if !self.has_left() {
             self.shared.lock().now = now;
@@ -363,17 +369,17 @@ impl Node {
     }
 
     /// The next packet to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         self.out.next_transmit()
     }
 
     /// When [`Node::handle_timeout`] wants to be called. Changes with every input.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.out.timers.next()
     }
 
     /// The next change of the membership.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.out.next_event()
     }
 
@@ -390,7 +396,7 @@ impl Node {
     }
 
     /// A number that rises whenever something about a member changes, whether or not that is an event.
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.view.revision
     }
 
@@ -404,7 +410,7 @@ impl Node {
         &self.view.me.tags
     }
 
-    /// The services as last set by [`set_services`](Self::set_services), told to the others or not.
+    /// The services as last set, announced to the others or not.
     pub fn services(&self) -> Option<ServiceSet> {
         self.shared.lock().record(self.identity().id()).and_then(|record| record.services.clone())
     }
@@ -415,12 +421,12 @@ impl Node {
     }
 
     /// How many peers have acknowledged that this node leaves.
-    pub fn leave_acknowledged(&self) -> usize {
+    pub(crate) fn leave_acknowledged(&self) -> usize {
         self.leaving.as_ref().map_or(0, Leaving::acknowledged)
     }
 
     /// Whether the node has left and waits for no further acknowledgement.
-    pub fn is_leave_complete(&self) -> bool {
+    pub(crate) fn is_leave_complete(&self) -> bool {
         self.leaving.as_ref().is_some_and(Leaving::is_complete)
     }
 
@@ -428,29 +434,6 @@ impl Node {
     /// counted anew at each call.
     pub fn active_count(&self) -> usize {
         self.foca.num_members() + 1
-    }
-
-    /// Generation and version of the record that is held of `id`.
-    pub(crate) fn record_version(&self, id: NodeId) -> Option<(u64, u64)> {
-        self.shared.lock().version(id).map(|version| (version.generation, version.version))
-    }
-
-    /// Which queue exceeds its bound, if one does.
-    pub(crate) fn overfull(&self) -> Option<String> {
-        let members = self.member_count() + 1;
-        let records = self.shared.lock().records.len();
-        let queues = [
-            ("timers", self.out.timers.len(), 4 * members + Timers::FIXED),
-            ("updates", self.foca.updates_backlog(), members),
-            ("broadcasts", self.foca.custom_broadcast_backlog(), records + 4 * MAX_SUSPECTS),
-            ("suspicions", self.shared.lock().suspicions.len(), MAX_SUSPECTS),
-            ("relayed probes", self.relayed.len(), MAX_RELAYED),
-            ("records asked for", self.asked.len(), MAX_ASKED + MAX_MEMBERS),
-            ("records", records, MAX_MEMBERS + 1),
-            ("broadcasts of users", self.broadcasts.len(), MAX_ENTRIES),
-        ];
-        let over = queues.into_iter().find(|(_, length, bound)| length > bound);
-        over.map(|(name, length, bound)| format!("{length} {name}, at most {bound}"))
     }
 
     /// Whether no other node is active. The driver then announces to seeds again.

@@ -10,7 +10,7 @@ use super::{
 impl Node {
     /// Takes a generation beyond that of `rival`, another node with this one's address or id that has been told to stop:
     /// the others would otherwise take this node for its past. Nothing happens where this generation is later anyway.
-    pub fn reassert(&mut self, now: Instant, rival: Identity) {
+    pub(crate) fn reassert(&mut self, now: Instant, rival: Identity) {
         let me = self.identity();
         if self.has_left() || rival.generation() < me.generation() {
             return;

@@ -21,31 +21,30 @@ const MESSAGES: [&str; 11] = [
 
 /// What a node has counted since its start, and how much is waiting in it. From [`Node::statistics`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Statistics {
+pub(crate) struct Statistics {
     /// Gossip packets sent, by what they are: a probe is a `ping`; a probe that was not answered in time is followed by
     /// up to three `ping_request`s.
-    pub messages: Vec<(&'static str, u64)>,
+    pub(crate) messages: Vec<(&'static str, u64)>,
     /// Probes that got no answer, neither directly nor through others.
-    pub probes_failed: u64,
+    pub(crate) probes_failed: u64,
     /// Suspicions that this node raised, because of such a probe. Those that it heard of are not among them.
-    pub suspicions_raised: u64,
+    pub(crate) suspicions_raised: u64,
     /// Comparisons of all that is known, begun by this node.
-    pub syncs: u64,
+    pub(crate) syncs: u64,
     /// Members that other nodes sent because this one lacked them, or knew an older state.
-    pub members_fetched: u64,
+    pub(crate) members_fetched: u64,
     /// Records likewise.
-    pub records_fetched: u64,
+    pub(crate) records_fetched: u64,
     /// When a peer that told all it knew was last found to know the same.
-    pub agreed: Option<Instant>,
+    pub(crate) agreed: Option<Instant>,
     /// Changes of members that wait to be gossiped.
-    pub updates_waiting: usize,
+    pub(crate) updates_waiting: usize,
     /// Records that wait to be gossiped.
-    pub records_waiting: usize,
+    pub(crate) records_waiting: usize,
     /// Broadcasts of users that wait to be sent on.
-    pub broadcasts_waiting: usize,
+    pub(crate) broadcasts_waiting: usize,
     /// Timers that are set.
-    pub timers: usize,
+    pub(crate) timers: usize,
 }
 
 /// What is counted on the way.
@@ -64,7 +63,7 @@ pub(super) type Messages = [u64; MESSAGES.len()];
 
 impl Node {
     /// What it has counted since its start, and how much is waiting in it.
-    pub fn statistics(&self) -> Statistics {
+    pub(crate) fn statistics(&self) -> Statistics {
         let messages = self.shared.lock().messages;
         Statistics {
             messages: MESSAGES.into_iter().zip(messages).collect(),

@@ -61,6 +61,7 @@ struct Suspicion {
 pub(super) struct Suspicions(BTreeMap<NodeId, Suspicion>);
 
 impl Suspicions {
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

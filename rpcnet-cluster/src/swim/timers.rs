@@ -78,6 +78,7 @@ pub(super) struct Timers {
 }
 
 impl Timers {
+    #[cfg(any(test, feature = "testing"))]
     /// The slots that concern no member.
     pub(super) const FIXED: usize = 10;
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::identity::{Identity, MAX_GENERATION, NodeId};
 
 /// The largest packet, in bytes, that a [`Node`](super::Node) produces or accepts on a stream.
-pub const MAX_FRAME: usize = 1 << 20;
+pub(crate) const MAX_FRAME: usize = 1 << 20;
 
 /// The most members, down ones included, that a [`Node`](super::Node) keeps. News of further ones is refused.
 pub const MAX_MEMBERS: usize = 16_384;

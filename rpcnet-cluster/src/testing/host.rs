@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-/// One process of a [`World`](super::World): a protocol without input or output, in quinn-proto's shape.
+/// One process of a [`World`](super::engine::World): a protocol without input or output, in quinn-proto's shape.
 ///
 /// After every input the world takes what [`poll_send`](Self::poll_send) has, and asks for the next timer.
 pub trait Host {
@@ -29,7 +29,7 @@ pub struct Outgoing<P> {
     pub to: usize,
     /// The packet.
     pub packet: P,
-    /// Its payload in bytes, for the count of the [`TrafficCounts`](super::TrafficCounts).
+    /// Its payload in bytes, for the count of the [`TrafficCounts`](super::engine::TrafficCounts).
     pub length: usize,
     /// Whether it is sent again when it is lost, as on a QUIC stream. Such a packet is late where another is lost; across
     /// a cut it is lost all the same, as senders give up in the end.

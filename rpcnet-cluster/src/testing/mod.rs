@@ -30,7 +30,8 @@
 //! A [`Script`] is a list of operations that can be printed and read back. A [`Trial`] makes one up from a seed, runs it,
 //! and looks for the shortest one that still fails: `cargo run --release -p rpcnet-benches --bin simulate` runs thousands.
 //!
-//! The engine below is a [`World`] of [`Host`]s, which may be any protocol that does no input or output itself.
+//! The engine below is a [`World`](engine::World) of [`Host`](engine::Host)s, which may be any protocol that does no input
+//! or output itself.
 
 mod check;
 mod host;
@@ -43,10 +44,17 @@ mod trial;
 mod world;
 
 pub use check::Violation;
-pub use host::{Host, Outgoing};
 pub use network::Fault;
 pub use operation::{Operation, ParseScriptError, Script};
-pub use process::{Packet, Process};
 pub use simulation::{ObservedEvent, Simulation};
 pub use trial::{Trial, TrialFailure};
-pub use world::{Step, TrafficCounts, World};
+
+/// The engine, for benchmarks that run other protocols in it, and for tests that forge packets. Not part of the public API: it may change in any release.
+#[doc(hidden)]
+pub mod engine {
+    pub use super::{
+        host::{Host, Outgoing},
+        process::{Packet, Process, announcement},
+        world::{Step, TrafficCounts, World},
+    };
+}

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rand::{RngExt, rngs::StdRng};
 
-/// How a [`World`](super::World) may be disturbed, for a time. Faults add up: a packet has to get past all of them.
+/// How a [`World`](super::engine::World) may be disturbed, for a time. Faults add up: a packet has to get past all of them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {

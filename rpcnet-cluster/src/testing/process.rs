@@ -14,7 +14,7 @@ use super::{
     host::{Host, Outgoing},
     links::SimulatedLinks,
 };
-use crate::swim::{Config, Delivery, Identity, Node, NodeId};
+use crate::swim::{Config, Delivery, Event, Identity, Node, NodeId};
 
 /// The pauses of the driver, between rounds while a node is alone, and afterwards.
 const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -89,9 +89,14 @@ impl Process {
         &self.node
     }
 
-    /// Its node, for inputs of the user's. To be called within [`World::with`](super::World::with).
+    /// Its node, for inputs of the user's. To be called within [`World::with`](super::engine::World::with).
     pub fn node_mut(&mut self) -> &mut Node {
         &mut self.node
+    }
+
+    /// Returns the next event of the node.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.node.poll_event()
     }
 
     /// How many packets the node has refused as an error of the sender's.
@@ -187,6 +192,13 @@ impl Host for Process {
         let reliable = transmit.delivery == Delivery::Stream;
         Some(Outgoing { to: index_of(transmit.to.addr()), packet, length, reliable })
     }
+}
+
+/// Returns the packets by which a node with the identity `from` announces itself to `to`.
+pub fn announcement(from: Identity, to: Identity, now: Instant) -> Vec<Bytes> {
+    let mut node = Node::new(from, Config::new_local(), 1, now);
+    node.announce(now, to);
+    std::iter::from_fn(|| node.poll_transmit()).map(|transmit| transmit.payload).collect()
 }
 
 fn address(index: usize) -> SocketAddr {

@@ -224,7 +224,8 @@ impl Simulation {
         &self.events
     }
 
-    /// The world below: its network's traffic, for example.
+    /// Returns the world below: its network's traffic, for example.
+    #[doc(hidden)]
     pub fn world(&self) -> &World<Process> {
         &self.world
     }

@@ -1,15 +1,29 @@
-//! Chooses nodes by their tags.
+//! Filters that choose nodes by their tags.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-/// Conditions on tags, all of which must hold: `"role=worker,zone=x,gpu"` asks for two values and for a tag that is
-/// there with any value. The empty filter matches every node.
+/// Conditions on tags, all of which must hold. The empty filter matches every node.
+///
+/// A condition is `key=value`, or `key` alone for a tag with any value. Commas separate conditions.
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use rpcnet_cluster::TagFilter;
+///
+/// let filter: TagFilter = "role=worker,zone=x,gpu".parse()?;
+/// let mut tags = BTreeMap::from([("role", "worker"), ("zone", "x")].map(|(key, value)| (key.into(), value.into())));
+/// assert!(!filter.matches(&tags));
+/// tags.insert("gpu".into(), "2".into());
+/// assert!(filter.matches(&tags));
+/// # Ok::<(), rpcnet_cluster::FilterError>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagFilter {
     conditions: Vec<(String, Option<String>)>,
 }
 
-/// A filter's text is not one.
+/// The error of a text that is no filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a tag filter: write conditions as key=value or key, with commas between them")]
 pub struct FilterError {
@@ -17,7 +31,7 @@ pub struct FilterError {
 }
 
 impl TagFilter {
-    /// Whether these tags meet all conditions.
+    /// Returns whether these tags meet all conditions.
     pub fn matches(&self, tags: &BTreeMap<String, String>) -> bool {
         self.conditions.iter().all(|(key, wanted)| match (tags.get(key), wanted) {
             (Some(value), Some(wanted)) => value == wanted,

@@ -19,11 +19,11 @@ use crate::{
     tags::{is_away, is_healthy_worker, is_worker},
 };
 
-/// Why no worker was selected.
+/// The error of a selection that finds no worker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectError {
-    /// The filter is not one.
+    /// The filter's text is malformed.
     #[error(transparent)]
     Filter(#[from] FilterError),
     /// No healthy worker matches.
@@ -46,7 +46,7 @@ pub enum SelectError {
     },
 }
 
-/// A worker as a registry gives it out.
+/// The state of a worker in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerStatus {
@@ -56,11 +56,11 @@ pub struct WorkerStatus {
     pub addr: SocketAddr,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// The services that it serves. `None` if it has not told them: it may serve any.
+    /// The services that it serves. `None` if it has not announced them: it may serve any.
     pub services: Option<ServiceSet>,
     /// Alive or suspect.
     pub state: MemberState,
-    /// It says that it should get no calls: it drains, or is not ready.
+    /// True if it announces that it should get no calls: it drains, or is not ready.
     pub away: bool,
 }
 
@@ -78,6 +78,33 @@ impl From<&Member> for WorkerStatus {
 }
 
 /// The nodes with the tag `role=worker`, kept up to date by gossip. Cheap to clone.
+///
+/// ```
+/// use rpcnet::{Server, ServerConfig, dev::DevCa};
+/// use rpcnet_cluster::{ClusterConfig, ClusterExt, WorkerRegistry};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca = DevCa::generate()?;
+/// # let identity = ca.issue("worker-1")?;
+/// # let config = ServerConfig::builder()
+/// #     .with_bind_addr(([127, 0, 0, 1], 0).into())
+/// #     .with_cert_and_key(&identity.cert, &identity.key)?
+/// #     .with_ca_cert(ca.ca_pem())?
+/// #     .build()?;
+/// # let server = Server::new(config)?;
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// let config = ClusterConfig::new_local().with_tag("role", "worker").with_tag("zone", "x");
+/// let cluster = server.enable_cluster(config).await?;
+/// let registry = WorkerRegistry::new(&cluster);
+/// registry.wait_for_healthy(1).await;
+/// let worker = registry.select_worker(Some("zone=x"))?;
+/// assert_eq!(worker.id, cluster.local_node_id());
+/// assert!(registry.select_worker(Some("zone=y")).is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct WorkerRegistry {
     view: watch::Receiver<Arc<[Member]>>,
@@ -87,13 +114,13 @@ pub struct WorkerRegistry {
 }
 
 impl WorkerRegistry {
-    /// The workers of this cluster.
+    /// Returns the registry of this cluster's workers.
     pub fn new(cluster: &Cluster) -> Self {
         Self { view: cluster.view(), cursor: Arc::default(), service: None }
     }
 
-    /// Returns a registry of the workers that serve the service of this wire name. A worker that has not told its services
-    /// is included, because it may serve any.
+    /// Returns a registry of the workers that serve the service of this wire name. A worker that has not announced its
+    /// services is included, because it may serve any.
     ///
     /// ```
     /// # use rpcnet_cluster::{SelectError, WorkerRegistry, WorkerStatus};
@@ -120,17 +147,17 @@ impl WorkerRegistry {
         self.service.as_ref().is_none_or(|service| member.may_serve(service))
     }
 
-    /// The workers that belong to the cluster, suspect ones among them.
+    /// Returns the number of workers that belong to the cluster, including suspect ones. Completes at once.
     pub async fn worker_count(&self) -> usize {
         self.view.borrow().iter().filter(|member| self.has(member)).count()
     }
 
-    /// The workers that are alive and ready.
+    /// Returns the number of workers that are alive and ready. Completes at once.
     pub async fn healthy_count(&self) -> usize {
         self.view.borrow().iter().filter(|member| self.has_healthy(member)).count()
     }
 
-    /// All workers, suspect ones among them, by id.
+    /// Returns all workers, including suspect ones, by id.
     pub fn workers(&self) -> Vec<WorkerStatus> {
         let view = self.view.borrow();
         let mut workers: Vec<_> =
@@ -139,13 +166,16 @@ impl WorkerRegistry {
         workers
     }
 
-    /// One of the healthy workers that match, each in its turn. The filter is a [`TagFilter`] as text, such as
-    /// `"zone=x,gpu"`; `role=worker` holds anyway.
+    /// Selects one of the healthy workers that match, each in its turn. The filter is a [`TagFilter`] as text, such as
+    /// `"zone=x,gpu"`. The tag `role=worker` is implied.
     ///
     /// # Errors
     ///
-    /// [`SelectError`] if the filter can't be read, if no healthy worker [serves](Self::serving) the service, or if none of
-    /// those that do matches the filter.
+    /// [`SelectError`]:
+    ///
+    /// - the filter is malformed;
+    /// - no healthy worker [serves](Self::serving) the service;
+    /// - none of the workers that do matches the filter.
     pub fn select_worker(&self, filter: Option<&str>) -> Result<WorkerStatus, SelectError> {
         let text = filter.unwrap_or_default();
         let filter: TagFilter = text.parse()?;
@@ -167,7 +197,7 @@ impl WorkerRegistry {
         Ok(WorkerStatus::from(healthy[turn % healthy.len()]))
     }
 
-    /// Waits until at least so many workers are healthy. Cancel-safe.
+    /// Waits until at least `count` workers are healthy. Cancel-safe.
     pub async fn wait_for_healthy(&self, count: usize) {
         let mut view = self.view.clone();
         let enough =

@@ -9,7 +9,7 @@ use std::time::Instant;
 /// Without, a peer could open and give up calls as fast as it can write, each of which starts a handler and never
 /// counts against its streams ("rapid reset", CVE-2023-44487).
 #[derive(Debug, Clone)]
-pub(crate) struct TokenBucket {
+pub struct TokenBucket {
     rate: f64,
     burst: f64,
     tokens: f64,
@@ -18,13 +18,13 @@ pub(crate) struct TokenBucket {
 
 impl TokenBucket {
     /// A full one.
-    pub(crate) fn new(rate: u32, burst: u32, now: Instant) -> Self {
+    pub fn new(rate: u32, burst: u32, now: Instant) -> Self {
         let burst = f64::from(burst);
         Self { rate: f64::from(rate), burst, tokens: burst, at: now }
     }
 
     /// Takes a token; `false` where there is none.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
+    pub fn take(&mut self, now: Instant) -> bool {
         let refill = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
         self.tokens = (self.tokens + refill).min(self.burst);
         self.at = self.at.max(now);

@@ -14,9 +14,8 @@ mod gate;
 mod gradient;
 mod queue;
 
-pub use self::admission::Admission;
+pub use self::{admission::Admission, bucket::TokenBucket};
 pub(crate) use self::{
-    bucket::TokenBucket,
     connections::{Bounds, ConnectionSlot, Connections, Guest},
     gate::{Gate, Permit, PermitOutcome},
     queue::{Shed, ShedReason},

@@ -6,7 +6,7 @@ use rpcnet::{Code, ConnectError, Server, Status, discover::Standing, rpc_impl, r
 use rpcnet_cluster::{ClusterChannel, Director, Mode};
 use rpcnet_tests::{
     Host, Load, Net, ProbeClient, Worker, any_port, cluster_channel, executions, free_addr, local,
-    ready_workers, start_director, until, within,
+    ready_workers, start_director, start_director_with, until, within,
 };
 
 struct Fleet {

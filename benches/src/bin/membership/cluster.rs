@@ -7,7 +7,7 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use rpcnet_cluster::testing::World;
+use rpcnet_cluster::testing::engine::World;
 
 use super::contender::Contender;
 

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rpcnet_cluster::{
     MemberState, NodeId,
     swim::{Config, Event},
-    testing::{Host, Process},
+    testing::engine::{Host, Process},
 };
 
 /// How an observer holds a node.
@@ -75,7 +75,7 @@ impl Contender for Process {
     }
 
     fn take_downs(&mut self) -> Vec<usize> {
-        std::iter::from_fn(|| self.node_mut().poll_event())
+        std::iter::from_fn(|| self.poll_event())
             .filter_map(|event| match event {
                 Event::NodeFailed(member) => Some(member.id().as_u128() as usize - 1),
                 _ => None,

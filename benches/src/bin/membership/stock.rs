@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use foca::{Config, Foca, Member, NoCustomBroadcast, Notification, State, Timer};
 use rand::{SeedableRng, rngs::StdRng};
-use rpcnet_cluster::testing::{Host, Outgoing};
+use rpcnet_cluster::testing::engine::{Host, Outgoing};
 
 use super::{
     codec::Codec,

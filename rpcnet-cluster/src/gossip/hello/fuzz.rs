@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, net::SocketAddr};
 
-use rpcnet::__private::{decode, encode};
+use rpcnet::__cluster::{decode, encode};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Identity, Life, NodeHello, Observed, Versions};

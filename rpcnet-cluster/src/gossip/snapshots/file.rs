@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rpcnet::__private::{CodecError, decode, encode};
+use rpcnet::__cluster::{CodecError, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::swim::{Broadcast, Identity, MAX_MEMBERS, NodeId};

@@ -70,7 +70,7 @@ impl Node {
     }
 
     /// Takes in what was known in an earlier life, or elsewhere. Older versions than those known are ignored.
-    pub fn restore_broadcasts(
+    pub(crate) fn restore_broadcasts(
         &mut self,
         now: Instant,
         broadcasts: impl IntoIterator<Item = (String, Broadcast)>,
@@ -86,7 +86,7 @@ impl Node {
     }
 
     /// A number that rises whenever one of the broadcasts changes.
-    pub fn broadcasts_revision(&self) -> u64 {
+    pub(crate) fn broadcasts_revision(&self) -> u64 {
         self.broadcasts.revision
     }
 

@@ -26,6 +26,7 @@ pub(in crate::swim) struct Broadcasts {
 }
 
 impl Broadcasts {
+    #[cfg(any(test, feature = "testing"))]
     pub(in crate::swim) fn len(&self) -> usize {
         self.entries.len()
     }
