@@ -1,4 +1,4 @@
-//! Makes a call until it has an answer, or must not be made again.
+//! Makes the attempts of a call until it has an answer or must not be tried again.
 
 use std::sync::atomic::Ordering;
 
@@ -13,29 +13,29 @@ use crate::{
     session::{LaneCall, Session, Times, after},
 };
 
-/// A call with what its attempts have come to.
+/// A call and the results of its attempts so far.
 pub(super) struct Attempts<'a> {
     pub(super) shared: &'a BalancedShared,
     pub(super) request: Request,
     pub(super) times: Times,
-    /// The connections that it was made on. None of the same lives of their endpoints is tried again.
+    /// The sessions on which the call was tried. No session of the same life of an endpoint is tried again.
     pub(super) tried: Vec<Session>,
     last: Option<Status>,
     maybe_executed: bool,
-    /// Where a stream is to go on elsewhere: the connection that it came from.
+    /// The session that a resuming stream came from. The first attempt prefers another.
     left: Option<Session>,
     answered_by: Option<Session>,
 }
 
 impl<'a> Attempts<'a> {
-    /// A call that is made now.
+    /// Starts a call and counts it in the budget.
     pub(super) fn new(shared: &'a BalancedShared, request: Request) -> Self {
         shared.made.fetch_add(1, Ordering::Relaxed);
         let times = Times::of(&request, &shared.dialer.limits);
         Self::begun(shared, request, times)
     }
 
-    /// A call that was made at some time, and counted.
+    /// Continues with a call that was counted before.
     pub(super) fn begun(shared: &'a BalancedShared, request: Request, times: Times) -> Self {
         Self {
             shared,
@@ -49,14 +49,15 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Makes it, best elsewhere than on this connection. Gives the one on which it was answered.
+    /// Makes the call, if possible not on the session in `left`. Returns the reply and the session that
+    /// answered.
     pub(super) async fn run_elsewhere(mut self, left: Option<Session>) -> Result<(Reply, Session), Status> {
         self.left = left;
         let reply = self.run().await?;
         Ok((reply, self.answered_by.expect("it was answered on one")))
     }
 
-    /// Makes it.
+    /// Makes the call.
     pub(super) async fn run(&mut self) -> Result<Reply, Status> {
         loop {
             let picked = match self.next().await {
@@ -80,13 +81,13 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Goes on with a first attempt, which may be on its lane already.
+    /// Continues with the first attempt, which may have started on a lane.
     pub(super) async fn go_on(self, picked: InFlight, call: Option<LaneCall>) -> Result<Reply, Status> {
         let result = self.attempt(&picked, call).await;
         self.first_ended(picked, result).await
     }
 
-    /// Goes on after a first attempt that has ended.
+    /// Continues after the first attempt has ended.
     pub(super) async fn first_ended(
         mut self,
         picked: InFlight,
@@ -98,7 +99,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// An endpoint for the next attempt.
+    /// Picks an endpoint for the next attempt.
     async fn next(&self) -> Result<InFlight, Status> {
         let elsewhere = match (&self.last, &self.left) {
             (None, Some(left)) => self.shared.pick(&self.request, std::slice::from_ref(left)).ok(),
@@ -108,7 +109,7 @@ impl<'a> Attempts<'a> {
             return Ok(picked.begun());
         }
         match &self.last {
-            // Where all others are full too, or there is none, the caller is to know at once.
+            // If no other endpoint qualifies, the caller should know at once.
             Some(status) if matches!(status.code(), Code::ResourceExhausted | Code::Unimplemented) => {
                 self.shared.pick(&self.request, &self.tried).map_err(|_| status.clone())
             }
@@ -117,7 +118,7 @@ impl<'a> Attempts<'a> {
         .map(InFlight::begun)
     }
 
-    /// One attempt. An idempotent call leaves an endpoint that has gone silent if there is another.
+    /// Makes one attempt. An idempotent call leaves an endpoint that has gone silent if another takes calls.
     pub(super) async fn attempt(&self, picked: &InFlight, begun: Option<LaneCall>) -> Result<Reply, Status> {
         let (request, session) = (&self.request, &picked.session);
         let call = async {
@@ -131,7 +132,7 @@ impl<'a> Attempts<'a> {
         }
         let elsewhere = async {
             session.unresponsive().await;
-            // Items that were sent are gone: then there is nothing to send elsewhere.
+            // Request items that were sent cannot be sent again, so such a call stays.
             while !request.is_repeatable()
                 || !self.shared.has_other(&picked.member, request.user_service(), &self.tried)
             {
@@ -145,7 +146,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// What an attempt came to: the call's result, or nothing, and then it may be made again.
+    /// Handles the end of an attempt. Returns the call's result, or `None` if the call may be tried again.
     async fn ended(
         &mut self,
         mut picked: InFlight,
@@ -156,7 +157,7 @@ impl<'a> Attempts<'a> {
                 let latency = picked.answered(reply.load);
                 self.answered_by = Some(picked.session.clone());
                 self.shared.hedges.observe(&self.request, latency);
-                // A stream is at work there until it ends.
+                // A stream counts as a call in flight there until it ends.
                 if let Answer::Items(items) = &mut reply.answer {
                     items.keep(picked);
                 }
@@ -167,7 +168,7 @@ impl<'a> Attempts<'a> {
         let addr = picked.member.addr();
         self.lost(picked, &status);
         let again = self.may_repeat(&status);
-        // What the caller is told is about all attempts: an earlier one may have run.
+        // The caller's status covers all attempts: an earlier one may have run.
         let status = status.with_maybe_executed(self.maybe_executed);
         if !again {
             return Some(Err(status));
@@ -181,20 +182,20 @@ impl<'a> Attempts<'a> {
         None
     }
 
-    /// An attempt has failed.
+    /// Records a failed attempt.
     pub(super) fn lost(&mut self, mut picked: InFlight, status: &Status) {
         picked.failed(status);
         self.tried.push(picked.session.clone());
         self.maybe_executed |= status.maybe_executed();
     }
 
-    /// Whether a failed attempt may be followed by another.
+    /// Returns true if another attempt may follow the failed one.
     pub(super) fn may_repeat(&self, status: &Status) -> bool {
         if self.tried.len() >= self.shared.config.max_attempts || !self.request.is_repeatable() {
             return false;
         }
-        // A relay has tried what it could; one that knows no server, or none of the service, may be followed by one that
-        // does.
+        // A relay has already retried. If it knows no server, or none with the service, another relay may
+        // know one.
         let knows_none = matches!(status.code(), Code::Unavailable | Code::Unimplemented);
         if status.is_handed_on() && (status.maybe_executed() || !knows_none) {
             return false;
@@ -203,10 +204,11 @@ impl<'a> Attempts<'a> {
         if !status.maybe_executed() {
             return match status.code() {
                 Code::Unavailable | Code::Unauthenticated => true,
-                // Its list of services is out of date, or it has told none: another endpoint may have the service.
+                // The list of services that we know is out of date, or the endpoint announced none: another
+                // may have the service.
                 Code::Unimplemented => self.shared.has_untried(self.request.user_service(), &self.tried),
-                // It was full, and says when it will not be: another may have room. Where none has, retries must not
-                // make it worse.
+                // The endpoint is full and says when to try again; another may have room. The budget keeps
+                // retries from adding to the load when all are full.
                 Code::ResourceExhausted => status.retry_after().is_some() && withdraw(),
                 _ => false,
             };
@@ -214,10 +216,11 @@ impl<'a> Attempts<'a> {
         self.request.method.idempotent() && status.code() == Code::Unavailable && withdraw()
     }
 
-    /// Waits before the next attempt where that may do harm; says whether there is time for it.
+    /// Waits before the next attempt if an immediate one might do harm. Returns false if the deadline leaves
+    /// no time for it.
     async fn pause(&self, status: &Status) -> bool {
         let asked = match status.code() {
-            // Another endpoint has its own room.
+            // The request to wait concerns this endpoint only.
             Code::ResourceExhausted => None,
             _ => status.retry_after(),
         };

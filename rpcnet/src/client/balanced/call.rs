@@ -1,5 +1,5 @@
-//! A call on a balanced channel. Most are small, and answered by the endpoint that was picked: those take the short
-//! way, without a task or a box of their own.
+//! A call on a balanced channel. Most calls are small and the picked endpoint answers them. These take a fast
+//! path without a task or a box of their own.
 
 use std::{
     any::Any,
@@ -17,19 +17,19 @@ use crate::{
     session::{LaneCall, Times, inherit_trace},
 };
 
-/// A call at work on a [`BalancedChannel`].
+/// A call in flight on a [`BalancedChannel`].
 #[must_use = "a call is not made until it is awaited"]
 pub struct BalancedCall {
-    /// They stay where they are while the call is on a lane: moving them costs more than the lane does.
+    /// Kept in place while the call is on a lane: moving these two costs more than the lane itself.
     made: Option<(BalancedChannel, Request)>,
     state: BalancedCallState,
-    /// Dropped when the reply has ended, a stream included.
+    /// Dropped when the reply has ended. If the reply is a stream, that is when the stream ends.
     kept: Option<Box<dyn Any + Send>>,
 }
 
 enum BalancedCallState {
     New,
-    /// On a lane, for the first time.
+    /// The first attempt, on a lane.
     Small {
         times: Times,
         picked: InFlight,
@@ -48,13 +48,13 @@ impl Caller for BalancedChannel {
 }
 
 impl BalancedCall {
-    /// Keeps something until the reply has ended; where it is a stream, until that has.
+    /// Keeps `guard` until the reply has ended. If the reply is a stream, that is when the stream ends.
     pub fn keep(mut self, guard: impl Send + 'static) -> Self {
         self.kept = Some(Box::new(guard));
         self
     }
 
-    /// Makes the call.
+    /// Starts the call.
     fn start(&mut self, cx: &Context<'_>) -> BalancedCallState {
         let (channel, request) = self.made.as_mut().expect("it is new");
         inherit_trace(request);
@@ -80,7 +80,8 @@ impl BalancedCall {
                 Some(chain) => chain.run(request).await,
             };
             match reply {
-                // The set is followed for as long as the stream may have to go on elsewhere.
+                // Keeps the channel, which follows the set of endpoints, until the stream ends: the stream
+                // may have to resume elsewhere.
                 Ok(reply) if moves => Ok(reply.on_end(move || drop(channel))),
                 reply => reply,
             }
@@ -88,7 +89,7 @@ impl BalancedCall {
         BalancedCallState::Other(runtime.within(call))
     }
 
-    /// Takes the long way.
+    /// Leaves the fast path.
     fn leave(&mut self, times: Times, then: Then) -> BalancedCallState {
         let (channel, request) = self.made.take().expect("it is at work");
         let runtime = channel.inner.shared.dialer.runtime.clone();
@@ -104,9 +105,9 @@ impl BalancedCall {
     }
 }
 
-/// How far a first attempt is that does not take the short way to its end.
+/// The progress of a first attempt that leaves the fast path.
 enum Then {
-    /// An endpoint was picked, and nothing sent.
+    /// An endpoint was picked, but nothing was sent.
     Begin(InFlight),
     GoOn(InFlight, LaneCall),
     Ended(InFlight, Result<Reply, Status>),
@@ -122,7 +123,7 @@ impl Future for BalancedCall {
                     self.state = BalancedCallState::Done;
                     self.state = self.start(cx);
                     if matches!(self.state, BalancedCallState::Small { .. }) {
-                        // It has been told whom to wake.
+                        // The lane has stored the waker.
                         return Poll::Pending;
                     }
                 }
@@ -146,7 +147,7 @@ impl Future for BalancedCall {
                             picked.answered(reply.load);
                             return Poll::Ready(Ok(reply));
                         }
-                        // It may be made elsewhere.
+                        // The call may be tried elsewhere.
                         Err(status) => {
                             drop(call);
                             self.state = self.leave(times, Then::Ended(picked, Err(status)));

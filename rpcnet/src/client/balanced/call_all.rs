@@ -1,4 +1,4 @@
-//! One call to each endpoint.
+//! One call at each endpoint of a channel.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use crate::{
     session::{Times, inherit_trace},
 };
 
-/// Calls one endpoint of a [`BalancedChannel`], whatever the others do. Nothing is retried, and nothing is counted
+/// Calls one endpoint of a [`BalancedChannel`]. Its calls are not retried, and their failures do not count
 /// against the endpoint.
 #[derive(Debug, Clone)]
 pub struct EndpointCaller {
@@ -32,7 +32,7 @@ pub struct EndpointCaller {
     used: Arc<EndpointUse>,
 }
 
-/// Records which services an endpoint's caller was used for.
+/// Records whether an endpoint's caller was used for services that the endpoint serves, for others, or both.
 #[derive(Debug, Default)]
 struct EndpointUse(AtomicU8);
 
@@ -44,7 +44,7 @@ impl EndpointUse {
         self.0.fetch_or(if served { Self::SERVED } else { Self::UNSERVED }, Ordering::Relaxed);
     }
 
-    /// Returns true if all its calls were of services that the endpoint does not serve.
+    /// Returns true if all calls were of services that the endpoint does not serve.
     fn in_vain(&self) -> bool {
         self.0.load(Ordering::Relaxed) == Self::UNSERVED
     }
@@ -56,17 +56,17 @@ impl EndpointCaller {
         self.member.id()
     }
 
-    /// Where it listens.
+    /// The address on which the endpoint listens.
     pub fn addr(&self) -> SocketAddr {
         self.member.addr()
     }
 
-    /// Its tags.
+    /// The endpoint's tags.
     pub fn tags(&self) -> Arc<BTreeMap<String, String>> {
         self.member.tags()
     }
 
-    /// The services that it serves. `None` if they are not known: it may serve any.
+    /// The services that the endpoint serves. `None` if they are not known: it may then serve any.
     pub fn services(&self) -> Option<ServiceSet> {
         self.member.services()
     }
@@ -83,7 +83,7 @@ impl EndpointCaller {
         let late = |_| Err(Status::deadline_exceeded("no connection came in time").not_executed());
         let session = session.unwrap_or_else(late)?;
         let mut reply = session.call(&request, &times.having_waited()).await?;
-        // The connection stands until the stream ends.
+        // Keeps the connection until the stream ends.
         if let Answer::Items(items) = &mut reply.answer {
             items.keep(self);
         }
@@ -113,19 +113,20 @@ impl interceptor::Service for EndpointCaller {
     }
 }
 
-/// One endpoint's answer.
+/// The result of one endpoint.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FromEndpoint<T> {
     /// The endpoint's identity.
     pub id: Arc<str>,
-    /// Where it listens.
+    /// The address on which it listens.
     pub addr: SocketAddr,
-    /// What the call there came to.
+    /// The result of the call there.
     pub output: T,
 }
 
-/// The answers to one call at each of several endpoints, as they come. Dropping it cancels the calls that are at work.
+/// The results of one call at each of several endpoints, in the order in which they come. Dropping this
+/// cancels the calls that are still in flight.
 #[derive(Debug)]
 pub struct Replies<T> {
     /// Each call's result, and true if the endpoint does not serve the call's service.
@@ -133,17 +134,17 @@ pub struct Replies<T> {
     asked: usize,
 }
 
-/// Too few endpoints gave a value.
+/// The error of a quorum that was not reached: too few endpoints returned a value.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct QuorumError<T, E> {
-    /// So many were wanted.
+    /// The number of values that were wanted.
     pub wanted: usize,
-    /// So many endpoints were asked.
+    /// The number of endpoints that were asked.
     pub asked: usize,
-    /// The values that came.
+    /// The values that were returned.
     pub values: Vec<FromEndpoint<T>>,
-    /// How the others failed.
+    /// The failures of the other endpoints.
     pub failures: Vec<FromEndpoint<E>>,
 }
 
@@ -161,8 +162,8 @@ impl<T, E: fmt::Display> fmt::Display for QuorumError<T, E> {
 impl<T: fmt::Debug, E: fmt::Debug + fmt::Display> Error for QuorumError<T, E> {}
 
 impl BalancedChannel {
-    /// Makes one call at each endpoint that `choose` chooses, all at a time. `call` is given a caller for each, for a
-    /// generated client:
+    /// Makes one call at each endpoint that `choose` selects, concurrently. `call` gets a caller for each
+    /// endpoint, to put into a generated client:
     ///
     /// ```no_run
     /// # use rpcnet::{BalancedChannel, rpc_trait};
@@ -176,9 +177,10 @@ impl BalancedChannel {
     /// # }
     /// ```
     ///
-    /// Endpoints that are known not to serve the call's service are left out: nothing is sent to them, and they are not among
-    /// the replies. Endpoints that drain or are not ready are asked too; one without a connection is waited for within the call's
-    /// deadline. The calls are made in tasks of the runtime on which the channel was made.
+    /// Endpoints that are known not to serve the call's service are skipped: nothing is sent to them, and
+    /// they are not among the replies. Endpoints that drain or are not ready are called too. The call waits
+    /// within its deadline for an endpoint without a connection. The calls run in tasks on the channel's
+    /// runtime.
     pub fn call_all<R>(
         &self,
         choose: impl Fn(&EndpointCaller) -> bool,
@@ -199,9 +201,9 @@ impl BalancedChannel {
                 continue;
             }
             let (id, addr) = (member.id().clone(), member.addr());
-            // In memory of its own, as it is moved into a task.
+            // Boxed before it is moved into a task.
             let call = boxed(|| call(caller));
-            // The channel's members are kept up to date for as long as calls wait for them.
+            // Keeps the channel, which updates its members, while calls wait for connections.
             let channel = self.clone();
             let answer = async move {
                 let output = call.await;
@@ -215,13 +217,13 @@ impl BalancedChannel {
 }
 
 impl<T: 'static> Replies<T> {
-    /// The number of endpoints that are asked. An endpoint that does not serve the service is counted until
-    /// [`next`](Self::next) passes over it.
+    /// The number of endpoints that are called. An endpoint that does not serve the service counts until
+    /// [`next`](Self::next) has skipped it.
     pub fn asked(&self) -> usize {
         self.asked
     }
 
-    /// The next answer; `None` when all have answered. Cancel-safe.
+    /// Returns the next result, or `None` when all endpoints have answered. Cancel-safe.
     pub async fn next(&mut self) -> Option<FromEndpoint<T>> {
         loop {
             match self.calls.join_next().await? {
@@ -229,14 +231,14 @@ impl<T: 'static> Replies<T> {
                 Ok((from, false)) => return Some(from),
                 Err(error) => match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),
-                    // Nobody else aborts them: the runtime goes down.
+                    // Only a runtime that shuts down aborts these tasks.
                     Err(_) => return None,
                 },
             }
         }
     }
 
-    /// All answers, in the order in which they came.
+    /// Returns all results, in the order in which they came.
     pub async fn all(mut self) -> Vec<FromEndpoint<T>> {
         let mut all = Vec::with_capacity(self.asked);
         while let Some(from) = self.next().await {
@@ -247,11 +249,11 @@ impl<T: 'static> Replies<T> {
 }
 
 impl<T: 'static, E: 'static> Replies<Result<T, E>> {
-    /// Waits until so many endpoints gave a value, and cancels the calls to the others then.
+    /// Waits until `wanted` endpoints have returned a value, then cancels the calls to the others.
     ///
     /// # Errors
     ///
-    /// [`QuorumError`] as soon as so many can't come any more.
+    /// [`QuorumError`] as soon as too few calls are left to reach `wanted`.
     pub async fn quorum(mut self, wanted: usize) -> Result<Vec<FromEndpoint<T>>, QuorumError<T, E>> {
         let (mut values, mut failures) = (Vec::new(), Vec::new());
         while values.len() < wanted && self.asked - failures.len() >= wanted {

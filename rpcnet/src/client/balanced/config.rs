@@ -1,4 +1,4 @@
-//! How calls are spread, retried and hedged.
+//! The options of a balanced channel.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::{
     balance::{HashOptions, OutlierConfig, Policy},
 };
 
-/// How a [`BalancedChannel`](crate::BalancedChannel) picks, retries, hedges and ejects.
+/// The options by which a [`BalancedChannel`](crate::BalancedChannel) picks, retries, hedges and ejects.
 #[derive(Debug, Clone)]
 pub struct BalancedConfig {
     pub(super) policy: Policy,
@@ -21,8 +21,9 @@ pub struct BalancedConfig {
 }
 
 impl Default for BalancedConfig {
-    /// Peak EWMA, four attempts a call, 5 s to wait for an endpoint, the default [`RetryBudget`], at most 4096 calls at
-    /// work at an endpoint, the default [`OutlierConfig`], hedging where methods ask for it.
+    /// Peak EWMA, four attempts a call, 5 s to wait for an endpoint, the default [`RetryBudget`], at most
+    /// 4096 calls in flight at an endpoint, the default [`OutlierConfig`], and hedging where methods ask for
+    /// it.
     fn default() -> Self {
         Self {
             policy: Policy::default(),
@@ -38,43 +39,44 @@ impl Default for BalancedConfig {
 }
 
 impl BalancedConfig {
-    /// How an endpoint is picked.
+    /// Sets the policy by which an endpoint is picked.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// The ring of [`Policy::ConsistentHash`].
+    /// Sets the options of the ring of [`Policy::ConsistentHash`].
     #[must_use]
     pub fn with_hash(mut self, options: HashOptions) -> Self {
         self.hash = options;
         self
     }
 
-    /// How often a call is tried in all, each time elsewhere; a hedge counts as well.
+    /// Bounds the attempts of a call, each of them elsewhere. A hedge counts as an attempt.
     #[must_use]
     pub fn with_max_attempts(mut self, attempts: usize) -> Self {
         self.max_attempts = attempts.max(1);
         self
     }
 
-    /// How long a call waits for an endpoint that takes calls, within its deadline.
+    /// Bounds the time that a call waits for an endpoint that takes calls. The call's deadline may end the
+    /// wait sooner.
     #[must_use]
     pub fn with_ready_timeout(mut self, timeout: Duration) -> Self {
         self.ready_timeout = timeout;
         self
     }
 
-    /// The bound on retries of calls that may have run, and on hedges.
+    /// Sets the budget of hedges and of retries of calls that may have run.
     #[must_use]
     pub fn with_retry_budget(mut self, budget: RetryBudget) -> Self {
         self.budget = budget;
         self
     }
 
-    /// Breaks the circuit to an endpoint while so many calls of this channel are at work there: it is not picked, and
-    /// where that goes for all, calls end at once as `ResourceExhausted`, never started.
+    /// Bounds this channel's calls in flight at one endpoint. An endpoint at the bound is not picked. If all
+    /// endpoints are at the bound, calls end at once as `ResourceExhausted`, never started.
     ///
     /// Source: Envoy's circuit breakers (`max_requests`).
     #[must_use]
@@ -83,14 +85,14 @@ impl BalancedConfig {
         self
     }
 
-    /// When an endpoint is left out for what calls there came to, and for how long.
+    /// Sets when an endpoint is ejected because of failing calls, and for how long.
     #[must_use]
     pub fn with_outliers(mut self, config: OutlierConfig) -> Self {
         self.outliers = config;
         self
     }
 
-    /// Whether methods with the option `hedge` are hedged. They are by default.
+    /// Sets whether methods with the option `hedge` are hedged. They are by default.
     #[must_use]
     pub fn with_hedging(mut self, hedging: bool) -> Self {
         self.hedging = hedging;

@@ -1,4 +1,4 @@
-//! One endpoint of a balanced channel.
+//! The state of one endpoint of a balanced channel.
 
 use std::{
     collections::BTreeMap,
@@ -26,64 +26,65 @@ use crate::{
     session::Session,
 };
 
-/// What a latency loses all but 1/e of its weight within.
+/// The time constant of the latency average: a sample keeps 1/e of its weight after this time.
 const DECAY: Duration = Duration::from_secs(10);
-/// What is assumed of an endpoint that was never called.
+/// The latency that is assumed for an endpoint that was never called.
 const ASSUMED: Duration = Duration::from_millis(1);
-/// The weight of a suspect endpoint.
+/// The factor on the weight of a suspect endpoint.
 const SUSPECT: f64 = 0.1;
-/// How long it counts what an endpoint has said of its load.
+/// The time for which an endpoint's report of its load counts.
 const HINT: Duration = Duration::from_secs(1);
-/// Calls at work at an endpoint that are no crowd.
+/// The number of calls in flight below which picking skips the check for a pile-up.
 const FEW: usize = 8;
-/// The tag that says an endpoint's weight, and the largest.
+/// The tag with an endpoint's weight.
 const WEIGHT: &str = "weight";
 const HEAVIEST: f64 = 1000.0;
 
-/// An endpoint, its connections, and what calls there have come to.
+/// An endpoint, its connections, and the statistics of calls there.
 #[derive(Debug)]
 pub(super) struct EndpointState {
     id: Arc<str>,
     addr: SocketAddr,
-    /// The endpoint's tags as last told: they may change while it stays the same endpoint.
+    /// The endpoint's tags as last announced. They may change while it stays the same endpoint.
     tags: ArcSwap<BTreeMap<String, String>>,
-    /// Bits of a float.
+    /// The bits of an `f64`.
     weight: AtomicU64,
     standing: AtomicU8,
-    /// The services that it serves. `None`: it may serve any.
+    /// The services that it serves. `None` if it may serve any.
     services: ArcSwap<Option<ServiceSet>>,
-    /// Services that should get no calls there, by the hashes of their names; looked at only where there are some.
+    /// The hashes of the names of services that should get no calls there. Read only if `serves_all` is
+    /// false.
     not_serving: ArcSwap<Vec<u64>>,
     serves_all: AtomicBool,
     pub(super) pool: ConnectionPool,
     pending: AtomicUsize,
     record: Mutex<CallRecord>,
     outlier: Mutex<Outlier>,
-    /// It was left out at some time: until then there is nothing to ask.
+    /// Set once the endpoint was ejected for the first time. Until then its outlier state need not be locked.
     was_out: AtomicBool,
     common: Arc<SharedCounts>,
     calls: AtomicU64,
     failures: AtomicU64,
-    /// Nanoseconds after `since`, and one; zero for never.
+    /// Nanoseconds since `since`, plus one; zero for never.
     first_pick: AtomicU64,
     last_pick: AtomicU64,
     since: (Instant, SystemTime),
 }
 
-/// What the members of a channel have in common.
+/// Counts that the members of a channel share.
 #[derive(Debug)]
 pub(super) struct SharedCounts {
     pub(super) detector: Detector,
-    /// Calls at work at all members together. Counted where the policy asks.
+    /// Set if the policy needs the count of calls in flight at all members together.
     pub(super) counts: bool,
     pub(super) pending: AtomicUsize,
 }
 
-/// What calls there have shown.
+/// The measurements of calls at an endpoint.
 #[derive(Debug)]
 pub(super) struct CallRecord {
     latency: PeakEwma,
-    /// Calls of others at work there, by its own account, and when it said so.
+    /// Calls of other clients in flight there, by the endpoint's own report, and the time of the report.
     others: Option<(u64, Instant)>,
 }
 
@@ -139,7 +140,8 @@ impl EndpointState {
         self.id == *endpoint.id() && self.addr == endpoint.addr()
     }
 
-    /// Takes over what is said of the endpoint now. Returns true if its services have changed.
+    /// Takes over what the source of the set announces about the endpoint. Returns true if its services have
+    /// changed.
     pub(super) fn told(&self, endpoint: &Endpoint) -> bool {
         if **self.tags.load() != *endpoint.tags() {
             self.tags.store(Arc::new(endpoint.tags().clone()));
@@ -162,12 +164,12 @@ impl EndpointState {
         self.standing.load(Ordering::Relaxed) == standing as u8
     }
 
-    /// Whether it should get no new calls, by what is said of it.
+    /// Returns true if the announced standing is that it should get no new calls.
     pub(super) fn is_away(&self) -> bool {
         self.is_standing(Standing::Away)
     }
 
-    /// The services that it serves, as last told. `None`: it may serve any.
+    /// The services that it serves, as last announced. `None` if it may serve any.
     pub(super) fn services(&self) -> Option<ServiceSet> {
         self.services.load().as_ref().clone()
     }
@@ -180,19 +182,20 @@ impl EndpointState {
         })
     }
 
-    /// Returns false if the service was taken out of the clients' choice there.
+    /// Returns false if the service was taken out of service there.
     pub(super) fn serves(&self, service: Option<u64>) -> bool {
         self.serves_all.load(Ordering::Relaxed)
             || service.is_none_or(|service| !self.not_serving.load().contains(&service))
     }
 
-    /// Whether a call may be sent there that was tried on these connections.
+    /// Returns true if a call that was tried on the sessions in `tried` may be sent there.
     pub(super) fn is_untried(&self, tried: &[Session]) -> bool {
         !self.is_away()
             && if tried.is_empty() { self.pool.is_ready() } else { self.pool.ready_but(tried).is_some() }
     }
 
-    /// The connection for it: to a process that it was not tried at, as far as is known.
+    /// The session for a call that was tried on the sessions in `tried`. As far as is known, it leads to a
+    /// process at which the call was not tried.
     pub(super) fn untried(&self, tried: &[Session]) -> Option<Session> {
         match tried {
             [] if self.pending() < FEW => self.pool.ready_for_few(),
@@ -201,12 +204,13 @@ impl EndpointState {
         }
     }
 
-    /// Whether calls there have not come to what it would be left out for.
+    /// Returns true unless the endpoint is ejected and not due for a trial.
     pub(super) fn admits(&self, now: Instant) -> bool {
         self.common.detector.ejected() == 0 || self.outlier().admits(now.into_std()) != TrialState::No
     }
 
-    /// A call goes there; false where it must not, for another was faster to try whether it is well again.
+    /// Begins a call there. Returns false if the endpoint is ejected and another call was faster to claim the
+    /// trial that tests whether the endpoint has recovered.
     pub(super) fn begin(&self, now: Instant) -> bool {
         self.common.detector.ejected() == 0 || self.outlier().begin(now.into_std())
     }
@@ -215,11 +219,12 @@ impl EndpointState {
         self.outlier.lock()
     }
 
-    /// It is left out for what calls there came to.
+    /// Records that the endpoint is ejected.
     pub(super) fn out(&self, ejected: Ejected) {
         self.was_out.store(true, Ordering::Relaxed);
         let now = Instant::now().into_std();
-        // What was held against it is dealt with; else the trial would always go elsewhere.
+        // The ejection has dealt with the measured failures. If they still counted, picking would never
+        // choose this endpoint for its trial.
         let mut record = self.record();
         let assumed = record.latency.latency();
         record.latency.forgive(now, assumed);
@@ -228,7 +233,7 @@ impl EndpointState {
         info!(id = %self.id, addr = %self.addr, cause = ?ejected.cause, ?time, "endpoint left out: calls there fail");
     }
 
-    /// What one more call there would cost.
+    /// The cost of one more call there.
     pub(super) fn cost(&self, now: Instant) -> f64 {
         let record = self.record();
         let others = match record.others {
@@ -247,12 +252,14 @@ impl EndpointState {
         own * suspect * back
     }
 
-    /// What it does to be picked under [`Policy::Weighted`](crate::balance::Policy::Weighted), at its best.
+    /// The endpoint's own weight under [`Policy::Weighted`](crate::balance::Policy::Weighted), without
+    /// reductions for suspicion or recovery.
     pub(super) fn full_weight(&self) -> f64 {
         f64::from_bits(self.weight.load(Ordering::Relaxed))
     }
 
-    /// A connection was made: what a call will take is assumed anew, from the path and from what others take.
+    /// Resets the expected latency after a connection was made, from the path's figures and from the handling
+    /// time at other endpoints.
     pub(super) fn connected(&self, session: &Session, handling: Duration) {
         let path = session.connection().stats();
         let loss = path.lost_packets as f64 / path.sent_packets.max(1) as f64;
@@ -260,7 +267,7 @@ impl EndpointState {
         self.record().latency.forgive(Instant::now().into_std(), assumed);
     }
 
-    /// What its answers take, where there were some.
+    /// The latency of its answers; `None` if there were none.
     pub(super) fn latency(&self) -> Option<Duration> {
         (self.calls.load(Ordering::Relaxed) > 0).then(|| self.record().latency.latency())
     }
@@ -314,7 +321,7 @@ impl EndpointState {
     }
 }
 
-/// A call on its way to a member; counted as pending until it is dropped.
+/// A call that was picked for an endpoint. It counts as pending until it is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) member: Arc<EndpointState>,
@@ -323,61 +330,65 @@ pub(super) struct InFlight {
     state: FlightState,
 }
 
-/// The effect of a call's end on the estimate of what calls cost there.
+/// The effect of a call's end on the cost estimate of its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
-    /// Its latency is taken in.
+    /// The latency is recorded.
     Latency,
-    /// It is taken in as a failure.
+    /// A failure is recorded.
     Failure,
-    /// None.
+    /// Nothing is recorded.
     Nothing,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum FlightState {
-    /// Nothing was sent.
+    /// Nothing has been sent yet.
     InFlight,
     Sent,
     Ended,
 }
 
 impl InFlight {
-    /// It was sent.
+    /// Marks the call as sent.
     pub(super) fn begun(mut self) -> Self {
         self.state = FlightState::Sent;
         self.member.record().latency.begin(self.since.into_std());
         self
     }
 
-    /// The call was answered; `load` is what the endpoint said of its own.
+    /// Records an answer and returns its latency. `load` is the number of calls in flight that the endpoint
+    /// has reported.
     pub(super) fn answered(&mut self, load: Option<u64>) -> Duration {
         let latency = self.ended(CallOutcome::Success, Shown::Latency);
         if let Some(load) = load {
-            // It counts ours as well.
+            // The report includes our own calls.
             let others = load.saturating_sub(self.member.pending() as u64);
             self.member.record().others = Some((others, Instant::now()));
         }
         latency
     }
 
-    /// It failed.
+    /// Records a failure.
     pub(super) fn failed(&mut self, status: &Status) {
         let (outcome, shown) = match status.code() {
-            // It does not have the service, or not yet: that is no failure, and how soon it says so is no measure of it.
+            // The endpoint does not have the service, or not yet. That is not a failure, and the time of the
+            // answer says nothing about latency.
             Code::Unimplemented if !status.maybe_executed() => (CallOutcome::Unknown, Shown::Nothing),
-            // Neither what a relay hands on says anything of the relay, nor how long somebody behind it takes.
+            // A status that a relay hands on says nothing about the relay. Neither does the time that a
+            // server behind it takes.
             code if self.session.is_relayed()
                 && (status.is_handed_on() || code == Code::DeadlineExceeded) =>
             {
                 (CallOutcome::Unknown, Shown::Latency)
             }
-            // One that goes away or is full says so. That is no reason to leave it out for longer than it says.
+            // An endpoint that drains or is full says so itself. That is no reason to eject it for longer
+            // than it asks.
             Code::Unavailable if !status.maybe_executed() => (CallOutcome::Unknown, Shown::Failure),
             Code::ResourceExhausted => (CallOutcome::Unknown, Shown::Failure),
             Code::DeadlineExceeded => (CallOutcome::Timeout, Shown::Failure),
             Code::Unavailable | Code::Internal | Code::DataLoss => (CallOutcome::Failure, Shown::Failure),
-            // That says something of the call, not of the endpoint.
+            // The status is about the call, not about the endpoint.
             _ => (CallOutcome::Success, Shown::Latency),
         };
         if shown == Shown::Failure {
@@ -417,12 +428,13 @@ impl Drop for InFlight {
         }
         let now = Instant::now();
         if self.state == FlightState::Sent {
-            // Another was faster, or nobody waits any more.
+            // Another attempt was faster, or the caller has gone.
             let after = now.saturating_duration_since(self.since);
             self.member.record().latency.give_up(now.into_std(), after);
         }
         if self.member.was_out.load(Ordering::Relaxed) {
-            // It may have been the trial, which another call can be now; so may one that was never sent.
+            // This call may have been the trial, even if it was never sent. Release the trial for another
+            // call.
             let (began, detector) = (self.since.into_std(), &self.member.common.detector);
             let (outcome, rng) = (CallOutcome::Unknown, &mut rand::rng());
             self.member.outlier().observe(detector, began, now.into_std(), outcome, rng);

@@ -1,8 +1,8 @@
 //! Groups of endpoints by service, computed when the set changes.
 //!
-//! Services that are served by the same endpoints share a [`Group`]. A pick looks up the group of its service and picks as if
-//! there were no other endpoints. So its cost does not depend on how many endpoints lack the service, and rings and tables of
-//! weights hold only endpoints that serve it.
+//! Services that are served by the same endpoints share a [`Group`]. A pick looks up the group of its service
+//! and picks as if there were no other endpoints. So its cost does not depend on how many endpoints lack the
+//! service, and rings and tables of weights hold only endpoints that serve it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,19 +18,20 @@ use crate::{
     discover::ServiceSet,
 };
 
-/// The most services that are given a group. For a call of another service, each pick looks at the endpoints' lists.
+/// The most services that get a group. For a call of another service, each pick reads the endpoints' lists of
+/// services.
 const MOST_SERVICES: usize = 1024;
-/// The most groups besides the one of all endpoints. Each may have a ring.
+/// The most groups, not counting the group of all endpoints. Each may have a ring.
 const MOST_GROUPS: usize = 64;
 
-/// Some of the endpoints, with what is computed for them as a set.
+/// A set of endpoints, and the data that is computed for the set.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) members: Vec<Arc<EndpointState>>,
     pub(super) layout: Layout,
-    /// BalancedShared with the group that this one replaces, so that turns go on.
+    /// Shared with the group that this one replaces, so that round robin continues.
     pub(super) picker: Arc<Picker>,
-    /// The number of members that took calls a moment ago. Counted if the policy needs it.
+    /// The number of members that took calls at the last count. Counted only if the policy needs it.
     pub(super) ready: AtomicUsize,
     /// Set for the group of all endpoints.
     pub(super) is_whole: bool,
@@ -42,24 +43,24 @@ pub(super) struct Group {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CandidateGroup<'a> {
     pub(super) group: &'a Arc<Group>,
-    /// The group has members that do not serve the service: each member's list is to be looked at.
+    /// Set if the group may have members that do not serve the service. Each member's list is then checked.
     pub(super) check: bool,
 }
 
-/// The endpoints at a moment.
+/// A snapshot of the endpoints.
 #[derive(Debug)]
 pub(super) struct Members {
     pub(super) all: Vec<Arc<EndpointState>>,
     whole: Arc<Group>,
-    /// By service, in ascending order. Empty if every endpoint may serve any service.
+    /// The groups by service, in ascending order. Empty if every endpoint may serve any service.
     by_service: Vec<(u64, Arc<Group>)>,
     /// The endpoints that may serve any service.
     any: Arc<Group>,
-    /// Set if some service that is served has no group.
+    /// Set if some service that is served has no group of its own.
     more: bool,
 }
 
-/// The settings that layouts and pickers are made with.
+/// The settings for layouts and pickers.
 #[derive(Debug, Clone)]
 pub(super) struct Arrange {
     pub(super) policy: Policy,
@@ -72,7 +73,7 @@ impl Members {
         Self { all: Vec::new(), any: whole.clone(), whole, by_service: Vec::new(), more: false }
     }
 
-    /// The groups of these endpoints. Groups that have not changed are kept.
+    /// Computes the groups of these endpoints. Unchanged groups are kept.
     pub(super) fn next(&self, all: Vec<Arc<EndpointState>>, arrange: &Arrange) -> Self {
         let whole = arrange.group(all.clone(), true, Some(&self.whole));
         let lists: Vec<_> = all.iter().map(|member| member.services()).collect();
@@ -92,7 +93,8 @@ impl Members {
                 return None;
             }
             let members = indices.iter().map(|index| all[*index as usize].clone()).collect();
-            // Two groups that were one must not take each other's turns.
+            // If one group splits into two, they must not share the state of a picker: each would take turns
+            // away from the other.
             let before = before
                 .filter(|before| !groups.values().any(|group| Arc::ptr_eq(&group.picker, &before.picker)));
             let group = arrange.group(members, false, before);
@@ -124,7 +126,7 @@ impl Members {
         Arc::ptr_eq(&self.any, &self.whole)
     }
 
-    /// The endpoints for a call of this service. `None` stands for a service that any endpoint may serve.
+    /// The endpoints for a call of this service. `None` stands for a call that any endpoint may serve.
     pub(super) fn choice(&self, service: Option<u64>) -> CandidateGroup<'_> {
         let group = match service {
             None => &self.whole,
@@ -157,7 +159,8 @@ impl Members {
     }
 }
 
-/// The endpoints that list each service, and true if there are more services than are given a group.
+/// Returns the indices of the endpoints that list each service, and true if there are more services than may
+/// have a group.
 fn served(lists: &[Option<ServiceSet>]) -> (BTreeMap<u64, Vec<u32>>, bool) {
     let mut served: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
     let mut more = false;
@@ -174,7 +177,7 @@ fn served(lists: &[Option<ServiceSet>]) -> (BTreeMap<u64, Vec<u32>>, bool) {
 }
 
 impl Arrange {
-    /// A group of these members: the previous one if nothing has changed.
+    /// Returns a group of these members: the previous group if nothing has changed.
     fn group(
         &self,
         members: Vec<Arc<EndpointState>>,

@@ -1,4 +1,4 @@
-//! Calls that are late are made a second time elsewhere.
+//! Hedging: a late call is made a second time elsewhere.
 //!
 //! Source: Dean, Barroso, "The Tail at Scale", CACM 2013 (hedged requests).
 
@@ -11,13 +11,13 @@ use std::{
 use super::{attempts::Attempts, endpoint::InFlight};
 use crate::{Code, Hedge, Method, Reply, Request, Status, ids::IdMap, lock::Mutex, retry::Lateness};
 
-/// How late calls are before it is known.
+/// The lateness that is assumed until it has been measured.
 const ASSUMED: Duration = Duration::from_millis(50);
 
-/// How late calls of each hedged method are, and how many hedges there were.
+/// The measured lateness of each hedged method, and the number of hedges.
 #[derive(Debug, Default)]
 pub(super) struct Hedges {
-    /// By where the method stands. Only methods that leave the delay to the channel are here.
+    /// Keyed by the address of the method. Holds only methods that leave the delay to the channel.
     late: Mutex<IdMap<Lateness>>,
     made: AtomicU64,
 }
@@ -27,7 +27,7 @@ impl Hedges {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// A call of this method was answered within so long.
+    /// Records the latency of an answered call.
     pub(super) fn observe(&self, request: &Request, latency: Duration) {
         if request.hedge() == Some(Hedge::Automatic) {
             self.with(request.method, |late| late.observe(latency));
@@ -41,13 +41,13 @@ impl Hedges {
 }
 
 impl Attempts<'_> {
-    /// When the call is late; `None` where it is not to be made twice.
+    /// The time after which the call is late; `None` if it must not be hedged.
     pub(super) fn hedge_after(&self) -> Option<Duration> {
         let (method, config) = (self.request.method, &self.shared.config);
         let hedge = self.request.hedge()?;
         let allowed = config.hedging
             && method.idempotent()
-            // A relay does it for us.
+            // A relay hedges the call itself.
             && !self.shared.dialer.relays()
             && !self.request.items.is_some()
             && self.tried.len() + 2 <= config.max_attempts;
@@ -57,8 +57,8 @@ impl Attempts<'_> {
         })
     }
 
-    /// An attempt and, where that is late, another one elsewhere: the first answer counts, and the other call is
-    /// cancelled. Where one fails, the other is waited for.
+    /// Makes an attempt and, if it is late, another one elsewhere. The first answer wins and cancels the
+    /// other call. If one attempt fails, the other is awaited.
     pub(super) async fn hedged(
         &mut self,
         first: InFlight,
@@ -102,7 +102,7 @@ impl Attempts<'_> {
         (winner, result)
     }
 
-    /// Where a late call goes as well, if it may.
+    /// Picks an endpoint for the hedge, if the budget allows one.
     fn hedge(&self, first: &InFlight) -> Option<InFlight> {
         let tried: Vec<_> = self.tried.iter().chain([&first.session]).cloned().collect();
         let second = self.shared.pick(&self.request, &tried).ok()?;
@@ -115,7 +115,7 @@ impl Attempts<'_> {
     }
 }
 
-/// Whether another endpoint may answer what this one did not.
+/// Returns true if another endpoint may succeed after this status.
 fn is_of_endpoint(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => true,

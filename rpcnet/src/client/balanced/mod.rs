@@ -1,8 +1,13 @@
 //! A channel to a changing set of endpoints.
 //!
-//! `picking` chooses, `groups` has the endpoints of each service, `served` remembers which services there were; `call_all` does not choose, `member` is what is known of one endpoint, `attempts` makes a call until it has an answer, `hedge`
-//! makes it twice where it is late, `call` is the short way of small calls that succeed at once, `follow` keeps up with
-//! the set and looks for outliers, `unready` says why no endpoint takes a call.
+//! - `picking` picks an endpoint for a call, and `groups` holds the endpoints of each service.
+//! - `attempts` makes a call until it has an answer, `hedge` makes a late call a second time, and `call` is
+//!   the fast path of small calls that succeed at once.
+//! - `call_all` makes one call at each endpoint.
+//! - `endpoint` is the state of one endpoint.
+//! - `update` follows the set of endpoints and looks for outliers, and `served` remembers which services were
+//!   served.
+//! - `unready` explains why no endpoint takes a call.
 
 mod attempts;
 mod call;
@@ -61,24 +66,29 @@ use crate::{
     session::{Session, Times},
 };
 
-/// Spreads calls over a changing set of endpoints and sends them elsewhere where one fails. Cheap to clone.
+/// Spreads calls over a changing set of endpoints and retries failed calls elsewhere. Cheap to clone.
 ///
-/// A call is tried again, elsewhere, where it was never started; and where it may have run, if its method is `idempotent`
-/// and the [`RetryBudget`] allows. Elsewhere is another endpoint, or the same one after a connection to it was lost and made
-/// again: it was restarted, or has come back. An `idempotent` call that waits at an endpoint that has gone silent (see
-/// [`Limits::with_silence`](crate::Limits::with_silence)) does not wait for that endpoint's death. While no endpoint takes
-/// calls, a call waits for one.
+/// A call is tried again elsewhere in two cases:
 ///
-/// A stream of a `resumable` method goes on at another endpoint where its own drains, dies, or goes silent while there is
-/// another: see [`Method::with_resumable`](crate::Method::with_resumable). For the next one it waits as long as a call
-/// does.
+/// - it was never started,
+/// - it may have run, but its method is `idempotent` and the [`RetryBudget`] allows a retry.
 ///
-/// An endpoint at which calls keep failing is left out for a while
-/// ([`OutlierConfig`](crate::balance::OutlierConfig)). A call of a method with the option `hedge` that is late is made a
-/// second time elsewhere; the first answer counts, the other call is cancelled.
+/// Elsewhere is another endpoint, or the same one once a connection to it was lost and made again: the server
+/// has then been restarted, or has come back. An `idempotent` call that waits at an endpoint that has gone
+/// silent (see [`Limits::with_silence`](crate::Limits::with_silence)) moves on without waiting for that
+/// endpoint's death. While no endpoint takes calls, a call waits for one.
 ///
-/// There is one connection to each endpoint, and further ones to those where more calls gather than it can carry
-/// ([`ChannelBuilder::with_max_connections`]). They lead to the same process, so none of them is elsewhere.
+/// A stream of a `resumable` method resumes at another endpoint if its own drains, dies, or goes silent while
+/// there is another: see [`Method::with_resumable`](crate::Method::with_resumable). It waits for the next
+/// endpoint as long as a call does.
+///
+/// An endpoint at which calls keep failing is ejected for a while
+/// ([`OutlierConfig`](crate::balance::OutlierConfig)). A late call of a method with the option `hedge` is
+/// made a second time elsewhere. The first answer wins, and the other call is cancelled.
+///
+/// The channel keeps one connection to each endpoint, and extra ones to an endpoint where more calls pile up
+/// than one connection can carry ([`ChannelBuilder::with_max_connections`]). They lead to the same process,
+/// so none of them counts as elsewhere.
 #[derive(Debug, Clone)]
 pub struct BalancedChannel {
     inner: Arc<Inner>,
@@ -87,7 +97,7 @@ pub struct BalancedChannel {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<BalancedShared>,
-    /// The interceptors, where there are some.
+    /// The interceptors, if there are any.
     chain: Option<Next>,
     task: AbortHandle,
 }
@@ -107,19 +117,19 @@ struct BalancedShared {
     common: Arc<SharedCounts>,
     arrange: Arrange,
     served: ServedServices,
-    /// Told whenever an endpoint comes, goes, connects or disconnects.
+    /// Notified whenever an endpoint is added, removed, connected or disconnected.
     changed: Notify,
     rng: Mutex<SmallRng>,
     budget: Mutex<AttemptBudgets>,
-    /// Calls that have not been counted in the budget yet.
+    /// Calls that have not been deposited in the budget yet.
     made: AtomicU64,
     hedges: Hedges,
     retries: AtomicU64,
-    /// Says where the endpoints come from, where somebody has set it.
+    /// The description of where the endpoints come from, if one was set.
     origin: OnceLock<Origin>,
 }
 
-/// What bounds further attempts.
+/// The budgets of retries and hedges.
 #[derive(Debug)]
 struct AttemptBudgets {
     retries: RetryBudget,
@@ -127,12 +137,13 @@ struct AttemptBudgets {
 }
 
 impl BalancedChannel {
-    /// Calls go to whatever `endpoints` says; it may change at any time.
+    /// Creates a channel to the endpoints that `endpoints` lists. The list may change at any time.
+    /// Connections are made in the background.
     ///
     /// # Errors
     ///
-    /// [`ConnectError`] where the builder's configuration is not complete or no socket can be opened;
-    /// [`ConnectError::NoRuntime`] outside of a tokio runtime. Connections are made in the background.
+    /// [`ConnectError`] if the builder's configuration is not complete or no socket can be opened;
+    /// [`ConnectError::NoRuntime`] outside of a tokio runtime.
     pub fn new(
         builder: ChannelBuilder,
         endpoints: watch::Receiver<EndpointSet>,
@@ -175,17 +186,17 @@ impl BalancedChannel {
         Self { inner: Arc::new(Inner { shared, chain, task }) }
     }
 
-    /// How it stands with each endpoint.
+    /// The state and statistics of each endpoint.
     pub fn endpoints(&self) -> Vec<EndpointStats> {
         let now = Instant::now();
         self.inner.shared.members.load().all.iter().map(|member| member.stats(now)).collect()
     }
 
-    /// Closes the channel, for all its clones: ends the connections to all endpoints and says goodbye to them, as
-    /// [`Channel::close`](crate::Channel::close) does to one server, and within the same bound. The set of endpoints is
-    /// followed no longer.
+    /// Closes the channel for all its clones: closes the connections to all endpoints and tells them, as
+    /// [`Channel::close`](crate::Channel::close) does for one server and within the same bound. The channel
+    /// stops following the set of endpoints.
     ///
-    /// Cancel-safe: the channel is closed at the first poll, and what is dropped is the wait.
+    /// Cancel-safe: the channel is closed at the first poll, and dropping the future only ends the wait.
     pub async fn close(&self) {
         let shared = &self.inner.shared;
         let sessions = shared.closing.close();
@@ -193,16 +204,16 @@ impl BalancedChannel {
         shared.dialer.runtime.run(tell(sessions)).await;
     }
 
-    /// Waits until some endpoint takes calls, or the channel is closed. Cancel-safe.
+    /// Waits until an endpoint takes calls or the channel is closed. Cancel-safe.
     pub async fn ready(&self) {
         let shared = &self.inner.shared;
         if shared.dialer.runtime.run(shared.ready()).await.is_none() {
-            // None ever will.
+            // The runtime is shut down: no endpoint will ever take calls.
             std::future::pending().await
         }
     }
 
-    /// The endpoints that are left out for what calls there came to, by their ids. Costs nothing while there are none.
+    /// The ids of the ejected endpoints. Cheap while there are none.
     pub fn ejected(&self) -> Vec<Arc<str>> {
         let shared = &self.inner.shared;
         if shared.common.detector.ejected() == 0 {
@@ -213,19 +224,19 @@ impl BalancedChannel {
         members.all.iter().filter(|member| !member.admits(now)).map(|member| member.id().clone()).collect()
     }
 
-    /// How often a call was sent again.
+    /// The number of retries.
     pub fn retries(&self) -> u64 {
         self.inner.shared.retries.load(Ordering::Relaxed)
     }
 
-    /// How often a late call was made a second time.
+    /// The number of late calls that were made a second time.
     pub fn hedges(&self) -> u64 {
         self.inner.shared.hedges.made()
     }
 }
 
 impl BalancedShared {
-    /// What bounds further attempts, with all calls counted.
+    /// Locks the budgets and deposits the calls that have not been counted yet.
     fn budget(&self) -> MutexGuard<'_, AttemptBudgets> {
         let mut budget = self.budget.lock();
         let made = self.made.swap(0, Ordering::Relaxed);
@@ -235,7 +246,7 @@ impl BalancedShared {
     }
 }
 
-/// The end of the chain of a channel's interceptors: the call, with all its attempts.
+/// The end of a channel's chain of interceptors: it makes the call with all its attempts.
 #[derive(Debug)]
 struct BalancedEnd(Arc<BalancedShared>);
 
@@ -256,7 +267,7 @@ impl BalancedShared {
         resume::call(self, request, times, patience).await
     }
 
-    /// Waits until some endpoint takes calls, or the channel is closed.
+    /// Waits until an endpoint takes calls or the channel is closed.
     async fn ready(&self) {
         loop {
             let changed = self.changed.notified();
@@ -266,7 +277,7 @@ impl BalancedShared {
             if is_ready || self.closing.is_closed() {
                 return;
             }
-            // A silent endpoint that is heard from again tells nobody: look again in a moment.
+            // A silent endpoint that answers again sends no notification: look again in a moment.
             let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Who gets a call.
+//! Picks an endpoint for a call.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -17,27 +17,28 @@ use crate::{
     session::{Session, after},
 };
 
-/// Why no endpoint is picked.
+/// The reason why no endpoint is picked.
 pub(super) enum Unpicked {
-    /// No endpoint takes calls, or those that do have been tried.
+    /// No endpoint takes calls, or the call was tried at all that do.
     Ready,
-    /// Those that take calls have as many as they may.
+    /// All endpoints that take calls are at their bound.
     Full,
-    /// Endpoints are known, and none serves the service.
+    /// Endpoints are known, but none serves the service.
     Unserved,
 }
 
-/// The members as a picker sees them.
+/// The members, as a picker sees them.
 struct PickView<'a> {
     choice: CandidateGroup<'a>,
     common: &'a SharedCounts,
     service: Option<u64>,
-    /// As `service`, but also known for services whose names begin with `rpcnet.`, which may be taken out at an endpoint.
+    /// As `service`, but also set for services whose names begin with `rpcnet.`. They too may be taken out of
+    /// service at an endpoint.
     named: Option<u64>,
     tried: &'a [Session],
     now: Instant,
     most: usize,
-    /// Those that are left out for what calls there came to are taken all the same.
+    /// Set to pick ejected endpoints too.
     desperate: bool,
 }
 
@@ -46,7 +47,7 @@ impl PickView<'_> {
         &self.choice.group.members
     }
 
-    /// Returns true if the endpoint may serve the service and the service was not taken out there.
+    /// Returns true if the endpoint may serve the service and has not taken it out of service.
     fn serves(&self, member: &EndpointState) -> bool {
         (!self.choice.check || member.has_service(self.service)) && member.serves(self.named)
     }
@@ -85,7 +86,7 @@ impl Candidates for PickView<'_> {
         if self.choice.group.is_whole {
             return self.common.pending.load(Ordering::Relaxed);
         }
-        // Calls of other services at the same endpoints count, those elsewhere do not.
+        // Includes calls of other services at the same endpoints, but not calls elsewhere.
         self.members().iter().map(|member| member.pending()).sum()
     }
 
@@ -99,7 +100,7 @@ impl BalancedShared {
         draw(&mut self.rng.lock())
     }
 
-    /// An endpoint that takes calls, on a connection that leads elsewhere than those on which this call was tried.
+    /// Picks an endpoint that takes calls, and a session that leads elsewhere than those in `tried`.
     pub(super) fn pick(&self, request: &Request, tried: &[Session]) -> Result<InFlight, Unpicked> {
         let (key, service) = (request.key(), request.user_service());
         let members = self.members.load();
@@ -118,7 +119,8 @@ impl BalancedShared {
         let pick =
             |view: &PickView<'_>| self.with_rng(|rng| group.picker.pick(&group.layout, view, key, rng));
         let begins = |index: &usize| group.members[*index].begin(view.now);
-        // Where another call was faster to try one that was left out, there is another one, most of the time.
+        // If another call has claimed the trial of an ejected endpoint, usually another endpoint is
+        // available: pick again, at most twice.
         let mut picked = pick(&view);
         for _ in 0..2 {
             if picked.as_ref().is_none_or(begins) {
@@ -133,7 +135,7 @@ impl BalancedShared {
         }
         let session = picked.and_then(|index| {
             let member = &group.members[index];
-            // It may have disconnected in this moment: then it is as if there were none.
+            // The endpoint may just have disconnected. Then this counts as if none had been picked.
             Some((member, member.untried(tried)?))
         });
         match session {
@@ -146,7 +148,7 @@ impl BalancedShared {
         }
     }
 
-    /// As [`pick`](Self::pick), waiting for one that is ready.
+    /// As [`pick`](Self::pick), but waits for an endpoint that is ready.
     pub(super) async fn pick_or_wait(
         &self,
         request: &Request,
@@ -173,7 +175,7 @@ impl BalancedShared {
                         self.members.load().all.iter().for_each(|member| member.pool.want());
                     }
                 }
-                // A silent endpoint that is heard from again tells nobody: look again in a moment.
+                // A silent endpoint that answers again sends no notification: look again in a moment.
                 let _ = tokio::time::timeout(Duration::from_millis(50), changed).await;
             }
         })
@@ -204,12 +206,13 @@ impl BalancedShared {
         .not_executed()
     }
 
-    /// Whether a call that was picked for one endpoint could go to another.
+    /// Returns true if a call that was picked for one endpoint could go to another.
     pub(super) fn has_other(&self, than: &EndpointState, service: Option<u64>, tried: &[Session]) -> bool {
         self.has(service, |member| !std::ptr::eq(member, than) && member.is_untried(tried))
     }
 
-    /// Returns true if an endpoint takes calls of this service on another connection than these.
+    /// Returns true if an endpoint takes calls of this service on a session that leads elsewhere than those
+    /// in `tried`.
     pub(super) fn has_untried(&self, service: Option<u64>, tried: &[Session]) -> bool {
         self.has(service, |member| member.is_untried(tried))
     }
@@ -223,7 +226,7 @@ impl BalancedShared {
     }
 }
 
-/// The wire name of a call's service. Of a call that is forwarded, only the hash of the name is known.
+/// The wire name of a call's service. For a forwarded call only the hash of the name is known.
 pub(super) fn service_name(request: &Request) -> String {
     match request.relayed() {
         None => request.method().service().to_owned(),
@@ -236,7 +239,7 @@ pub(super) fn service_name(request: &Request) -> String {
 
 #[cfg(feature = "measuring")]
 impl super::BalancedChannel {
-    /// Picks an endpoint so often, and forgets it each time; whether there always was one.
+    /// Picks an endpoint `times` times and drops each pick. Returns true if there always was one.
     #[doc(hidden)]
     pub fn pick_for_measuring(&self, times: usize) -> bool {
         static METHOD: crate::Method = crate::Method::new("bench.Pick", "pick", "");

@@ -1,4 +1,5 @@
-//! The services that endpoints have served: tells a service that is gone for the moment from one that nobody has.
+//! Remembers which services endpoints have served. This tells a service that is gone for the moment from a
+//! service that nobody has.
 
 use std::{collections::BTreeSet, sync::MutexGuard, time::Duration};
 
@@ -6,8 +7,9 @@ use tokio::time::Instant;
 
 use crate::lock::Mutex;
 
-/// After no endpoint and no service was added for this long, calls of a service that no endpoint serves fail at once. Earlier
-/// they wait: a director that was just started learns of its workers one after the other, and so do its clients.
+/// The time since the last endpoint or service was added after which calls of a service that no endpoint
+/// serves fail at once. Before that they wait: a director that has just started learns of its workers one by
+/// one, and so do its clients.
 const SETTLED: Duration = Duration::from_secs(1);
 /// The most services that are remembered.
 const MOST: usize = 4096;
@@ -19,7 +21,7 @@ pub(super) struct ServedServices(Mutex<SeenServices>);
 #[derive(Debug, Default)]
 struct SeenServices {
     services: BTreeSet<u64>,
-    /// The last time that an endpoint, or a service of one, was added.
+    /// The last time at which an endpoint, or a service of one, was added.
     grown: Option<Instant>,
 }
 
@@ -28,7 +30,8 @@ impl ServedServices {
         self.0.lock()
     }
 
-    /// Takes in the services that endpoints serve now. `grew` is set if an endpoint is new or its services have changed.
+    /// Adds the services that endpoints serve now. `grew` is set if an endpoint is new or its services have
+    /// changed.
     pub(super) fn update(&self, now: Instant, grew: bool, services: impl Iterator<Item = u64>) {
         if !grew {
             return;
@@ -42,7 +45,7 @@ impl ServedServices {
         }
     }
 
-    /// Returns true if an endpoint has served it: one may come back.
+    /// Returns true if an endpoint has served the service: one may come back.
     pub(super) fn was_served(&self, service: u64) -> bool {
         self.lock().services.contains(&service)
     }

@@ -1,4 +1,4 @@
-//! How it stands with an endpoint, for those who look.
+//! The state and statistics of an endpoint, as users see them.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
 
@@ -7,37 +7,37 @@ use crate::{
     discover::{ServiceSet, Standing},
 };
 
-/// What calls to one endpoint have come to.
+/// The state of one endpoint and the statistics of calls to it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EndpointStats {
     /// The endpoint's identity.
     pub id: Arc<str>,
-    /// Where it listens.
+    /// The address on which it listens.
     pub addr: SocketAddr,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// The services that it serves. `None` if they are not known: it may serve any.
+    /// The services that it serves. `None` if they are not known: the endpoint may then serve any.
     pub services: Option<ServiceSet>,
-    /// What is said of it by whoever names the endpoints.
+    /// The endpoint's standing, as the source of the endpoint set reports it.
     pub standing: Standing,
-    /// Calls can be sent there now.
+    /// Set if calls can be sent there now.
     pub ready: bool,
-    /// Connections on which they can be: more than one where calls gather there
+    /// The connections on which calls can be sent. More than one while calls pile up there
     /// ([`ChannelBuilder::with_max_connections`](crate::ChannelBuilder::with_max_connections)).
     pub connections: usize,
-    /// Why there is no connection, where dialling failed and pauses before it is tried again.
+    /// The failure of the last attempt to connect, during the pause before the next one.
     pub failure: Option<Arc<ConnectError>>,
-    /// It is left out for what calls there came to.
+    /// Set if the endpoint is ejected because calls there failed.
     pub ejected: bool,
-    /// Calls at work there.
+    /// Calls in flight there.
     pub pending: usize,
-    /// Calls that were answered, or failed, there.
+    /// Calls that have ended there, with an answer or a failure.
     pub calls: u64,
-    /// Those that failed.
+    /// Calls that have failed there.
     pub failures: u64,
-    /// When it was first picked.
+    /// The time of the first pick.
     pub first_pick: Option<SystemTime>,
-    /// When it was last picked.
+    /// The time of the last pick.
     pub last_pick: Option<SystemTime>,
 }

@@ -1,11 +1,11 @@
-//! Why no endpoint takes a call, for the status in which it ends.
+//! Explains why no endpoint takes a call, for the status in which the call ends.
 
 use std::{error::Error, fmt, sync::Arc};
 
 use super::{BalancedChannel, BalancedShared, endpoint::EndpointState, picking::service_name};
 use crate::{ConnectError, Request, Status, error::chain, session::Session};
 
-/// Says where the endpoints come from.
+/// Describes where the endpoints come from.
 pub(super) struct Origin(Box<dyn Fn() -> String + Send + Sync>);
 
 impl fmt::Debug for Origin {
@@ -15,15 +15,19 @@ impl fmt::Debug for Origin {
 }
 
 impl BalancedChannel {
-    /// Has calls that find no endpoint say where the endpoints come from, and why there are not more, such as `director-1:8080
-    /// lists 3 workers, none with the tag role=gpu`. For those who feed the channel its endpoints; the first one that is set
-    /// stays. It is called for each call that fails so.
+    /// Sets a description of where the endpoints come from and why there are not more, such as
+    /// `director-1:8080 lists 3 workers, none with the tag role=gpu`. It becomes part of the status of calls
+    /// that find no endpoint.
+    ///
+    /// For code that feeds the channel its endpoints. The function is called for each such call. Only the
+    /// first function that is set is used.
     pub fn set_origin(&self, origin: impl Fn() -> String + Send + Sync + 'static) {
         let _ = self.inner.shared.origin.set(Origin(Box::new(origin)));
     }
 }
 
-/// The number of endpoints that are unfit for each reason. An endpoint counts under the first reason that holds.
+/// The number of endpoints that are unfit for each reason. An endpoint counts under the first reason that
+/// holds.
 #[derive(Default)]
 struct UnfitCounts {
     lacking: usize,
@@ -45,7 +49,7 @@ impl UnfitCounts {
         } else if !member.serves(request.service_id()) {
             self.out_of_service += 1;
         } else if member.pool.is_ready() {
-            // A connection that takes calls is one on which this call was tried.
+            // If a connection takes calls, the call was tried on it.
             self.tried += usize::from(!tried.is_empty());
         } else if let Some(failure) = member.pool.failure() {
             self.unreachable += 1;

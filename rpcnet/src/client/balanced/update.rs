@@ -1,4 +1,4 @@
-//! Keeps up with the set of endpoints, and looks for those that fail more than others.
+//! Follows the set of endpoints, and ejects those that fail more than others.
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
@@ -19,12 +19,12 @@ use crate::{
     session::{Session, WeakSession},
 };
 
-/// How often outliers are looked for.
+/// The period of the sweep for outliers.
 const SWEEP: Duration = Duration::from_millis(250);
-/// The layout of more endpoints is computed where it holds up nobody.
+/// The number of endpoints above which a hash ring is computed on a blocking thread.
 const FEW: usize = 32;
 
-/// Keeps the members as the set says, until the channel is closed.
+/// Updates the members from the set until the channel is closed.
 pub(super) async fn follow(shared: Arc<BalancedShared>, endpoints: watch::Receiver<EndpointSet>) {
     let closing = shared.closing.clone();
     tokio::select! {
@@ -32,7 +32,7 @@ pub(super) async fn follow(shared: Arc<BalancedShared>, endpoints: watch::Receiv
         () = closing.closed() => {}
         () = keep_up(shared.clone(), endpoints) => {}
     }
-    // Also where a connector was closed with all its channels.
+    // A connector that closes all its channels ends this task too: calls that wait must notice.
     shared.changed.notify_waiters();
 }
 
@@ -50,7 +50,7 @@ async fn keep_up(shared: Arc<BalancedShared>, mut endpoints: watch::Receiver<End
             tokio::select! {
                 changed = endpoints.changed(), if !ends => match changed {
                     Ok(()) => break,
-                    // Nobody changes the set any more; it stands.
+                    // The sender is gone: the set stays as it is.
                     Err(_) => ends = true,
                 },
                 _ = sweep.tick() => shared.sweep(),
@@ -78,11 +78,11 @@ impl BalancedShared {
         }
         let arrange = self.arrange.clone();
         let arrange = move || before.next(all, &arrange);
-        // Of hundreds, a ring takes tens of milliseconds.
+        // A ring of hundreds of endpoints takes tens of milliseconds.
         let members = if self.config.policy == Policy::ConsistentHash && set.len() > FEW {
             match tokio::task::spawn_blocking(arrange).await {
                 Ok(members) => members,
-                // The runtime goes down.
+                // The runtime is shutting down.
                 Err(_) => return,
             }
         } else {
@@ -92,7 +92,7 @@ impl BalancedShared {
         self.members.store(Arc::new(members));
     }
 
-    /// Counts the members that calls could go to.
+    /// Counts the members that take calls, and updates the groups' counts if the policy needs them.
     fn count_ready(&self) -> usize {
         let members = self.members.load();
         let ready =
@@ -103,7 +103,7 @@ impl BalancedShared {
         ready(&members.all)
     }
 
-    /// What calls take where there were some, in the mean.
+    /// The mean latency over the endpoints that have answered calls.
     fn handling(&self) -> Duration {
         let members = self.members.load();
         let known: Vec<_> = members.all.iter().filter_map(|member| member.latency()).collect();
@@ -124,14 +124,14 @@ impl BalancedShared {
     }
 }
 
-/// Tells those who wait for an endpoint when one of this one's connections comes or goes.
+/// Notifies waiting calls whenever a connection of this endpoint begins or ends.
 async fn watch_member(shared: Weak<BalancedShared>, member: Weak<EndpointState>) {
     let mut known: Option<WeakSession> = None;
     loop {
         let changes = {
             let (Some(shared), Some(member)) = (shared.upgrade(), member.upgrade()) else { return };
             let changes = member.pool.changes();
-            // A further connection says nothing new of what calls take: it leads to the same process.
+            // An extra connection leads to the same process, so it says nothing new about latency.
             let session = member.pool.first();
             if let Some(session) = &session
                 && !known.as_ref().is_some_and(|known| known.is(session))
