@@ -4,7 +4,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering, fence},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Metadata, MetadataError, Method, PeerIdentity,
+    lock::Mutex,
     message::Extensions,
     relay::Relayed,
     session::{PeerCaller, Session},
@@ -57,12 +58,12 @@ impl Scope {
 pub struct Context {
     inner: Arc<Inner>,
     /// What interceptors have changed.
-    changed: Option<Arc<Changed>>,
+    changed: Option<Arc<Overrides>>,
     resume_after: u64,
 }
 
 #[derive(Debug)]
-struct Changed {
+struct Overrides {
     metadata: Metadata,
     extensions: Extensions,
 }
@@ -76,7 +77,7 @@ struct Inner {
     /// Of a call that is to be forwarded.
     relayed: Option<Arc<Relayed>>,
     /// Made when the handler first says something.
-    beside: OnceLock<Mutex<Beside>>,
+    beside: OnceLock<Mutex<ResponseMetadata>>,
     cancelled: AtomicBool,
     /// Made when somebody first waits: most handlers never do.
     token: OnceLock<CancellationToken>,
@@ -84,7 +85,7 @@ struct Inner {
 
 /// What goes back beside the result.
 #[derive(Debug, Default)]
-pub(crate) struct Beside {
+pub(crate) struct ResponseMetadata {
     pub(crate) metadata: Metadata,
     pub(crate) trailers: Metadata,
 }
@@ -124,7 +125,7 @@ impl Context {
     /// The same call after interceptors have changed what goes beside it, for a handler that is about to start. One
     /// that an interceptor has dropped, to start another, has cancelled a context: that is left to it.
     pub(crate) fn with_changes(self, metadata: Metadata, extensions: Extensions) -> Self {
-        let changed = Some(Arc::new(Changed { metadata, extensions }));
+        let changed = Some(Arc::new(Overrides { metadata, extensions }));
         if self.is_cancelled() {
             let Inner { method, session, scope, metadata, relayed, .. } = &*self.inner;
             let fresh = Self::new(method, session.clone(), *scope, metadata.clone());
@@ -292,7 +293,7 @@ impl Context {
         self.take(|beside| &mut beside.trailers)
     }
 
-    fn take(&self, part: impl FnOnce(&mut Beside) -> &mut Metadata) -> Metadata {
+    fn take(&self, part: impl FnOnce(&mut ResponseMetadata) -> &mut Metadata) -> Metadata {
         // Most handlers say nothing.
         if self.inner.beside.get().is_none() {
             return Metadata::default();
@@ -304,8 +305,8 @@ impl Context {
         self.inner.scope
     }
 
-    fn beside(&self) -> MutexGuard<'_, Beside> {
-        self.inner.beside.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+    fn beside(&self) -> MutexGuard<'_, ResponseMetadata> {
+        self.inner.beside.get_or_init(Mutex::default).lock()
     }
 
     pub(crate) fn cancel(&self) {

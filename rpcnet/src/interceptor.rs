@@ -48,15 +48,15 @@ pub trait Interceptor: Send + Sync + 'static {
 
 /// The rest of a chain: interceptors further in, and at its end the call itself. Cheap to clone.
 #[derive(Clone)]
-pub struct Next(Arc<dyn Service>);
+pub struct Next(Arc<dyn RequestHandler>);
 
 /// What takes a call: a link of a chain, or its end.
-pub(crate) trait Service: Send + Sync + 'static {
+pub(crate) trait RequestHandler: Send + Sync + 'static {
     fn call(&self, request: Request) -> ReplyFuture;
 }
 
 impl Next {
-    pub(crate) fn new(service: impl Service) -> Self {
+    pub(crate) fn new(service: impl RequestHandler) -> Self {
         Self(Arc::new(service))
     }
 
@@ -82,7 +82,7 @@ struct Link<I> {
     next: Next,
 }
 
-impl<I: Interceptor> Service for Link<I> {
+impl<I: Interceptor> RequestHandler for Link<I> {
     fn call(&self, request: Request) -> ReplyFuture {
         self.interceptor.intercept(request, self.next.clone())
     }
@@ -129,7 +129,7 @@ impl Chain {
     }
 
     /// Puts the interceptors around `end`; `None` where there are none.
-    pub(crate) fn around(&self, end: impl Service) -> Option<Next> {
+    pub(crate) fn around(&self, end: impl RequestHandler) -> Option<Next> {
         if self.0.is_empty() {
             return None;
         }

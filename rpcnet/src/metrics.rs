@@ -1,5 +1,7 @@
 //! Prometheus metrics of a node's calls, in a registry of their own.
 
+mod blocking;
+
 use std::{
     sync::{
         Arc,
@@ -14,7 +16,8 @@ use prometheus::{
 };
 use tokio::time::Instant;
 
-use crate::{Code, Method, limit::ShedReason, lock::Mutex, session::Blocking};
+pub(crate) use self::blocking::BLOCKS;
+use crate::{Code, Method, limit::ShedReason, lock::Mutex};
 
 /// Upper bounds of the latency histogram in seconds: 50 µs to 30 s.
 const BUCKETS: [f64; 18] = [
@@ -260,7 +263,7 @@ struct PerMethod {
     panics: IntCounter,
     /// For so many calls more, less [`SUSPECT`], its handlers are not run in place.
     long: AtomicU32,
-    blocking: Mutex<Blocking>,
+    blocking: Mutex<blocking::BlockingWarnings>,
 }
 
 impl MethodMetrics {
@@ -299,22 +302,22 @@ impl MethodMetrics {
     }
 
     /// A handler that was [started](Self::started) has ended, this long after its request came.
-    pub(crate) fn ended(&self, after: Duration, ended: Ended) {
+    pub(crate) fn ended(&self, after: Duration, ended: CallEnd) {
         let PerMethod { metrics, latency, .. } = &*self.0;
         let Some(latency) = latency else { return metrics.inner.internal_in_flight.dec() };
         latency.observe(after.as_secs_f64());
         match ended {
-            Ended::Well => {}
-            Ended::Abandoned => metrics.inner.abandoned.inc(),
-            Ended::Error(Code::Unknown) => metrics.inner.errors.with_label_values(&["application"]).inc(),
-            Ended::Error(code) => metrics.error(code),
+            CallEnd::Well => {}
+            CallEnd::Abandoned => metrics.inner.abandoned.inc(),
+            CallEnd::Error(Code::Unknown) => metrics.inner.errors.with_label_values(&["application"]).inc(),
+            CallEnd::Error(code) => metrics.error(code),
         }
     }
 }
 
 /// The end of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum CallEnd {
     Well,
     /// Its client has closed the connection in good order.
     Abandoned,

@@ -21,7 +21,7 @@ use crate::{
     interceptor::{self, Next},
     message::{Answer, ReplyFuture},
     runtime::{Runtime, Within},
-    session::{LaneCall, Session, Times, inherit_trace},
+    session::{Deadlines, LaneCall, Session, inherit_trace},
     tls::{CaCertificates, OwnCertificate},
 };
 
@@ -133,7 +133,7 @@ impl Channel {
 #[derive(Debug)]
 struct ChannelEnd(Arc<Core>);
 
-impl interceptor::Service for ChannelEnd {
+impl interceptor::RequestHandler for ChannelEnd {
     fn call(&self, request: Request) -> ReplyFuture {
         Box::pin(self.0.clone().call(request))
     }
@@ -147,7 +147,7 @@ impl Core {
     }
 
     async fn call(self: Arc<Self>, request: Request) -> Result<Reply, Status> {
-        let times = Times::of(&request, &self.dialer.limits);
+        let times = Deadlines::of(&request, &self.dialer.limits);
         if request.method.resumable() {
             return resume::call(self, request, times, PATIENCE).await;
         }
@@ -155,7 +155,7 @@ impl Core {
     }
 
     /// Makes a call. Returns the reply and the session that it came from.
-    async fn attempt(&self, request: Request, times: Times) -> Result<(Reply, Session), Status> {
+    async fn attempt(&self, request: Request, times: Deadlines) -> Result<(Reply, Session), Status> {
         let session = match self.pool.ready() {
             Some(session) => session,
             None => Box::pin(self.session(times.open_by())).await?,
@@ -167,7 +167,7 @@ impl Core {
     /// Returns true if the server began to drain just as the call was sent, and never started it. The next
     /// connection may lead to the server's successor.
     fn was_left(request: &Request, session: &Session, status: &Status) -> bool {
-        !status.maybe_executed() && request.is_repeatable() && session.condition().borrow().draining
+        !status.maybe_executed() && request.is_repeatable() && session.peer_state().borrow().draining
     }
 
     /// Returns the call's result. A call that a draining server refused is made again on the next connection,
@@ -175,7 +175,7 @@ impl Core {
     async fn once_more(
         &self,
         request: Request,
-        times: Times,
+        times: Deadlines,
         mut session: Session,
         mut result: Result<Reply, Status>,
     ) -> Result<(Reply, Session), Status> {
@@ -202,7 +202,7 @@ impl Reopen for Arc<Core> {
     async fn open(
         self,
         request: Request,
-        times: Times,
+        times: Deadlines,
         _: Option<Session>,
     ) -> Result<(Reply, Session), Status> {
         self.attempt(request, times).await
@@ -229,7 +229,7 @@ enum ChannelCallState {
     New,
     /// On a lane, as most calls are. Polling it looks only at its slot there.
     Small {
-        times: Times,
+        times: Deadlines,
         call: LaneCall,
     },
     Other(Within<ReplyFuture>),
@@ -245,7 +245,7 @@ impl ChannelCall {
         if channel.inner.chain.is_none()
             && let Some(session) = core.pool.ready()
         {
-            let times = Times::of(request, &core.dialer.limits);
+            let times = Deadlines::of(request, &core.dialer.limits);
             match session.start_small(request, &times, cx.waker()) {
                 Ok(Some(call)) => return Ok(ChannelCallState::Small { times, call }),
                 Ok(None) => {}

@@ -23,7 +23,7 @@ use crate::{
     Backoff, Code, Metadata, Reply, Request, Status,
     message::{Answer, Failure, Items, Remote},
     runtime::{Runtime, Within},
-    session::{Session, Times, after},
+    session::{Deadlines, Session, after},
 };
 
 /// The most interruptions in a row, without an item in between, after which a stream gives up: its own
@@ -44,7 +44,7 @@ pub(super) trait Reopen: Clone + Send + 'static {
     fn open(
         self,
         request: Request,
-        times: Times,
+        times: Deadlines,
         left: Option<Session>,
     ) -> impl Future<Output = Result<(Reply, Session), Status>> + Send;
 
@@ -60,7 +60,7 @@ pub(super) trait Reopen: Clone + Send + 'static {
 pub(super) async fn call<R: Reopen>(
     reopen: R,
     request: Request,
-    times: Times,
+    times: Deadlines,
     patience: Duration,
 ) -> Result<Reply, Status> {
     let (mut reply, session) = reopen.clone().open(request.clone(), times.clone(), None).await?;
@@ -85,7 +85,7 @@ struct Resumed<R> {
     reopen: R,
     /// The request. It holds the number of items returned so far.
     request: Request,
-    times: Times,
+    times: Deadlines,
     patience: Duration,
     backoff: Backoff,
     /// Interruptions since the last item.
@@ -185,7 +185,7 @@ impl<R: Reopen> Resumed<R> {
 struct Move<R> {
     reopen: R,
     request: Request,
-    times: Times,
+    times: Deadlines,
     patience: Duration,
     backoff: Backoff,
     left: Session,

@@ -87,7 +87,7 @@ pub(crate) fn transcode<T: Serialize + DeserializeOwned + 'static>(
     limit: usize,
 ) -> Result<String, JsonError> {
     let value: T = decode_value(frame)?;
-    let mut text = Text { bytes: Vec::new(), limit, exceeded: false };
+    let mut text = JsonText { bytes: Vec::new(), limit, exceeded: false };
     match serde_json::to_writer(&mut text, &value) {
         Ok(()) => Ok(String::from_utf8(text.bytes).expect("serde_json writes UTF-8")),
         Err(_) if text.exceeded => Err(JsonError::TooLong(limit)),
@@ -172,13 +172,13 @@ impl<'de> Visitor<'de> for Look<'_> {
 }
 
 /// A text that does not grow beyond a limit.
-struct Text {
+struct JsonText {
     bytes: Vec<u8>,
     limit: usize,
     exceeded: bool,
 }
 
-impl io::Write for Text {
+impl io::Write for JsonText {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.len() > self.limit - self.bytes.len() {
             self.exceeded = true;

@@ -24,7 +24,7 @@ use bincode::{
 use serde::de::{Deserializer, Visitor};
 
 use self::{
-    access::{Elements, Fields},
+    access::{LimitedElements, LimitedFields},
     frame::Frame,
 };
 use super::{
@@ -97,7 +97,7 @@ impl<'de> Decoder<'de> {
     /// Reads the length of a sequence or map, and goes a level down to read its elements, which are thereby paid for.
     fn elements<T>(
         &mut self,
-        read: impl FnOnce(Elements<'_, 'de>) -> Result<T, CodecError>,
+        read: impl FnOnce(LimitedElements<'_, 'de>) -> Result<T, CodecError>,
     ) -> Result<T, CodecError> {
         let length = u64::decode(&mut self.source)?;
         // A length that is no `usize` exceeds the limit, too.
@@ -107,7 +107,7 @@ impl<'de> Decoder<'de> {
             None => return Err(Reason::TooManyElements { length, limit: self.elements }.into()),
         }
         let most = self.left();
-        self.nested(|decoder| read(Elements { decoder, left, most }))
+        self.nested(|decoder| read(LimitedElements { decoder, left, most }))
     }
 
     /// Pays for a value of this type, if it is large.
@@ -137,7 +137,7 @@ impl<'de> Decoder<'de> {
 
     #[inline]
     fn fields<V: Visitor<'de>>(&mut self, left: usize, visitor: V) -> Result<V::Value, CodecError> {
-        visitor.visit_seq(Fields { decoder: self, left })
+        visitor.visit_seq(LimitedFields { decoder: self, left })
     }
 }
 

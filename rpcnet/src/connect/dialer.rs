@@ -12,7 +12,7 @@ use crate::{
     proto,
     resolve::{self, HostPort, Resolver},
     runtime::Runtime,
-    session::{Life, Router, Session},
+    session::{Epoch, Router, Session},
     tls::Tls,
     transport::{Connection, ConnectionError, DialOptions, Endpoint},
 };
@@ -103,14 +103,14 @@ impl Dialer {
     pub(super) async fn connect(
         &self,
         target: &Target,
-        life: Life,
+        epoch: Epoch,
         closing: &Closing,
     ) -> Result<(Session, Driving), ConnectError> {
         let Some(local_port) = &self.local_port else {
-            return self.connect_from_here(target, life, closing).await;
+            return self.connect_from_here(target, epoch, closing).await;
         };
         let dial = local_port.dial();
-        let connected = self.connect_from_here(target, life, closing).await;
+        let connected = self.connect_from_here(target, epoch, closing).await;
         let outcome = match &connected {
             Ok(_) => DialOutcome::Answered,
             Err(ConnectError::Resolve { .. } | ConnectError::Closed) => DialOutcome::Unknown,
@@ -135,19 +135,19 @@ impl Dialer {
     async fn connect_from_here(
         &self,
         target: &Target,
-        life: Life,
+        epoch: Epoch,
         closing: &Closing,
     ) -> Result<(Session, Driving), ConnectError> {
         let room = self.limits.room();
         self.first_of(target, |address| {
-            let life = life.clone();
+            let epoch = epoch.clone();
             async move {
                 let failed = |source| ConnectError::of(address, source);
                 let dialled =
                     self.endpoint.dial(address, target.host(), self.protocol, &self.options, room).await;
                 let connection = dialled.map_err(failed)?;
                 let (router, runtime) = (self.router.clone(), self.runtime.clone());
-                let (session, driver) = Session::dialled(connection, router, self.limits, runtime, life);
+                let (session, driver) = Session::dialled(connection, router, self.limits, runtime, epoch);
                 let opened = closing.opened(&session).ok_or(ConnectError::Closed)?;
                 let mut driving: Driving = Box::pin(async move {
                     let _opened = opened;

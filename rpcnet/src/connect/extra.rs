@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::chain,
     proto::close,
-    session::{Current, Session},
+    session::{Session, SessionCell},
 };
 
 /// The time without calls after which an extra connection closes. Use is checked once per period, so the
@@ -53,7 +53,7 @@ pub(crate) struct ExtraConnection {
 
 #[derive(Debug, Default)]
 struct ExtraState {
-    current: Current,
+    current: SessionCell,
     /// Set by calls, cleared by the periodic check of use.
     used: AtomicBool,
     /// Set once the connection takes no further calls.
@@ -124,8 +124,8 @@ async fn stand_open(dialer: Arc<Dialer>, target: Target, common: PoolShared, sta
     let mut rng: SmallRng = SmallRng::from_rng(&mut rand::rng());
     let mut backoff = dialer.backoff.clone();
     loop {
-        let life = common.lives.present();
-        let (session, mut driving) = match dialer.connect(&target, life.clone(), &common.closing).await {
+        let epoch = common.epochs.present();
+        let (session, mut driving) = match dialer.connect(&target, epoch.clone(), &common.closing).await {
             Ok(connected) => connected,
             Err(error) => {
                 debug!(address = %target, error = chain(&error), "no further connection");
@@ -136,20 +136,20 @@ async fn stand_open(dialer: Arc<Dialer>, target: Target, common: PoolShared, sta
         let since = Instant::now();
         state.current.set(Some(&session));
         common.told.send_replace(());
-        let mut condition = session.condition();
+        let mut peer_state = session.peer_state();
         let end = tokio::select! {
             _ = &mut driving => ExtraEnd::Lost,
-            _ = condition.wait_for(|now| now.draining) => ExtraEnd::Draining,
+            _ = peer_state.wait_for(|now| now.draining) => ExtraEnd::Draining,
             () = unused(&dialer, &session, &state) => ExtraEnd::Unused,
         };
         if !matches!(end, ExtraEnd::Unused) {
-            life.ends();
+            epoch.ends();
         }
         state.leaves.store(!matches!(end, ExtraEnd::Lost), Ordering::Relaxed);
         state.current.set(None);
         common.told.send_replace(());
         match end {
-            ExtraEnd::Lost if session.condition().borrow().rests => return,
+            ExtraEnd::Lost if session.peer_state().borrow().rests => return,
             ExtraEnd::Lost if since.elapsed() >= STABLE => backoff.reset(),
             ExtraEnd::Lost => sleep(backoff.next(&mut rng)).await,
             ExtraEnd::Draining => return finish(session, driving).await,

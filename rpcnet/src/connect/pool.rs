@@ -98,7 +98,7 @@ impl ConnectionPool {
     /// calls pile up.
     pub(crate) fn ready(&self) -> Option<Session> {
         let session = self.ready_for_few()?;
-        if session.may_be_crowded() && self.more.is_looked_at() && session.is_crowded() {
+        if session.may_be_saturated() && self.more.is_looked_at() && session.is_saturated() {
             self.open();
         }
         Some(session)

@@ -15,7 +15,7 @@ use crate::{
     Status,
     error::chain,
     proto::close,
-    session::{Current, Life, Lives, Session},
+    session::{Epoch, Epochs, Session, SessionCell},
 };
 
 /// The time after which a connection counts as a success and resets the backoff.
@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_secs(15);
 /// The state that all connections of a pool share. Dropping every clone ends [`changes`](Self::changes).
 #[derive(Debug, Clone)]
 pub(crate) struct PoolShared {
-    pub(super) lives: Arc<Lives>,
+    pub(super) epochs: Arc<Epochs>,
     /// Notified whenever a session begins or ends.
     pub(super) told: watch::Sender<()>,
     pub(super) closing: Closing,
@@ -36,7 +36,7 @@ pub(crate) struct PoolShared {
 
 impl PoolShared {
     pub(crate) fn new(closing: Closing) -> Self {
-        Self { lives: Arc::default(), told: watch::Sender::default(), closing }
+        Self { epochs: Arc::default(), told: watch::Sender::default(), closing }
     }
 
     /// Returns the scope in which the connections are closed.
@@ -70,7 +70,7 @@ enum ReconnectState {
 pub(crate) struct Reconnecting {
     state: watch::Receiver<ReconnectState>,
     /// The session of the state, kept where each call can read it cheaply.
-    current: Arc<Current>,
+    current: Arc<SessionCell>,
     /// Notified when a call needs a connection.
     wanted: Arc<Notify>,
     task: AbortHandle,
@@ -94,9 +94,9 @@ impl Reconnecting {
         target: Target,
         common: PoolShared,
     ) -> Result<Self, ConnectError> {
-        let life = common.lives.present();
-        let first = dialer.connect(&target, life.clone(), &common.closing).await?;
-        Ok(Self::run(dialer, target, common, Some((life, first))))
+        let epoch = common.epochs.present();
+        let first = dialer.connect(&target, epoch.clone(), &common.closing).await?;
+        Ok(Self::run(dialer, target, common, Some((epoch, first))))
     }
 
     fn run(dialer: Arc<Dialer>, target: Target, common: PoolShared, first: Option<First>) -> Self {
@@ -104,7 +104,7 @@ impl Reconnecting {
         let initial =
             session.map_or(ReconnectState::Connecting, |session| ReconnectState::Ready(session.clone()));
         let (sender, state) = watch::channel(initial);
-        let current = Arc::<Current>::default();
+        let current = Arc::<SessionCell>::default();
         current.set(session);
         let wanted = Arc::<Notify>::default();
         let progress =
@@ -147,9 +147,9 @@ impl Reconnecting {
             // A session that has received GOAWAY stays in this state for a moment, until the next attempt
             // begins.
             ReconnectState::Ready(session) => {
-                let condition = session.condition();
-                let condition = condition.borrow();
-                condition.closed.is_none() && !condition.draining
+                let peer_state = session.peer_state();
+                let peer_state = peer_state.borrow();
+                peer_state.closed.is_none() && !peer_state.draining
             }
             ReconnectState::Failed(_) | ReconnectState::Closed => true,
         });
@@ -172,12 +172,12 @@ impl Reconnecting {
 }
 
 /// A session that is open already, and the life that it belongs to.
-type First = (Life, (Session, Driving));
+type First = (Epoch, (Session, Driving));
 
 /// Publishes the state of the connection.
 struct ConnectProgress {
     state: watch::Sender<ReconnectState>,
-    current: Arc<Current>,
+    current: Arc<SessionCell>,
     wanted: Arc<Notify>,
     common: PoolShared,
 }
@@ -220,11 +220,11 @@ async fn dial_again(
     let mut leaving = JoinSet::new();
     loop {
         while leaving.try_join_next().is_some() {}
-        let (life, attempt) = match first.take() {
-            Some((life, first)) => (life, Ok(first)),
+        let (epoch, attempt) = match first.take() {
+            Some((epoch, first)) => (epoch, Ok(first)),
             None => {
-                let life = progress.common.lives.present();
-                (life.clone(), dialer.connect(&target, life, &progress.common.closing).await)
+                let epoch = progress.common.epochs.present();
+                (epoch.clone(), dialer.connect(&target, epoch, &progress.common.closing).await)
             }
         };
         let failure = match attempt {
@@ -233,13 +233,13 @@ async fn dial_again(
                 progress.is(ReconnectState::Ready(session.clone()));
                 // This connection satisfies a pending request for one.
                 let _ = std::pin::pin!(progress.wanted.notified()).enable();
-                let mut condition = session.condition();
+                let mut peer_state = session.peer_state();
                 let ended = tokio::select! {
                     error = &mut driving => Some(error),
-                    _ = condition.wait_for(|now| now.draining) => None,
+                    _ = peer_state.wait_for(|now| now.draining) => None,
                 };
-                life.ends();
-                let rests = condition.borrow().rests;
+                epoch.ends();
+                let rests = peer_state.borrow().rests;
                 let has_ended = ended.is_some();
                 let Some(source) = ended.filter(|_| !rests) else {
                     debug!(address = %target, rests, "the server wants no more calls on this connection");

@@ -4,7 +4,7 @@
 use std::{
     any::Any,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     Metadata, Status,
+    lock::Mutex,
     proto::{self, Ending, EndingKind},
 };
 
@@ -73,23 +74,23 @@ pub(crate) trait Remote: Send + fmt::Debug {
 ///
 /// Interceptors hand them on as they are.
 pub struct Items {
-    flow: Flow,
+    flow: ItemsSource,
     /// Dropped with the items: what is counted, or has to end, with them.
     kept: Vec<Box<dyn Any + Send>>,
 }
 
-pub(crate) enum Flow {
+pub(crate) enum ItemsSource {
     Local(Box<dyn Source>),
     Remote(Box<dyn Remote>),
 }
 
 impl Items {
     pub(crate) fn local(source: impl Source + 'static) -> Self {
-        Self { flow: Flow::Local(Box::new(source)), kept: Vec::new() }
+        Self { flow: ItemsSource::Local(Box::new(source)), kept: Vec::new() }
     }
 
     pub(crate) fn remote(remote: impl Remote + 'static) -> Self {
-        Self { flow: Flow::Remote(Box::new(remote)), kept: Vec::new() }
+        Self { flow: ItemsSource::Remote(Box::new(remote)), kept: Vec::new() }
     }
 
     /// Drops `guard` when the items end or are given up.
@@ -100,8 +101,8 @@ impl Items {
     /// The next item, whole.
     pub(crate) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         match &mut self.flow {
-            Flow::Remote(remote) => remote.poll_item(cx),
-            Flow::Local(source) => {
+            ItemsSource::Remote(remote) => remote.poll_item(cx),
+            ItemsSource::Local(source) => {
                 let mut buffer = BytesMut::new();
                 source.poll_next(cx, &mut buffer).map(|produced| match produced {
                     Produced::Item(None) => Some(Ok(buffer.freeze())),
@@ -126,24 +127,24 @@ impl Items {
     /// Likewise: whether it was handed on.
     pub(crate) fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
         match &mut self.flow {
-            Flow::Remote(remote) => remote.lend_small(take),
-            Flow::Local(_) => false,
+            ItemsSource::Remote(remote) => remote.lend_small(take),
+            ItemsSource::Local(_) => false,
         }
     }
 
     /// What came with the end.
     pub(crate) fn trailers(&self) -> Option<&Metadata> {
         match &self.flow {
-            Flow::Remote(remote) => remote.trailers(),
-            Flow::Local(_) => None,
+            ItemsSource::Remote(remote) => remote.trailers(),
+            ItemsSource::Local(_) => None,
         }
     }
 
     /// What came before the items, where that is not what came with the answer.
     pub(crate) fn metadata(&self) -> Option<&Metadata> {
         match &self.flow {
-            Flow::Remote(remote) => remote.metadata(),
-            Flow::Local(_) => None,
+            ItemsSource::Remote(remote) => remote.metadata(),
+            ItemsSource::Local(_) => None,
         }
     }
 
@@ -153,14 +154,14 @@ impl Items {
         cx: &mut Context<'_>,
         batch: &mut Batch,
         limit: usize,
-    ) -> Poll<Option<Ended>> {
+    ) -> Poll<Option<ItemsEnd>> {
         batch.prepare();
         loop {
             let at = proto::start_item(&mut batch.buffer);
             let start = batch.buffer.len();
             let produced = match &mut self.flow {
-                Flow::Local(source) => source.poll_next(cx, &mut batch.buffer),
-                Flow::Remote(remote) => remote.poll_item(cx).map(|item| match item {
+                ItemsSource::Local(source) => source.poll_next(cx, &mut batch.buffer),
+                ItemsSource::Remote(remote) => remote.poll_item(cx).map(|item| match item {
                     Some(Ok(item)) => Produced::Item(Some(item)),
                     Some(Err(failure)) => Produced::End(Err(failure)),
                     None => Produced::End(Ok(())),
@@ -193,34 +194,34 @@ impl Items {
         }
     }
 
-    fn ended(&mut self, result: Result<(), Failure>) -> Ended {
+    fn ended(&mut self, result: Result<(), Failure>) -> ItemsEnd {
         let trailers = match &mut self.flow {
-            Flow::Local(source) => source.take_trailers(),
+            ItemsSource::Local(source) => source.take_trailers(),
             // They are in the status as well, which is sent with its own.
-            Flow::Remote(_) if matches!(result, Err(Failure::Status(_))) => Metadata::default(),
-            Flow::Remote(remote) => remote.trailers().cloned().unwrap_or_default(),
+            ItemsSource::Remote(_) if matches!(result, Err(Failure::Status(_))) => Metadata::default(),
+            ItemsSource::Remote(remote) => remote.trailers().cloned().unwrap_or_default(),
         };
-        Ended { result, trailers }
+        ItemsEnd { result, trailers }
     }
 }
 
 impl fmt::Debug for Items {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.flow {
-            Flow::Local(_) => f.write_str("Items(local)"),
-            Flow::Remote(remote) => write!(f, "Items({remote:?})"),
+            ItemsSource::Local(_) => f.write_str("Items(local)"),
+            ItemsSource::Remote(remote) => write!(f, "Items({remote:?})"),
         }
     }
 }
 
 /// How items ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct ItemsEnd {
     pub(crate) result: Result<(), Failure>,
     pub(crate) trailers: Metadata,
 }
 
-impl Ended {
+impl ItemsEnd {
     /// As a frame. A status of a handler's has run, whatever it says.
     pub(crate) fn frame(self, more: Metadata) -> Ending {
         let mut trailers = self.trailers;
@@ -320,10 +321,10 @@ impl ItemsCell {
 
     /// Whether an attempt has taken them, so that the call can't be made again.
     pub(crate) fn is_spent(&self) -> bool {
-        self.0.as_ref().is_some_and(|cell| cell.lock().unwrap_or_else(PoisonError::into_inner).is_none())
+        self.0.as_ref().is_some_and(|cell| cell.lock().is_none())
     }
 
     pub(crate) fn take(&self) -> Option<Items> {
-        self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.as_ref()?.lock().take()
     }
 }

@@ -9,7 +9,7 @@ mod request;
 pub use self::{caller::Caller, items::Items, reply::Reply, request::Request};
 pub(crate) use self::{
     extensions::Extensions,
-    items::{Batch, Ended, Failure, ItemsCell, Produced, Remote, Source},
+    items::{Batch, Failure, ItemsCell, ItemsEnd, Produced, Remote, Source},
     reply::Answer,
 };
 

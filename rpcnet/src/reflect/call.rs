@@ -1,10 +1,6 @@
 //! The service: finds the method, and takes JSON to it and back.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, fmt};
 
 use bytes::Bytes;
 
@@ -16,6 +12,7 @@ use crate::{
     CallError, Context, Method, Result, Status, Streaming,
     codec::{bounded, json::JsonError},
     hash,
+    lock::Mutex,
     message::{Answer, Items},
     method::{Json, Write},
     rpc_impl,
@@ -75,7 +72,7 @@ impl Reflection for Reflecting {
 
 impl Reflecting {
     fn describe(&self, method: &'static Method) -> MethodInfo {
-        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shapes = self.shapes.lock();
         let shape = shapes.entry(method.address()).or_insert_with(|| method.shape()).clone();
         MethodInfo::new(method, shape)
     }

@@ -68,7 +68,7 @@ impl Server {
         let until = Instant::now() + LINGER;
         let sessions: Vec<_> = self.sessions().open.values().cloned().collect();
         for session in sessions {
-            let mut condition = session.condition();
+            let mut condition = session.peer_state();
             let _ = timeout_at(until, condition.wait_for(|now| now.closed.is_some())).await;
         }
     }

@@ -24,7 +24,7 @@ const MOST_METHODS: usize = 1 << 14;
 
 /// What is to be said on our control stream. What is said again before it was written is written once.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct ControlSender {
     ping: AtomicBool,
     go_away: AtomicBool,
     rest: AtomicBool,
@@ -32,7 +32,7 @@ pub(super) struct Said {
     more: Notify,
 }
 
-impl Said {
+impl ControlSender {
     pub(super) fn ping(&self) {
         self.say(&self.ping);
     }
@@ -87,7 +87,7 @@ pub(super) async fn write(session: &Session) -> ConnectionError {
             Err(WriteError::Connection(error)) => return error,
             Err(error) => return broken(session, &error),
         }
-        frames = session.inner.said.next().await;
+        frames = session.inner.control.next().await;
     }
 }
 
@@ -140,13 +140,13 @@ fn handle(session: &Session, frame: ControlFrame, room: &mut usize) {
     match frame {
         ControlFrame::Hello(hello) => {
             let _ = session.inner.peer.set(hello);
-            session.update(|condition| condition.ready = true);
+            session.update(|state| state.ready = true);
         }
         ControlFrame::Schema(methods) => learn(session, methods, room),
-        ControlFrame::GoAway => session.update(|condition| condition.draining = true),
-        ControlFrame::Rest => session.update(|condition| {
-            condition.draining = true;
-            condition.rests = true;
+        ControlFrame::GoAway => session.update(|state| state.draining = true),
+        ControlFrame::Rest => session.update(|state| {
+            state.draining = true;
+            state.rests = true;
         }),
         // A ping has been answered by the transport's acknowledgement.
         ControlFrame::Ping | ControlFrame::Other => {}

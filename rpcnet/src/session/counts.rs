@@ -43,9 +43,9 @@ impl Counts {
 
 /// A call of the peer, or what may call it back; counted until it is dropped.
 #[derive(Debug)]
-pub(crate) struct AtWork(Session);
+pub(crate) struct PeerCallGuard(Session);
 
-impl AtWork {
+impl PeerCallGuard {
     pub(crate) fn session(&self) -> &Session {
         &self.0
     }
@@ -58,7 +58,7 @@ impl AtWork {
     }
 }
 
-impl Drop for AtWork {
+impl Drop for PeerCallGuard {
     fn drop(&mut self) {
         self.0.inner.counts.calls.fetch_sub(1, Ordering::Relaxed);
     }
@@ -72,9 +72,9 @@ impl Guest for WeakSession {
 
 /// A call that waits for an answer; counted until it is dropped.
 #[derive(Debug)]
-pub(super) struct Waiting<'a>(&'a Session);
+pub(super) struct OutstandingGuard<'a>(&'a Session);
 
-impl Drop for Waiting<'_> {
+impl Drop for OutstandingGuard<'_> {
     fn drop(&mut self) {
         self.0.count_answered();
     }
@@ -82,12 +82,12 @@ impl Drop for Waiting<'_> {
 
 /// A stream of items that is read; counted until it is dropped.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct StreamGuard {
     session: Session,
     is_awaited: bool,
 }
 
-impl Drop for Reading {
+impl Drop for StreamGuard {
     fn drop(&mut self) {
         let counts = &self.session.inner.counts;
         if self.is_awaited {
@@ -99,9 +99,9 @@ impl Drop for Reading {
 
 impl Session {
     /// Counts a call that waits for an answer.
-    pub(super) fn waiting(&self) -> Waiting<'_> {
+    pub(super) fn waiting(&self) -> OutstandingGuard<'_> {
         self.count_waiting();
-        Waiting(self)
+        OutstandingGuard(self)
     }
 
     pub(super) fn count_waiting(&self) {
@@ -129,9 +129,9 @@ impl Session {
     }
 
     /// Counts a call of the peer, or one who may call it back.
-    pub(crate) fn at_work(&self) -> AtWork {
+    pub(crate) fn at_work(&self) -> PeerCallGuard {
         self.inner.counts.calls.fetch_add(1, Ordering::Relaxed);
-        AtWork(self.clone())
+        PeerCallGuard(self.clone())
     }
 
     /// Since when no call is at work here in either direction; `None` while one is, or may be made from here.
@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// Counts a stream of items that is read.
-    pub(super) fn reading(&self, is_awaited: bool) -> Reading {
+    pub(super) fn reading(&self, is_awaited: bool) -> StreamGuard {
         let counts = &self.inner.counts;
         let mut first = counts.streams.fetch_add(1, Ordering::Relaxed) == 0;
         if is_awaited {
@@ -166,14 +166,14 @@ impl Session {
         if first {
             self.inner.busy.notify_one();
         }
-        Reading { session: self.clone(), is_awaited }
+        StreamGuard { session: self.clone(), is_awaited }
     }
 
     fn left(&self, count: &AtomicUsize) {
         // Counted down first, then looked, while who waits for it to drain has told before it counts: one of them sees the
         // other. Mostly calls are taken, and then the peer does not drain.
         let last = count.fetch_sub(1, Ordering::SeqCst) == 1;
-        if last && !self.inner.takes_calls.load(Ordering::SeqCst) && self.inner.condition.borrow().draining {
+        if last && !self.inner.takes_calls.load(Ordering::SeqCst) && self.inner.peer_state.borrow().draining {
             self.inner.quiet.notify_one();
         }
     }

@@ -15,7 +15,7 @@ pub(crate) fn after(then: Instant, timeout: Duration) -> Instant {
 
 /// The time limits of one call.
 #[derive(Debug, Clone)]
-pub(crate) struct Times {
+pub(crate) struct Deadlines {
     /// The instant at which the call was made, or went on after a wait.
     made: Instant,
     /// The deadline of the whole call. A stream has none unless the caller or a surrounding handler sets one.
@@ -28,7 +28,7 @@ pub(crate) struct Times {
     connect_by: Instant,
 }
 
-impl Times {
+impl Deadlines {
     /// Computes the limits of a call that is made now.
     ///
     /// The timeout is the call's own, else the method's, else the default. It never exceeds the deadline of

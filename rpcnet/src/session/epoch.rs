@@ -13,23 +13,23 @@ use std::sync::{
 
 /// Counts the lives of an endpoint.
 #[derive(Debug, Default)]
-pub(crate) struct Lives(AtomicU64);
+pub(crate) struct Epochs(AtomicU64);
 
-impl Lives {
+impl Epochs {
     /// The present life, for a connection that is dialled now.
-    pub(crate) fn present(self: &Arc<Self>) -> Life {
-        Life { of: self.clone(), number: self.0.load(Ordering::SeqCst) }
+    pub(crate) fn present(self: &Arc<Self>) -> Epoch {
+        Epoch { of: self.clone(), number: self.0.load(Ordering::SeqCst) }
     }
 }
 
 /// A life of an endpoint.
 #[derive(Debug, Clone)]
-pub(crate) struct Life {
-    of: Arc<Lives>,
+pub(crate) struct Epoch {
+    of: Arc<Epochs>,
     number: u64,
 }
 
-impl Life {
+impl Epoch {
     /// One of its connections was lost, or its peer goes away. Those that are lost after the first say nothing new.
     pub(crate) fn ends(&self) {
         let next = self.number + 1;
@@ -48,31 +48,31 @@ mod tests {
 
     #[test]
     fn connections_that_stand_together_are_one_life() {
-        let lives = Arc::<Lives>::default();
-        let (first, further) = (lives.present(), lives.present());
+        let epochs = Arc::<Epochs>::default();
+        let (first, further) = (epochs.present(), epochs.present());
         assert!(first.covers(&further) && further.covers(&first));
     }
 
     #[test]
     fn what_is_dialled_after_a_loss_is_another() {
-        let lives = Arc::<Lives>::default();
-        let (first, further) = (lives.present(), lives.present());
+        let epochs = Arc::<Epochs>::default();
+        let (first, further) = (epochs.present(), epochs.present());
         first.ends();
-        let successor = lives.present();
+        let successor = epochs.present();
         // The one that is lost later belongs to the process that is no more.
         further.ends();
-        let beside = lives.present();
+        let beside = epochs.present();
         for before in [&first, &further] {
             assert!(!before.covers(&successor) && successor.covers(before));
         }
         assert!(successor.covers(&beside) && beside.covers(&successor));
         successor.ends();
-        assert!(!successor.covers(&lives.present()));
+        assert!(!successor.covers(&epochs.present()));
     }
 
     #[test]
     fn endpoints_have_their_own() {
-        let (one, other) = (Arc::<Lives>::default(), Arc::<Lives>::default());
+        let (one, other) = (Arc::<Epochs>::default(), Arc::<Epochs>::default());
         assert!(!one.present().covers(&other.present()));
     }
 }

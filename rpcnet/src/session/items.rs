@@ -18,12 +18,12 @@ use tracing::error;
 use bytes::Bytes;
 
 use super::{
-    Reading, Session, after,
+    Session, StreamGuard, after,
     frame::{FrameError, ItemFrames},
 };
 use crate::{
     Metadata, Method, Status,
-    message::{Batch, Ended, Failure, Items, Remote},
+    message::{Batch, Failure, Items, ItemsEnd, Remote},
     metrics::MethodMetrics,
     proto::{self, DecodeError, EndingKind, ItemFrame, reset},
     relay::stands_for_others,
@@ -52,7 +52,7 @@ pub(super) enum Sending {
 pub(super) struct ItemReader {
     frames: ItemFrames,
     session: Session,
-    _reading: Reading,
+    _reading: StreamGuard,
     method: &'static Method,
     role: Role,
     limit: usize,
@@ -203,7 +203,7 @@ pub(super) async fn write_items(
     limit: usize,
     metrics: Option<&MethodMetrics>,
     leave: impl Future<Output = ()>,
-) -> Result<Ended, WriteError> {
+) -> Result<ItemsEnd, WriteError> {
     tokio::pin!(leave);
     loop {
         let next = std::future::poll_fn(|cx| {
@@ -223,7 +223,7 @@ pub(super) async fn write_items(
             // Before the items, of which there may always be another.
             () = &mut leave => {
                 let status = Status::unavailable(format!("{method} goes on elsewhere: the server is going away"));
-                return Ok(Ended { result: Err(status.into()), trailers: Metadata::default() });
+                return Ok(ItemsEnd { result: Err(status.into()), trailers: Metadata::default() });
             }
             ended = next => ended,
             stopped = send.stopped() => return Err(match stopped {
@@ -238,11 +238,11 @@ pub(super) async fn write_items(
     }
 }
 
-fn panicked(method: &'static Method, panic: &(dyn std::any::Any + Send), batch: &mut Batch) -> Ended {
+fn panicked(method: &'static Method, panic: &(dyn std::any::Any + Send), batch: &mut Batch) -> ItemsEnd {
     batch.drop_unfinished();
     error!(%method, message = super::panic_message(panic), "a stream panicked");
     let status = Status::internal(format!("a stream of {method} panicked"));
-    Ended { result: Err(status.into()), trailers: Metadata::default() }
+    ItemsEnd { result: Err(status.into()), trailers: Metadata::default() }
 }
 
 /// Sends the items of a request in a task of its own, so that they flow whether or not the reply is read.

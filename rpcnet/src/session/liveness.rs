@@ -130,13 +130,13 @@ pub(super) async fn watch(session: &Session) -> ConnectionError {
 
 /// Calls that were given up leave the peer as it was: it stays avoided until it is heard from.
 fn is_idle(session: &Session) -> bool {
-    !session.inner.condition.borrow().silent && session.outstanding() == 0 && session.streams() == 0
+    !session.inner.peer_state.borrow().silent && session.outstanding() == 0 && session.streams() == 0
 }
 
 /// Watches a peer of which something is expected, for a while. Why it was given up, where it is dead.
 async fn watch_busy(session: &Session, watch: &mut Watch) -> Option<ConnectionError> {
     let stats = || session.connection().stats();
-    let mut asking = session.inner.condition.borrow().silent;
+    let mut asking = session.inner.peer_state.borrow().silent;
     let expects = || session.outstanding() + session.awaited() > 0;
     if !asking && !expects() {
         // The items of a stream may be rare: that none comes says nothing, that no answer to a ping comes does.
@@ -147,7 +147,7 @@ async fn watch_busy(session: &Session, watch: &mut Watch) -> Option<ConnectionEr
                 return None;
             }
             asking = true;
-            session.inner.said.ping();
+            session.inner.control.ping();
         }
     }
     watch.resume(Instant::now(), stats().received_packets);
@@ -175,14 +175,14 @@ async fn watch_busy(session: &Session, watch: &mut Watch) -> Option<ConnectionEr
             Verdict::Alive => {
                 asking = false;
                 refusal = None;
-                session.update(|condition| condition.silent = false);
+                session.update(|state| state.silent = false);
             }
             Verdict::Quiet => {}
             verdict @ (Verdict::Ping | Verdict::Silent) => {
-                session.inner.said.ping();
+                session.inner.control.ping();
                 if verdict == Verdict::Silent {
                     asking = true;
-                    session.update(|condition| condition.silent = true);
+                    session.update(|state| state.silent = true);
                 }
                 if !watch.refused && refusal.is_none() && session.connection().side() == Side::Client {
                     refusal = Some(Box::pin(session.connection().is_refused()));
@@ -201,8 +201,8 @@ async fn watch_busy(session: &Session, watch: &mut Watch) -> Option<ConnectionEr
 
 /// Says why before it closes: those whose calls fail then are told the cause, not that this side closed.
 fn give_up(session: &Session, error: ConnectionError) -> ConnectionError {
-    session.update(|condition| {
-        condition.closed.get_or_insert(error.clone());
+    session.update(|state| {
+        state.closed.get_or_insert(error.clone());
     });
     session.connection().close(close::SILENT, "no packet came from you");
     error

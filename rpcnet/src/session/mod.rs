@@ -22,7 +22,7 @@ use std::{
     any::Any,
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -34,17 +34,17 @@ use tokio::{
     time::{Duration, Instant, sleep, sleep_until},
 };
 
-pub(crate) use self::counts::AtWork;
-use self::counts::{Counts, Reading};
+pub(crate) use self::counts::PeerCallGuard;
+use self::counts::{Counts, StreamGuard};
 #[cfg(feature = "reflect")]
 pub(crate) use self::inbound::{Running, call_instead};
 #[cfg(feature = "measuring")]
 pub(crate) use self::lane::lane_call;
 pub use self::peer_caller::PeerCaller;
 pub(crate) use self::{
-    deadlines::{Times, after},
-    epoch::{Life, Lives},
-    inbound::{Blocking, Dispatch, forwarding_entry},
+    deadlines::{Deadlines, after},
+    epoch::{Epoch, Epochs},
+    inbound::{Dispatch, forwarding_entry},
     lane::LaneCall,
     peer_caller::inherit_trace,
     router::{Background, Entry, Router},
@@ -53,6 +53,7 @@ use crate::{
     Limits, Method, Request, Status, codec,
     ids::IdMap,
     limit::TokenBucket,
+    lock::Mutex,
     proto::{self, Hello, close},
     runtime::Runtime,
     transport::{Connection, ConnectionError, Side},
@@ -60,7 +61,7 @@ use crate::{
 
 /// What is known of the other side, for those who choose where to send calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Condition {
+pub(crate) struct PeerState {
     /// The peer has let us in: its hello is here.
     pub(crate) ready: bool,
     /// Calls wait and nothing comes.
@@ -75,7 +76,7 @@ pub(crate) struct Condition {
     pub(crate) closed: Option<ConnectionError>,
 }
 
-impl Condition {
+impl PeerState {
     /// Whether a new call may be sent here.
     pub(crate) fn takes_calls(&self) -> bool {
         self.ready && !self.silent && !self.draining && self.closed.is_none()
@@ -105,7 +106,7 @@ impl WeakSession {
 
 /// What is known of a method that was called here.
 #[derive(Debug, Clone, Copy, Default)]
-struct Called {
+struct MethodState {
     /// The peer serves it in the form that we know.
     agreed: bool,
     /// A reply of it was too large for the lane.
@@ -122,17 +123,17 @@ struct Inner {
     /// In place of what the router serves.
     forward: Option<Entry>,
     /// Of the endpoint, where this side has dialled.
-    life: Option<Life>,
-    condition: watch::Sender<Condition>,
+    epoch: Option<Epoch>,
+    peer_state: watch::Sender<PeerState>,
     /// What it says of calls: each call asks.
     takes_calls: AtomicBool,
     peer: OnceLock<Hello>,
     /// What the peer serves: fingerprints by method id.
     schema: ArcSwap<HashMap<u64, u64>>,
     /// What is known of methods that were called here, by where they stand.
-    called: ArcSwap<IdMap<Called>>,
+    called: ArcSwap<IdMap<MethodState>>,
     /// The stream that our small calls share, once there is one.
-    lane: OnceLock<lane::Lane>,
+    lane: OnceLock<lane::LaneClient>,
     /// A call could use it: it is being opened, or was.
     lane_wanted: AtomicBool,
     /// The peer has a lane of its own, on which it calls.
@@ -141,7 +142,7 @@ struct Inner {
     counts: Box<Counts>,
     /// The path is fit for lanes.
     smooth: AtomicBool,
-    said: control::Said,
+    control: control::ControlSender,
     /// Calls that the peer gives up.
     resets: Mutex<TokenBucket>,
     /// Told when a call of ours waits for an answer, or a stream of items is read, and none did before.
@@ -152,9 +153,9 @@ struct Inner {
 
 /// Where the session of the moment is found: without a lock, and without writing what other threads read.
 #[derive(Debug, Default)]
-pub(crate) struct Current(ArcSwapOption<Inner>);
+pub(crate) struct SessionCell(ArcSwapOption<Inner>);
 
-impl Current {
+impl SessionCell {
     pub(crate) fn set(&self, session: Option<&Session>) {
         self.0.store(session.map(|session| session.inner.clone()));
     }
@@ -197,9 +198,9 @@ impl Session {
         router: Arc<Router>,
         limits: Limits,
         runtime: Runtime,
-        life: Life,
+        epoch: Epoch,
     ) -> (Self, Driver) {
-        Self::with(connection, router, limits, runtime, None, Some(life))
+        Self::with(connection, router, limits, runtime, None, Some(epoch))
     }
 
     /// One whose peer's calls are forwarded, where this says by whom.
@@ -219,7 +220,7 @@ impl Session {
         limits: Limits,
         runtime: Runtime,
         forward: Option<Entry>,
-        life: Option<Life>,
+        epoch: Option<Epoch>,
     ) -> (Self, Driver) {
         let session = Self {
             inner: Arc::new(Inner {
@@ -228,8 +229,8 @@ impl Session {
                 router,
                 runtime,
                 forward,
-                life,
-                condition: watch::Sender::default(),
+                epoch,
+                peer_state: watch::Sender::default(),
                 takes_calls: AtomicBool::new(false),
                 peer: OnceLock::new(),
                 schema: ArcSwap::default(),
@@ -239,7 +240,7 @@ impl Session {
                 served: AtomicBool::new(false),
                 counts: Box::new(Counts::new(Instant::now())),
                 smooth: AtomicBool::new(true),
-                said: control::Said::default(),
+                control: control::ControlSender::default(),
                 resets: Mutex::new(limits.resets(Instant::now().into_std())),
                 busy: Notify::new(),
                 quiet: Notify::new(),
@@ -249,21 +250,21 @@ impl Session {
     }
 
     /// Lets the peer have a lane; `None` while it has one, and where there are none.
-    fn begin_lane(&self) -> Option<Served> {
+    fn begin_lane(&self) -> Option<LaneGuard> {
         let begun = self.inner.limits.lanes() && !self.inner.served.swap(true, Ordering::Relaxed);
-        begun.then(|| Served(self.clone()))
+        begun.then(|| LaneGuard(self.clone()))
     }
 
-    fn called(&self, request: &Request) -> Called {
+    fn called(&self, request: &Request) -> MethodState {
         self.called_at(request.place())
     }
 
-    fn called_at(&self, place: u64) -> Called {
+    fn called_at(&self, place: u64) -> MethodState {
         self.inner.called.load().get(&place).copied().unwrap_or_default()
     }
 
     /// Remembers what was found out about a method.
-    fn found(&self, place: u64, change: impl Fn(&mut Called)) {
+    fn found(&self, place: u64, change: impl Fn(&mut MethodState)) {
         self.inner.called.rcu(|called| {
             let mut called = IdMap::clone(called);
             change(called.entry(place).or_default());
@@ -292,8 +293,8 @@ impl Session {
 
     /// Whether a call that was tried here was, as far as is known, tried at the process that the other connection leads to.
     pub(crate) fn covers(&self, other: &Self) -> bool {
-        let lives = || Some(self.inner.life.as_ref()?.covers(other.inner.life.as_ref()?));
-        self.is(other) || lives().unwrap_or(false)
+        let epochs = || Some(self.inner.epoch.as_ref()?.covers(other.inner.epoch.as_ref()?));
+        self.is(other) || epochs().unwrap_or(false)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -315,8 +316,8 @@ impl Session {
     }
 
     /// What is known of the other side, now and whenever it changes.
-    pub(crate) fn condition(&self) -> watch::Receiver<Condition> {
-        self.inner.condition.subscribe()
+    pub(crate) fn peer_state(&self) -> watch::Receiver<PeerState> {
+        self.inner.peer_state.subscribe()
     }
 
     pub(crate) fn takes_calls(&self) -> bool {
@@ -325,14 +326,14 @@ impl Session {
 
     /// Whether calls wait and nothing comes.
     pub(crate) fn is_silent(&self) -> bool {
-        self.inner.condition.borrow().silent
+        self.inner.peer_state.borrow().silent
     }
 
     /// Waits for the peer's hello, by which it lets us in. (With TLS 1.3 a client is done with the handshake before
     /// the server has looked at its certificate.)
     pub(crate) async fn ready(&self) -> Result<(), ConnectionError> {
-        let mut condition = self.condition();
-        let settled = condition.wait_for(|now| now.ready || now.closed.is_some()).await;
+        let mut state = self.peer_state();
+        let settled = state.wait_for(|now| now.ready || now.closed.is_some()).await;
         match settled.map(|now| now.closed.clone()) {
             Ok(None) => Ok(()),
             Ok(Some(error)) => Err(error),
@@ -342,26 +343,26 @@ impl Session {
 
     /// Resolves once calls here get no answer: the peer is silent, or gone.
     pub(crate) async fn unresponsive(&self) {
-        let mut condition = self.condition();
-        let _ = condition.wait_for(|now| now.silent || now.closed.is_some()).await;
+        let mut state = self.peer_state();
+        let _ = state.wait_for(|now| now.silent || now.closed.is_some()).await;
     }
 
     /// Resolves once the peer takes no new calls. Cancel-safe.
     async fn draining(&self) {
-        if self.condition().wait_for(|now| now.draining).await.is_err() {
+        if self.peer_state().wait_for(|now| now.draining).await.is_err() {
             std::future::pending().await
         }
     }
 
     /// Tells the peer to send nothing new. What it sends all the same is refused by the router.
     pub(crate) fn go_away(&self) {
-        self.inner.said.go_away();
+        self.inner.control.go_away();
     }
 
     /// Closes the connection at once; calls at work end, and no more are taken.
     pub(crate) fn end(&self, code: u32, reason: &str) {
-        self.update(|condition| {
-            condition.closed.get_or_insert(ConnectionError::LocallyClosed);
+        self.update(|state| {
+            state.closed.get_or_insert(ConnectionError::LocallyClosed);
         });
         self.connection().close(code, reason);
     }
@@ -369,13 +370,13 @@ impl Session {
     /// Asks the peer to close the connection, as it is not used, and to dial again when it needs one. What the peer sends
     /// all the same is taken.
     pub(crate) fn rest(&self) {
-        self.inner.said.rest();
+        self.inner.control.rest();
     }
 
     /// Waits until the peer has closed a connection that it was [asked](Self::rest) to, and closes it once no call was at
     /// work on it for `patience`. A peer that lives has heard by then, and has sent no more.
     pub(crate) async fn rested(&self, patience: Duration) {
-        let mut condition = self.condition();
+        let mut state = self.peer_state();
         let unused = async {
             sleep(patience).await;
             loop {
@@ -387,24 +388,24 @@ impl Session {
             }
         };
         tokio::select! {
-            _ = condition.wait_for(|now| now.closed.is_some()) => {}
+            _ = state.wait_for(|now| now.closed.is_some()) => {}
             () = unused => self.end(close::NOT_USED, "the connection is not used, and its place is needed"),
         }
     }
 
     /// Why the connection ended, where more is known of it than the transport says.
     fn cause(&self, error: ConnectionError) -> ConnectionError {
-        self.inner.condition.borrow().closed.clone().unwrap_or(error)
+        self.inner.peer_state.borrow().closed.clone().unwrap_or(error)
     }
 
-    fn update(&self, change: impl FnOnce(&mut Condition)) {
+    fn update(&self, change: impl FnOnce(&mut PeerState)) {
         let mut fell_silent = false;
-        self.inner.condition.send_if_modified(|condition| {
-            let before = condition.clone();
-            change(condition);
-            self.inner.takes_calls.store(condition.takes_calls(), Ordering::SeqCst);
-            fell_silent = condition.silent && !before.silent;
-            *condition != before
+        self.inner.peer_state.send_if_modified(|state| {
+            let before = state.clone();
+            change(state);
+            self.inner.takes_calls.store(state.takes_calls(), Ordering::SeqCst);
+            fell_silent = state.silent && !before.silent;
+            *state != before
         });
         if fell_silent && let Some(lane) = self.inner.lane.get() {
             // Calls that may be made elsewhere need not wait here.
@@ -413,21 +414,21 @@ impl Session {
     }
 
     /// Whether there are enough calls for a crowd.
-    pub(crate) fn may_be_crowded(&self) -> bool {
+    pub(crate) fn may_be_saturated(&self) -> bool {
         self.outstanding() >= lane::CROWD
     }
 
     /// Whether calls gather on its lane faster than they leave.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.inner.lane.get().is_some_and(lane::Lane::is_crowded)
+    pub(crate) fn is_saturated(&self) -> bool {
+        self.inner.lane.get().is_some_and(lane::LaneClient::is_saturated)
     }
 }
 
 /// The peer's lane; it may have another when this is dropped.
 #[derive(Debug)]
-struct Served(Session);
+struct LaneGuard(Session);
 
-impl Drop for Served {
+impl Drop for LaneGuard {
     fn drop(&mut self) {
         self.0.inner.served.store(false, Ordering::Relaxed);
     }
@@ -449,12 +450,12 @@ impl Driver {
         // Several of these end at once; the connection knows the cause best, unless it was closed for its silence.
         let error = session.connection().close_reason().unwrap_or(error);
         let error = session.cause(error);
-        session.update(|condition| {
+        session.update(|state| {
             if let ConnectionError::Closed { code: close::NOT_USED, .. } = &error {
-                condition.draining = true;
-                condition.rests = true;
+                state.draining = true;
+                state.rests = true;
             }
-            condition.closed.get_or_insert_with(|| error.clone());
+            state.closed.get_or_insert_with(|| error.clone());
         });
         error
     }
@@ -462,8 +463,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.session.update(|condition| {
-            condition.closed.get_or_insert(ConnectionError::LocallyClosed);
+        self.session.update(|state| {
+            state.closed.get_or_insert(ConnectionError::LocallyClosed);
         });
         if let Some(lane) = self.session.inner.lane.get() {
             lane.close();

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Called, Session, Times,
+    Deadlines, MethodState, Session,
     frame::{FrameError, FrameReader, frame_buffer, write_frame},
     items::{ItemReader, Role, Sending},
-    lane::{self, Lane, LaneCall},
+    lane::{self, LaneCall, LaneClient},
     malformed,
 };
 use crate::{
@@ -36,7 +36,7 @@ fn refused(why: &'static str) -> Status {
 impl Session {
     /// Makes a call and waits for its answer, or for the start of a stream of answers. Dropping the future cancels
     /// it, at the peer too.
-    pub(crate) async fn call(&self, request: &Request, times: &Times) -> Result<Reply, Status> {
+    pub(crate) async fn call(&self, request: &Request, times: &Deadlines) -> Result<Reply, Status> {
         let called = self.called(request);
         if self.fits_lane(request, called) {
             let waited;
@@ -61,7 +61,7 @@ impl Session {
     pub(crate) fn start_small(
         self,
         request: &Request,
-        times: &Times,
+        times: &Deadlines,
         caller: &Waker,
     ) -> Result<Option<LaneCall>, (Status, Self)> {
         let called = self.called(request);
@@ -93,7 +93,7 @@ impl Session {
     }
 
     /// Makes a call on a stream of its own.
-    async fn call_on_stream(&self, request: &Request, times: &Times) -> Result<Reply, Status> {
+    async fn call_on_stream(&self, request: &Request, times: &Deadlines) -> Result<Reply, Status> {
         let sent = AtomicBool::new(false);
         let _waiting = self.waiting();
         if request.method.streams() {
@@ -110,7 +110,7 @@ impl Session {
     }
 
     /// Whether a call is small enough, and the path smooth enough, to share a stream with others.
-    fn fits_lane(&self, request: &Request, called: Called) -> bool {
+    fn fits_lane(&self, request: &Request, called: MethodState) -> bool {
         let method = request.method;
         !method.streams()
             && request.body.len() + request.metadata.size() + LANE_HEADER <= proto::MAX_LANE_MESSAGE
@@ -139,11 +139,11 @@ impl Session {
         self.inner.smooth.load(Ordering::Relaxed)
     }
 
-    async fn open_lane(&self, times: &Times) -> Result<&Lane, Status> {
+    async fn open_lane(&self, times: &Deadlines) -> Result<&LaneClient, Status> {
         lane::want(self);
-        let mut condition = self.condition();
+        let mut state = self.peer_state();
         // A caller that waits for a stream need not wait in order to be refused.
-        let settled = condition.wait_for(|now| now.lane || now.draining || now.closed.is_some());
+        let settled = state.wait_for(|now| now.lane || now.draining || now.closed.is_some());
         let settled = timeout_at(times.open_by(), settled).await;
         if let Some(lane) = self.inner.lane.get() {
             return Ok(lane);
@@ -164,10 +164,10 @@ impl Session {
     /// Sends a call; gives its id, of which a [`LaneCall`] is to be made at once.
     fn start_on(
         &self,
-        lane: &Lane,
+        lane: &LaneClient,
         request: &Request,
-        called: Called,
-        times: &Times,
+        called: MethodState,
+        times: &Deadlines,
         caller: Option<&Waker>,
     ) -> Result<Option<u64>, Status> {
         self.may_send()?;
@@ -178,7 +178,7 @@ impl Session {
     }
 
     /// Likewise, where items go with the request, with the reply, or with both.
-    async fn stream(&self, request: &Request, times: &Times, sent: &AtomicBool) -> Result<Reply, Status> {
+    async fn stream(&self, request: &Request, times: &Deadlines, sent: &AtomicBool) -> Result<Reply, Status> {
         let method = request.method;
         let late = |_| Err(out_of_time(request, sent));
         let (send, mut reader) =
@@ -265,11 +265,11 @@ impl Session {
         if self.takes_calls() {
             return Ok(());
         }
-        let condition = self.inner.condition.borrow();
-        if let Some(error) = &condition.closed {
+        let state = self.inner.peer_state.borrow();
+        if let Some(error) = &state.closed {
             return Err(lost(error, false));
         }
-        if condition.draining {
+        if state.draining {
             return Err(refused("the server is going away"));
         }
         Ok(())
@@ -359,7 +359,7 @@ impl Session {
 
     /// The peer refused a call: it drains, and its GOAWAY, which comes on another stream, may still be on its way.
     pub(super) fn turned_away(&self) -> Status {
-        self.update(|condition| condition.draining = true);
+        self.update(|state| state.draining = true);
         refused("the server takes no calls now")
     }
 
@@ -369,7 +369,7 @@ impl Session {
 }
 
 /// Waits until the answer should have begun. The time runs from when all of the request is sent.
-async fn late_start(times: &Times, sending: &Sending) {
+async fn late_start(times: &Deadlines, sending: &Sending) {
     let Some(start) = times.start else { return std::future::pending().await };
     if let Sending::Items { _pump: pump } = sending {
         pump.done().await;

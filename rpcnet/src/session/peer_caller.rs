@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AtWork, Session, Times};
+use super::{Deadlines, PeerCallGuard, Session};
 use crate::{Caller, Request, context::Scope, message::ReplyFuture};
 
 /// Makes calls to the peer of a connection that the peer opened. See
@@ -14,7 +14,7 @@ use crate::{Caller, Request, context::Scope, message::ReplyFuture};
 pub struct PeerCaller {
     session: Session,
     /// Marks the connection as in use: one on which the peer may be called back is not idle.
-    _at_work: Arc<AtWork>,
+    _at_work: Arc<PeerCallGuard>,
 }
 
 impl PeerCaller {
@@ -31,7 +31,7 @@ impl Caller for PeerCaller {
         let runtime = session.runtime().clone();
         Box::pin(runtime.within(Box::pin(async move {
             inherit_trace(&mut request);
-            let times = Times::of(&request, session.limits());
+            let times = Deadlines::of(&request, session.limits());
             session.call(&request, &times).await
         })))
     }

@@ -47,17 +47,17 @@ pub(crate) struct Router {
 
 /// A method that is served here. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Entry(Arc<Served>);
+pub(crate) struct Entry(Arc<RegisteredMethod>);
 
 impl std::ops::Deref for Entry {
-    type Target = Served;
+    type Target = RegisteredMethod;
 
-    fn deref(&self) -> &Served {
+    fn deref(&self) -> &RegisteredMethod {
         &self.0
     }
 }
 
-pub(crate) struct Served {
+pub(crate) struct RegisteredMethod {
     pub(crate) service: Arc<dyn Service>,
     pub(crate) index: usize,
     pub(crate) method: &'static Method,
@@ -70,8 +70,8 @@ pub(crate) struct Served {
     pub(crate) forwards: bool,
 }
 
-impl From<Served> for Entry {
-    fn from(served: Served) -> Self {
+impl From<RegisteredMethod> for Entry {
+    fn from(served: RegisteredMethod) -> Self {
         Self(Arc::new(served))
     }
 }
@@ -213,10 +213,10 @@ impl Router {
     }
 
     /// Counts a call, unless none is taken any more.
-    pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlight> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<CallGuard> {
         // Counted first, then looked: whoever drains and then sees zero can be sure that nobody gets in after.
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        let guard = InFlight(self.clone());
+        let guard = CallGuard(self.clone());
         if self.is_draining() { None } else { Some(guard) }
     }
 
@@ -279,7 +279,7 @@ fn add(
     let before = methods.clone();
     for (index, method) in descriptor.methods.iter().enumerate() {
         let internal = method.is_internal();
-        let entry = Entry(Arc::new(Served {
+        let entry = Entry(Arc::new(RegisteredMethod {
             service: service.clone(),
             index,
             method,
@@ -298,9 +298,9 @@ fn add(
 
 /// A call at work; counted until it is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Router>);
+pub(crate) struct CallGuard(Arc<Router>);
 
-impl Drop for InFlight {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
         if self.0.in_flight() == 0 {

@@ -51,7 +51,7 @@ enum Flow<T, E> {
     Local(Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>),
     Encoded(Items),
     /// With what came with the end.
-    Ended(Metadata),
+    ItemsEnd(Metadata),
 }
 
 impl<T, E> Streaming<T, E>
@@ -118,7 +118,7 @@ where
             // As it came: it is not decoded in between.
             Flow::Encoded(items) => items,
             Flow::Local(stream) => Items::local(encode::Encode(stream)),
-            Flow::Ended(_) => Self::empty().into_items(),
+            Flow::ItemsEnd(_) => Self::empty().into_items(),
         }
     }
 }
@@ -130,7 +130,7 @@ impl<T, E> Streaming<T, E> {
     pub fn metadata(&self) -> &Metadata {
         match &self.flow {
             Flow::Encoded(items) => items.metadata().unwrap_or(&self.metadata),
-            Flow::Local(_) | Flow::Ended(_) => &self.metadata,
+            Flow::Local(_) | Flow::ItemsEnd(_) => &self.metadata,
         }
     }
 
@@ -138,7 +138,7 @@ impl<T, E> Streaming<T, E> {
     /// sent, and for a stream that was made on this side.
     pub fn trailers(&self) -> Option<&Metadata> {
         match &self.flow {
-            Flow::Ended(trailers) => Some(trailers),
+            Flow::ItemsEnd(trailers) => Some(trailers),
             Flow::Local(_) | Flow::Encoded(_) => None,
         }
     }
@@ -152,7 +152,7 @@ impl<T: DeserializeOwned + 'static, E: ItemError> Stream for Streaming<T, E> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
         let (item, trailers) = match &mut self.flow {
-            Flow::Ended(_) => return Poll::Ready(None),
+            Flow::ItemsEnd(_) => return Poll::Ready(None),
             Flow::Local(stream) => (ready!(stream.as_mut().poll_next(cx)), None),
             Flow::Encoded(items) => {
                 let decoded = match items.map_small(codec::decode_copied) {
@@ -173,7 +173,7 @@ impl<T: DeserializeOwned + 'static, E: ItemError> Stream for Streaming<T, E> {
             }
         };
         if !matches!(item, Some(Ok(_))) {
-            let ended = Flow::Ended(trailers.cloned().unwrap_or_default());
+            let ended = Flow::ItemsEnd(trailers.cloned().unwrap_or_default());
             self.metadata = self.metadata().clone();
             self.flow = ended;
         }
@@ -186,7 +186,7 @@ impl<T, E> fmt::Debug for Streaming<T, E> {
         f.write_str(match self.flow {
             Flow::Local(_) => "Streaming(local)",
             Flow::Encoded(_) => "Streaming(remote)",
-            Flow::Ended(_) => "Streaming(ended)",
+            Flow::ItemsEnd(_) => "Streaming(ended)",
         })
     }
 }

@@ -63,7 +63,7 @@ where
     }
 }
 
-impl<S> interceptor::Service for ServiceSlot<S>
+impl<S> interceptor::RequestHandler for ServiceSlot<S>
 where
     S: Service<Request, Response = Reply, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
 {

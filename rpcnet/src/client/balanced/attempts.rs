@@ -10,14 +10,14 @@ use crate::{
     Code, Reply, Request, Status,
     message::Answer,
     retry::retry_pause,
-    session::{LaneCall, Session, Times, after},
+    session::{Deadlines, LaneCall, Session, after},
 };
 
 /// A call and the results of its attempts so far.
 pub(super) struct Attempts<'a> {
     pub(super) shared: &'a BalancedShared,
     pub(super) request: Request,
-    pub(super) times: Times,
+    pub(super) times: Deadlines,
     /// The sessions on which the call was tried. No session of the same life of an endpoint is tried again.
     pub(super) tried: Vec<Session>,
     last: Option<Status>,
@@ -31,12 +31,12 @@ impl<'a> Attempts<'a> {
     /// Starts a call and counts it in the budget.
     pub(super) fn new(shared: &'a BalancedShared, request: Request) -> Self {
         shared.made.fetch_add(1, Ordering::Relaxed);
-        let times = Times::of(&request, &shared.dialer.limits);
+        let times = Deadlines::of(&request, &shared.dialer.limits);
         Self::begun(shared, request, times)
     }
 
     /// Continues with a call that was counted before.
-    pub(super) fn begun(shared: &'a BalancedShared, request: Request, times: Times) -> Self {
+    pub(super) fn begun(shared: &'a BalancedShared, request: Request, times: Deadlines) -> Self {
         Self {
             shared,
             request,

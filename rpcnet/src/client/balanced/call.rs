@@ -14,7 +14,7 @@ use crate::{
     Caller, Reply, Request, Status,
     message::ReplyFuture,
     runtime::Within,
-    session::{LaneCall, Times, inherit_trace},
+    session::{Deadlines, LaneCall, inherit_trace},
 };
 
 /// A call in flight on a [`BalancedChannel`].
@@ -31,7 +31,7 @@ enum BalancedCallState {
     New,
     /// The first attempt, on a lane.
     Small {
-        times: Times,
+        times: Deadlines,
         picked: InFlight,
         call: LaneCall,
     },
@@ -64,7 +64,7 @@ impl BalancedCall {
         if plain && let Ok(picked) = shared.pick(request, &[]) {
             let picked = picked.begun();
             shared.made.fetch_add(1, Ordering::Relaxed);
-            let times = Times::of(request, &shared.dialer.limits);
+            let times = Deadlines::of(request, &shared.dialer.limits);
             return match picked.session.clone().start_small(request, &times, cx.waker()) {
                 Ok(Some(call)) => BalancedCallState::Small { times, picked, call },
                 Ok(None) => self.leave(times, Then::Begin(picked)),
@@ -90,7 +90,7 @@ impl BalancedCall {
     }
 
     /// Leaves the fast path.
-    fn leave(&mut self, times: Times, then: Then) -> BalancedCallState {
+    fn leave(&mut self, times: Deadlines, then: Then) -> BalancedCallState {
         let (channel, request) = self.made.take().expect("it is at work");
         let runtime = channel.inner.shared.dialer.runtime.clone();
         let call: ReplyFuture = Box::pin(async move {

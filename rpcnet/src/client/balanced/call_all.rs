@@ -20,7 +20,7 @@ use crate::{
     interceptor,
     message::{Answer, ReplyFuture},
     service::boxed,
-    session::{Times, inherit_trace},
+    session::{Deadlines, inherit_trace},
 };
 
 /// Calls one endpoint of a [`BalancedChannel`]. Its calls are not retried, and their failures do not count
@@ -78,7 +78,7 @@ impl EndpointCaller {
             let (addr, service) = (self.addr(), request.method().service());
             return Err(Status::unimplemented(format!("{addr} does not serve {service}")).not_executed());
         }
-        let times = Times::of(&request, &self.shared.dialer.limits);
+        let times = Deadlines::of(&request, &self.shared.dialer.limits);
         let session = tokio::time::timeout_at(times.open_by(), self.member.pool.session()).await;
         let late = |_| Err(Status::deadline_exceeded("no connection came in time").not_executed());
         let session = session.unwrap_or_else(late)?;
@@ -107,7 +107,7 @@ impl Caller for EndpointCaller {
     }
 }
 
-impl interceptor::Service for EndpointCaller {
+impl interceptor::RequestHandler for EndpointCaller {
     fn call(&self, request: Request) -> ReplyFuture {
         Box::pin(self.clone().once(request))
     }

@@ -63,7 +63,7 @@ use crate::{
     message::ReplyFuture,
     retry::{FreeHedges, RetryBudget},
     runtime::Runtime,
-    session::{Session, Times},
+    session::{Deadlines, Session},
 };
 
 /// Spreads calls over a changing set of endpoints and retries failed calls elsewhere. Cheap to clone.
@@ -250,7 +250,7 @@ impl BalancedShared {
 #[derive(Debug)]
 struct BalancedEnd(Arc<BalancedShared>);
 
-impl interceptor::Service for BalancedEnd {
+impl interceptor::RequestHandler for BalancedEnd {
     fn call(&self, request: Request) -> ReplyFuture {
         Box::pin(self.0.clone().call(request))
     }
@@ -262,7 +262,7 @@ impl BalancedShared {
             return Attempts::new(&self, request).run().await;
         }
         self.made.fetch_add(1, Ordering::Relaxed);
-        let times = Times::of(&request, &self.dialer.limits);
+        let times = Deadlines::of(&request, &self.dialer.limits);
         let patience = self.config.ready_timeout;
         resume::call(self, request, times, patience).await
     }
@@ -291,7 +291,7 @@ impl Reopen for Arc<BalancedShared> {
     async fn open(
         self,
         request: Request,
-        times: Times,
+        times: Deadlines,
         left: Option<Session>,
     ) -> Result<(Reply, Session), Status> {
         Attempts::begun(&self, request, times).run_elsewhere(left).await

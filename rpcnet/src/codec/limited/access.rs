@@ -10,12 +10,12 @@ use super::Decoder;
 use crate::codec::error::CodecError;
 
 /// What a struct or tuple consists of: as many as its type says.
-pub(super) struct Fields<'a, 'de> {
+pub(super) struct LimitedFields<'a, 'de> {
     pub(super) decoder: &'a mut Decoder<'de>,
     pub(super) left: usize,
 }
 
-impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
+impl<'de> SeqAccess<'de> for LimitedFields<'_, 'de> {
     type Error = CodecError;
 
     #[inline]
@@ -36,14 +36,14 @@ impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
 }
 
 /// What a sequence or map consists of: as many as the frame says.
-pub(super) struct Elements<'a, 'de> {
+pub(super) struct LimitedElements<'a, 'de> {
     pub(super) decoder: &'a mut Decoder<'de>,
     pub(super) left: usize,
     /// How many elements that have bytes can have been in the frame where it began.
     pub(super) most: usize,
 }
 
-impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
+impl<'de> SeqAccess<'de> for LimitedElements<'_, 'de> {
     type Error = CodecError;
 
     #[inline]
@@ -64,7 +64,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
     }
 }
 
-impl<'de> MapAccess<'de> for Elements<'_, 'de> {
+impl<'de> MapAccess<'de> for LimitedElements<'_, 'de> {
     type Error = CodecError;
 
     #[inline]

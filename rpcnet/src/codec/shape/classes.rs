@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::graph::{Content, Fields, Graph, Node, Slot};
+use super::graph::{Content, Fields, Graph, ShapeNode, Slot};
 use crate::hash;
 
 /// A hash for each definition and slot, which those of the same structure share.
@@ -81,15 +81,15 @@ impl<'a> Classes<'a> {
         }
         let graph = self.graph;
         let text = match graph.node(slot) {
-            Node::Unknown => "?".to_owned(),
-            Node::Primitive(name) => (*name).to_owned(),
-            Node::Option(inner) => format!("option {:x}", self.slot(*inner)),
-            Node::Sequence(_) if graph.is_bytes(slot) => "bytes".to_owned(),
-            Node::Sequence(inner) => format!("sequence {:x}", self.slot(*inner)),
-            Node::Map(key, value) => format!("map {:x} {:x}", self.slot(*key), self.slot(*value)),
-            Node::Array(inner, length) => format!("array {:x} {length}", self.slot(*inner)),
-            Node::Tuple(slots) => format!("tuple {}", self.all(slots)),
-            Node::Definition(index) => format!("definition {:x}", self.definitions[*index]),
+            ShapeNode::Unknown => "?".to_owned(),
+            ShapeNode::Primitive(name) => (*name).to_owned(),
+            ShapeNode::Option(inner) => format!("option {:x}", self.slot(*inner)),
+            ShapeNode::Sequence(_) if graph.is_bytes(slot) => "bytes".to_owned(),
+            ShapeNode::Sequence(inner) => format!("sequence {:x}", self.slot(*inner)),
+            ShapeNode::Map(key, value) => format!("map {:x} {:x}", self.slot(*key), self.slot(*value)),
+            ShapeNode::Array(inner, length) => format!("array {:x} {length}", self.slot(*inner)),
+            ShapeNode::Tuple(slots) => format!("tuple {}", self.all(slots)),
+            ShapeNode::Definition(index) => format!("definition {:x}", self.definitions[*index]),
         };
         let class = hash::fingerprint(&text);
         self.slots[slot] = Some(class);

@@ -1,6 +1,6 @@
 //! Where a type asks for what the encoding does not have: to be told what comes next.
 
-use super::graph::{Content, Fields, Graph, Node, Slot};
+use super::graph::{Content, Fields, Graph, ShapeNode, Slot};
 
 /// What the tracer notes where a type asks so.
 pub(super) const ANY: &str = "any";
@@ -26,15 +26,15 @@ impl Search<'_> {
             return Some(format!("{path}…")).filter(|_| self.holds(slot));
         }
         match self.graph.node(slot) {
-            Node::Primitive(ANY) => Some(path),
-            Node::Primitive(_) | Node::Unknown => None,
-            Node::Option(inner) => self.slot(*inner, path),
-            Node::Sequence(inner) | Node::Array(inner, _) => self.slot(*inner, format!("{path}[]")),
-            Node::Map(key, value) => self
+            ShapeNode::Primitive(ANY) => Some(path),
+            ShapeNode::Primitive(_) | ShapeNode::Unknown => None,
+            ShapeNode::Option(inner) => self.slot(*inner, path),
+            ShapeNode::Sequence(inner) | ShapeNode::Array(inner, _) => self.slot(*inner, format!("{path}[]")),
+            ShapeNode::Map(key, value) => self
                 .slot(*key, format!("{path}{{key}}"))
                 .or_else(|| self.slot(*value, format!("{path}{{value}}"))),
-            Node::Tuple(slots) => self.numbered(slots, &path),
-            Node::Definition(index) => self.definition(*index, path),
+            ShapeNode::Tuple(slots) => self.numbered(slots, &path),
+            ShapeNode::Definition(index) => self.definition(*index, path),
         }
     }
 

@@ -15,7 +15,7 @@ const STEPS: usize = 1 << 20;
 pub(super) type Slot = usize;
 
 #[derive(Debug, Clone)]
-pub(super) enum Node {
+pub(super) enum ShapeNode {
     Unknown,
     Primitive(&'static str),
     Option(Slot),
@@ -63,8 +63,8 @@ pub(super) struct Definition {
 pub(super) type Key = (&'static str, &'static str, &'static [&'static str]);
 
 #[derive(Debug)]
-struct Place {
-    node: Node,
+struct ShapeIndex {
+    node: ShapeNode,
     /// Is being read, further up.
     busy: bool,
     complete: bool,
@@ -76,7 +76,7 @@ struct Place {
 
 #[derive(Debug)]
 pub(super) struct Graph {
-    places: Vec<Place>,
+    places: Vec<ShapeIndex>,
     definitions: Vec<Definition>,
     keys: BTreeMap<Key, usize>,
     /// Grows with each thing that was found out or given up.
@@ -139,7 +139,7 @@ impl Graph {
         self.steps <= STEPS
     }
 
-    pub(super) fn node(&self, slot: Slot) -> &Node {
+    pub(super) fn node(&self, slot: Slot) -> &ShapeNode {
         &self.places[slot].node
     }
 
@@ -151,7 +151,7 @@ impl Graph {
     /// A sequence of bytes is on the wire what bytes are.
     pub(super) fn is_bytes(&self, slot: Slot) -> bool {
         match self.node(slot) {
-            Node::Sequence(inner) => matches!(self.node(*inner), Node::Primitive("u8")),
+            ShapeNode::Sequence(inner) => matches!(self.node(*inner), ShapeNode::Primitive("u8")),
             _ => false,
         }
     }
@@ -165,8 +165,14 @@ impl Graph {
     }
 
     fn new_slot(&mut self) -> Slot {
-        let place =
-            Place { node: Node::Unknown, busy: false, complete: false, failures: 0, attempt: 0, seen: 0 };
+        let place = ShapeIndex {
+            node: ShapeNode::Unknown,
+            busy: false,
+            complete: false,
+            failures: 0,
+            attempt: 0,
+            seen: 0,
+        };
         self.places.push(place);
         self.places.len() - 1
     }
@@ -176,8 +182,8 @@ impl Graph {
     }
 
     /// Notes what stands in a slot. What was noted first stays, should an impl be of two minds.
-    pub(super) fn set(&mut self, slot: Slot, node: Node) {
-        if matches!(self.places[slot].node, Node::Unknown) {
+    pub(super) fn set(&mut self, slot: Slot, node: ShapeNode) {
+        if matches!(self.places[slot].node, ShapeNode::Unknown) {
             self.places[slot].node = node;
             self.learnt += 1;
         }
@@ -339,18 +345,20 @@ impl Graph {
             let place = &self.places[slot];
             seen.push(slot);
             match &place.node {
-                Node::Unknown => return false,
-                Node::Primitive(_) => {}
-                Node::Option(inner) | Node::Sequence(inner) => self.push_optional(*inner, &mut waiting),
-                Node::Map(key, value) => {
+                ShapeNode::Unknown => return false,
+                ShapeNode::Primitive(_) => {}
+                ShapeNode::Option(inner) | ShapeNode::Sequence(inner) => {
+                    self.push_optional(*inner, &mut waiting)
+                }
+                ShapeNode::Map(key, value) => {
                     // They are entered together, and the key is what counts the failures.
                     if self.places[*key].failures < FAILURES {
                         waiting.extend([*key, *value]);
                     }
                 }
-                Node::Array(inner, _) => waiting.push(*inner),
-                Node::Tuple(slots) => waiting.extend(slots),
-                Node::Definition(index) => {
+                ShapeNode::Array(inner, _) => waiting.push(*inner),
+                ShapeNode::Tuple(slots) => waiting.extend(slots),
+                ShapeNode::Definition(index) => {
                     let definition = &mut self.definitions[*index];
                     if std::mem::replace(&mut definition.seen, self.search) == self.search {
                         continue;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     classes::Classes,
-    graph::{Content, Fields, Graph, Node, Slot},
+    graph::{Content, Fields, Graph, ShapeNode, Slot},
 };
 
 /// Bytes of a text.
@@ -62,18 +62,18 @@ impl Printer<'_> {
         }
         let graph = self.graph;
         match graph.node(slot) {
-            Node::Unknown => self.word("?"),
-            Node::Primitive(name) => self.word(name),
-            Node::Option(inner) => self.around("Option<", &[*inner], ">"),
-            Node::Sequence(_) if graph.is_bytes(slot) => self.word("bytes"),
-            Node::Sequence(inner) => self.around("Vec<", &[*inner], ">"),
-            Node::Map(key, value) => self.around("Map<", &[*key, *value], ">"),
-            Node::Array(inner, length) => self.array(*inner, *length),
-            Node::Tuple(slots) if slots.len() > 1 && self.classes.are_same(slots) => {
+            ShapeNode::Unknown => self.word("?"),
+            ShapeNode::Primitive(name) => self.word(name),
+            ShapeNode::Option(inner) => self.around("Option<", &[*inner], ">"),
+            ShapeNode::Sequence(_) if graph.is_bytes(slot) => self.word("bytes"),
+            ShapeNode::Sequence(inner) => self.around("Vec<", &[*inner], ">"),
+            ShapeNode::Map(key, value) => self.around("Map<", &[*key, *value], ">"),
+            ShapeNode::Array(inner, length) => self.array(*inner, *length),
+            ShapeNode::Tuple(slots) if slots.len() > 1 && self.classes.are_same(slots) => {
                 self.array(slots[0], slots.len());
             }
-            Node::Tuple(slots) => self.around("(", slots, ")"),
-            Node::Definition(index) => self.reference(*index),
+            ShapeNode::Tuple(slots) => self.around("(", slots, ")"),
+            ShapeNode::Definition(index) => self.reference(*index),
         }
     }
 

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use super::{
     access::{Choice, Elements, Parts},
     flaw::ANY,
-    graph::{Content, Fields, Graph, Node, Slot, Variant},
+    graph::{Content, Fields, Graph, ShapeNode, Slot, Variant},
 };
 use crate::codec::limited::{DEPTH, levels};
 
@@ -79,7 +79,7 @@ impl<'a> Tracer<'a> {
         if !self.graph.step() {
             return Err(Refused);
         }
-        self.graph.set(self.slot, Node::Primitive(name));
+        self.graph.set(self.slot, ShapeNode::Primitive(name));
         Ok(self.graph.attempt(self.slot))
     }
 
@@ -98,7 +98,7 @@ impl<'a> Tracer<'a> {
         self.down::<V::Value>()?;
         let key = (name, type_name::<V::Value>(), names);
         let index = self.graph.define(key, |graph| Content::Struct(fields(graph)));
-        self.graph.set(self.slot, Node::Definition(index));
+        self.graph.set(self.slot, ShapeNode::Definition(index));
         match &self.graph.definition(index).content {
             Content::Struct(fields) => Ok(slots(fields)),
             Content::Enum(_) => Err(Refused),
@@ -196,10 +196,10 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refused> {
         self.down::<V::Value>()?;
         let inner = match *self.graph.node(self.slot) {
-            Node::Option(inner) => inner,
+            ShapeNode::Option(inner) => inner,
             _ => self.graph.new_slots(1)[0],
         };
-        self.graph.set(self.slot, Node::Option(inner));
+        self.graph.set(self.slot, ShapeNode::Option(inner));
         // None was refused, or there is more to see.
         let insisted = self.graph.attempt(self.slot) % 2 == 1 && !self.graph.is_busy(inner);
         if !insisted && !self.graph.wants(inner) {
@@ -214,10 +214,10 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refused> {
         self.down::<V::Value>()?;
         let inner = match *self.graph.node(self.slot) {
-            Node::Sequence(inner) => inner,
+            ShapeNode::Sequence(inner) => inner,
             _ => self.graph.new_slots(1)[0],
         };
-        self.graph.set(self.slot, Node::Sequence(inner));
+        self.graph.set(self.slot, ShapeNode::Sequence(inner));
         let entered = !self.graph.is_busy(inner);
         let mut elements = self.elements(inner);
         let value = visitor.visit_seq(&mut elements);
@@ -230,13 +230,13 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refused> {
         self.down::<V::Value>()?;
         let (key, item) = match *self.graph.node(self.slot) {
-            Node::Map(key, item) => (key, item),
+            ShapeNode::Map(key, item) => (key, item),
             _ => {
                 let slots = self.graph.new_slots(2);
                 (slots[0], slots[1])
             }
         };
-        self.graph.set(self.slot, Node::Map(key, item));
+        self.graph.set(self.slot, ShapeNode::Map(key, item));
         let entered = !self.graph.is_busy(key);
         let more = entered && (self.graph.wants(key) || self.graph.wants(item));
         let mut elements = Elements { value: item, more, ..self.elements(key) };
@@ -250,12 +250,15 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     fn deserialize_tuple<V: Visitor<'de>>(mut self, length: usize, visitor: V) -> Result<V::Value, Refused> {
         self.down::<V::Value>()?;
         let slots = match self.graph.node(self.slot) {
-            Node::Tuple(slots) if slots.len() == length => slots.clone(),
-            Node::Array(slot, known) if *known == length => vec![*slot],
+            ShapeNode::Tuple(slots) if slots.len() == length => slots.clone(),
+            ShapeNode::Array(slot, known) if *known == length => vec![*slot],
             _ => self.graph.new_slots(if length > LONGEST_TUPLE { 1 } else { length }),
         };
-        let node =
-            if length > LONGEST_TUPLE { Node::Array(slots[0], length) } else { Node::Tuple(slots.clone()) };
+        let node = if length > LONGEST_TUPLE {
+            ShapeNode::Array(slots[0], length)
+        } else {
+            ShapeNode::Tuple(slots.clone())
+        };
         self.graph.set(self.slot, node);
         visitor.visit_seq(Parts { tracer: self, slots, next: 0, length })
     }
@@ -311,7 +314,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         let key = (name, type_name::<V::Value>(), names);
         let definition =
             self.graph.define(key, |_| Content::Enum(names.iter().copied().map(Variant::new).collect()));
-        self.graph.set(self.slot, Node::Definition(definition));
+        self.graph.set(self.slot, ShapeNode::Definition(definition));
         let (variant, before) = self.graph.begin_variant(definition).ok_or(Refused)?;
         let start = self.graph.steps();
         let value = visitor.visit_enum(Choice { tracer: self.at(self.slot), definition, variant });

@@ -10,7 +10,7 @@ use super::TRANSIT;
 use crate::{
     Code, Context, Metadata, Method, Reply, Status,
     codec::Body,
-    message::{Answer, Batch, Ended, Failure, Items},
+    message::{Answer, Batch, Failure, Items, ItemsEnd},
     metrics::MethodMetrics,
     proto::{self, ReplyHeader, ReplyKind, reset},
     session::{
@@ -191,7 +191,7 @@ async fn stream(
     }
     let mut more = context.take_trailers();
     more.append(trailers);
-    batch.end(&Ended::frame(ended, more));
+    batch.end(&ItemsEnd::frame(ended, more));
     let mut chunks = batch.take();
     match timeout_at(Instant::now() + TRANSIT, send.write_chunks(&mut chunks)).await {
         Ok(Ok(())) => send.finish(),

@@ -11,7 +11,7 @@ use crate::{
     proto::RequestHeader,
     relay::{self, Forward, Relayed},
     service::{HandlerFuture, Inbound, Service},
-    session::{Entry, router::Served},
+    session::{Entry, router::RegisteredMethod},
     trace::Trace,
 };
 
@@ -45,7 +45,7 @@ impl Service for Forwarding {
 /// What stands in the place of all methods where calls are handed on.
 pub(crate) fn entry(forward: Arc<dyn Forward>, metrics: &Metrics) -> Entry {
     let method = relay::any_method();
-    Entry::from(Served {
+    Entry::from(RegisteredMethod {
         service: Arc::new(Forwarding(forward)),
         index: 0,
         method,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A handler at work, with the interceptors around it. A panic in them becomes `Internal` for this call alone.
-pub(in crate::session) struct Running {
+pub(in crate::session) struct RunningHandler {
     entry: Entry,
     future: ReplyFuture,
     /// Whether the handler has run, where interceptors could say otherwise. Without interceptors nobody sets it,
@@ -54,7 +54,7 @@ pub(in crate::session) fn start(
     context: Context,
     body: Bytes,
     items: Option<Items>,
-) -> Running {
+) -> RunningHandler {
     let ran = session.inner.router.interceptors().map(|_| Arc::<AtomicBool>::default());
     let start = || match session.inner.router.interceptors() {
         None => entry.service.call(entry.index, Inbound { context, body: body.into(), items }),
@@ -73,10 +73,10 @@ pub(in crate::session) fn start(
     };
     let future = catch_unwind(AssertUnwindSafe(start))
         .unwrap_or_else(|panic| Box::pin(std::future::ready(Err(panicked(&entry, &*panic)))));
-    Running { entry, future, ran }
+    RunningHandler { entry, future, ran }
 }
 
-impl Future for Running {
+impl Future for RunningHandler {
     type Output = Result<Reply, Status>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
@@ -102,7 +102,7 @@ fn panicked(entry: &Entry, panic: &(dyn Any + Send)) -> Status {
 #[derive(Debug)]
 pub(crate) struct Dispatch;
 
-impl interceptor::Service for Dispatch {
+impl interceptor::RequestHandler for Dispatch {
     fn call(&self, mut request: Request) -> ReplyFuture {
         let Some(arrived) = request.extensions.take() else {
             let status =

@@ -1,7 +1,6 @@
 //! Calls that the peer makes.
 
 pub(super) mod answer;
-pub(super) mod blocking;
 pub(super) mod forward;
 pub(super) mod handler;
 pub(super) mod receive;
@@ -9,10 +8,7 @@ pub(super) mod receive;
 mod substitute;
 mod timer;
 
-use std::{
-    pin::{Pin, pin},
-    sync::PoisonError,
-};
+use std::pin::{Pin, pin};
 
 use tokio::{
     task::JoinSet,
@@ -20,13 +16,12 @@ use tokio::{
 };
 use tracing::{error, warn};
 
-pub(crate) use self::blocking::Blocking;
 use self::receive::{Arrival, Refusal};
 #[cfg(feature = "reflect")]
 pub(crate) use self::substitute::{Running, call_instead};
-pub(super) use self::timer::Timer;
+pub(super) use self::timer::CallTimer;
 pub(crate) use self::{forward::entry as forwarding_entry, handler::Dispatch};
-use super::{Session, frame::FrameReader, lane, router::InFlight};
+use super::{Session, frame::FrameReader, lane, router::CallGuard};
 use crate::{
     Code, Context, Status,
     context::Scope,
@@ -175,7 +170,7 @@ struct Admitted {
     arrival: Arrival,
     /// Its turn, where turns are given.
     permit: Option<Permit>,
-    in_flight: InFlight,
+    in_flight: CallGuard,
 }
 
 /// Takes a request in, and waits for its turn before its body is decoded; before it is read, where it is large.
@@ -242,7 +237,7 @@ pub(super) fn count_reset(session: &Session, deadline: Option<Instant>) {
     {
         return;
     }
-    let mut resets = session.inner.resets.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut resets = session.inner.resets.lock();
     if !resets.take(now.into_std()) {
         let peer = session.connection().remote_addr();
         warn!(%peer, limit = session.limits().max_resets_per_second(), "peer gives up too many calls");
@@ -264,7 +259,7 @@ async fn run(
         admitted;
     let relayed = forward::relayed(&entry, &mut header);
     let method = forward::method(&entry, relayed.as_deref(), header.items);
-    let timer = Timer::start(session, &entry, received);
+    let timer = CallTimer::start(session, &entry, received);
     if method.priority() != 0 {
         send.set_priority(method.priority().into());
     }

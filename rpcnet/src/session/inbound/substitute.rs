@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use super::{CancelOnDrop, Timer, answer, full, handler, until};
+use super::{CallTimer, CancelOnDrop, answer, full, handler, until};
 use crate::{
     Code, Context, Reply, Status,
     codec::Body,
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct Running {
     context: Context,
     cancel: CancelOnDrop,
-    timer: Timer,
+    timer: CallTimer,
     permit: Option<Permit>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) async fn call_instead(
     let running = Running {
         context: context.clone(),
         cancel: CancelOnDrop(Some(context.clone())),
-        timer: Timer::start(&session, entry, since),
+        timer: CallTimer::start(&session, entry, since),
         permit,
     };
     let handler = handler::start(&session, entry.clone(), context.clone(), body.into_bytes(), items);

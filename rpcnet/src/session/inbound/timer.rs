@@ -5,22 +5,22 @@ use tokio::time::Instant;
 use super::Session;
 use crate::{
     Code,
-    metrics::{Ended, MethodMetrics},
+    metrics::{CallEnd, MethodMetrics},
     proto::close,
-    session::{AtWork, Entry},
+    session::{Entry, PeerCallGuard},
     transport::ConnectionError,
 };
 
 /// A handler at work. One that is dropped before it is done was cancelled, or its caller has left.
 #[derive(Debug)]
-pub(in crate::session) struct Timer {
+pub(in crate::session) struct CallTimer {
     metrics: MethodMetrics,
-    at_work: AtWork,
+    at_work: PeerCallGuard,
     arrived: Instant,
     is_open: bool,
 }
 
-impl Timer {
+impl CallTimer {
     /// A handler is started, of a request that came then.
     pub(in crate::session) fn start(session: &Session, entry: &Entry, arrived: Instant) -> Self {
         entry.metrics.started();
@@ -45,15 +45,15 @@ impl Timer {
         self.is_open = false;
         self.at_work.ends_at(now);
         let ended = match error {
-            None => Ended::Well,
-            Some(Code::Cancelled) if has_left(self.at_work.session()) => Ended::Abandoned,
-            Some(code) => Ended::Error(code),
+            None => CallEnd::Well,
+            Some(Code::Cancelled) if has_left(self.at_work.session()) => CallEnd::Abandoned,
+            Some(code) => CallEnd::Error(code),
         };
         self.metrics.ended(now.saturating_duration_since(self.arrived), ended);
     }
 }
 
-impl Drop for Timer {
+impl Drop for CallTimer {
     fn drop(&mut self) {
         if self.is_open {
             self.end(Instant::now(), Some(Code::Cancelled));
@@ -64,7 +64,7 @@ impl Drop for Timer {
 /// Whether the peer has closed its connection in good order. Its calls did not fail: nobody waits for them any more.
 fn has_left(session: &Session) -> bool {
     // A connection that its driver has left was closed on this side too; the session knows what came first.
-    let known = session.inner.condition.borrow().closed.clone();
+    let known = session.inner.peer_state.borrow().closed.clone();
     let reason = known.or_else(|| session.connection().close_reason());
     matches!(reason, Some(ConnectionError::Closed { code: close::SHUTDOWN, .. }))
 }

@@ -32,14 +32,14 @@ const CROWDED: u32 = 16;
 
 /// Callers were told, and are expected back.
 #[derive(Debug)]
-pub(super) struct Gather {
+pub(super) struct BatchWindow {
     /// Calls wait since then at most.
     since: Instant,
     in_company: bool,
 }
 
-impl Gather {
-    /// Callers are told now. Whether other lanes are at work, [`Company`] knows.
+impl BatchWindow {
+    /// Callers are told now. Whether other lanes are at work, [`Contention`] knows.
     pub(super) fn new(now: Instant, in_company: bool) -> Self {
         Self { since: now, in_company }
     }
@@ -63,14 +63,14 @@ static TOLD: AtomicU64 = AtomicU64::new(0);
 
 /// Whether other lanes of this process are at work beside this one.
 #[derive(Debug)]
-pub(super) struct Company {
+pub(super) struct Contention {
     /// Threads that run tasks: beside fewer other lanes than these, some have nothing to do.
     workers: u64,
     /// How many crowds there had been when this lane had told its last.
     seen: u64,
 }
 
-impl Company {
+impl Contention {
     pub(super) fn new(workers: usize) -> Self {
         Self { workers: workers as u64, seen: TOLD.load(Ordering::Relaxed) }
     }
@@ -86,12 +86,12 @@ impl Company {
 
 /// Whether calls come faster than one connection can carry: many are at work all the time, and it is not that handlers are slow.
 #[derive(Debug, Default)]
-pub(super) struct Crowded {
+pub(super) struct Saturation {
     /// How many turns of late, up to [`CROWDED`] twice, had a crowd; fewer by one for each that had none.
     turns: u32,
 }
 
-impl Crowded {
+impl Saturation {
     /// The driver has its turn: so many calls were made since callers were told, and so many are at work.
     pub(super) fn turn(&mut self, made: usize, at_work: usize) -> bool {
         let is_crowd = made >= TOGETHER && at_work >= CROWD;
@@ -108,11 +108,11 @@ mod tests {
     fn a_quarter_is_enough_for_a_lane_that_is_alone() {
         let now = Instant::now();
         for (at_work, enough) in [(1, 1), (7, 1), (16, 4), (64, 16), (128, 32), (1000, 32)] {
-            let mut gather = Gather::new(now, false);
+            let mut gather = BatchWindow::new(now, false);
             assert!((1..enough).all(|waiting| !gather.is_enough(waiting, at_work, now)), "{at_work}");
             assert!(gather.is_enough(enough, at_work, now), "{at_work}");
         }
-        let mut gather = Gather::new(now, true);
+        let mut gather = BatchWindow::new(now, true);
         assert!((1..ALL).all(|waiting| !gather.is_enough(waiting, 1000, now)));
         assert!(gather.is_enough(ALL, 1000, now));
     }
@@ -121,7 +121,7 @@ mod tests {
     fn nobody_waits_for_long() {
         for (in_company, time) in [(false, SHORT), (true, LONG)] {
             let now = Instant::now();
-            let mut gather = Gather::new(now, in_company);
+            let mut gather = BatchWindow::new(now, in_company);
             let just_before = now + time - Duration::from_nanos(1);
             assert!(!gather.is_enough(1, 64, just_before));
             assert!(gather.is_enough(1, 64, now + time));
@@ -134,15 +134,16 @@ mod tests {
     fn a_lane_is_in_company_beside_as_many_others_as_there_are_workers() {
         // Tests of other lanes may tell crowds at the same time: more company is never less.
         let workers = 3;
-        let mut lanes: Vec<_> = (0..=workers).map(|_| Company::new(workers)).collect();
-        let round = |lanes: &mut Vec<Company>| lanes.iter_mut().map(Company::is_there).collect::<Vec<_>>();
+        let mut lanes: Vec<_> = (0..=workers).map(|_| Contention::new(workers)).collect();
+        let round =
+            |lanes: &mut Vec<Contention>| lanes.iter_mut().map(Contention::is_there).collect::<Vec<_>>();
         round(&mut lanes);
         assert!((0..10).all(|_| round(&mut lanes).into_iter().all(|company| company)));
     }
 
     #[test]
     fn a_lane_is_crowded_after_many_crowds_and_not_for_ever() {
-        let mut crowded = Crowded::default();
+        let mut crowded = Saturation::default();
         assert!((0..100).all(|_| !crowded.turn(TOGETHER - 1, 10 * CROWD)), "handlers are slow");
         assert!((0..100).all(|_| !crowded.turn(TOGETHER, CROWD - 1)), "there are few");
         assert!((1..CROWDED).all(|_| !crowded.turn(TOGETHER, CROWD)));

@@ -15,12 +15,12 @@ const GENERATIONS: u64 = (1 << 30) - 1;
 const KEPT: usize = 256;
 
 /// What a call came to.
-pub(super) type Outcome = Result<(ReplyHeader, Bytes), Status>;
+pub(super) type CallOutcome = Result<(ReplyHeader, Bytes), Status>;
 
 /// The calls at work, by id. Sans-io.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    places: Vec<Place>,
+    places: Vec<CallSlot>,
     free: Vec<u32>,
     /// Of a new place: no place that was given back had a later one, so that no id comes again.
     first_generation: u64,
@@ -41,7 +41,7 @@ pub(super) struct Calls {
 }
 
 /// A call that was begun.
-pub(super) struct Started {
+pub(super) struct StartedCall {
     pub(super) id: u64,
     /// No other is at work.
     pub(super) alone: bool,
@@ -53,13 +53,13 @@ pub(super) struct Started {
 }
 
 #[derive(Debug)]
-struct Place {
+struct CallSlot {
     generation: u64,
-    state: State,
+    state: SlotState,
 }
 
 #[derive(Debug)]
-enum State {
+enum SlotState {
     Free,
     Waiting {
         method: &'static Method,
@@ -67,7 +67,7 @@ enum State {
         caller: Option<Waker>,
     },
     /// Since this turn of the driver's, where the caller was told.
-    Done(Outcome, Option<u32>),
+    Done(CallOutcome, Option<u32>),
 }
 
 impl Calls {
@@ -77,7 +77,7 @@ impl Calls {
         method: &'static Method,
         deadline: Option<Instant>,
         caller: Option<&Waker>,
-    ) -> Option<Started> {
+    ) -> Option<StartedCall> {
         if self.closed {
             return None;
         }
@@ -85,12 +85,12 @@ impl Calls {
             Some(place) => place as usize,
             None if self.places.len() == 1 << PLACE_BITS => return None,
             None => {
-                self.places.push(Place { generation: self.first_generation, state: State::Free });
+                self.places.push(CallSlot { generation: self.first_generation, state: SlotState::Free });
                 self.places.len() - 1
             }
         };
         let generation = self.places[place].generation;
-        self.places[place].state = State::Waiting { method, deadline, caller: caller.cloned() };
+        self.places[place].state = SlotState::Waiting { method, deadline, caller: caller.cloned() };
         let earliest = self.earliest.into_iter().chain(deadline).min();
         let at_work = self.at_work();
         let alone = at_work == 1;
@@ -100,35 +100,35 @@ impl Calls {
         self.earliest = earliest;
         let others = Others { at_work, expected: self.told > 0 };
         self.made += 1;
-        Some(Started { id: generation << PLACE_BITS | place as u64, alone, others, takes_over, driver })
+        Some(StartedCall { id: generation << PLACE_BITS | place as u64, alone, others, takes_over, driver })
     }
 
     fn at_work(&self) -> usize {
         self.places.len() - self.free.len()
     }
 
-    fn place(&mut self, id: u64) -> Option<&mut Place> {
+    fn place(&mut self, id: u64) -> Option<&mut CallSlot> {
         let place = self.places.get_mut((id & ((1 << PLACE_BITS) - 1)) as usize)?;
         (place.generation == id >> PLACE_BITS).then_some(place)
     }
 
     /// The outcome, once; the id is free then.
-    pub(super) fn poll(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<Outcome> {
+    pub(super) fn poll(&mut self, id: u64, cx: &mut Context<'_>) -> Poll<CallOutcome> {
         let place = self.place(id).expect("a caller asks until it has its answer");
         match &mut place.state {
-            State::Waiting { caller, .. } => {
+            SlotState::Waiting { caller, .. } => {
                 if !caller.as_ref().is_some_and(|caller| caller.will_wake(cx.waker())) {
                     *caller = Some(cx.waker().clone());
                 }
                 Poll::Pending
             }
-            state => match std::mem::replace(state, State::Free) {
-                State::Done(outcome, told) => {
+            state => match std::mem::replace(state, SlotState::Free) {
+                SlotState::Done(outcome, told) => {
                     self.came(told);
                     self.release(id);
                     Poll::Ready(outcome)
                 }
-                State::Free | State::Waiting { .. } => unreachable!("a free place has no caller"),
+                SlotState::Free | SlotState::Waiting { .. } => unreachable!("a free place has no caller"),
             },
         }
     }
@@ -136,22 +136,22 @@ impl Calls {
     /// The caller has gone. Gives what it was woken by, where the call was still at work.
     pub(super) fn abandon(&mut self, id: u64) -> Option<Option<Waker>> {
         let place = self.place(id)?;
-        let state = std::mem::replace(&mut place.state, State::Free);
+        let state = std::mem::replace(&mut place.state, SlotState::Free);
         self.release(id);
         match state {
-            State::Waiting { caller, .. } => Some(caller),
-            State::Done(_, told) => {
+            SlotState::Waiting { caller, .. } => Some(caller),
+            SlotState::Done(_, told) => {
                 self.came(told);
                 None
             }
-            State::Free => None,
+            SlotState::Free => None,
         }
     }
 
     /// Lets the caller of a call that is at work alone read its answer.
     pub(super) fn read_by(&mut self, id: u64) -> bool {
         let alone = self.at_work() == 1;
-        let waits = matches!(self.place(id), Some(Place { state: State::Waiting { .. }, .. }));
+        let waits = matches!(self.place(id), Some(CallSlot { state: SlotState::Waiting { .. }, .. }));
         if alone && waits {
             self.reader = Some(id);
         }
@@ -206,19 +206,19 @@ impl Calls {
     /// Whose answer this would be; `None` for a call that was given up.
     pub(super) fn method(&mut self, id: u64) -> Option<&'static Method> {
         match &self.place(id)?.state {
-            State::Waiting { method, .. } => Some(method),
-            State::Free | State::Done(..) => None,
+            SlotState::Waiting { method, .. } => Some(method),
+            SlotState::Free | SlotState::Done(..) => None,
         }
     }
 
     /// An answer has come; who is to be told. One that nobody waits for is dropped.
-    pub(super) fn finish(&mut self, id: u64, outcome: Outcome) -> Option<Waker> {
+    pub(super) fn finish(&mut self, id: u64, outcome: CallOutcome) -> Option<Waker> {
         let turn = self.turn;
-        let State::Waiting { caller, .. } = &mut self.place(id)?.state else { return None };
+        let SlotState::Waiting { caller, .. } = &mut self.place(id)?.state else { return None };
         let caller = caller.take();
         let told = caller.as_ref().map(|_| turn);
         self.told += usize::from(caller.is_some());
-        self.place(id)?.state = State::Done(outcome, told);
+        self.place(id)?.state = SlotState::Done(outcome, told);
         caller
     }
 
@@ -234,7 +234,7 @@ impl Calls {
     pub(super) fn expire(&mut self, now: Instant, expired: &mut Vec<(u64, Option<Waker>)>) {
         self.earliest = None;
         for (index, place) in self.places.iter_mut().enumerate() {
-            let State::Waiting { method, deadline: Some(deadline), caller } = &mut place.state else {
+            let SlotState::Waiting { method, deadline: Some(deadline), caller } = &mut place.state else {
                 continue;
             };
             if *deadline > now {
@@ -243,16 +243,16 @@ impl Calls {
             }
             let caller = caller.take();
             let status = Status::deadline_exceeded(format!("{method}: {LATE}"));
-            place.state = State::Done(Err(status), None);
+            place.state = SlotState::Done(Err(status), None);
             expired.push((place.generation << PLACE_BITS | index as u64, caller));
         }
     }
 
     /// Those who wait.
     pub(super) fn callers(&self) -> Vec<Waker> {
-        let caller = |place: &Place| match &place.state {
-            State::Waiting { caller, .. } => caller.clone(),
-            State::Free | State::Done(..) => None,
+        let caller = |place: &CallSlot| match &place.state {
+            SlotState::Waiting { caller, .. } => caller.clone(),
+            SlotState::Free | SlotState::Done(..) => None,
         };
         self.places.iter().filter_map(caller).collect()
     }
@@ -262,9 +262,9 @@ impl Calls {
         self.closed = true;
         let mut callers = Vec::new();
         for place in &mut self.places {
-            if let State::Waiting { caller, .. } = &mut place.state {
+            if let SlotState::Waiting { caller, .. } = &mut place.state {
                 callers.extend(caller.take());
-                place.state = State::Done(Err(status.clone()), None);
+                place.state = SlotState::Done(Err(status.clone()), None);
             }
         }
         callers

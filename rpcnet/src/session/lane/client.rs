@@ -8,7 +8,7 @@ mod tests;
 use std::{
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
+        Arc, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker, ready},
@@ -17,15 +17,16 @@ use std::{
 use tokio::task::AbortHandle;
 
 use super::{
-    calls::{Calls, Outcome, Started},
-    driver::Driver,
-    outbox::{Outbox, Put, Writer},
+    calls::{CallOutcome, Calls, StartedCall},
+    driver::LaneDriver,
+    outbox::{LaneWriter, Outbox, Put},
     reader::{Read, Reader},
 };
 use crate::{
     Request, Status,
+    lock::Mutex,
     proto::{self, LaneFrame, LaneKind, RequestHeader, Routing, put_message},
-    session::{Session, Times},
+    session::{Deadlines, Session},
     transport::{ConnectionError, ReadError, WriteError},
 };
 
@@ -41,12 +42,12 @@ type Told = (Option<u64>, Option<Arc<Routing>>);
 
 /// A stream on which many calls are made. Dropping it ends those that wait.
 #[derive(Debug)]
-pub(in crate::session) struct Lane {
+pub(in crate::session) struct LaneClient {
     shared: Arc<Shared>,
     task: AbortHandle,
 }
 
-impl Drop for Lane {
+impl Drop for LaneClient {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -56,7 +57,7 @@ impl Drop for Lane {
 pub(super) struct Shared {
     pub(super) outbox: Outbox,
     /// `None` when the lane has ended.
-    writer: Mutex<Option<Writer>>,
+    writer: Mutex<Option<LaneWriter>>,
     /// Likewise. Locked before the calls are.
     reader: Mutex<Option<Reader>>,
     calls: Mutex<Calls>,
@@ -67,7 +68,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls.lock()
     }
 
     /// Writes what waits. For the driver.
@@ -82,10 +83,10 @@ impl Shared {
     /// its way to the socket. Where the driver is at it, or something is left to do, it is woken all the same.
     fn write_for(&self, driver: &Waker) {
         let written = match self.writer.try_lock() {
-            Ok(mut writer) => {
+            Some(mut writer) => {
                 writer.as_mut().map(|writer| self.outbox.poll_write(&mut Context::from_waker(driver), writer))
             }
-            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => None,
+            None => None,
         };
         match written {
             // What the peer does not take now wakes the driver when it does.
@@ -109,7 +110,7 @@ impl Shared {
     /// Reads the answer of the call that is at work alone, in place of the driver, where that is not at it. Whether it is here.
     fn read_for(&self, id: u64, caller: &Waker) -> bool {
         let Some(driver) = self.driver.get() else { return false };
-        let Ok(mut reader) = self.reader.try_lock() else {
+        let Some(mut reader) = self.reader.try_lock() else {
             self.have_driver_read();
             return false;
         };
@@ -135,11 +136,11 @@ impl Shared {
     }
 
     fn reader(&self) -> MutexGuard<'_, Option<Reader>> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reader.lock()
     }
 
-    fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn writer(&self) -> MutexGuard<'_, Option<LaneWriter>> {
+        self.writer.lock()
     }
 
     pub(super) fn close(&self, status: &Status) {
@@ -159,24 +160,24 @@ pub(in crate::session) fn want(session: &Session) {
     let session = session.clone();
     session.runtime().handle().clone().spawn(async move {
         // Where it can't be opened the connection has ended, and callers are told of that.
-        if let Ok(lane) = Lane::open(&session).await {
+        if let Ok(lane) = LaneClient::open(&session).await {
             session.inner.lane.get_or_init(|| lane);
-            session.update(|condition| condition.lane = true);
+            session.update(|state| state.lane = true);
         }
     });
 }
 
-impl Lane {
+impl LaneClient {
     /// Opens one.
     async fn open(session: &Session) -> Result<Self, ConnectionError> {
         let (send, recv) = session.connection().open_bi().await?;
         let shared = Arc::new(Shared {
-            writer: Mutex::new(Some(Writer::new(send))),
+            writer: Mutex::new(Some(LaneWriter::new(send))),
             reader: Mutex::new(Some(Reader::new(session.downgrade(), recv))),
             ..Shared::default()
         });
         shared.outbox.put(|buffer| buffer.extend_from_slice(&proto::PREFACE));
-        let driver = Driver::new(session.downgrade(), shared.clone(), session.runtime().handle());
+        let driver = LaneDriver::new(session.downgrade(), shared.clone(), session.runtime().handle());
         let task = session.runtime().handle().spawn(driver.run()).abort_handle();
         Ok(Self { shared, task })
     }
@@ -187,14 +188,14 @@ impl Lane {
         &self,
         request: &Request,
         (fingerprint, routing): Told,
-        times: &Times,
+        times: &Deadlines,
         caller: Option<&Waker>,
     ) -> Option<u64> {
         if self.shared.outbox.len() >= FULL {
             return None;
         }
         let started = self.shared.calls().start(request.method, times.call, caller);
-        let Started { id, alone, others, takes_over, driver } = started?;
+        let StartedCall { id, alone, others, takes_over, driver } = started?;
         if takes_over {
             self.shared.wake_driver();
         }
@@ -235,7 +236,7 @@ impl Lane {
     }
 
     /// Whether calls gather here faster than they leave.
-    pub(in crate::session) fn is_crowded(&self) -> bool {
+    pub(in crate::session) fn is_saturated(&self) -> bool {
         self.shared.crowded.load(Ordering::Relaxed)
     }
 
@@ -245,7 +246,7 @@ impl Lane {
     }
 
     /// An answer that was too large for the lane has come on a stream of its own.
-    pub(in crate::session) fn finish(&self, id: u64, outcome: Outcome) {
+    pub(in crate::session) fn finish(&self, id: u64, outcome: CallOutcome) {
         let caller = self.shared.calls().finish(id, outcome);
         if let Some(caller) = caller {
             caller.wake();
@@ -290,9 +291,9 @@ impl LaneCall {
 }
 
 impl Future for LaneCall {
-    type Output = Outcome;
+    type Output = CallOutcome;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CallOutcome> {
         let (shared, id) = (self.shared(), self.id);
         let mut calls = shared.calls();
         let reads = calls.reader() == Some(id);

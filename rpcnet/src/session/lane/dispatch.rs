@@ -17,14 +17,13 @@ use crate::{
     Context, Reply, Status,
     context::Scope,
     limit::{Permit, PermitOutcome},
+    metrics::BLOCKS,
     proto::{self, LaneFrame, LaneKind, MAX_LANE_MESSAGE, RequestHeader, put_message, reset, varint},
     session::{
         Entry, Session,
         frame::{frame_buffer, write_frame},
-        inbound::{
-            CancelOnDrop, TRANSIT, Timer, answer, blocking::BLOCKS, forward, full, handler, receive, until,
-        },
-        router::InFlight,
+        inbound::{CallTimer, CancelOnDrop, TRANSIT, answer, forward, full, handler, receive, until},
+        router::CallGuard,
     },
 };
 
@@ -33,7 +32,7 @@ use crate::{
 const LONG: Duration = Duration::from_micros(100);
 
 /// A call that has arrived on a lane.
-pub(super) struct LaneCall {
+pub(super) struct LaneRequest {
     pub(super) id: u64,
     pub(super) header: RequestHeader,
     pub(super) body: Bytes,
@@ -41,7 +40,7 @@ pub(super) struct LaneCall {
 }
 
 /// What became of it at once.
-pub(super) enum Started {
+pub(super) enum Dispatched {
     Answered,
     /// This goes on as a task.
     AtWork(Pin<Box<dyn Future<Output = ()> + Send>>),
@@ -51,13 +50,13 @@ pub(super) enum Started {
 struct Running {
     id: u64,
     context: Context,
-    handler: handler::Running,
-    timer: Timer,
+    handler: handler::RunningHandler,
+    timer: CallTimer,
     permit: Option<Permit>,
-    in_flight: InFlight,
+    in_flight: CallGuard,
 }
 
-impl LaneCall {
+impl LaneRequest {
     /// Checks it, and runs it as far as it goes without waiting. `now` is moved on to when that was done.
     pub(super) fn start(
         self,
@@ -65,7 +64,7 @@ impl LaneCall {
         outbox: &Arc<Outbox>,
         now: &mut Instant,
         task: &mut Task<'_>,
-    ) -> Started {
+    ) -> Dispatched {
         let id = self.id;
         // A handler's own panics are caught where it is polled. This is for those of what it leaves behind when it is
         // dropped, which would end the lane with all calls on it.
@@ -82,7 +81,7 @@ impl LaneCall {
         outbox: &Arc<Outbox>,
         now: &mut Instant,
         task: &mut Task<'_>,
-    ) -> Started {
+    ) -> Dispatched {
         let router = session.router();
         if router.is_draining() {
             return refuse(self.id, outbox);
@@ -92,10 +91,10 @@ impl LaneCall {
             Err((status, _)) => return self.turn_down(session, outbox, status.not_executed()),
         };
         if router.gate().is_some() && !entry.internal {
-            return Started::AtWork(Box::pin(self.wait_for_turn(session.clone(), outbox.clone(), entry)));
+            return Dispatched::AtWork(Box::pin(self.wait_for_turn(session.clone(), outbox.clone(), entry)));
         }
         let in_place = !entry.metrics.takes_long();
-        let Some(mut running) = self.run(session, outbox, entry, None) else { return Started::Answered };
+        let Some(mut running) = self.run(session, outbox, entry, None) else { return Dispatched::Answered };
         if in_place {
             let begun = *now;
             let polled = running.context.inherits().enter(|| Pin::new(&mut running.handler).poll(task));
@@ -108,7 +107,7 @@ impl LaneCall {
                 return running.answer(outbox, Some(result), *now);
             }
         }
-        Started::AtWork(Box::pin(running.finish(outbox.clone())))
+        Dispatched::AtWork(Box::pin(running.finish(outbox.clone())))
     }
 
     /// Waits until the server has room for it.
@@ -156,7 +155,7 @@ impl LaneCall {
         let deadline = self.deadline();
         let scope = Scope { deadline, trace: forward::own_span(&entry, self.header.trace) };
         let relayed = forward::relayed(&entry, &mut self.header);
-        let timer = Timer::start(session, &entry, self.received);
+        let timer = CallTimer::start(session, &entry, self.received);
         let context =
             Context::new(entry.method, session.clone(), scope, self.header.metadata).with_relayed(relayed);
         let handler = handler::start(session, entry, context.clone(), self.body, None);
@@ -179,11 +178,11 @@ impl LaneCall {
         self.turn_down(session, outbox, status.not_executed());
     }
 
-    fn turn_down(self, session: &Session, outbox: &Outbox, status: Status) -> Started {
+    fn turn_down(self, session: &Session, outbox: &Outbox, status: Status) -> Dispatched {
         session.router().metrics().error(status.code());
         let (header, body) = answer::status_frame(&status);
         put(outbox, self.id, &header, &body);
-        Started::Answered
+        Dispatched::Answered
     }
 }
 
@@ -217,14 +216,14 @@ impl Running {
                 cancel.0 = None;
             }
             drop(cancel);
-            if let Started::AtWork(rest) = self.answer(&outbox, result, Instant::now()) {
+            if let Dispatched::AtWork(rest) = self.answer(&outbox, result, Instant::now()) {
                 rest.await;
             }
         }
     }
 
     /// Puts the answer into the outbox; one that is too large for the lane goes on a stream of its own.
-    fn answer(self, outbox: &Outbox, result: Option<Result<Reply, Status>>, now: Instant) -> Started {
+    fn answer(self, outbox: &Outbox, result: Option<Result<Reply, Status>>, now: Instant) -> Dispatched {
         let Self { id, context, handler, timer, permit, in_flight } = self;
         // Nothing of it is left when its caller has the answer.
         drop(handler);
@@ -245,10 +244,10 @@ impl Running {
         timer.done_at(now, code);
         if header.size_hint() + body.len() <= MAX_LANE_MESSAGE {
             put(outbox, id, &header, &body);
-            return Started::Answered;
+            return Dispatched::Answered;
         }
         let session = context.session().clone();
-        Started::AtWork(Box::pin(async move {
+        Dispatched::AtWork(Box::pin(async move {
             // Who drains waits for this reply as for others.
             let _in_flight = in_flight;
             if let Err(error) = elsewhere(&session, id, header, body).await {
@@ -259,15 +258,15 @@ impl Running {
 }
 
 /// Answers a call that panicked where that is nobody's to answer.
-pub(super) fn panicked(id: u64, outbox: &Outbox) -> Started {
+pub(super) fn panicked(id: u64, outbox: &Outbox) -> Dispatched {
     let (header, body) = answer::status_frame(&Status::internal("the call panicked"));
     put(outbox, id, &header, &body);
-    Started::Answered
+    Dispatched::Answered
 }
 
-fn refuse(id: u64, outbox: &Outbox) -> Started {
+fn refuse(id: u64, outbox: &Outbox) -> Dispatched {
     outbox.put(|buffer| LaneFrame { kind: LaneKind::Refused, id }.encode(buffer));
-    Started::Answered
+    Dispatched::Answered
 }
 
 fn put(outbox: &Outbox, id: u64, header: &proto::ReplyHeader, body: &crate::codec::Body) {

@@ -14,7 +14,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    batching::{Company, Crowded, Gather},
+    batching::{BatchWindow, Contention, Saturation},
     client::Shared,
     reader::Read,
 };
@@ -25,7 +25,7 @@ use crate::{
     transport::{ConnectionError, ReadError, WriteError},
 };
 
-pub(super) struct Driver {
+pub(super) struct LaneDriver {
     session: WeakSession,
     shared: Arc<Shared>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -33,18 +33,18 @@ pub(super) struct Driver {
     answered: Vec<Waker>,
     /// Several of them were told, and this task has queued up behind them.
     told: bool,
-    company: Company,
-    crowded: Crowded,
+    company: Contention,
+    crowded: Saturation,
 }
 
 /// The task was aborted: the session has ended.
-impl Drop for Driver {
+impl Drop for LaneDriver {
     fn drop(&mut self) {
         self.shared.close(&self.gone(ConnectionError::LocallyClosed));
     }
 }
 
-impl Driver {
+impl LaneDriver {
     /// What calls are told that wait when the connection ends.
     fn gone(&self, error: ConnectionError) -> Status {
         match self.session.upgrade() {
@@ -61,8 +61,8 @@ impl Driver {
             timer: None,
             answered: Vec::new(),
             told: false,
-            company: Company::new(workers),
-            crowded: Crowded::default(),
+            company: Contention::new(workers),
+            crowded: Saturation::default(),
         }
     }
 
@@ -100,7 +100,7 @@ impl Driver {
             Read::End(error) => return Poll::Ready(error),
         }
         if self.answered.len() > 1 {
-            let gather = Gather::new(Instant::now(), self.company.is_there());
+            let gather = BatchWindow::new(Instant::now(), self.company.is_there());
             self.shared.outbox.gather(gather);
             self.told = true;
         }

@@ -20,7 +20,7 @@ pub(crate) use self::client::LaneCall;
 #[cfg(feature = "measuring")]
 pub(crate) use self::client::lane_call;
 pub(super) use self::{
-    client::{Lane, want},
+    client::{LaneClient, want},
     large_reply::accept,
     server::serve,
 };

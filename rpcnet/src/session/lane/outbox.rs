@@ -5,7 +5,7 @@ mod tests;
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -14,8 +14,11 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::batching::Gather;
-use crate::transport::{SendStream, WriteError};
+use super::batching::BatchWindow;
+use crate::{
+    lock::Mutex,
+    transport::{SendStream, WriteError},
+};
 
 /// What one allocation of the buffer holds at least and, unless more is put in at once, at most. In between it has room
 /// for four writes like the last: a connection at rest keeps the buffer that it had.
@@ -25,7 +28,7 @@ const LARGE_CHUNK: usize = 16 << 10;
 /// Frames that wait. Whoever puts them in looks at how much there is before, and that bounds it.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Outbox {
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
     /// Bytes that wait.
     length: AtomicUsize,
     /// The driver runs, and writes before it waits: nobody needs to wake it.
@@ -54,13 +57,13 @@ pub(super) enum Put {
 
 /// The stream that an outbox is written to.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct LaneWriter {
     send: SendStream,
     /// Taken out of the outbox, and not written yet.
     writing: [Bytes; 1],
 }
 
-impl Writer {
+impl LaneWriter {
     pub(super) fn new(send: SendStream) -> Self {
         Self { send, writing: [Bytes::new()] }
     }
@@ -71,14 +74,14 @@ impl Writer {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OutboxState {
     buffer: BytesMut,
     /// The length of what was written last.
     written: usize,
     /// How many times something was put in since the last write.
     frames: usize,
     /// While callers are expected back. The driver has yet to run then.
-    gather: Option<Gather>,
+    gather: Option<BatchWindow>,
     /// Of the lane's driver, while it waits.
     driver: Option<Waker>,
 }
@@ -110,7 +113,7 @@ impl Outbox {
 
     /// Callers were told and are expected back: until the driver has [had its turn](Self::gathered), what is put in
     /// waits. For the driver alone, before it wakes them.
-    pub(super) fn gather(&self, gather: Gather) {
+    pub(super) fn gather(&self, gather: BatchWindow) {
         self.state().gather = Some(gather);
     }
 
@@ -119,7 +122,7 @@ impl Outbox {
         self.state().gather = None;
     }
 
-    fn fill_state(&self, write: impl FnOnce(&mut BytesMut)) -> (MutexGuard<'_, State>, Option<Waker>) {
+    fn fill_state(&self, write: impl FnOnce(&mut BytesMut)) -> (MutexGuard<'_, OutboxState>, Option<Waker>) {
         let mut state = self.state();
         if state.buffer.is_empty()
             && state.buffer.capacity() < state.written.clamp(SMALL_CHUNK / 4, LARGE_CHUNK)
@@ -147,9 +150,9 @@ impl Outbox {
     pub(super) fn poll_write(
         &self,
         cx: &mut Context<'_>,
-        writer: &mut Writer,
+        writer: &mut LaneWriter,
     ) -> Poll<Result<(), WriteError>> {
-        let Writer { send, writing } = writer;
+        let LaneWriter { send, writing } = writer;
         loop {
             if !writing[0].is_empty() {
                 match send.poll_write_chunks(cx, writing) {
@@ -183,7 +186,7 @@ impl Outbox {
         self.state().buffer.split().freeze()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, OutboxState> {
+        self.state.lock()
     }
 }

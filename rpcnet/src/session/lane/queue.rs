@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Calls by their ids, in the order in which they came. Each step takes logarithmic time, however many a peer gives up.
 #[derive(Debug)]
-pub(super) struct Waiting<C> {
+pub(super) struct CallQueue<C> {
     calls: BTreeMap<u64, (u64, C)>,
     /// Where the call of an id stands in that order.
     places: HashMap<u64, u64>,
@@ -12,13 +12,13 @@ pub(super) struct Waiting<C> {
     came: u64,
 }
 
-impl<C> Default for Waiting<C> {
+impl<C> Default for CallQueue<C> {
     fn default() -> Self {
         Self { calls: BTreeMap::new(), places: HashMap::new(), came: 0 }
     }
 }
 
-impl<C> Waiting<C> {
+impl<C> CallQueue<C> {
     /// Adds a call at the end. None of this id may wait.
     pub(super) fn push(&mut self, id: u64, call: C) {
         let before = self.places.insert(id, self.came);
@@ -62,7 +62,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_queue_from_which_any_may_be_taken(steps in vec((0..3u8, 0..8u64), 0..200)) {
-            let mut waiting = Waiting::default();
+            let mut waiting = CallQueue::default();
             let mut model: Vec<u64> = Vec::new();
             for (step, id) in steps {
                 match step {

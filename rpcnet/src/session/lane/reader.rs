@@ -5,12 +5,13 @@
 //! wakes a second thread to help with them, which costs more than all the rest.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::MutexGuard,
     task::{Context, Poll, Waker},
 };
 
 use super::calls::Calls;
 use crate::{
+    lock::Mutex,
     proto::{LaneBuffer, LaneInput},
     session::{WeakSession, frame::FrameError},
     transport::{ReadError, RecvStream},
@@ -143,5 +144,5 @@ impl Reader {
 }
 
 fn lock(calls: &Mutex<Calls>) -> MutexGuard<'_, Calls> {
-    calls.lock().unwrap_or_else(PoisonError::into_inner)
+    calls.lock()
 }

@@ -17,9 +17,9 @@ use tracing::{debug, error};
 
 use super::{
     CHUNK,
-    dispatch::{LaneCall, Started, panicked},
-    outbox::{Outbox, Writer},
-    queue::Waiting,
+    dispatch::{Dispatched, LaneRequest, panicked},
+    outbox::{LaneWriter, Outbox},
+    queue::CallQueue,
 };
 use crate::{
     proto::{DecodeError, LaneBuffer, LaneInput},
@@ -38,7 +38,7 @@ const FULL: usize = 256 << 10;
 
 /// Answers the calls of a lane until it ends. Its handlers end with the future.
 pub(in crate::session) fn serve(
-    turn: session::Served,
+    turn: session::LaneGuard,
     send: SendStream,
     recv: RecvStream,
     first: Bytes,
@@ -46,16 +46,16 @@ pub(in crate::session) fn serve(
     let mut input = LaneBuffer::default();
     input.add(first);
     // Not within the future, which would have room for the parts beside the whole.
-    let mut lane = Lane {
+    let mut lane = LaneServer {
         session: turn.0.clone(),
         now: Instant::now(),
-        writer: Writer::new(send),
+        writer: LaneWriter::new(send),
         recv,
         input,
         outbox: Arc::default(),
         at_work: HashMap::new(),
         drained: None,
-        waiting: Waiting::default(),
+        waiting: CallQueue::default(),
         tasks: JoinSet::new(),
     };
     async move {
@@ -67,30 +67,30 @@ pub(in crate::session) fn serve(
     }
 }
 
-struct AtWork {
+struct RunningCall {
     handler: AbortHandle,
     deadline: Option<Instant>,
 }
 
-struct Lane {
+struct LaneServer {
     session: Session,
-    writer: Writer,
+    writer: LaneWriter,
     recv: RecvStream,
     input: LaneBuffer,
     outbox: Arc<Outbox>,
     /// Handlers that were not ready at once, and that the peer has not given up.
-    at_work: HashMap<u64, AtWork>,
+    at_work: HashMap<u64, RunningCall>,
     /// Some moments ago: the clock is looked at once a call, and when this is polled.
     now: Instant,
     /// Resolves when nothing is taken any more; asked once calls wait.
     drained: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Calls that wait for one of them to end.
-    waiting: Waiting<LaneCall>,
+    waiting: CallQueue<LaneRequest>,
     /// Handlers as tasks, each with its call's id.
     tasks: JoinSet<u64>,
 }
 
-impl Lane {
+impl LaneServer {
     /// Ready when the lane has ended.
     fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<(), DecodeError>> {
         let mut heard_all = false;
@@ -214,7 +214,7 @@ impl Lane {
                     if self.at_work.contains_key(&id) || self.waiting.contains(id) {
                         return Err(DecodeError::LaneCall(id));
                     }
-                    let call = LaneCall { id, header, body, received };
+                    let call = LaneRequest { id, header, body, received };
                     if self.is_full() && !self.session.router().is_draining() {
                         self.waiting.push(id, call);
                     } else {
@@ -230,7 +230,7 @@ impl Lane {
 
     fn cancel(&mut self, id: u64) {
         let deadline = match (self.at_work.remove(&id), self.waiting.remove(id)) {
-            (Some(AtWork { handler, deadline }), _) => {
+            (Some(RunningCall { handler, deadline }), _) => {
                 handler.abort();
                 deadline
             }
@@ -240,16 +240,16 @@ impl Lane {
         count_reset(&self.session, deadline);
     }
 
-    fn start(&mut self, call: LaneCall, task: &mut Task<'_>) {
+    fn start(&mut self, call: LaneRequest, task: &mut Task<'_>) {
         let (id, deadline) = (call.id, call.deadline());
         match call.start(&self.session, &self.outbox, &mut self.now, task) {
-            Started::Answered => {}
-            Started::AtWork(rest) => {
+            Dispatched::Answered => {}
+            Dispatched::AtWork(rest) => {
                 let handler = self.tasks.spawn(async move {
                     rest.await;
                     id
                 });
-                self.at_work.insert(id, AtWork { handler, deadline });
+                self.at_work.insert(id, RunningCall { handler, deadline });
             }
         }
     }

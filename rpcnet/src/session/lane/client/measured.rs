@@ -9,11 +9,11 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Lane, Shared};
+use super::{LaneClient, Shared};
 use crate::{
     Limits, Method, Request,
     proto::{ReplyHeader, ReplyKind},
-    session::Times,
+    session::Deadlines,
 };
 
 static METHOD: Method = Method::new("bench.v1.Echo", "echo", "(Bytes) -> Result<Bytes, Status>");
@@ -25,9 +25,9 @@ pub(crate) fn lane_call() -> impl FnMut() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs nothing");
     // In place of the driver.
     let task = runtime.spawn(pending::<()>()).abort_handle();
-    let lane = Lane { shared: Arc::<Shared>::default(), task };
+    let lane = LaneClient { shared: Arc::<Shared>::default(), task };
     let request = Request::new(&METHOD, Bytes::from_static(&[7; 32]));
-    let times = Times::of(&request, &Limits::default());
+    let times = Deadlines::of(&request, &Limits::default());
     let mut calls = 0;
     move || {
         let waker = Waker::noop();

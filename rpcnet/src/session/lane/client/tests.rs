@@ -25,7 +25,7 @@ fn put(shared: &Shared) -> Waker {
 async fn who_is_alone_writes_without_the_driver() {
     let pair = pair().await;
     let (send, _recv) = pair.client.open_bi().await.expect("it stands");
-    let shared = Shared { writer: Mutex::new(Some(Writer::new(send))), ..Shared::default() };
+    let shared = Shared { writer: Mutex::new(Some(LaneWriter::new(send))), ..Shared::default() };
     let woken = Arc::<Woken>::default();
     let waker = Waker::from(woken.clone());
     assert!(shared.poll_write(&mut Context::from_waker(&waker)).is_ready());
@@ -53,7 +53,7 @@ async fn who_is_alone_writes_without_the_driver() {
 async fn what_the_peer_does_not_take_is_written_by_the_driver() {
     let pair = pair().await;
     let (send, _recv) = pair.client.open_bi().await.expect("it stands");
-    let shared = Shared { writer: Mutex::new(Some(Writer::new(send))), ..Shared::default() };
+    let shared = Shared { writer: Mutex::new(Some(LaneWriter::new(send))), ..Shared::default() };
     let woken = Arc::<Woken>::default();
     let waker = Waker::from(woken.clone());
     assert!(shared.poll_write(&mut Context::from_waker(&waker)).is_ready());
@@ -86,7 +86,7 @@ impl Ends {
         let pair = pair().await;
         let (session, driver) =
             Session::forwarding(pair.client.clone(), Arc::default(), Limits::default(), runtime(), None);
-        let lane = Lane::open(&session).await.expect("it stands");
+        let lane = LaneClient::open(&session).await.expect("it stands");
         session.inner.lane.get_or_init(|| lane);
         let (send, mut recv) = pair.server.accept_bi().await.expect("it has begun");
         let begun = recv.read_chunk(PREFACE.len()).await.expect("it goes on").expect("there is more");
@@ -122,7 +122,7 @@ impl Ends {
 
 async fn call(session: Session) {
     let request = Request::new(&METHOD, Bytes::new());
-    let times = Times::of(&request, &Limits::default());
+    let times = Deadlines::of(&request, &Limits::default());
     let mut started = None;
     std::future::poll_fn(|cx| {
         let call = started.get_or_insert_with(|| {
@@ -191,14 +191,14 @@ struct Held {
 impl Held {
     fn start(session: &Session) -> Self {
         let request = Request::new(&METHOD, Bytes::new());
-        let times = Times::of(&request, &Limits::default());
+        let times = Deadlines::of(&request, &Limits::default());
         let woken = Arc::<Woken>::default();
         let lane = session.inner.lane.get().expect("it stands");
         let id = lane.call(&request, (None, None), &times, Some(&Waker::from(woken.clone())));
         Self { call: LaneCall::new(session.clone(), id.expect("there is room")), woken }
     }
 
-    fn poll(&mut self) -> Poll<Outcome> {
+    fn poll(&mut self) -> Poll<CallOutcome> {
         let waker = Waker::from(self.woken.clone());
         Pin::new(&mut self.call).poll(&mut Context::from_waker(&waker))
     }
@@ -286,6 +286,6 @@ async fn who_is_alone_hears_of_the_end_of_the_lane() {
     }
     let lane = ends.session.inner.lane.get().expect("it stood");
     let request = Request::new(&METHOD, Bytes::new());
-    let times = Times::of(&request, &Limits::default());
+    let times = Deadlines::of(&request, &Limits::default());
     assert_eq!(lane.call(&request, (None, None), &times, None), None, "others are told at once");
 }

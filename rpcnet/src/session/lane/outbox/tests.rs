@@ -17,14 +17,14 @@ fn call(outbox: &Outbox, others: (usize, bool)) -> Put {
 async fn calls_wait_for_those_who_are_expected() {
     let pair = pair().await;
     let (send, _recv) = pair.client.open_bi().await.expect("it stands");
-    let (outbox, mut writer) = (Outbox::default(), Writer::new(send));
+    let (outbox, mut writer) = (Outbox::default(), LaneWriter::new(send));
     let cx = &mut Context::from_waker(Waker::noop());
     assert!(outbox.poll_write(cx, &mut writer).is_ready());
 
     assert!(matches!(call(&outbox, (8, true)), Put::Wakes(_)), "the driver has told nobody");
     outbox.awake();
     assert!(outbox.poll_write(cx, &mut writer).is_ready());
-    outbox.gather(Gather::new(Instant::now(), false));
+    outbox.gather(BatchWindow::new(Instant::now(), false));
     assert!(matches!(call(&outbox, (8, true)), Put::Waits));
     assert!(matches!(call(&outbox, (8, true)), Put::Leaves), "a quarter of them has come");
     assert!(outbox.poll_write(cx, &mut writer).is_ready());
@@ -37,7 +37,7 @@ async fn calls_wait_for_those_who_are_expected() {
     assert!(matches!(call(&outbox, (8, true)), Put::Wakes(_)), "nobody is waited for any more");
 
     outbox.awake();
-    outbox.gather(Gather::new(Instant::now(), false));
+    outbox.gather(BatchWindow::new(Instant::now(), false));
     assert!(matches!(call(&outbox, (80, true)), Put::Waits));
     outbox.gathered();
     assert!(outbox.poll_write(cx, &mut writer).is_ready());
@@ -48,7 +48,7 @@ async fn calls_wait_for_those_who_are_expected() {
 async fn a_driver_is_woken_once_and_not_while_it_runs() {
     let pair = pair().await;
     let (send, _recv) = pair.client.open_bi().await.expect("it stands");
-    let (outbox, mut writer) = (Outbox::default(), Writer::new(send));
+    let (outbox, mut writer) = (Outbox::default(), LaneWriter::new(send));
     let woken = Arc::<Woken>::default();
     let waker = Waker::from(woken.clone());
     let cx = &mut Context::from_waker(&waker);

@@ -6,21 +6,21 @@ use tokio::time::Instant;
 
 /// A handler that ran in place for so long without waiting has blocked its thread. Most take a thousandth of it; one that
 /// the machine did not let run may take it without fault.
-pub(in crate::session) const BLOCKS: Duration = Duration::from_millis(50);
+pub(crate) const BLOCKS: Duration = Duration::from_millis(50);
 /// Between two warnings of one method.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// When a method's handlers were last warned of.
 #[derive(Debug, Default)]
-pub(crate) struct Blocking {
+pub(super) struct BlockingWarnings {
     warned: Option<Instant>,
     /// How often one has blocked since.
     unsaid: u64,
 }
 
-impl Blocking {
+impl BlockingWarnings {
     /// A handler has blocked. How often that has happened since the last warning, where there is to be another.
-    pub(crate) fn blocked(&mut self, now: Instant) -> Option<u64> {
+    pub(super) fn blocked(&mut self, now: Instant) -> Option<u64> {
         self.unsaid += 1;
         if self.warned.is_some_and(|warned| now.saturating_duration_since(warned) < PAUSE) {
             return None;
@@ -38,7 +38,7 @@ mod tests {
     async fn the_first_is_warned_of_and_then_one_a_minute() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut blocking = Blocking::default();
+        let mut blocking = BlockingWarnings::default();
         assert_eq!(blocking.blocked(at(0)), Some(1));
         assert_eq!([1, 2, 59].map(|second| blocking.blocked(at(second))), [None; 3]);
         assert_eq!(blocking.blocked(at(60)), Some(4));
