@@ -1,4 +1,4 @@
-//! Takes connections and hands each to its protocol.
+//! Accepts connections and passes each to the handler of its protocol.
 
 use std::{
     net::SocketAddr,
@@ -23,10 +23,10 @@ use crate::{
     transport::{Connection, ConnectionError, Endpoint, Incoming},
 };
 
-/// The time that a peer has to close an idle connection when the server asks it to.
+/// The time that a peer has to close an idle connection after the server has asked for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Takes connections until the endpoint is closed. Their tasks end with this future.
+/// Accepts connections until the endpoint is closed. Their tasks end with this future.
 pub(super) async fn accept(endpoint: Endpoint, server: Weak<Inner>) {
     let Some(most) = server.upgrade().map(|server| server.max_handshakes) else { return };
     let mut connections = JoinSet::new();
@@ -47,13 +47,14 @@ pub(super) async fn accept(endpoint: Endpoint, server: Weak<Inner>) {
         let Some(incoming) = validated(&server, incoming, most - handshakes.available_permits()) else {
             continue;
         };
-        // Whoever dials while this waits is in the transport's own queue, which is bounded.
+        // While this waits, new handshakes queue up in the transport, whose queue is bounded.
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
         connections.spawn(take(server.clone(), incoming, permit));
     }
 }
 
-/// Passes on who may have a handshake. Where many are at work already, that is who can be reached at its address.
+/// Returns the peer's handshake if it may proceed. While many handshakes are in progress, a peer has to prove
+/// its address first.
 fn validated(server: &Weak<Inner>, incoming: Incoming, at_work: usize) -> Option<Incoming> {
     let server = server.upgrade()?;
     if at_work < server.retry_above || incoming.is_validated() {
@@ -64,13 +65,13 @@ fn validated(server: &Weak<Inner>, incoming: Incoming, at_work: usize) -> Option
     None
 }
 
-/// One peer, from its handshake to the end of its connection.
+/// Serves one peer, from its handshake to the end of its connection.
 fn take(
     server: Weak<Inner>,
     incoming: Incoming,
     permit: OwnedSemaphorePermit,
 ) -> impl Future<Output = ()> + Send {
-    // In memory of its own, which a connection that stands does without.
+    // Boxed, so that an established connection does not keep the memory of its handshake.
     let handshake = Box::pin(handshake(server.clone(), incoming));
     async move {
         let connection = handshake.await;
@@ -78,7 +79,7 @@ fn take(
         let Some(connection) = connection else { return };
         let Some((admitted, _gauge)) = admit(&server, &connection) else { return };
         if is_of_calls(&connection) {
-            // Likewise what waits for the server to run.
+            // Boxed for the same reason: the wait for the server to run.
             let Some((driver, guard)) = Box::pin(begin(&server, connection)).await else { return };
             admitted.is_of(guard.session.downgrade());
             let error = driver.drive().await;
@@ -111,7 +112,7 @@ async fn handshake(server: Weak<Inner>, incoming: Incoming) -> Option<Connection
     None
 }
 
-/// Tells of a refused certificate, ours or the peer's, unless the log has been told lately.
+/// Logs a refused certificate, ours or the peer's, unless the same refusal was logged recently.
 fn refused(refusals: &Mutex<RefusalLog>, peer: SocketAddr, reason: &str) {
     let mut refusals = refusals.lock();
     match refusals.tell(peer.ip(), reason, Instant::now()) {
@@ -121,16 +122,16 @@ fn refused(refusals: &Mutex<RefusalLog>, peer: SocketAddr, reason: &str) {
     }
 }
 
-/// Counts a connection while it stands, or closes it.
+/// Counts a connection until the returned guards are dropped, or closes it.
 ///
-/// At a bound a connection of calls goes that is idle. It is asked to, and is not closed before its peer has had time to hear
-/// it: so no call is lost that is sent in that moment.
+/// At a bound, an idle connection of calls makes room. Its peer is asked to close it, and has time to hear
+/// that before the server closes it, so no call that is sent in that moment is lost.
 fn admit(
     server: &Weak<Inner>,
     connection: &Connection,
 ) -> Option<(ConnectionSlot<WeakSession>, ConnectionGauge)> {
     let server = Server { inner: server.upgrade()? };
-    // Only where others are served is anything kept for them.
+    // Places are reserved for other protocols only if there are any.
     let reserved = is_of_calls(connection) && !server.protocols().is_empty();
     let metrics = server.inner.router.metrics();
     let (peer, name) = (connection.remote_addr(), connection.peer().name());
@@ -161,7 +162,7 @@ fn is_of_calls(connection: &Connection) -> bool {
     [proto::ALPN, proto::RELAY_ALPN].contains(&connection.protocol())
 }
 
-/// A connection of another protocol.
+/// Serves a connection of another protocol.
 async fn serve(server: Weak<Inner>, connection: Connection) {
     let handler =
         server.upgrade().and_then(|inner| Server { inner }.protocols().get(connection.protocol()).cloned());
@@ -171,9 +172,10 @@ async fn serve(server: Weak<Inner>, connection: Connection) {
     }
 }
 
-/// A connection of calls. Nothing where it ends before, or where it has come too late.
+/// Starts the session of a connection of calls. Returns `None` if the connection ends first, or if the server
+/// does not take calls any more.
 async fn begin(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, Registered)> {
-    // Before `run`, calls wait; what they may hold is bounded by the transport's windows.
+    // Calls wait until `run`. The transport's windows bound the memory that they hold.
     let mut phase = server.upgrade()?.phase.subscribe();
     let phase = tokio::select! {
         phase = phase.wait_for(|phase| *phase >= ServerPhase::Running) => phase.map(|phase| *phase),
@@ -211,14 +213,14 @@ fn open(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, Registe
         sessions.open.insert(id, session.clone());
         id
     };
-    // Draining may have begun since the phase was looked at, and have missed this session.
+    // Draining may have begun after the phase was read, and may have missed this session.
     if server.inner.router.is_draining() {
         session.go_away();
     }
     Some((driver, Registered { server: Arc::downgrade(&server.inner), session, id }))
 }
 
-/// Takes the session out of the server's list when its connection ends.
+/// Removes the session from the server's list when its connection ends.
 struct Registered {
     server: Weak<Inner>,
     session: Session,

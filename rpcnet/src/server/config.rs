@@ -1,4 +1,4 @@
-//! What a server is made of.
+//! The configuration of a server.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     transport::MemoryNetwork,
 };
 
-/// More connections or handshakes than any machine has.
+/// The upper bound on the configurable numbers of connections and handshakes: more than any machine has.
 const MOST: usize = 1 << 20;
 
 /// A checked configuration of a [`Server`](crate::Server).
@@ -33,7 +33,7 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Starts to describe a server.
+    /// Returns a builder with the default settings.
     pub fn builder() -> ServerConfigBuilder {
         ServerConfigBuilder::default()
     }
@@ -78,18 +78,18 @@ impl Default for ServerConfigBuilder {
 }
 
 impl ServerConfigBuilder {
-    /// The UDP address to listen on. A free port of 127.0.0.1 by default.
+    /// Sets the UDP address to listen on. A free port of 127.0.0.1 by default.
     #[must_use]
     pub fn with_bind_addr(mut self, addr: SocketAddr) -> Self {
         self.bind_addr = addr;
         self
     }
 
-    /// The server's certificate (with its chain) and key, as PEM text.
+    /// Sets the server's certificate (with its chain) and key, as PEM text.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where the text is not usable, or the two do not belong together.
+    /// [`ConfigError`] if the text is not usable, or if certificate and key do not belong together.
     pub fn with_cert_and_key(
         mut self,
         cert: impl AsRef<[u8]>,
@@ -99,62 +99,73 @@ impl ServerConfigBuilder {
         Ok(self)
     }
 
-    /// The CA certificates, as PEM text, of which clients must present a certificate.
+    /// Sets the CA certificates, as PEM text, that clients' certificates must come from.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where the text holds no usable certificate.
+    /// [`ConfigError`] if the text holds no usable certificate.
     pub fn with_ca_cert(mut self, pem: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         self.ca = Some(CaCertificates::from_pem(pem.as_ref())?);
         Ok(self)
     }
 
-    /// Message size, default deadline, tolerance of silence. See [`Limits`] for the defaults.
+    /// Sets message size, default deadline, and tolerance of silence. See [`Limits`] for the defaults.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How long [`drain`](crate::Server::drain) and [`run_until`](crate::Server::run_until) wait for calls to finish. 30 s by default.
+    /// Bounds the time for which [`drain`](crate::Server::drain) and [`run_until`](crate::Server::run_until)
+    /// wait for calls to finish. 30 s by default.
     #[must_use]
     pub fn with_drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
     }
 
-    /// How long a peer may take for its handshake. 10 s by default.
+    /// Bounds the time of a handshake. 10 s by default.
     #[must_use]
     pub fn with_handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
     }
 
-    /// Puts an interceptor around each handler, inside of those that were added before.
+    /// Adds an interceptor around each handler, inside the interceptors that were added before.
     #[must_use]
     pub fn with_interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(interceptor);
         self
     }
 
-    /// How many calls run at once, and how many wait; further ones are refused. Any number by default.
+    /// Bounds the calls that run at once and the calls that wait; the server refuses others. Unbounded by
+    /// default.
     #[must_use]
     pub fn with_admission(mut self, admission: Admission) -> Self {
         self.admission = Some(admission);
         self
     }
 
-    /// How many connections peers may have open here. 16 384 by default.
+    /// Bounds the connections that peers may have open here. 16 384 by default.
     ///
-    /// For one more, the connection of calls goes that was idle longest: no call is at work on it in either direction,
-    /// none was for 100 ms, and no handler has kept a [caller](crate::Context::caller). Its peer is asked to close it, and
-    /// dials again when it needs one; no call is lost. One that does not go within a second is closed. So at most an eighth
-    /// more are open (at least 8), on their way. While that many are, an idle one that was asked 100 ms ago is closed for the
-    /// next: a call that is just on its way there may be lost.
+    /// At the bound, the connection of calls that has been idle longest makes room for a new one. A
+    /// connection is idle if all of these hold:
     ///
-    /// All protocols count, gossip among them. A server that has protocols beside calls keeps an eighth of this, and
-    /// of the bound for one peer, for them: its clients can't cut it off from its cluster. Where none is
-    /// idle, connections beyond are closed after the handshake, with a reason that the peer is shown
+    /// - no call is in flight on it, in either direction,
+    /// - none was for the last 100 ms,
+    /// - no handler has kept a [caller](crate::Context::caller) of it.
+    ///
+    /// Its peer is asked to close it, and dials again when it needs a connection; no call is lost. If the
+    /// peer does not close it within a second, the server does. While such connections are closing, up to an
+    /// eighth more than the bound are open (at least 8). Once that limit is reached too, the next connection
+    /// takes the place of one that was asked at least 100 ms ago and is closed at once: a call that is on its
+    /// way there may be lost.
+    ///
+    /// The bound covers all protocols, gossip among them. A server that has other protocols than calls
+    /// reserves an eighth of this bound, and of the bound for one peer, for them. So its clients cannot cut
+    /// it off from its cluster.
+    ///
+    /// If no connection is idle, a new one is closed after its handshake. The peer is told the reason
     /// ([`ConnectError::TooManyConnections`](crate::ConnectError::TooManyConnections)).
     #[must_use]
     pub fn with_max_connections(mut self, connections: usize) -> Self {
@@ -162,53 +173,55 @@ impl ServerConfigBuilder {
         self
     }
 
-    /// How many connections one peer may have open here. 1024 by default.
+    /// Bounds the connections that one peer may have open here. 1024 by default.
     ///
-    /// A peer is the name in its certificate together with its IP address: processes that share both count as one. For one
-    /// more, an idle one of the same peer goes, as [above](Self::with_max_connections).
+    /// A peer is the name in its certificate together with its IP address: processes that share both count as
+    /// one. At the bound, an idle connection of the same peer makes room for a new one, as
+    /// [above](Self::with_max_connections).
     #[must_use]
     pub fn with_max_connections_per_peer(mut self, connections: usize) -> Self {
         self.connections.per_peer = connections;
         self
     }
 
-    /// How many handshakes are at work at a time. As many more wait, and further ones are refused. 1024 by default.
+    /// Bounds the handshakes in progress. As many more wait, and the server refuses others. 1024 by default.
     #[must_use]
     pub fn with_max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes;
         self
     }
 
-    /// With so many handshakes at work, whoever dials has to prove first that it can be reached at its address, at
-    /// the price of a round trip (RFC 9000, section 8.1.2). So a flood from forged addresses keeps no memory here, and
-    /// nobody out. 128 by default; 0 for always, `usize::MAX` for never.
+    /// Sets the number of handshakes in progress from which on a new peer first has to prove that it can be
+    /// reached at its address. The proof costs the peer a round trip (RFC 9000, section 8.1.2). So a flood
+    /// from forged addresses takes no memory here and keeps no peer out. 128 by default; 0 for always,
+    /// `usize::MAX` for never.
     #[must_use]
     pub fn with_retry_above(mut self, handshakes: usize) -> Self {
         self.retry_above = handshakes;
         self
     }
 
-    /// Resolves names for what is dialled from this server's socket, such as a cluster's seeds, by other means than the
-    /// operating system's.
+    /// Resolves names with `resolver` instead of the operating system, for everything that is dialled from
+    /// this server's socket, such as a cluster's seeds.
     #[must_use]
     pub fn with_resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Resolver::new(resolver);
         self
     }
 
-    /// In a network within this process in place of UDP, without certificates.
+    /// Uses an in-process network instead of UDP, without certificates.
     #[must_use]
     pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
         self.network = Some(network.clone());
         self
     }
 
-    /// Checks it.
+    /// Checks the configuration.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Missing`] without certificate or CA, [`ConfigError::Range`] for limits and bounds out of
-    /// range.
+    /// [`ConfigError::Missing`] without certificate or CA; [`ConfigError::Range`] for limits and bounds out
+    /// of range.
     pub fn build(self) -> Result<ServerConfig, ConfigError> {
         let ca = match (self.ca, &self.network) {
             (Some(ca), _) => ca,

@@ -4,20 +4,20 @@ use std::{error::Error, fmt, io, net::SocketAddr};
 
 use crate::{ConfigError, error::NO_RUNTIME};
 
-/// Why a server could not be started or stopped.
+/// The reason why a server could not be started, changed or stopped.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// The address can't be bound.
+    /// The address cannot be bound.
     Bind {
         /// The address that was asked for.
         address: SocketAddr,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// There is no tokio runtime on this thread.
     NoRuntime,
-    /// A configuration that came later (a reload) was refused; the one before stays in force.
+    /// A later configuration (a reload) was refused. The previous one stays in force.
     Config(ConfigError),
     /// The protocol has a handler already.
     Protocol(String),

@@ -1,4 +1,4 @@
-//! A server: one endpoint that listens and dials, the services behind it, and its way down.
+//! A server: an endpoint that listens and dials, its services, and its shutdown.
 
 mod accept;
 mod config;
@@ -46,31 +46,33 @@ use crate::{
     transport::{Connection, DialOptions, ListenOptions, MemoryNetwork},
 };
 
-/// What the methods of a [`ProtocolHandler`] return.
+/// The future returned by the methods of a [`ProtocolHandler`].
 pub type ProtocolFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Takes the connections of one protocol (ALPN) beside calls, on the server's own port.
+/// Handles the connections of one protocol (ALPN) other than that of calls, on the server's own port.
 pub trait ProtocolHandler: Send + Sync + 'static {
-    /// Takes a connection whose peer is authenticated; it is closed when the future ends.
+    /// Handles a connection whose peer is authenticated. The connection is closed when the future ends.
     fn accept(&self, connection: Connection) -> ProtocolFuture<'static>;
 
-    /// The server is going down: its calls are finished, its connections still stand. Awaited before they close; asked
-    /// for again where a shutdown was dropped before this was done.
+    /// Called during shutdown, after the server's calls have finished and before its connections close. The
+    /// shutdown waits for the future, for at most 5 s. If a shutdown is dropped before the future has ended,
+    /// the next one calls this again.
     fn shutdown(&self) -> ProtocolFuture<'_> {
         Box::pin(std::future::ready(()))
     }
 }
 
-/// A server. Cheap to clone: a handle.
+/// A handle on a server. Cheap to clone.
 ///
-/// It lives on the tokio runtime on which it was made ([`runtime`](Server::runtime)); its methods may be awaited on any executor.
-/// Dropping the last handle closes its connections at once; [`run_until`](Server::run_until) ends in good order.
+/// A server belongs to the tokio runtime on which it was made ([`runtime`](Server::runtime)). Its methods may
+/// be awaited on any executor. Dropping the last handle closes its connections at once;
+/// [`run_until`](Server::run_until) shuts down gracefully.
 #[derive(Clone)]
 pub struct Server {
     inner: Arc<Inner>,
 }
 
-/// A handle that does not keep the server.
+/// A handle that does not keep the server alive.
 #[derive(Debug, Clone)]
 pub(crate) struct WeakServer(Weak<Inner>);
 
@@ -80,13 +82,13 @@ impl WeakServer {
     }
 }
 
-/// How far a server is. It only goes forward.
+/// The phase of a server's life. It only goes forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum ServerPhase {
-    /// Other protocols are answered, calls wait.
+    /// Other protocols are served; calls wait.
     Bound,
     Running,
-    /// Nothing new is taken.
+    /// New calls and new connections for calls are refused.
     Draining,
     Closed,
 }
@@ -97,26 +99,26 @@ struct Inner {
     drain_timeout: Duration,
     handshake_timeout: Duration,
     connections: Connections<WeakSession>,
-    /// What the log was told lately.
+    /// The refusals that were logged recently.
     refusals: Mutex<RefusalLog>,
     max_handshakes: usize,
     retry_above: usize,
     started: Instant,
     phase: watch::Sender<ServerPhase>,
     conditions: Mutex<Conditions>,
-    /// What phase and conditions come to.
+    /// The readiness that follows from phase and conditions.
     readiness: watch::Sender<Readiness>,
     protocols: Mutex<HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>>,
-    /// Locked after the protocols, where both are.
+    /// If both are locked, `protocols` is locked first.
     sockets: Mutex<Sockets>,
     network: Option<MemoryNetwork>,
-    /// Who forwards calls, if anybody does.
+    /// The target of forwarded calls, if calls are forwarded.
     relay: OnceLock<relay::RelayEntry>,
     sessions: Mutex<Sessions>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
-/// The sessions of calls that stand.
+/// The open sessions of calls.
 #[derive(Debug, Default)]
 struct Sessions {
     next: u64,
@@ -149,11 +151,12 @@ impl fmt::Debug for Inner {
 }
 
 impl Server {
-    /// Binds the address. Protocols beside calls are answered from here on, calls once [`run`](Self::run) runs.
+    /// Binds the address. Other protocols are served from here on, calls once [`run`](Self::run) runs.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Bind`] where the address can't be bound, and [`ServerError::NoRuntime`] outside of a tokio runtime.
+    /// [`ServerError::Bind`] if the address cannot be bound; [`ServerError::NoRuntime`] outside of a tokio
+    /// runtime.
     pub fn new(config: ServerConfig) -> Result<Self, ServerError> {
         let runtime = Runtime::current().ok_or(ServerError::NoRuntime)?;
         let tls = Tls::new(config.own.as_ref(), &config.ca)?;
@@ -169,7 +172,7 @@ impl Server {
             protocol: proto::ALPN,
             tls,
             resolver: config.resolver,
-            // Peers know this server by its port.
+            // Peers know this server by its port, so it never moves to another.
             local_port: None,
             router: router.clone(),
             interceptors: Chain::default(),
@@ -212,11 +215,12 @@ impl Server {
         self.inner.dialer.endpoint.local_addr()
     }
 
-    /// Adds a service; possible at any time.
+    /// Adds a service. This is possible at any time.
     ///
     /// # Errors
     ///
-    /// [`RegisterError`] where its name or a method's id is taken, or a type can't be encoded; nothing was added.
+    /// [`RegisterError`] if the service's name or a method's id is taken, or if a type cannot be encoded.
+    /// Nothing has been added then.
     pub fn register(&self, service: impl Service) -> Result<(), RegisterError> {
         self.inner.router.register(Arc::new(service))
     }
@@ -226,16 +230,16 @@ impl Server {
         self.inner.router.services()
     }
 
-    /// The registered services, now and whenever one is added. Services whose names begin with `rpcnet.` are not among them.
+    /// Watches the set of registered services. Services whose names begin with `rpcnet.` are not in it.
     pub fn watch_services(&self) -> watch::Receiver<ServiceSet> {
         self.inner.router.watch_services()
     }
 
-    /// Takes connections of a further protocol (ALPN) from now on.
+    /// Accepts connections of another protocol (ALPN) from now on.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Protocol`] where it has a handler already.
+    /// [`ServerError::Protocol`] if the protocol has a handler already.
     pub fn handle_protocol(&self, alpn: &[u8], handler: Arc<dyn ProtocolHandler>) -> Result<(), ServerError> {
         let mut protocols = self.protocols();
         let is_ours = [proto::ALPN, proto::RELAY_ALPN].contains(&alpn);
@@ -246,7 +250,7 @@ impl Server {
         self.listen(&protocols)
     }
 
-    /// Takes connections of all protocols that are known here.
+    /// Accepts connections of all protocols that have a handler here.
     fn listen(&self, protocols: &HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>) -> Result<(), ServerError> {
         let mut all = vec![proto::ALPN.to_vec()];
         all.extend(self.inner.relay.get().map(|_| proto::RELAY_ALPN.to_vec()));
@@ -258,18 +262,18 @@ impl Server {
         Ok(())
     }
 
-    /// What dials from the server's own port, with its certificate: for channels to other servers and for
-    /// protocols beside calls. It does not keep the server.
+    /// Returns a connector that dials from the server's own port with its certificate, for channels to other
+    /// servers and for other protocols. It does not keep the server alive.
     pub fn connector(&self) -> Connector {
         Connector::of_server(self.inner.dialer.clone())
     }
 
-    /// Answers calls until the server is shut down. Cancel-safe: dropping it leaves the server running, this is but a
-    /// wait for its end.
+    /// Answers calls until the server is shut down. Cancel-safe: dropping the future leaves the server
+    /// running and only ends the wait.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Closed`] where it has been shut down before.
+    /// [`ServerError::Closed`] if the server has been shut down before.
     pub async fn run(&self) -> Result<(), ServerError> {
         if *self.inner.phase.borrow() == ServerPhase::Closed {
             return Err(ServerError::Closed);
@@ -279,12 +283,16 @@ impl Server {
         Ok(())
     }
 
-    /// Shows another certificate in new handshakes, as client and as server; connections that stand go on.
+    /// Presents another certificate in new handshakes, as client and as server. Open connections are not
+    /// affected. Completes at once.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Config`] for a certificate or key that is not usable, for a certificate that has expired or is not valid yet, and
-    /// for one of a CA that is not trusted here, unless the one in force is of such a CA too. The one in force stays so.
+    /// [`ServerError::Config`] in these cases; the previous certificate then stays in force:
+    ///
+    /// - the certificate or the key is not usable,
+    /// - the certificate has expired or is not valid yet,
+    /// - its CA is not trusted here, unless the CA of the previous certificate is not trusted either.
     pub async fn reload_certificate(
         &self,
         cert: impl AsRef<[u8]>,
@@ -297,19 +305,23 @@ impl Server {
             .replace_own(&OwnCertificate::from_pem(cert.as_ref(), key.as_ref())?, UnixTime::now())?)
     }
 
-    /// Trusts these CAs, and no others, in new handshakes, as client and as server; connections that stand go on.
+    /// Trusts these CAs, and no others, in new handshakes, as client and as server. Open connections are not
+    /// affected. Completes at once.
     ///
-    /// To change a cluster's CA without a gap: first load both on every node (one PEM text with both), then give
-    /// out the new certificates, then load the new CA alone.
+    /// To change a cluster's CA without a gap:
+    ///
+    /// - load both CAs on every node (one PEM text with both),
+    /// - then give out the new certificates,
+    /// - then load the new CA alone.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Config`] for text that holds no usable certificate; those before stay in force.
+    /// [`ServerError::Config`] if the text holds no usable certificate; the previous CAs then stay in force.
     pub async fn reload_ca_cert(&self, pem: impl AsRef<[u8]>) -> Result<(), ServerError> {
         Ok(self.inner.dialer.tls.replace_trust(&CaCertificates::from_pem(pem.as_ref())?, UnixTime::now())?)
     }
 
-    /// Who we are, as our certificate says.
+    /// The identity in the server's own certificate.
     pub fn identity(&self) -> Option<PeerIdentity> {
         self.inner.dialer.tls.own_identity()
     }
@@ -319,17 +331,17 @@ impl Server {
         self.inner.router.metrics()
     }
 
-    /// The limits that it was configured with.
+    /// The limits that the server was configured with.
     pub fn limits(&self) -> &Limits {
         &self.inner.dialer.limits
     }
 
-    /// Calls at work.
+    /// The number of calls in flight.
     pub fn in_flight(&self) -> usize {
         self.inner.router.in_flight()
     }
 
-    /// What `rpcnet.Health/health` answers.
+    /// The state that `rpcnet.Health/health` returns.
     pub fn health(&self) -> HealthState {
         HealthState {
             uptime_ms: self.inner.started.elapsed().as_millis() as u64,
@@ -347,12 +359,13 @@ impl Server {
         }
     }
 
-    /// The tokio runtime on which the server was made: its connections, handlers and tasks run there.
+    /// The tokio runtime on which the server was made. Its connections, handlers and tasks run there.
     pub fn runtime(&self) -> &Handle {
         self.inner.dialer.runtime.handle()
     }
 
-    /// Polls a future within the server's runtime, wherever the result is awaited; `None` once that is shut down.
+    /// Polls a future within the server's runtime, whichever executor polls the result. Returns `None` once
+    /// that runtime is shut down.
     pub(crate) async fn on_runtime<F: Future>(&self, future: F) -> Option<F::Output> {
         self.inner.dialer.runtime.run(future).await
     }
@@ -361,7 +374,7 @@ impl Server {
         WeakServer(Arc::downgrade(&self.inner))
     }
 
-    /// Spawns a task that ends with the server at the latest.
+    /// Spawns a task that is aborted when the server is dropped.
     pub(crate) fn spawn_owned(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.inner.tasks.lock();
         tasks.retain(|task| !task.is_finished());

@@ -1,4 +1,5 @@
-//! Whether a server should get calls: how far it is, what it depends on, and what was taken out.
+//! The readiness of a server: whether it should get calls. It depends on the server's phase, on checks and
+//! conditions, and on services that were taken out of service.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,17 +12,17 @@ use tracing::{info, warn};
 use super::{Server, ServerPhase, WeakServer};
 use crate::{Readiness, session::Background};
 
-/// Checks are not run more often than this says.
+/// The shortest period of a check.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 
-/// What is known, but for how far the server is.
+/// The inputs to readiness other than the phase.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
-    /// Checks that have failed or not succeeded yet, by name, and what they said.
+    /// Checks that have failed or have not succeeded yet, by name, with their messages.
     failing: BTreeMap<String, String>,
-    /// What is to be known though it does not keep the server from being ready, by the name of what it is about.
+    /// Notes of met conditions, by the condition's name. They do not affect readiness.
     notes: BTreeMap<String, String>,
-    /// Services that were taken out.
+    /// Services that were taken out of service.
     out: BTreeSet<String>,
 }
 
@@ -43,8 +44,8 @@ impl Conditions {
     }
 }
 
-/// A thing that a server's readiness depends on, whose owner says how it stands: [`Server::readiness_condition`]. Cheap to
-/// clone; it does not keep the server.
+/// A condition of a server's readiness, whose owner reports its state: [`Server::readiness_condition`]. Cheap
+/// to clone. It does not keep the server alive.
 #[derive(Debug, Clone)]
 pub struct ReadinessCondition {
     server: WeakServer,
@@ -52,18 +53,18 @@ pub struct ReadinessCondition {
 }
 
 impl ReadinessCondition {
-    /// It is met.
+    /// Reports that the condition is met.
     pub fn meet(&self) {
         self.change(None, None);
     }
 
-    /// It is met, and the server ready, but for something that people should know: the note is among the reasons of a server
-    /// that is ready.
+    /// Reports that the condition is met, with a note for people who look. The note is listed among the
+    /// reasons of a server that is ready.
     pub fn meet_with_note(&self, note: impl Into<String>) {
         self.change(None, Some(note.into()));
     }
 
-    /// It is not met, and the server not ready for this reason.
+    /// Reports that the condition is not met. The server is not ready, for this reason.
     pub fn fail(&self, reason: impl Into<String>) {
         self.change(Some(reason.into()), None);
     }
@@ -82,20 +83,22 @@ impl ReadinessCondition {
 }
 
 impl Server {
-    /// What `rpcnet.Health/ready` answers: whether this server should get calls now.
+    /// The readiness that `rpcnet.Health/ready` returns: whether this server should get calls now.
     pub fn readiness(&self) -> Readiness {
         self.inner.readiness.borrow().clone()
     }
 
-    /// The readiness, now and whenever it changes.
+    /// Watches the readiness.
     pub fn watch_readiness(&self) -> watch::Receiver<Readiness> {
         self.inner.readiness.subscribe()
     }
 
-    /// Makes readiness depend on something: a database, a model that is loaded. `check` is run at once and then every
-    /// `period` (10 ms at least); while it fails, takes longer than `period`, or has not succeeded yet, the server is not ready, and the
-    /// name and what it says are the reason. It ends with the server. A second check of a name runs beside the
-    /// first, and the last result counts.
+    /// Makes readiness depend on a check, for example of a database or of a model that has to load.
+    ///
+    /// `check` runs at once, and then again `period` (at least 10 ms) after each run has ended. The server is
+    /// not ready while the check fails, takes longer than `period`, or has not succeeded yet; the reason is
+    /// the name with the check's message. The checks end with the server. A second check with the same name
+    /// runs beside the first, and the last result counts.
     pub fn add_check<F, R, E>(&self, name: impl Into<String>, period: Duration, check: F)
     where
         F: Fn() -> R + Send + 'static,
@@ -122,8 +125,9 @@ impl Server {
         });
     }
 
-    /// Makes readiness depend on something whose owner says when it changes, where [`add_check`](Self::add_check) would have
-    /// to ask again and again. It is met at first. A second one of a name, or a check of that name, is the same one.
+    /// Makes readiness depend on a condition whose owner reports its changes, so that nothing has to poll as
+    /// [`add_check`](Self::add_check) does. It is met at first. A second condition or check with the same
+    /// name is the same one.
     pub fn readiness_condition(&self, name: impl Into<String>) -> ReadinessCondition {
         ReadinessCondition { server: self.downgrade(), name: name.into() }
     }
@@ -144,8 +148,8 @@ impl Server {
         });
     }
 
-    /// Takes the service of this wire name out of the clients' choice, or puts it back. Calls that come all the same are
-    /// answered.
+    /// Takes the service with this wire name out of service, or puts it back. Clients no longer choose this
+    /// server for it, but calls that arrive are answered.
     pub fn set_serving(&self, service: &str, serving: bool) {
         self.change(|conditions| {
             if serving {
@@ -156,8 +160,9 @@ impl Server {
         });
     }
 
-    /// Load that is not seen in calls (a queue behind them, a device that is shared), counted in calls. It goes with
-    /// replies, beside the number of calls at work, and clients prefer servers with less.
+    /// Reports load that does not show in the number of calls (a queue behind them, a shared device),
+    /// expressed as a number of calls. Replies carry it together with the number of calls in flight, and
+    /// clients prefer servers with less load.
     pub fn report_load(&self, calls: u64) {
         self.inner.router.report_load(calls);
     }
@@ -172,7 +177,7 @@ impl Server {
         self.publish(&conditions);
     }
 
-    /// Goes forward to a phase, never back.
+    /// Moves to a later phase, never back.
     pub(super) fn advance(&self, to: ServerPhase) {
         let conditions = self.inner.conditions.lock();
         self.inner.phase.send_if_modified(|phase| {

@@ -1,4 +1,5 @@
-//! Which refused handshakes the log is told of: a peer that tries again and again gets one line in ten seconds.
+//! Limits the log lines of refused handshakes: a peer that tries again and again gets one line in ten
+//! seconds.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -6,23 +7,25 @@ use tokio::time::Instant;
 
 use crate::tls::printable;
 
-/// How long the log is not told again of the same peer and reason.
+/// The time for which a repeated refusal, of the same peer for the same reason, is not logged.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Peers and reasons that are told apart in that time. Those beyond are counted only.
+/// The most pairs of peer and reason that are logged in that time. Others are only counted.
 const MOST: usize = 64;
-/// Bytes of a reason that count: which side refused which certificate, and why.
+/// The longest prefix of a reason, in bytes, that tells two reasons apart: which side refused which
+/// certificate, and why.
 const LONGEST: usize = 512;
 
-/// What the log was told in the last ten seconds.
+/// The refusals that were logged in the last ten seconds.
 #[derive(Debug, Default)]
 pub(super) struct RefusalLog {
     told: HashMap<(IpAddr, String), Instant>,
-    /// RefusalLog that were not told since the last that was.
+    /// Refusals since the last log line that were not logged.
     untold: u64,
 }
 
 impl RefusalLog {
-    /// Whether the log is to be told: then how many refusals it was not told of since it last was, of any peer.
+    /// Returns `None` if the refusal should not be logged. Otherwise returns the number of refusals, of any
+    /// peer, that were not logged since the last one that was.
     pub(super) fn tell(&mut self, peer: IpAddr, reason: &str, now: Instant) -> Option<u64> {
         let key = (peer, printable(reason, LONGEST));
         self.told.retain(|_, told| now.saturating_duration_since(*told) < PAUSE);

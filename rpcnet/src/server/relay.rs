@@ -1,4 +1,4 @@
-//! A server that hands calls on.
+//! A server that forwards calls.
 
 use std::{fmt, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
     session::{Entry, forwarding_entry},
 };
 
-/// Who forwards calls, and what stands in the place of methods for that.
+/// The target of forwarded calls, and the entry that stands in for their methods.
 pub(super) struct RelayEntry {
     pub(super) forward: Arc<dyn Forward>,
     pub(super) entry: Entry,
@@ -22,14 +22,16 @@ impl fmt::Debug for RelayEntry {
 }
 
 impl Server {
-    /// Forwards the calls of peers that ask for it: takes connections of a further protocol, whose calls are not served
-    /// here. See [`relay`](crate::relay). Interceptors of this server stand around them too; they see the method
-    /// `rpcnet.RelayEntry/call` in place of the one that is called, and the peer that calls, whom the server behind does not
-    /// see. [`Admission`](crate::Admission) does not count them.
+    /// Forwards the calls of peers that ask for it: accepts connections of another protocol, whose calls are
+    /// not served here. See [`relay`](crate::relay).
+    ///
+    /// Interceptors of this server wrap these calls too. They see the method `rpcnet.RelayEntry/call` instead
+    /// of the one that is called, and the peer that calls, which the server behind the relay does not see.
+    /// [`Admission`](crate::Admission) does not count forwarded calls.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Protocol`] where calls are forwarded already.
+    /// [`ServerError::Protocol`] if calls are forwarded already.
     pub fn forward(&self, forward: impl Forward) -> Result<(), ServerError> {
         let forward: Arc<dyn Forward> = Arc::new(forward);
         let entry = forwarding_entry(forward.clone(), self.metrics());

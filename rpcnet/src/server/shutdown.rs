@@ -1,4 +1,4 @@
-//! The way down, step by step or all at once.
+//! The shutdown of a server, step by step or all at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,19 +8,23 @@ use tracing::{info, warn};
 use super::{ProtocolHandler, Server, ServerPhase};
 use crate::{ServerError, proto::close};
 
-/// How long peers get to take their last replies and go by themselves.
+/// The time that peers have to read their last replies and to close their connections.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long peers get to be told that the connection is closed.
+/// The longest wait until peers have been told that their connections are closed.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How long handlers that are cut off get to end.
+/// The time that handlers have to end after they were cut off.
 const CUT: Duration = Duration::from_secs(1);
-/// How long each protocol gets to say goodbye.
+/// The time that each protocol has to shut down.
 const PROTOCOLS: Duration = Duration::from_secs(5);
 
 impl Server {
-    /// Takes nothing new: peers are told (GOAWAY), calls that they send all the same are refused as never started,
-    /// and so are new connections for calls. What runs goes on, except for streams of `resumable` methods, which are ended
-    /// so that their callers go on elsewhere.
+    /// Stops taking calls. Completes at once.
+    ///
+    /// - Peers are told (GOAWAY).
+    /// - Calls that they send all the same are refused, and so are new connections for calls. The refused
+    ///   calls were never started.
+    /// - Calls in flight go on. Streams of `resumable` methods are the exception: they are ended, so that
+    ///   their callers resume elsewhere.
     pub async fn stop_accepting(&self) {
         self.inner.router.drain();
         self.advance(ServerPhase::Draining);
@@ -29,20 +33,20 @@ impl Server {
         }
     }
 
-    /// Waits until no call is at work. Cancel-safe; unbounded unless you bound it.
+    /// Waits until no call is in flight. The wait is unbounded. Cancel-safe.
     pub async fn wait_for_in_flight(&self) {
         self.inner.router.wait_idle().await;
     }
 
-    /// Closes: lets other protocols say goodbye, gives peers a second to take their last replies, then ends all
-    /// connections. Calls still at work end as `Unavailable`. A second call does nothing; where the first was dropped
-    /// half-way, it goes on to the end.
+    /// Shuts down: lets other protocols shut down, gives peers a second to read their last replies, then
+    /// closes all connections. Calls still in flight end as `Unavailable`. A second shutdown does nothing. If
+    /// the first one was dropped before its end, the next one continues it.
     ///
     /// # Errors
     ///
     /// None today.
     pub async fn shutdown(&self) -> Result<(), ServerError> {
-        // With its runtime all of it has ended.
+        // If the runtime is shut down, everything has ended with it.
         self.on_runtime(self.go_down()).await.unwrap_or(Ok(()))
     }
 
@@ -54,7 +58,8 @@ impl Server {
             if timeout(PROTOCOLS, handler.shutdown()).await.is_err() {
                 warn!("a protocol took too long to say goodbye");
             }
-            // Only now: where this future is dropped before, the next shutdown lets the protocol say goodbye.
+            // Removed only after its shutdown: if this future is dropped before, the next one calls the
+            // handler again.
             self.protocols().remove(&alpn);
         }
         self.linger().await;
@@ -62,8 +67,8 @@ impl Server {
         Ok(())
     }
 
-    /// A reply that was written may not have been sent yet: only the peer knows. So peers that were told to go
-    /// close the connection themselves once they have their replies.
+    /// Only the peer knows whether a reply that was written has arrived. So peers that were told to go close
+    /// their connection themselves once they have their replies, and this waits for them.
     async fn linger(&self) {
         let until = Instant::now() + LINGER;
         let sessions: Vec<_> = self.sessions().open.values().cloned().collect();
@@ -73,11 +78,13 @@ impl Server {
         }
     }
 
-    /// Takes nothing new, waits for calls at work, at most the drain timeout (30 s by default), and cuts off those that
-    /// are left: their handlers are dropped, and their callers get `Unavailable`. Says how many those were.
+    /// Stops taking calls, waits for calls in flight for at most the drain timeout (30 s by default), and
+    /// cuts off the others: their handlers are dropped, and their callers get `Unavailable`. Returns the
+    /// number of calls that were cut off.
     ///
-    /// Connections stay open, and the server stays in its cluster: [`shutdown`](Self::shutdown) comes next. Cancel-safe:
-    /// dropped, it leaves the server as far as it has come, and a second call goes on from there.
+    /// Connections stay open, and the server stays in its cluster: [`shutdown`](Self::shutdown) is the next
+    /// step. Cancel-safe: if the future is dropped, the server stays as far as it has come, and another call
+    /// continues.
     pub async fn drain(&self) -> usize {
         self.stop_accepting().await;
         let draining = async {
@@ -87,22 +94,26 @@ impl Server {
             let left = self.in_flight();
             warn!(in_flight = left, "calls are cut off: the drain timeout is over");
             self.inner.router.cut_off();
-            // A handler that blocks its thread can't be dropped before it waits.
+            // A handler that blocks its thread can be dropped only at its next await.
             let _ = timeout(CUT, self.wait_for_in_flight()).await;
             left
         };
         self.on_runtime(draining).await.unwrap_or(0)
     }
 
-    /// Answers calls until `signal` resolves, then goes down in good order: [`drain`](Self::drain), then
-    /// [`shutdown`](Self::shutdown). Where what the signal gave insists (see [`Hurry`]: a second SIGTERM does), it ends at
-    /// once: calls still at work end as `Unavailable`, and other protocols do not say goodbye, so a node does not leave
-    /// its cluster but is missed there. Dropped half-way, it leaves the server as far as it has come; another
-    /// `run_until` or `shutdown` goes on from there.
+    /// Answers calls until `signal` resolves, then shuts down gracefully: [`drain`](Self::drain), then
+    /// [`shutdown`](Self::shutdown).
+    ///
+    /// If the value of the signal insists (see [`Hurry`]: a second SIGTERM does), the server closes at once.
+    /// Calls still in flight end as `Unavailable`. Other protocols do not shut down, so a node does not leave
+    /// its cluster, and the others have to detect that it is gone.
+    ///
+    /// If the future is dropped, the server stays as far as it has come. Another `run_until` or `shutdown`
+    /// continues.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Closed`] where it has been shut down before.
+    /// [`ServerError::Closed`] if the server has been shut down before.
     pub async fn run_until(&self, signal: impl Future<Output: Hurry>) -> Result<(), ServerError> {
         let told = tokio::select! {
             ended = self.run() => return ended,
@@ -124,12 +135,13 @@ impl Server {
         }
     }
 
-    /// Ends all connections at once and says goodbye to their peers: returns when they were told, at most after a second.
-    /// Calls still at work end as `Unavailable`; other protocols don't say goodbye. [`shutdown`](Self::shutdown) and
-    /// [`run_until`](Self::run_until) end in good order. Closing twice does no harm.
+    /// Closes all connections at once, and returns when their peers have been told, after at most a second.
+    /// Calls still in flight end as `Unavailable`. Other protocols do not shut down first.
+    /// [`shutdown`](Self::shutdown) and [`run_until`](Self::run_until) end gracefully. Closing twice does no
+    /// harm.
     ///
-    /// Cancel-safe: connections are closed at the first poll, and what is dropped is the wait; until another `close` or
-    /// `shutdown` ends, [`run`](Self::run) goes on waiting.
+    /// Cancel-safe: connections are closed at the first poll, and dropping the future only ends the wait.
+    /// [`run`](Self::run) then keeps waiting until another `close` or `shutdown` has ended.
     pub async fn close(&self) {
         let endpoint = &self.inner.dialer.endpoint;
         let reason = "the server has been shut down";
@@ -147,11 +159,12 @@ impl Server {
     }
 }
 
-/// What a signal to shut down gives to [`Server::run_until`]: how a server that is on its way down is told to hurry.
+/// The value of a shutdown signal, for [`Server::run_until`]: it can tell a server that is shutting down to
+/// close at once.
 ///
 /// `()` never does.
 pub trait Hurry: Send {
-    /// Resolves when the server is to end at once.
+    /// Resolves when the server should close at once.
     fn hurried(self) -> impl Future<Output = ()> + Send;
 }
 
@@ -171,8 +184,8 @@ impl Hurry for NextSignal {
     }
 }
 
-/// Resolves on SIGTERM or ctrl-c; what it gives, on the next one. From its first poll on, these signals do not end the
-/// process by themselves any more.
+/// Resolves on SIGTERM or ctrl-c. Its value resolves on the next one. From the first poll on, these signals
+/// no longer end the process by themselves.
 pub async fn shutdown_signal() -> NextSignal {
     let mut signals = Signals::new();
     signals.next().await;

@@ -1,4 +1,4 @@
-//! A further socket of a server, for one protocol beside calls.
+//! A socket of a server for one protocol other than calls.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -10,8 +10,8 @@ use crate::{
     transport::{Endpoint, ListenOptions, MemoryNetwork},
 };
 
-/// A socket of a server for a protocol of its own, from [`Server::bind_protocol`]. It has the server's certificates, also
-/// when they are reloaded, and counts against the same bounds; it ends with the server.
+/// A socket of a server for one protocol, made by [`Server::bind_protocol`]. It uses the server's
+/// certificates, also after a reload, and counts against the same bounds. It closes with the server.
 #[derive(Debug)]
 pub struct ProtocolSocket {
     server: WeakServer,
@@ -20,7 +20,7 @@ pub struct ProtocolSocket {
 }
 
 impl Drop for ProtocolSocket {
-    /// One that nobody handles is closed, and the protocol may have another.
+    /// Closes the socket if the protocol has no handler yet. The protocol may then get another socket.
     fn drop(&mut self) {
         let Some(server) = self.server.upgrade() else { return };
         let protocols = server.protocols();
@@ -37,18 +37,19 @@ impl ProtocolSocket {
         self.dialer.endpoint.local_addr()
     }
 
-    /// What dials from this socket, with the server's certificate. It does not keep the server.
+    /// Returns a connector that dials from this socket with the server's certificate. It does not keep the
+    /// server alive.
     pub fn connector(&self) -> Connector {
         Connector::of_server(self.dialer.clone())
     }
 }
 
-/// The further sockets of a server, by the protocol that each takes.
+/// The sockets of a server for single protocols, by the protocol that each serves.
 #[derive(Debug, Default)]
 pub(super) struct Sockets(HashMap<Vec<u8>, Endpoint>);
 
 impl Sockets {
-    /// Whether the protocol is taken on a socket of its own, and nowhere else.
+    /// Returns true if the protocol is served on a socket of its own, and nowhere else.
     pub(super) fn has(&self, alpn: &[u8]) -> bool {
         self.0.contains_key(alpn)
     }
@@ -57,7 +58,7 @@ impl Sockets {
         self.0.values().cloned().collect()
     }
 
-    /// Closes all at once.
+    /// Closes all sockets at once.
     pub(super) fn close(&self, reason: &str) {
         for endpoint in self.0.values() {
             endpoint.close(close::SHUTDOWN, reason);
@@ -65,7 +66,7 @@ impl Sockets {
     }
 }
 
-/// Opens a socket, or a place in a network within this process.
+/// Opens a UDP socket, or an endpoint of an in-process network.
 pub(super) fn open(
     address: SocketAddr,
     network: Option<&MemoryNetwork>,
@@ -82,13 +83,14 @@ pub(super) fn open(
 }
 
 impl Server {
-    /// Binds a socket for one protocol (ALPN) beside calls. Its connections are taken once
-    /// [`handle_protocol_on`](Self::handle_protocol_on) says by whom, on this socket alone; calls are not taken here.
+    /// Binds a socket for one protocol (ALPN) other than that of calls. Its connections are accepted once
+    /// [`handle_protocol_on`](Self::handle_protocol_on) has set a handler. The protocol is then served on
+    /// this socket only, and calls are not served there.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Bind`] where the address can't be bound, [`ServerError::Protocol`] where the protocol has a handler or a
-    /// socket already, and [`ServerError::Closed`] on a server that was shut down.
+    /// [`ServerError::Bind`] if the address cannot be bound; [`ServerError::Protocol`] if the protocol has a
+    /// handler or a socket already; [`ServerError::Closed`] if the server was shut down.
     pub fn bind_protocol(&self, alpn: &[u8], address: SocketAddr) -> Result<ProtocolSocket, ServerError> {
         let protocols = self.protocols();
         let mut sockets = self.sockets();
@@ -107,11 +109,11 @@ impl Server {
         Ok(ProtocolSocket { server: self.downgrade(), alpn: alpn.to_vec(), dialer })
     }
 
-    /// Takes the connections of a socket from now on.
+    /// Accepts the connections of a socket from now on.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Protocol`] where the protocol has a handler already.
+    /// [`ServerError::Protocol`] if the protocol has a handler already.
     pub fn handle_protocol_on(
         &self,
         socket: &ProtocolSocket,
