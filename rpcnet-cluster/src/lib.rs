@@ -1,9 +1,12 @@
-//! Clusters of rpcnet servers: who is in them, and where a call should go.
+//! Clusters of [rpcnet](rpcnet) servers: membership, workers, and channels that find them.
 //!
-//! A server becomes a node with [`ClusterExt::enable_cluster`]. Nodes find each other through seeds and track each
-//! other by gossip ([`swim`]) on the server's own port. *Workers* are nodes with the tag `role=worker`; a
-//! [`Director`] tells clients where they are, and a [`ClusterChannel`] spreads calls over them. Clients who reach no worker
-//! leave their calls to a director: [`Mode::Relay`].
+//! A server becomes a *node* with [`ClusterExt::enable_cluster`]. Nodes find each other through seeds and track each other by
+//! gossip ([`swim`]) on the server's own port. A node has one of these roles, by its tag `role`:
+//!
+//! - *Workers* (`role=worker`) serve calls.
+//! - *Directors* ([`Director`]) list the workers to clients, and relay the calls of clients that can't reach the workers.
+//!
+//! A client calls all workers through a [`ClusterChannel`], which follows the list of any director.
 //!
 //! ```no_run
 //! use rpcnet::{Server, ServerConfig};
@@ -20,6 +23,29 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`ClusterChannel`] has an example that runs all three in one process.
+//!
+//! # Where to find what
+//!
+//! | to | look at |
+//! |---|---|
+//! | make a server a node | [`ClusterExt`], [`ClusterConfig`], [`ClusterError`] |
+//! | set tags, share values, leave | [`Cluster`], [`TagError`], [`Broadcast`], [`BroadcastError`] |
+//! | watch the cluster | [`Cluster::view`], [`Events`], [`ClusterEvent`], [`Member`] |
+//! | choose a worker in a server | [`WorkerRegistry`], [`TagFilter`], [`SelectError`] |
+//! | list workers to clients, and relay | [`Director`], [`DirectorBuilder`] |
+//! | call workers from a client | [`ClusterChannel`], [`ClusterChannelBuilder`], [`Mode`], [`Policy`] |
+//! | back up and restore a cluster | [`Cluster::nodes`], [`Cluster::restore`], [`ClusterSnapshot`] |
+//! | tune probing and gossip | [`swim::Config`], whose module describes the protocol |
+//! | test under partitions and crashes | the module `testing`, behind the feature of that name |
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `testing` | no | the module `testing`: simulated clusters under virtual time |
+//! | `fuzzing` | no | functions for this repository's fuzz targets; no part of the API |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -49,7 +75,7 @@ pub use rpcnet::balance::Policy;
 pub use swim::{Broadcast, BroadcastError, Identity, Member, MemberState, NodeId, TagError};
 pub use workers::{FilterError, SelectError, TagFilter, WorkerRegistry, WorkerStatus};
 
-/// What fuzz targets call. Not part of the public API: it may change in any release.
+/// The functions that fuzz targets call. Not part of the public API: it may change in any release.
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod __fuzz {
@@ -58,7 +84,7 @@ pub mod __fuzz {
         swim::fuzz::{gossip_packets, gossip_parts},
     };
 
-    /// Inputs to begin with: target, name and bytes of each. The same in each run.
+    /// Returns the seeds of the corpus: target, name and bytes of each. The same in each run.
     pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         let mut seeds = crate::swim::fuzz::seeds();
         seeds.extend(crate::gossip::hello_seeds());

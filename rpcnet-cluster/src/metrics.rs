@@ -1,4 +1,4 @@
-//! The cluster's part of a server's metrics.
+//! The metrics of a node, in its server's registry.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,28 +12,30 @@ use crate::{
     tags::is_healthy_worker,
 };
 
-/// | name | labels | what |
+/// The metrics of a node.
+///
+/// | name | labels | meaning |
 /// |---|---|---|
 /// | `cluster_healthy_workers` | | nodes with `role=worker` that are alive |
 /// | `cluster_nodes` | `state` | known nodes, this one among them |
-/// | `cluster_joined` | | 1 while this node is in its cluster: it has company, or no seeds but itself; else 0 |
-/// | `cluster_join_failures_total` | `reason` | seeds, and addresses of seeds, that did not let this node in: unresolvable, unreachable, certificate, cluster (they are of another one), version (none in common), refused (they say why), other |
-/// | `cluster_events_total` | `event` | what has happened: joined, suspect (a suspicion was raised), recovered (it was refuted), failed, left, moved (to another address), tags, renewed (this node refuted its own death), conflict, partition, healed |
+/// | `cluster_joined` | | 1 while this node is in its cluster: it knows other nodes, or has no seeds other than itself; else 0 |
+/// | `cluster_join_failures_total` | `reason` | failures to join through a seed or one of its addresses: unresolvable, unreachable, certificate, cluster (another one), version (none in common), refused (the seed logs the reason), other |
+/// | `cluster_events_total` | `event` | events: joined, suspect (a suspicion was raised), recovered (it was refuted), failed, left, moved (to another address), tags, renewed (this node refuted its own death), conflict, partition, healed |
 /// | `cluster_snapshot_failures_total` | `operation` | snapshots that could not be read or written |
 /// | `gossip_dials_total` | | gossip connections that this node has dialled |
 /// | `gossip_dropped_total` | `reason` | gossip packets and connections that were not sent or not taken in |
-/// | `gossip_oversize_total` | | packets that went on streams because the path takes only smaller datagrams |
+/// | `gossip_oversize_total` | | packets that went on streams because the path limits datagrams to a smaller size |
 /// | `gossip_packets_total`, `gossip_bytes_total` | `direction`, `kind` | packets sent and received, and their payload |
-/// | `gossip_messages_sent_total` | `message` | packets of kind `gossip` by what they are; `ping` is a probe, `ping_request` asks others after one that failed |
-/// | `gossip_probes_failed_total` | | probes that got no answer, neither directly nor through others |
-/// | `gossip_suspicions_raised_total` | | suspicions that this node raised because of them |
-/// | `gossip_syncs_total` | | comparisons of all that is known (anti-entropy), begun by this node |
-/// | `gossip_fetched_total` | `what` | members and records that these brought |
-/// | `gossip_agreement_age_seconds` | | since a peer was last found to know the same; -1 before |
-/// | `gossip_broadcast_lag_seconds` | | from the making of a broadcast to its arrival here, by both nodes' clocks |
-/// | `gossip_queue` | `queue` | what is waiting |
+/// | `gossip_messages_sent_total` | `message` | packets of kind `gossip` by message; `ping` is a probe, `ping_request` asks others to probe after a failure |
+/// | `gossip_probes_failed_total` | | probes without an answer, neither directly nor through others |
+/// | `gossip_suspicions_raised_total` | | suspicions that this node raised because of failed probes |
+/// | `gossip_syncs_total` | | comparisons of whole views (anti-entropy) that this node began |
+/// | `gossip_fetched_total` | `what` | members and records that comparisons brought |
+/// | `gossip_agreement_age_seconds` | | time since a peer's view was last found equal; -1 before |
+/// | `gossip_broadcast_lag_seconds` | | time from a broadcast's origin to its arrival here, by both nodes' clocks |
+/// | `gossip_queue` | `queue` | length of the queue |
 /// | `gossip_links` | | connections that can be sent on |
-/// | `gossip_rtt_seconds` | `peer` | the round trip to each of their peers |
+/// | `gossip_rtt_seconds` | `peer` | the round-trip time to each linked peer |
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterMetrics {
     healthy_workers: IntGauge,
@@ -82,8 +84,8 @@ fn fractions(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
 }
 
 impl ClusterMetrics {
-    /// Registers them. Where a registry has them already (which takes two clusters on one server), nothing is shown
-    /// of the later ones.
+    /// Registers the metrics. If a registry has them already (which takes two clusters on one server), the later ones are not
+    /// shown.
     pub(crate) fn new(registry: &Registry) -> Self {
         let lag = HistogramOpts::new(
             "gossip_broadcast_lag_seconds",
@@ -245,8 +247,8 @@ impl ClusterMetrics {
         }
     }
 
-    /// What the node has counted, since it was made: a node that is made anew, under the address that was learnt, begins
-    /// at zero, and then nothing is added until it has caught up.
+    /// Raises the counters to the node's own counts since it was made. A node that is made anew under its learnt address begins
+    /// at zero, and the counters stay until it has caught up.
     pub(crate) fn statistics(&self, node: &Statistics, now: std::time::Instant) {
         for (message, count) in &node.messages {
             raise(&self.messages.with_label_values(&[*message]), *count);
@@ -268,7 +270,7 @@ impl ClusterMetrics {
         self.queue.with_label_values(&[queue]).set(length as i64);
     }
 
-    /// The round trips to the peers that are linked to; `shown` are those that were shown before.
+    /// Sets the round-trip times to the linked peers. `shown` are the peers whose times were shown before.
     pub(crate) fn links(&self, rtts: &[(String, Duration)], shown: &mut BTreeSet<String>) {
         self.links.set(rtts.len() as i64);
         let peers: BTreeSet<String> = rtts.iter().map(|(peer, _)| peer.clone()).collect();

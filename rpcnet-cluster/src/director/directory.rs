@@ -1,4 +1,4 @@
-//! What directors tell clients: the service `rpcnet.Directory`.
+//! The service `rpcnet.Directory`, by which directors list the workers to clients.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,36 +26,36 @@ pub(crate) const DIRECTORY: &str = "rpcnet.Directory";
 /// The service of a director.
 #[rpc_trait(name = "rpcnet.Directory")]
 pub(crate) trait Directory {
-    /// The workers, for as long as somebody listens.
+    /// Streams the list of workers until the client or the director is gone.
     #[rpc(idempotent)]
     async fn watch(&self, cx: &Context) -> rpcnet::Result<Streaming<Update>>;
 }
 
-/// An item of the stream: the first is a table; later ones are tables when something has changed, and a sign of
-/// life every [`HEARTBEAT`] otherwise.
+/// An item of the stream. The first is a table. Later ones are a table when something has changed, and otherwise a sign of
+/// life every [`HEARTBEAT`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Update {
     Table(RouteTable),
     Alive,
 }
 
-/// Where the workers are.
+/// The list of workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RouteTable {
     pub(crate) policy: RoutePolicy,
     pub(crate) workers: Vec<Route>,
 }
 
-/// A worker.
+/// A worker in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Route {
-    /// With the address for calls.
+    /// The worker's identity, with the address for calls.
     identity: Identity,
     /// The user's tags, and the services in the form that they have in records. A client of the previous release reads them
     /// as tags; a director of that release leaves them out.
     tags: BTreeMap<String, String>,
     standing: RouteStanding,
-    /// Services that it has and that should get no calls there.
+    /// The services that should get no calls at this worker.
     not_serving: Vec<String>,
 }
 
@@ -85,7 +85,7 @@ impl Route {
         let says = health.readiness(member.id());
         let away = is_away(member) || says.is_some_and(|says| !says.ready);
         let doubtful = member.state() == MemberState::Suspect || health.is_doubtful(member.id());
-        // Tags of this crate's own are nobody's to choose by.
+        // Clients do not choose by reserved tags.
         let tags = member.tags().iter().filter(|(key, _)| !key.starts_with(RESERVED));
         let mut tags: BTreeMap<_, _> = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
         if let Some(services) = member.services() {
@@ -144,8 +144,8 @@ impl From<RoutePolicy> for Policy {
 }
 
 impl RouteTable {
-    /// The workers among the members, with what is seen of them. Those that should get no calls stay too: calls at work
-    /// there end in peace, and the connection stands when they come back.
+    /// Lists the workers among the members, with their health. Workers that should get no calls stay in the list: calls in
+    /// flight end there, and the connection is still open when they come back.
     pub(crate) fn new<'a>(
         policy: RoutePolicy,
         members: impl Iterator<Item = &'a Member>,
@@ -168,18 +168,18 @@ impl RouteTable {
         Self { policy: RoutePolicy::default(), workers }
     }
 
-    /// The number of workers.
+    /// Returns the number of workers.
     pub(crate) fn len(&self) -> usize {
         self.workers.len()
     }
 
-    /// The number of them that have these tags.
+    /// Returns the number of workers that match the filter.
     pub(crate) fn matching(&self, filter: &TagFilter) -> usize {
         self.workers.iter().filter(|route| filter.matches(&route.tags)).count()
     }
 
-    /// As a client's endpoints. A worker that was restarted is another endpoint; one that was merely taken for dead
-    /// (and has a new generation for that) is another one too, which costs a handshake.
+    /// Returns the workers as a client's endpoints. A restarted worker is another endpoint. So is a worker that was taken for
+    /// dead and has a new generation for that, which costs a handshake.
     pub(crate) fn endpoints(&self) -> EndpointSet {
         let endpoint = |route: &Route| {
             let id: Arc<str> = route.identity.to_string().into();

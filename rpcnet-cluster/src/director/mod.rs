@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{Cluster, WorkerRegistry, swim::Member, tags::ROLE};
 
-/// Updates on their way to one client. The newest table waits behind them, older ones are skipped.
+/// The most updates on their way to one client. The newest table waits behind them, and older ones are skipped.
 const QUEUE: usize = 1;
 
 /// A node that keeps track of the workers and tells clients where they are.
@@ -162,7 +162,7 @@ pub enum DirectorError {
     Forwarding(#[source] ServerError),
 }
 
-/// What clients watch.
+/// The directory that clients watch.
 struct WorkerList {
     view: watch::Receiver<Arc<[Member]>>,
     health: watch::Receiver<Arc<WorkerHealth>>,
@@ -176,7 +176,7 @@ impl Directory for WorkerList {
         let policy = self.policy;
         let (sender, updates) = Streaming::channel(QUEUE);
         tokio::spawn(async move {
-            // It never ends by itself: a server that goes down need not wait for it.
+            // The stream never ends by itself, and a server that drains need not wait for it.
             tokio::select! {
                 () = tell(view, health, policy, &sender) => sender.finish(),
                 () = cx.draining() => sender.fail(Status::unavailable("the director is going away")).await,
@@ -186,7 +186,7 @@ impl Directory for WorkerList {
     }
 }
 
-/// Sends updates until the client is gone, or the node is.
+/// Sends updates until the client or the node is gone.
 async fn tell(
     mut view: watch::Receiver<Arc<[Member]>>,
     mut health: watch::Receiver<Arc<WorkerHealth>>,
@@ -196,7 +196,7 @@ async fn tell(
     let mut told = None;
     loop {
         let table = RouteTable::new(policy, view.borrow_and_update().iter(), &health.borrow_and_update());
-        // The membership changes more often than what concerns clients.
+        // The membership changes more often than the list of workers.
         let update = if told.as_ref() == Some(&table) {
             Update::Alive
         } else {

@@ -1,8 +1,7 @@
-//! Hands the calls of clients that reach no worker on to the workers that a director knows.
+//! Relays the calls of clients that can't reach the workers.
 //!
-//! A director has one set of connections to workers for each filter that its clients choose by, made when the first of them
-//! calls. Calls are spread, repeated and hedged there as on any balanced channel: only the director knows the workers, so
-//! its clients leave that to it.
+//! A director has one balanced channel for each filter by which its clients choose workers, made at the first call with that
+//! filter. The channel spreads, retries and hedges the calls, because only the director knows the workers.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,9 +26,9 @@ use crate::{
     tags::is_worker,
 };
 
-/// So many filters may be in use. Each has connections of its own to the workers that it matches.
+/// The most filters in use. Each has connections of its own to the workers that it matches.
 const FILTERS: usize = 32;
-/// A filter that was not used for so long makes room for another.
+/// The time after which an unused filter makes room for another one.
 const UNUSED: Duration = Duration::from_secs(60);
 
 /// The operator's choices for relaying.
@@ -46,7 +45,7 @@ pub(crate) struct WorkerRelay {
     health: watch::Receiver<Arc<WorkerHealth>>,
     connector: Connector,
     settings: RelaySettings,
-    /// All workers: what most clients choose among.
+    /// All workers, for calls without a filter: those of most clients.
     all: OnceLock<Workers>,
     filtered: Mutex<HashMap<Box<str>, FilteredWorkers>>,
 }
@@ -101,7 +100,7 @@ impl WorkerRelay {
         Self { view, health, connector, settings, all: OnceLock::new(), filtered: Mutex::default() }
     }
 
-    /// The workers that it leaves out, for what calls there came to.
+    /// Returns the workers that outlier detection has ejected.
     pub(crate) fn ejected(&self) -> Vec<Identity> {
         let mut ejected: HashSet<Arc<str>> = HashSet::new();
         let filtered = self.lock();
@@ -116,7 +115,7 @@ impl WorkerRelay {
         identities.filter(|identity| ejected.contains(&*identity.to_string())).collect()
     }
 
-    /// The workers that match a client's filter.
+    /// Returns the channel to the workers that match a client's filter.
     fn filtered(&self, selector: &str) -> Result<BalancedChannel, Status> {
         let now = Instant::now();
         let mut filtered = self.lock();
@@ -160,7 +159,7 @@ impl WorkerRelay {
     }
 }
 
-/// Keeps the endpoints as the membership says.
+/// Keeps the endpoints equal to the workers among the members.
 async fn follow(
     mut view: watch::Receiver<Arc<[Member]>>,
     mut health: watch::Receiver<Arc<WorkerHealth>>,
@@ -186,7 +185,7 @@ async fn follow(
             changed = health.changed() => changed,
         };
         if changed.is_err() {
-            // The node has stopped: what it knew last stands.
+            // The node has stopped. The last known workers stay.
             return;
         }
     }

@@ -1,5 +1,7 @@
-//! What a director knows of the workers beyond gossip: it watches the health service of each, knows to which of them the
-//! calls that it relays fail, and hears from the other directors what they see.
+//! The health of workers as a director knows it, beyond gossip.
+//!
+//! It has three sources: the health service of each worker, which the director watches; the outcome of the calls that it
+//! relays; and the other directors, which share their findings as broadcasts.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,36 +25,36 @@ use crate::{
     tags::is_worker,
 };
 
-/// Pauses between attempts to watch a worker.
+/// The shortest and the longest pause between attempts to watch a worker.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How often the other directors are told, at most.
+/// The shortest time between two broadcasts to the other directors.
 const SHARE: Duration = Duration::from_millis(500);
-/// What the keys of the directors' broadcasts begin with.
+/// The prefix of the keys of the directors' broadcasts.
 const KEY: &str = "rpcnet.director/";
-/// Workers of which one director tells the others.
+/// The most workers that one director names to the others.
 const TOLD: usize = 150;
 
-/// What one director sees of one worker.
+/// The state of one worker as this director sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Observation {
-    /// What it says of itself.
+    /// The worker's own report.
     Says(Readiness),
-    /// It was watched, and the connection is lost or silent.
+    /// The connection by which it was watched is lost or silent.
     Unreachable,
 }
 
-/// What is seen of the workers, by this director and by the others.
+/// The health of all workers, as this director and the others see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct WorkerHealth {
     own: HashMap<NodeId, Observation>,
-    /// Those that the calls which it relays are kept from. Sorted.
+    /// The workers that this director's relay has ejected. Sorted.
     ejected: Vec<NodeId>,
-    /// Those that some other director can't reach, or keeps calls from. Sorted.
+    /// The workers that another director can't reach or has ejected. Sorted.
     others: Vec<NodeId>,
 }
 
 impl WorkerHealth {
-    /// What the worker says of itself, as far as it is known.
+    /// Returns the worker's own report, if it is known.
     pub(crate) fn readiness(&self, id: NodeId) -> Option<&Readiness> {
         match self.own.get(&id)? {
             Observation::Says(readiness) => Some(readiness),
@@ -60,7 +62,7 @@ impl WorkerHealth {
         }
     }
 
-    /// Whether some director can't reach it, or calls that one relays fail there.
+    /// Returns whether some director can't reach the worker, or has ejected it.
     pub(crate) fn is_doubtful(&self, id: NodeId) -> bool {
         self.own.get(&id) == Some(&Observation::Unreachable)
             || self.ejected.binary_search(&id).is_ok()
@@ -68,7 +70,7 @@ impl WorkerHealth {
     }
 }
 
-/// Which workers a director can't reach, or keeps calls from, as it tells the others.
+/// The workers that a director can't reach or has ejected, as it names them to the others.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct DoubtfulWorkers {
     doubtful: Vec<NodeId>,
@@ -80,7 +82,7 @@ pub(crate) struct WorkerWatch {
     connector: Connector,
     relay: Arc<WorkerRelay>,
     health: watch::Sender<Arc<WorkerHealth>>,
-    /// One task a worker.
+    /// One task for each worker.
     watched: HashMap<Identity, AbortHandle>,
     tasks: JoinSet<()>,
 }
@@ -95,7 +97,7 @@ impl WorkerWatch {
         Self { cluster, connector, relay, health, watched: HashMap::new(), tasks: JoinSet::new() }
     }
 
-    /// Watches for ever.
+    /// Watches the workers for ever.
     pub(crate) async fn run(mut self) {
         let mut view = self.cluster.view();
         let mut broadcasts = self.cluster.broadcasts();
@@ -113,7 +115,7 @@ impl WorkerWatch {
             };
             tokio::select! {
                 changed = changed => if changed.is_err() { return },
-                // Also where it could not be told the last time.
+                // Repeats a broadcast that failed.
                 _ = share.tick() => {
                     self.look();
                     let health = self.health.borrow().clone();
@@ -123,10 +125,10 @@ impl WorkerWatch {
         }
     }
 
-    /// Has a task at each worker.
+    /// Starts and ends the tasks, so that each worker has one.
     fn follow(&mut self, members: &[Member]) {
         while self.tasks.try_join_next().is_some() {}
-        // Of itself a director knows without asking.
+        // A director need not ask itself.
         let own = self.cluster.local_node_id();
         let others = members.iter().filter(|member| is_worker(member) && member.id() != own);
         let workers: HashMap<Identity, ()> = others.map(|member| (member.callee(), ())).collect();
@@ -155,7 +157,7 @@ impl WorkerWatch {
         });
     }
 
-    /// Takes in what the other directors tell.
+    /// Takes in the broadcasts of the other directors.
     fn hear(&self, members: &[Member], broadcasts: &BTreeMap<String, Broadcast>) {
         let own = self.cluster.local_node_id();
         let mut others = Vec::new();
@@ -166,7 +168,8 @@ impl WorkerWatch {
                 continue;
             }
             if !members.iter().any(|member| member.id() == origin && member.state().is_active()) {
-                // What it said last says nothing any more. Whoever is first takes it away; the others do no harm.
+                // The last broadcast of a director that is gone is void. The first director to see that withdraws it, and the
+                // others do no harm.
                 if members.iter().any(|member| member.id() == origin)
                     && let Err(error) = self.cluster.withdraw(key)
                 {
@@ -190,7 +193,7 @@ impl WorkerWatch {
         });
     }
 
-    /// Takes in whom calls are kept from here.
+    /// Takes in the workers that the relay has ejected.
     fn look(&self) {
         let mut ejected: Vec<_> = self.relay.ejected().into_iter().map(|worker| worker.id()).collect();
         ejected.sort_unstable();
@@ -204,7 +207,7 @@ impl WorkerWatch {
         });
     }
 
-    /// Tells the other directors what this one sees, where that has changed.
+    /// Shares the doubtful workers with the other directors, if they have changed.
     fn share(&self, health: &WorkerHealth, told: &mut DoubtfulWorkers) {
         let unreachable =
             health.own.iter().filter(|(_, seen)| **seen == Observation::Unreachable).map(|(id, _)| *id);
@@ -216,7 +219,7 @@ impl WorkerWatch {
         if now == *told {
             return;
         }
-        // Not by its address, which may change.
+        // The id names the director, because its address may change.
         let key = format!("{KEY}{}", self.cluster.local_node_id());
         let result = if now.doubtful.is_empty() {
             self.cluster.withdraw(&key)
@@ -230,7 +233,7 @@ impl WorkerWatch {
     }
 }
 
-/// Ids one after the other, sixteen bytes each.
+/// Encodes ids one after the other, sixteen bytes each.
 fn told_to(told: &DoubtfulWorkers) -> Bytes {
     told.doubtful.iter().flat_map(|id| id.as_u128().to_be_bytes()).collect()
 }
@@ -242,7 +245,7 @@ fn told_from(bytes: &[u8]) -> Option<DoubtfulWorkers> {
     })
 }
 
-/// Follows what one worker says of itself.
+/// Follows the reports of one worker.
 async fn watch_worker(connector: Connector, worker: Identity, health: watch::Sender<Arc<WorkerHealth>>) {
     let see = |seen: Observation| {
         health.send_if_modified(|health| {
@@ -269,7 +272,7 @@ async fn watch_worker(connector: Connector, worker: Identity, health: watch::Sen
                     last = Some(readiness.clone());
                     see(Observation::Says(readiness));
                 }
-                // One that said goodbye is not in trouble.
+                // A worker that said goodbye is not unreachable.
                 if last.is_none_or(|readiness| readiness.ready) {
                     see(Observation::Unreachable);
                 }

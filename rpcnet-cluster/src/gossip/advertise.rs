@@ -1,17 +1,16 @@
-//! The address that this node tells others. Sans-io: [`local_route`](super::local_route) asks the operating system.
+//! The address that this node advertises. Sans-io: [`local_route`](super::local_route) asks the operating system.
 //!
-//! A configured address always holds, and so does a certain address that was bound. A node that is bound to any address
-//! (0.0.0.0, `[::]`) learns its own, from two sources:
+//! A configured address never changes, and neither does a bound one. A node that is bound to an unspecified address (0.0.0.0,
+//! `[::]`) learns its own from two sources:
 //!
-//! - The *route* towards a seed or a member: the address of the interface that packets to it leave by. It is an address of
-//!   this host for certain, and nobody else's word.
-//! - What members *observe*. A member that sees this node at the address that it has confirms it. Another address counts if
-//!   it is one of this host's interfaces, or if two members agree, as behind address translation; it replaces only an
-//!   address that nobody has confirmed.
+//! - The *route* towards a seed or a member: the address of the interface by which packets to it leave. It is certainly an
+//!   address of this host, and needs no other node's word.
+//! - The *observations* of members. A member that sees this node at its present address confirms the address. Another address
+//!   counts if it belongs to one of this host's interfaces, or if two members agree, as behind address translation. It
+//!   replaces only an address that no member has confirmed.
 //!
-//! A loopback address serves only peers on this host, and a link-local one only those on one link: they are provisional,
-//! and the first route to somewhere else replaces them. So the address of a node changes a few times at most, from the
-//! narrow to the wide.
+//! A loopback address serves only peers on this host, and a link-local one only peers on one link. Such addresses are
+//! provisional, and the first route with a wider range replaces them. So the address of a node changes a few times at most.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +19,7 @@ use std::{
 
 use crate::swim::NodeId;
 
-/// Members whose observations are kept.
+/// The most members whose observations are kept.
 const OBSERVERS: usize = 16;
 
 /// Returns the reason for which a node can't be reached at an address, if there is one.
@@ -37,7 +36,7 @@ pub(crate) fn fault(addr: SocketAddr) -> Option<&'static str> {
     }
 }
 
-/// From how far an address can be reached.
+/// The range from which an address can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Reach {
     Nowhere,
@@ -56,22 +55,22 @@ fn reach(ip: IpAddr) -> Reach {
     }
 }
 
-/// The address that this node tells others, and where it is from.
+/// The address that this node advertises, and its source.
 #[derive(Debug)]
 pub(super) enum Advertise {
-    /// It was configured, or a certain address was bound.
+    /// It was configured, or the node is bound to it.
     Fixed(SocketAddr),
     Learnt(Learnt),
 }
 
-/// An address that is found out. The port is the one that was bound: behind address translation others see another one.
+/// An address that the node learns. Its port is the bound one: behind address translation the others see another one.
 #[derive(Debug)]
 pub(super) struct Learnt {
     port: u16,
     ip: Option<IpAddr>,
     /// A member has seen this node there.
     confirmed: bool,
-    /// It is one of this host's interfaces, or was.
+    /// It is, or was, an address of one of this host's interfaces.
     local: bool,
     /// The other addresses at which members see this node. At most [`OBSERVERS`].
     others: BTreeMap<NodeId, IpAddr>,
@@ -92,7 +91,7 @@ impl Advertise {
         }
     }
 
-    /// The address, as far as it is known.
+    /// Returns the address, if it is known.
     pub(super) fn addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Fixed(addr) => Some(*addr),
@@ -129,7 +128,7 @@ impl Advertise {
             learnt.others.remove(&by);
             return false;
         }
-        // A host that has moved to another network does not have the address any more by which it was known.
+        // A host that has moved to another network no longer has its former address.
         if learnt.confirmed && learnt.local && !learnt.ip.is_some_and(&is_local) {
             learnt.confirmed = false;
         }
@@ -231,7 +230,7 @@ mod tests {
         assert!(!advertise.observed(ANOTHER, ip("203.0.113.10"), local), "they disagree");
         assert!(advertise.observed(ANOTHER, public, local));
         assert_eq!(advertise.addr(), Some(addr("203.0.113.9:8080")));
-        // It is confirmed: those who see it otherwise do not change it, however many they are.
+        // It is confirmed: other observations do not change it, however many there are.
         for member in [MEMBER, ANOTHER] {
             assert!(!advertise.observed(member, ip("198.51.100.1"), local));
         }
@@ -263,8 +262,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is learnt, the address only goes from the narrow to the wide, and no single member moves it away from
-        /// this host's interfaces.
+        /// The address only goes from the narrow to the wide range, and no single member moves it away from this host's
+        /// interfaces.
         #[test]
         fn one_member_does_not_lead_it_astray(
             steps in proptest::collection::vec((any::<bool>(), 0..6usize), 0..40),

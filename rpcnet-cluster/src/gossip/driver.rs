@@ -1,4 +1,4 @@
-//! The node's task: timers, and what comes of them.
+//! The node's driver: its timers, and the state that its tasks share.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use super::{
     advertise::Advertise,
     handshake::LinkReaders,
-    identity_conflict::{Life, Rivals},
+    identity_conflict::{ProcessLife, Rivals},
     join::SeedStates,
     known_peers::KnownPeers,
     links::Links,
@@ -36,10 +36,10 @@ use crate::{
     swim::{self, Broadcast, BroadcastError, Identity, Member, Node, PacketError, TagError},
 };
 
-/// Packets handled before the node's timers and handles get a turn.
+/// The most packets that are handled before the node's timers and handles get a turn.
 const BATCH: usize = 256;
 
-/// How long a leave waits for the answer to an announce: some round trips.
+/// The time that a leave waits for the answer to an announce: some round trips.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The members at a moment: this node first, then the others by id.
@@ -47,18 +47,18 @@ pub(crate) type View = Arc<[Member]>;
 /// The broadcasts at a moment, by key.
 pub(crate) type Broadcasts = Arc<BTreeMap<String, Broadcast>>;
 
-/// A node's gossip: what handles, links and the driver share.
+/// A node's gossip: the state that handles, links and the driver share.
 #[derive(Debug)]
 pub(crate) struct Gossip {
     pub(super) node: Mutex<Node>,
-    /// Locked before the node, where both are.
+    /// Locked before the node if both are locked.
     pub(super) advertise: Mutex<Advertise>,
     pub(super) cluster: String,
     pub(super) configured_tags: BTreeMap<String, String>,
     /// The states of the seeds.
     pub(super) seed_states: watch::Sender<SeedStates>,
     pub(super) known_peers: Mutex<KnownPeers>,
-    /// There is more to remember.
+    /// Notified when there are more addresses to ask.
     pub(super) restored: Notify,
     pub(super) connector: Connector,
     pub(super) metrics: ClusterMetrics,
@@ -66,20 +66,20 @@ pub(crate) struct Gossip {
     pub(super) broadcasts: watch::Sender<Broadcasts>,
     pub(super) events: broadcast::Sender<ClusterEvent>,
     pub(super) packets: mpsc::Sender<QueuedPacket>,
-    /// Told when the node has something to do that its timers do not know of.
+    /// Notified when the node has to do something that its timers do not cover.
     pub(super) wake: Notify,
     pub(super) links: Links,
     pub(super) readers: LinkReaders,
     pub(super) versions: Versions,
-    pub(super) life: Life,
+    pub(super) life: ProcessLife,
     pub(super) rivals: Mutex<Rivals>,
-    /// Why this node has stopped, if it has: another one that was there first.
+    /// This node and the one that was there first, if this one has stopped for it.
     pub(super) stopped: watch::Sender<Option<(Identity, Identity)>>,
     /// The address that this node itself is bound to.
     pub(super) bound: SocketAddr,
-    /// The address for calls, where that is another one. Its host may be any: then it is the one that is advertised.
+    /// The address for calls, if it differs from the one for gossip. An unspecified host stands for the advertised one.
     pub(super) calls: Option<SocketAddr>,
-    /// A leave has been waited for to its end.
+    /// A leave has completed.
     pub(super) gone: AtomicBool,
     pub(super) closed: CancellationToken,
     /// The last snapshot is on disk, or there is none.
@@ -109,7 +109,7 @@ pub(super) async fn drive(gossip: &Arc<Gossip>, mut packets: mpsc::Receiver<Queu
                 for received in batch.drain(..) {
                     gossip.handle_packet(&received);
                 }
-                // A peer that floods us must not stop our clock.
+                // A peer that floods this node must not stop its clock.
                 gossip.handle_due();
             }
             () = gossip.wake.notified() => {}
@@ -138,12 +138,12 @@ impl Gossip {
         self.rivals.lock()
     }
 
-    /// Cancelled when the node is over.
+    /// Returns the token that is cancelled when the node ends.
     pub(crate) fn closed(&self) -> &CancellationToken {
         &self.closed
     }
 
-    /// Lets the node act, and sees to what comes of it.
+    /// Lets the node act, and wakes the driver for the result.
     pub(crate) fn act<T>(&self, act: impl FnOnce(&mut Node, std::time::Instant) -> T) -> T {
         let result = act(&mut self.node(), now());
         self.wake.notify_one();
@@ -179,7 +179,7 @@ impl Gossip {
         self.node().is_isolated()
     }
 
-    /// A packet from a peer.
+    /// Queues a packet from a peer.
     pub(super) fn received(&self, source: &Arc<LinkQuota>, from: Identity, packet: Bytes) {
         self.metrics.received(&packet);
         let Some(received) = source.admit(from, packet) else {
@@ -202,12 +202,12 @@ impl Gossip {
         self.broadcasts.subscribe()
     }
 
-    /// How many nodes are alive or suspect, this one among them.
+    /// Returns the number of nodes that are alive or suspect, including this one.
     pub(crate) fn active_count(&self) -> usize {
         self.node().members().filter(|member| member.state().is_active()).count()
     }
 
-    /// The members as they are now, not as they were last published.
+    /// Returns the members as they are, not as they were last published.
     pub(crate) fn members(&self) -> Vec<Member> {
         self.node().members().cloned().collect()
     }
@@ -236,9 +236,9 @@ impl Gossip {
         self.act(|node, now| node.withdraw_broadcast(now, unix_millis(), key))
     }
 
-    /// Waits, while nobody is known but somebody is linked to, for what may be on its way: a seed that has just been
-    /// announced to counts this node among the members before this node knows of it. If it left now it would tell
-    /// nobody, and be taken for a failure.
+    /// Waits for news on its way if this node has a link but knows no member. A seed that has just got an announce counts this
+    /// node among the members before the node knows of the seed. A leave at this moment would reach no peer and look like a
+    /// failure.
     async fn settle(&self) {
         let mut view = self.view();
         let known = async { while self.is_isolated() && view.changed().await.is_ok() {} };
@@ -247,7 +247,7 @@ impl Gossip {
         }
     }
 
-    /// Leaves, and waits until enough peers have heard of it, or for as long as was configured.
+    /// Leaves, and waits until enough peers have acknowledged that, at most for the configured time.
     pub(crate) async fn leave(&self) -> Result<(), ClusterError> {
         if let Some((ours, theirs)) = *self.stopped.borrow() {
             return Err(ClusterError::Conflict { ours, theirs });
@@ -264,7 +264,7 @@ impl Gossip {
             }
         };
         let _ = timeout(self.leave_timeout, told).await;
-        // Also where there was no time to settle.
+        // Leaves also if there was no time to settle.
         self.act(|node, now| node.leave(now));
         let (acknowledged, peers) = {
             let node = self.node();

@@ -1,4 +1,4 @@
-//! Links begin and end: dialled or accepted, greeted, read.
+//! The life of a link: dialled or accepted, the exchange of hellos, reading, and the end.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,16 +24,17 @@ use super::{
 };
 use crate::swim::{Identity, MAX_FRAME, NodeId};
 
-/// Dialling and the hello together may take this long, and the arrival of a packet on a stream.
+/// The longest time for dialling and the hello together, and for the arrival of a packet on a stream.
 pub(super) const HELLO: Duration = Duration::from_secs(5);
-/// Long enough for a hello that has been sent to be read, where nothing is lost.
+/// The time for the peer to read a hello that has been sent, if no packet is lost.
 const HEARD: Duration = Duration::from_millis(500);
-/// A link without traffic is closed after this time by the transport.
+/// The time after which the transport closes a link without traffic.
 const IDLE: Duration = Duration::from_secs(30);
-/// Links that are read of one peer, by the address that it claims: both sides may dial, and a life may follow another.
+/// The most links of one peer that are read. Peers are told apart by the address that they claim. Both sides may dial, and a
+/// life may follow another.
 const OF_ONE_PEER: usize = 4;
 
-/// A connection whose other end is known.
+/// A connection to a known peer.
 #[derive(Debug, Clone)]
 pub(super) struct PeerLink {
     pub(super) identity: Identity,
@@ -42,7 +43,7 @@ pub(super) struct PeerLink {
     pub(super) version: u8,
 }
 
-/// Why there is no link.
+/// The error of a link that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
     #[error(transparent)]
@@ -62,12 +63,12 @@ pub(super) enum LinkError {
 }
 
 impl Gossip {
-    /// Dials an address and learns who is there. A certificate without a node's name is checked against `host`. The link
-    /// is in the table when this returns; its packets are read once [`run`](Self::run) runs.
+    /// Dials an address and exchanges hellos. A certificate without a node's name is checked against `host`. The link is in
+    /// the table when this method returns, and its packets are read when [`run`](Self::run) runs.
     pub(super) async fn dial(self: &Arc<Self>, addr: SocketAddr, host: &str) -> Result<PeerLink, LinkError> {
         let linked = async {
             match self.dial_once(addr, host).await {
-                // The hello was under an address that this node has no more.
+                // The hello named an address that this node no longer has.
                 Err(LinkError::Moved) => self.dial_once(addr, host).await,
                 dialled => dialled,
             }
@@ -87,11 +88,11 @@ impl Gossip {
         self.greet(&connection).await
     }
 
-    /// Takes a connection that a peer opened, until it ends.
+    /// Serves a connection that a peer opened, until it ends.
     pub(super) async fn accept(self: Arc<Self>, connection: Connection) {
         match timeout(HELLO, self.greet(&connection)).await {
             Ok(Ok(link)) => self.run(link).await,
-            // The other end is ours too, and closes once it has seen who is there.
+            // The other end is this node too, and closes when it has read the hello.
             Ok(Err(LinkError::Ourselves)) => {
                 let _ = timeout(HELLO, connection.closed()).await;
             }
@@ -145,7 +146,7 @@ impl Gossip {
             Relation::Peers => {}
             Relation::Ourselves => return Err(LinkError::Ourselves),
             Relation::TheyWereFirst => {
-                // Closing loses what the other end has not read yet, and it is to know of us.
+                // Closing loses unread data, and the other node has to learn of this one.
                 let _ = timeout(HEARD, connection.closed()).await;
                 self.stop(identity);
                 return Err(LinkError::Rival(identity));
@@ -159,7 +160,7 @@ impl Gossip {
         self.look_towards(identity.addr());
         self.observed_by(&identity, observed.ip());
         if self.identity().addr() != own.addr() {
-            // The peer has been told of an address that is not this node's any more.
+            // The peer has been told an address that this node no longer has.
             connection.close(close::DONE, "this node has another address now: dial again");
             return Err(LinkError::Moved);
         }
@@ -179,7 +180,7 @@ impl Gossip {
         self.readers.enter(&link);
         let source = LinkQuota::new();
         let streams = async {
-            // One at a time: a peer can't make us hold more than one frame.
+            // One stream at a time, so that a peer can't make this node hold more than one frame.
             while let Ok(mut stream) = connection.accept_uni().await {
                 match timeout(HELLO, stream.read_to_end(MAX_FRAME)).await {
                     Ok(Ok(packet)) => self.received(&source, *identity, packet),
@@ -193,7 +194,7 @@ impl Gossip {
             }
         };
         tokio::select! {
-            // Beside each other: a stream that comes slowly must not hold up answers.
+            // Both at once: a slow stream must not delay answers.
             () = streams => {}
             () = datagrams => {}
             () = source.cut() => {
@@ -208,7 +209,7 @@ impl Gossip {
     }
 }
 
-/// The node that a certificate was made out to, where it says an id.
+/// Returns the id in the peer's certificate, if it has one.
 fn named(connection: &Connection) -> Option<NodeId> {
     connection.peer().spiffe_id()?.node().parse().ok()
 }
@@ -218,7 +219,7 @@ fn named(connection: &Connection) -> Option<NodeId> {
 pub(super) struct LinkReaders(Mutex<HashMap<SocketAddr, VecDeque<Connection>>>);
 
 impl LinkReaders {
-    /// Of more than may be, the oldest is closed: it is the one of which the peer knows least.
+    /// Adds a link. One too many closes the oldest, which the peer is the least likely to use.
     fn enter(&self, link: &PeerLink) {
         let mut readers = self.0.lock();
         let of_peer = readers.entry(link.identity.addr()).or_default();
@@ -231,7 +232,7 @@ impl LinkReaders {
         of_peer.push_back(link.connection.clone());
     }
 
-    /// Closes all.
+    /// Closes all links.
     pub(super) fn reset(&self) {
         let readers = self.0.lock();
         for connection in readers.values().flatten() {
@@ -239,7 +240,7 @@ impl LinkReaders {
         }
     }
 
-    /// The link is read no more.
+    /// Removes a link that is no longer read.
     fn leave(&self, link: &PeerLink) {
         link.connection.close(close::DONE, "");
         let mut readers = self.0.lock();

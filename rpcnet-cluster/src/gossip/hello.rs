@@ -1,8 +1,11 @@
-//! What two nodes tell each other before they gossip.
+//! The hello: the exchange between two nodes before they gossip.
 //!
-//! Each side opens a stream and writes two frames, each behind its length (16 bits): *at what address I see you*,
-//! which needs no identity, and from which a node bound to 0.0.0.0 learns its own; and then *who I am*. All later
-//! streams on the connection are one packet each.
+//! Each side opens a stream and writes two frames, each behind its length (16 bits):
+//!
+//! 1. the address at which it sees the peer, from which a node bound to 0.0.0.0 learns its own;
+//! 2. its own identity, cluster and versions.
+//!
+//! All later streams on the connection are one packet each.
 
 use std::net::SocketAddr;
 
@@ -13,13 +16,13 @@ use rpcnet::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{identity_conflict::Life, versions::Versions};
+use super::{identity_conflict::ProcessLife, versions::Versions};
 use crate::swim::Identity;
 
 #[cfg(feature = "fuzzing")]
 pub(super) mod fuzz;
 
-/// A frame may take this many bytes.
+/// The longest frame in bytes.
 const MAX_FRAME: usize = 1024;
 
 /// The first frame.
@@ -34,18 +37,18 @@ pub(super) struct NodeHello {
     versions: Versions,
     cluster: String,
     pub(super) identity: Identity,
-    pub(super) life: Life,
-    /// What a later version adds; skipped by those who don't know it.
+    pub(super) life: ProcessLife,
+    /// The additions of later versions. A node skips those that it does not know.
     extension: Bytes,
 }
 
 impl NodeHello {
-    pub(super) fn new(versions: Versions, cluster: &str, identity: Identity, life: Life) -> Self {
+    pub(super) fn new(versions: Versions, cluster: &str, identity: Identity, life: ProcessLife) -> Self {
         Self { versions, cluster: cluster.to_owned(), identity, life, extension: Bytes::new() }
     }
 }
 
-/// Why two nodes do not gossip.
+/// The error of a hello after which two nodes do not gossip.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HelloError {
     #[error(transparent)]
@@ -66,7 +69,7 @@ pub(super) enum HelloError {
     Closing,
 }
 
-/// The two halves of a hello under way.
+/// A hello under way: the stream of each side.
 #[derive(Debug)]
 pub(super) struct Exchange {
     send: SendStream,
@@ -74,7 +77,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Tells the peer at what address it is seen, and learns at what address it sees us.
+    /// Sends the peer's address as seen here, and returns this node's address as the peer sees it.
     pub(super) async fn begin(connection: &Connection) -> Result<(Self, SocketAddr), HelloError> {
         let mut send = connection.open_uni().await?;
         write(&mut send, &Observed { you: connection.remote_addr() }).await?;
@@ -83,7 +86,7 @@ impl Exchange {
         Ok((Self { send, recv }, observed.you))
     }
 
-    /// Tells the peer who we are, and learns who it is, and in which version to speak to it.
+    /// Sends this node's hello. Returns the peer's, and the version to speak with it.
     pub(super) async fn finish(mut self, ours: &NodeHello) -> Result<(NodeHello, u8), HelloError> {
         write(&mut self.send, ours).await?;
         self.send.finish();

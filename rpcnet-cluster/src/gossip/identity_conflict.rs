@@ -1,11 +1,14 @@
-//! Two nodes with one address or one id: the one that was started later stops.
+//! Conflicts of two nodes with one address or one id: the node that was started later stops.
 //!
-//! From gossip alone this can't be told from a restart, where a later life has rightly taken the place of the earlier. The
-//! difference is that the earlier one is still alive, and that it alone knows for certain. So a node that hears of a
-//! later life of its own id, or of another node at its own address, goes there and says hello; and one whose address is
-//! not the one that it has bound looks who answers there. In the hello both say when they were started, and both draw the
-//! same conclusion. The later one stops without a word to the others, for its leave would be taken for the other's; the
-//! earlier one takes a generation that beats the later's.
+//! A *life* of a node is one run of its process. Gossip alone can't tell a conflict from a restart, in which a later life
+//! rightly replaces the earlier one. In a conflict the earlier life is still alive, and only that node knows for certain. So
+//! a node dials an address and exchanges hellos in two cases:
+//!
+//! - it hears of a later life of its own id, or of another node at its own address;
+//! - its advertised address is not the bound one.
+//!
+//! The hello contains the start of each life, so that both nodes draw the same conclusion. The later one stops and sends no
+//! leave, which the others would take for the earlier one's. The earlier one takes a generation that beats the later one's.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -15,31 +18,31 @@ use tracing::error;
 use super::driver::Gossip;
 use crate::{ClusterEvent, swim::Identity};
 
-/// How often somebody is looked for at an address.
+/// The number of times that an address is asked for a rival.
 const TRIES: u8 = 5;
-/// Addresses at which somebody is looked for; further ones are not.
+/// The most addresses that are asked for rivals. Further ones are not asked.
 const MOST: usize = 16;
 
 /// One life of a process: when it was started (its first generation), and a random number that tells two apart which were
 /// started in the same millisecond. It stays the same when the generation rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Life {
+pub(super) struct ProcessLife {
     pub(super) started: u64,
     pub(super) nonce: u64,
 }
 
-/// Who two nodes that say hello are to each other.
+/// The relation between two nodes that exchange hellos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
     Peers,
     Ourselves,
-    /// The other one has our address or id, and was there before us.
+    /// The other node has this one's address or id, and was started earlier.
     TheyWereFirst,
-    /// The other one has our address or id, and was started after us.
+    /// The other node has this one's address or id, and was started later.
     WeWereFirst,
 }
 
-pub(super) fn relation(ours: (&Identity, Life), theirs: (&Identity, Life)) -> Relation {
+pub(super) fn relation(ours: (&Identity, ProcessLife), theirs: (&Identity, ProcessLife)) -> Relation {
     let ((identity, life), (other, other_life)) = (ours, theirs);
     if life == other_life {
         Relation::Ourselves
@@ -52,11 +55,11 @@ pub(super) fn relation(ours: (&Identity, Life), theirs: (&Identity, Life)) -> Re
     }
 }
 
-/// Where rivals may be found.
+/// The addresses at which rivals may be found.
 #[derive(Debug, Default)]
 pub(super) struct Rivals {
     addrs: BTreeMap<SocketAddr, u8>,
-    /// The last one that users were told of.
+    /// The last rival that was reported to users.
     told: Option<Identity>,
     stopped: bool,
 }
@@ -68,7 +71,7 @@ impl Rivals {
         }
     }
 
-    /// Whom to ask now.
+    /// Returns the addresses to ask now.
     pub(super) fn next(&mut self) -> Vec<SocketAddr> {
         self.addrs.retain(|_, tries| *tries < TRIES);
         self.addrs.values_mut().for_each(|tries| *tries += 1);
@@ -79,24 +82,24 @@ impl Rivals {
         self.addrs.is_empty()
     }
 
-    /// It is known who is there.
+    /// Removes an address whose node is known now.
     pub(super) fn seen(&mut self, addr: SocketAddr) {
         self.addrs.remove(&addr);
     }
 
-    /// This node stops. Whether that is new.
+    /// Notes that this node stops. Returns whether that is new.
     pub(super) fn stop(&mut self) -> bool {
         !std::mem::replace(&mut self.stopped, true)
     }
 
-    /// Whether this is news.
+    /// Notes a rival. Returns whether it has not been reported yet.
     pub(super) fn tell(&mut self, theirs: Identity) -> bool {
         !self.told.replace(theirs).is_some_and(|told| told.same_node(&theirs))
     }
 }
 
 impl Gossip {
-    /// Tells users once of each.
+    /// Reports a conflict to users, once for each rival.
     pub(super) fn tell_conflict(&self, ours: Identity, theirs: Identity) {
         if self.rivals().tell(theirs) {
             error!(%ours, %theirs, "another node uses this one's address or id");
@@ -104,14 +107,14 @@ impl Gossip {
         }
     }
 
-    /// Looks, in the next round, whether another node with our address or id is there.
+    /// Lets the next round ask this address for a node with this one's address or id.
     pub(super) fn look_for_rival(&self, addr: SocketAddr) {
         self.rivals().look_at(addr);
         self.restored.notify_one();
     }
 
-    /// Another node with our address or id was there before us: this one stops, without a word that could be taken for
-    /// the other's.
+    /// Stops this node, because another one with its address or id was there first. It sends no leave, which the others would
+    /// take for the other node's.
     pub(super) fn stop(&self, theirs: Identity) {
         let ours = self.identity();
         if !self.rivals().stop() {
@@ -120,7 +123,7 @@ impl Gossip {
         error!(%ours, %theirs, "another node with this one's address or id was there first: this one stops");
         self.send(ClusterEvent::IdentityConflict { ours, theirs });
         self.closed.cancel();
-        // What it knew of others is nobody's business any more, and grows old. Nothing is published after this.
+        // Its knowledge of the others grows old. Nothing is published after this.
         self.view.send_modify(|view| *view = view.iter().take(1).cloned().collect());
         self.stopped.send_replace(Some((ours, theirs)));
     }
@@ -134,8 +137,8 @@ impl Gossip {
         }
     }
 
-    /// Another node with our address or id was started after us, and stops now that it knows. Others have taken us for
-    /// its past.
+    /// Reasserts this node against another one with its address or id that was started later and stops now. The others may
+    /// have taken this node for an earlier life of that one.
     pub(super) fn hold_against(&self, theirs: Identity) {
         self.tell_conflict(self.identity(), theirs);
         self.act(|node, now| node.reassert(now, theirs));
@@ -159,7 +162,7 @@ mod tests {
             a in (0..2u8, 0..2u128, 0..2u64, 0..2u64),
             b in (0..2u8, 0..2u128, 0..2u64, 0..2u64),
         ) {
-            let one = |(host, id, started, nonce)| (identity(host, id), Life { started, nonce });
+            let one = |(host, id, started, nonce)| (identity(host, id), ProcessLife { started, nonce });
             let (a, b) = (one(a), one(b));
             let (ours, theirs) = (relation((&a.0, a.1), (&b.0, b.1)), relation((&b.0, b.1), (&a.0, a.1)));
             let expected = match ours {

@@ -1,8 +1,7 @@
-//! Joining: seeds, and nodes that were known once, are asked until the node is in the cluster, and again whenever it is
-//! alone.
+//! Joining: the node asks seeds, and nodes that it knew once, until it is in the cluster, and again whenever it is alone.
 //!
-//! [`join_schedule`](super::join_schedule) decides whom to ask. A round resolves the names and begins dials; it does not wait for them:
-//! what is silent is left to its own time, and holds up no other.
+//! [`join_schedule`](super::join_schedule) decides which addresses to ask. A round resolves the names and begins dials. It does
+//! not wait for them, so a silent address delays no other.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,13 +14,13 @@ use super::{
     driver::{Gossip, now, until},
     handshake::{LinkError, PeerLink},
     join_failure,
-    join_schedule::{DialOutcome, DialReason, JoinSchedule, KnownAddresses, PlannedDial, SeedState},
+    join_schedule::{DialReason, JoinOutcome, JoinSchedule, KnownAddresses, PlannedDial, SeedState},
 };
 
-/// Pauses between rounds while the node is alone.
+/// The shortest and the longest pause between rounds while the node is alone.
 const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Pauses between rounds while the node is not alone: a cluster that was split, and has forgotten its other part,
-/// comes together again through the seeds, and so does a seed that was restarted and knows nobody.
+/// The shortest and the longest pause between rounds while the node is not alone. A cluster that was split, and whose parts
+/// have forgotten each other, comes together again through the seeds. So does a seed that was restarted and knows no member.
 const CHECK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
 /// The states of a node's seeds, by name.
@@ -41,7 +40,7 @@ struct JoinTask<'a> {
     rng: StdRng,
     resolving: JoinSet<(usize, Result<Vec<SocketAddr>, ConnectError>)>,
     dialling: JoinSet<(PlannedDial, Result<PeerLink, LinkError>)>,
-    /// Links that were made for joining; they end with this, or with their connection.
+    /// The links that were made for joining. They end with this task, or with their connection.
     links: JoinSet<()>,
 }
 
@@ -97,7 +96,7 @@ impl<'a> JoinTask<'a> {
         }
     }
 
-    /// Dials, and takes in what comes of it, for ever. Cancel-safe.
+    /// Dials and takes in the results, for ever. Cancel-safe.
     async fn work(&mut self) {
         loop {
             let gossip = self.gossip;
@@ -137,7 +136,7 @@ impl<'a> JoinTask<'a> {
             gossip.metrics.join_failed(failure.reason);
             failure
         });
-        // Where a seed may be this node's own address is not learnt from it.
+        // A seed that may be this node itself teaches it no address.
         if let Ok(addrs) = &addrs {
             let others = addrs.iter().filter(|addr| super::advertise::fault(**addr).is_none());
             others.for_each(|addr| gossip.look_towards(*addr));
@@ -152,11 +151,11 @@ impl<'a> JoinTask<'a> {
                 let (linked, identity) = (gossip.clone(), link.identity);
                 self.links.spawn(async move { linked.run(link).await });
                 gossip.act(|node, now| node.announce(now, identity));
-                DialOutcome::Peer
+                JoinOutcome::Peer
             }
             Err(LinkError::Ourselves | LinkError::Rival(_)) => {
                 gossip.rivals().seen(dial.addr);
-                DialOutcome::Ourselves
+                JoinOutcome::Ourselves
             }
             Err(error) => {
                 let failure = join_failure::no_link(&error);
@@ -164,7 +163,7 @@ impl<'a> JoinTask<'a> {
                 if dial.why == DialReason::Join {
                     gossip.metrics.join_failed(failure.reason);
                 }
-                DialOutcome::Failed(failure)
+                JoinOutcome::Failed(failure)
             }
         };
         self.seeds.answered(dial.addr, &answer);
@@ -172,7 +171,7 @@ impl<'a> JoinTask<'a> {
 }
 
 impl Gossip {
-    /// The addresses that need not be asked.
+    /// Returns the addresses that need not be asked.
     fn known(&self) -> KnownAddresses {
         let view = self.view.borrow();
         let active = view.iter().skip(1).filter(|member| member.state().is_active());

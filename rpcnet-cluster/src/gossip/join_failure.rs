@@ -1,4 +1,4 @@
-//! The reasons for which a seed did not let this node in, as labels of metrics and as text.
+//! The reasons for which joining through a seed failed, as labels of metrics and as text.
 
 use rpcnet::{
     ConnectError,
@@ -13,7 +13,7 @@ pub(super) fn unresolved(error: &ConnectError) -> JoinFailure {
     JoinFailure { reason: "unresolvable", text: chain(error) }
 }
 
-/// Why there is no link to an address.
+/// Returns the reason for which there is no link to an address.
 pub(super) fn no_link(error: &LinkError) -> JoinFailure {
     JoinFailure { reason: reason(error), text: chain(error) }
 }

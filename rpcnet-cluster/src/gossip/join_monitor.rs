@@ -1,4 +1,4 @@
-//! Tells whether this node is in its cluster: the log, metrics, and its server's readiness.
+//! Reports whether this node is in its cluster: to the log, the metrics, and the server's readiness.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
 /// The name of the condition in the server's readiness.
 pub(crate) const CONDITION: &str = "cluster";
 
-/// The task that looks at the members and the seeds.
+/// The task that watches the members and the seeds.
 pub(super) struct JoinMonitor {
     gossip: Arc<Gossip>,
     condition: ReadinessCondition,
@@ -35,12 +35,12 @@ impl JoinMonitor {
         let state = JoinState::new(grace, now());
         let mut monitor =
             Self { gossip: gossip.clone(), condition, state, view, seeds, told: ConditionState::Well };
-        // The server must not be ready for a moment first.
+        // Sets the condition at once, so that the server is not ready for a moment at first.
         monitor.look();
         monitor
     }
 
-    /// Looks for as long as the node lives.
+    /// Watches for as long as the node lives.
     pub(super) async fn watch(mut self) {
         let closed = self.gossip.closed.clone();
         tokio::select! {

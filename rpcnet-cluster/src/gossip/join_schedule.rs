@@ -1,13 +1,13 @@
-//! Which addresses a node asks to join, and when. Sans-io: the driver resolves names and dials.
+//! The schedule of joining: the addresses that a node asks, and when. Sans-io: the driver resolves names and dials.
 //!
-//! A seed is a name, and a name stands for a set of addresses that changes: all nodes of a cluster may have the same one.
-//! So each round resolves the names again, and every address that is no member is asked, each by itself. An address that
-//! turns out to be this node's own is dropped for that round only: the name may stand for others as well, now or later.
-//! A name that does not resolve any more keeps the addresses that it had.
+//! A seed is a name, and a name stands for a set of addresses that changes: all nodes of a cluster may have the same seed.
+//! So each round resolves the names again, and asks every address that is no member. An address that turns out to be this
+//! node's own is dropped for that round only, because the name may stand for others as well, now or later. A name that no
+//! longer resolves keeps its addresses.
 //!
-//! Within a round the dials are spread: [`AT_ONCE`] at first, and a further one for each that has ended or has not
-//! answered for [`STAGGER`]. So an address that is silent holds up no other, and a node that joins a large cluster
-//! through one name is in it before it has asked for more than a few.
+//! Within a round the dials are spread: [`AT_ONCE`] at first, and one more for each dial that has ended or has not been
+//! answered for [`STAGGER`]. So a silent address delays no other, and a node that joins a large cluster through one name is in
+//! it after a few dials.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
@@ -31,10 +31,10 @@ const AT_ONCE: usize = 8;
 const UNDER_WAY: usize = 64;
 /// The time after which a dial that has not been answered makes room for the next one.
 const STAGGER: Duration = Duration::from_millis(250);
-/// The time after which nobody is taken to resolve or dial any more: the driver's own bounds are shorter.
+/// The time after which a resolution or a dial counts as lost. The driver's own bounds are shorter.
 const LOST: Duration = Duration::from_secs(60);
 
-/// Why an address is dialled.
+/// The reason to dial an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DialReason {
     /// A seed's name stands for it, or a snapshot had it.
@@ -52,18 +52,18 @@ pub(super) struct PlannedDial {
     pub(super) why: DialReason,
 }
 
-/// Why a seed, or one of its addresses, did not let this node in.
+/// The failure to join through a seed or one of its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JoinFailure {
-    /// As a label of metrics.
+    /// The reason as a label of metrics.
     pub(super) reason: &'static str,
-    /// For people.
+    /// The reason as text.
     pub(super) text: String,
 }
 
 /// The end of a dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum DialOutcome {
+pub(super) enum JoinOutcome {
     /// A peer answered, and there is a link to it.
     Peer,
     /// This node itself answered, or another one with its address or id.
@@ -74,9 +74,9 @@ pub(super) enum DialOutcome {
 /// The addresses that need not be asked.
 #[derive(Debug, Default)]
 pub(super) struct KnownAddresses {
-    /// Of active members.
+    /// The addresses of active members.
     pub(super) members: HashSet<SocketAddr>,
-    /// Of this node.
+    /// The addresses of this node.
     pub(super) own: Vec<SocketAddr>,
 }
 
@@ -103,7 +103,7 @@ pub(super) enum SeedState {
     Ours,
     /// One of its addresses is an active member's.
     Member,
-    /// It did not let this node in, and why.
+    /// Joining through it failed.
     Failing(JoinFailure),
 }
 
@@ -111,11 +111,11 @@ pub(super) enum SeedState {
 struct Seed {
     name: String,
     host: Arc<str>,
-    /// Since when its name is being resolved.
+    /// The time since which its name is being resolved.
     resolving: Option<Instant>,
-    /// Why the last resolution failed, if it did.
+    /// The failure of the last resolution.
     unresolved: Option<JoinFailure>,
-    /// As last resolved. At most [`MAX_ADDRESSES`].
+    /// The addresses of the last resolution. At most [`MAX_ADDRESSES`].
     addrs: BTreeMap<SocketAddr, SeedAddress>,
 }
 
@@ -123,7 +123,7 @@ struct Seed {
 #[derive(Debug, Clone, Default)]
 struct SeedAddress {
     failures: u32,
-    last: Option<DialOutcome>,
+    last: Option<JoinOutcome>,
 }
 
 /// The seeds of a node, and its dials under way.
@@ -151,7 +151,7 @@ impl JoinSchedule {
         !self.seeds.is_empty()
     }
 
-    /// Begins a round: returns the seeds whose names are to be resolved now, by index.
+    /// Begins a round. Returns the seeds whose names have to be resolved now, by index.
     pub(super) fn begin(&mut self, now: Instant) -> Vec<(usize, String)> {
         let is_lost = |since: Instant| now.saturating_duration_since(since) >= LOST;
         self.waiting.clear();
@@ -234,13 +234,13 @@ impl JoinSchedule {
         fresh.get(fresh.len() - AT_ONCE).copied()
     }
 
-    /// Takes in how a dial has ended.
-    pub(super) fn answered(&mut self, addr: SocketAddr, answer: &DialOutcome) {
+    /// Takes in the end of a dial.
+    pub(super) fn answered(&mut self, addr: SocketAddr, answer: &JoinOutcome) {
         self.under_way.remove(&addr);
         for found in self.seeds.iter_mut().filter_map(|seed| seed.addrs.get_mut(&canonical(addr))) {
             found.failures = match answer {
-                DialOutcome::Failed(_) => found.failures.saturating_add(1),
-                DialOutcome::Peer | DialOutcome::Ourselves => 0,
+                JoinOutcome::Failed(_) => found.failures.saturating_add(1),
+                JoinOutcome::Peer | JoinOutcome::Ourselves => 0,
             };
             found.last = Some(answer.clone());
         }
@@ -255,7 +255,7 @@ impl JoinSchedule {
     pub(super) fn is_missing(&self, known: &KnownAddresses) -> bool {
         self.seeds.iter().any(|seed| {
             let is_there = |(addr, found): (&SocketAddr, &SeedAddress)| {
-                known.is_known(*addr) || found.last == Some(DialOutcome::Ourselves)
+                known.is_known(*addr) || found.last == Some(JoinOutcome::Ourselves)
             };
             seed.addrs.is_empty() || !seed.addrs.iter().all(is_there)
         })
@@ -269,7 +269,7 @@ impl Seed {
         let found = |addr| {
             let mut found: SeedAddress = before.get(&addr).cloned().unwrap_or_default();
             if let Some(failure) = unusable(addr) {
-                found.last = Some(DialOutcome::Failed(failure));
+                found.last = Some(JoinOutcome::Failed(failure));
             }
             (addr, found)
         };
@@ -286,7 +286,7 @@ impl Seed {
             return SeedState::Member;
         }
         let is_ours = |(addr, found): (&SocketAddr, &SeedAddress)| {
-            known.is_own(*addr) || found.last == Some(DialOutcome::Ourselves)
+            known.is_own(*addr) || found.last == Some(JoinOutcome::Ourselves)
         };
         if !self.addrs.is_empty() && self.addrs.iter().all(is_ours) && self.unresolved.is_none() {
             return SeedState::Ours;
@@ -295,7 +295,7 @@ impl Seed {
             return SeedState::Failing(failure.clone());
         }
         let failures = self.addrs.iter().filter_map(|(addr, found)| match &found.last {
-            Some(DialOutcome::Failed(failure)) => Some((addr, failure)),
+            Some(JoinOutcome::Failed(failure)) => Some((addr, failure)),
             _ => None,
         });
         let failures: Vec<_> = failures.collect();
@@ -318,13 +318,13 @@ impl Seed {
 impl SeedAddress {
     /// Returns whether the address can be a node's.
     fn may_be_asked(&self) -> bool {
-        !matches!(&self.last, Some(DialOutcome::Failed(failure)) if failure.reason == UNUSABLE)
+        !matches!(&self.last, Some(JoinOutcome::Failed(failure)) if failure.reason == UNUSABLE)
     }
 }
 
 const UNUSABLE: &str = "unusable";
 
-/// Why nobody can be reached at this address, if it is one of those.
+/// Returns the failure of an address that no node can have.
 fn unusable(addr: SocketAddr) -> Option<JoinFailure> {
     let what = super::advertise::fault(addr)?;
     Some(JoinFailure { reason: UNUSABLE, text: format!("{addr} {what}") })
@@ -337,13 +337,12 @@ fn queue(waiting: &mut VecDeque<PlannedDial>, under_way: &BTreeMap<SocketAddr, I
     }
 }
 
-/// An address as identities have it.
+/// Returns an address in the form that identities have.
 fn bare(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-/// An IPv4 address that is written as IPv6 as the IPv4 address that it is. The scope of another one stays: dialling needs
-/// it.
+/// Returns an IPv4-mapped IPv6 address as the IPv4 address. The scope of other IPv6 addresses stays, because dialling needs it.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         ip if ip.is_ipv4() => SocketAddr::new(ip, addr.port()),

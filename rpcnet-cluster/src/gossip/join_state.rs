@@ -1,23 +1,23 @@
-//! Decides whether this node is in its cluster, and what the log, the metrics and the server's readiness say of it. Sans-io.
+//! Decides whether this node is in its cluster, and the reports to the log, the metrics and the server's readiness. Sans-io.
 //!
-//! A node that has company is in its cluster. One that is alone may be the first of a cluster (it has no seeds but itself),
-//! or cut off, and then nobody but its operator can mend that. So it says so, with the cause, within [`PATIENCE`], and
-//! again with growing pauses for as long as that lasts; it says once that it is in the cluster, and nothing while it stays
-//! so.
+//! A node that knows an active member is in its cluster. A node that is alone may be the first of a cluster (it has no seeds
+//! other than itself), or it is cut off, which only its operator can mend. So a node that is cut off logs that with the cause
+//! within [`PATIENCE`], and again with growing pauses. A node logs once that it is in the cluster, and nothing while it stays
+//! there.
 //!
-//! A *worker* that has never had company gets no calls: it is not ready. Any other node has clients who may reach it alone:
-//! it is ready after the grace, with a note. A node that was in the cluster once stays ready when it is alone later: who
-//! calls it directly goes on.
+//! - A *worker* that has never known a member gets no calls: it is not ready.
+//! - Any other node may have clients that reach it alone: it is ready after the grace, with a note.
+//! - A node that was in the cluster once stays ready when it is alone later, because clients may call it directly.
 
 use std::time::{Duration, Instant};
 
 use super::join_schedule::SeedState;
 
-/// The time for which a node is alone before it says so. Dials take 5 s: by then the cause is known.
+/// The time for which a node is alone before it logs that. Dials take at most 5 s, so the cause is known by then.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// The first pause between two warnings, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
-/// The seeds that one line names.
+/// The most seeds that one line of the log names.
 const NAMED: usize = 5;
 
 /// A line for the log.
@@ -33,7 +33,7 @@ pub(super) enum LogLine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ConditionState {
     Well,
-    /// The server may be ready all the same.
+    /// The server may be ready, with this note.
     Note(String),
     NotReady(String),
 }
@@ -88,7 +88,7 @@ impl ClusterObservation<'_> {
 pub(super) struct JoinState {
     started: Instant,
     grace: Duration,
-    /// Since when the node has been alone, and when the next warning is due.
+    /// The time since which the node has been alone, and the time of the next warning.
     alone: Option<(Instant, Instant)>,
     pause: Duration,
     had_company: bool,
@@ -99,7 +99,7 @@ impl JoinState {
         Self { started: now, grace, alone: None, pause: PAUSES.0, had_company: false }
     }
 
-    /// Takes in what is known now. Returns what is to be logged.
+    /// Takes in an observation. Returns the line to log, if there is one.
     pub(super) fn look(&mut self, now: Instant, observation: &ClusterObservation<'_>) -> Option<LogLine> {
         if !observation.is_alone {
             let is_news = self.alone.take().is_some() || !self.had_company;
@@ -116,7 +116,7 @@ impl JoinState {
         Some(LogLine::Alone { for_: now.saturating_duration_since(since), had_company: self.had_company })
     }
 
-    /// When to look again though nothing changes.
+    /// Returns the time to look again if nothing changes.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let grace = self.started.checked_add(self.grace).filter(|_| !self.had_company);
         let due = self.alone.map(|(_, due)| due);
@@ -253,8 +253,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes: a node says that it is alone only after the patience, and never twice in a row that it
-        /// has joined.
+        /// A node logs that it is alone only after the patience, and never twice in a row that it has joined.
         #[test]
         fn what_is_said_is_so(alone in proptest::collection::vec((any::<bool>(), 1..40u32), 1..30)) {
             let (mut now, seeds) = (start(), failing());

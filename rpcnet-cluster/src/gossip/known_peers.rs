@@ -1,9 +1,9 @@
-//! Nodes that were known once, and are asked like seeds until they are known again.
+//! Peers from a snapshot, which the node asks like seeds until they are members again.
 //!
-//! They come from a snapshot. A few are asked a round, those that belonged to the cluster before those that did not,
-//! each in its turn. While the node is alone none is given up; in company each is after some rounds, for what it belonged
-//! to then is what asks for it now. So islands that grew out of a cluster that was down come together, and nodes that
-//! are gone for good are not asked for ever.
+//! Each round asks a few, in turn: first those that belonged to the cluster, then the others. A node that is alone gives up
+//! none. A node that knows members gives up each after some rounds, because those members belong to the same cluster. So
+//! the islands that grow out of a cluster that was down come together, and nodes that are gone for good are not asked for
+//! ever.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -14,9 +14,9 @@ use rand::{Rng, seq::SliceRandom};
 
 use crate::swim::{Identity, MAX_MEMBERS, Member, NodeId};
 
-/// How many are asked a round.
+/// The number of peers that one round asks.
 const ASKED: usize = 8;
-/// How often one is asked by a node that is in company.
+/// The number of times that a node which knows members asks one peer.
 const TRIES: u8 = 10;
 
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ struct KnownPeer {
 }
 
 impl KnownPeers {
-    /// Adds nodes with whether they belonged to the cluster. Says how many are new here.
+    /// Adds nodes, each with whether it belonged to the cluster. Returns the number of new ones.
     pub(super) fn add(
         &mut self,
         nodes: impl IntoIterator<Item = (Identity, bool)>,
@@ -63,7 +63,7 @@ impl KnownPeers {
         self.nodes.iter().map(|known| (known.identity, known.active))
     }
 
-    /// Whom to ask now. What has become a member is not remembered any more.
+    /// Returns the addresses to ask now. Forgets peers that have become members.
     pub(super) fn next(&mut self, members: &[Member], alone: bool) -> Vec<SocketAddr> {
         let ids: HashSet<NodeId> = members.iter().map(Member::id).collect();
         let addrs: HashSet<SocketAddr> = members.iter().map(|member| member.identity().addr()).collect();

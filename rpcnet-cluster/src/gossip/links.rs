@@ -1,8 +1,8 @@
-//! Connections to peers: found, dialled, kept, and given up.
+//! The table of links to peers: dialled on demand, kept, and given up.
 //!
-//! A link is used by whoever needs it, whichever side dialled. What is to go to a peer without one waits (briefly,
-//! and boundedly) for a dial; only so many are begun a second, and beyond, packets are dropped: gossip bears that,
-//! a storm of handshakes nobody does.
+//! A link serves all packets to its peer, whichever side dialled. Packets to a peer without a link wait for a dial, a bounded
+//! number of them for a bounded time. The number of dials a second is limited, and further packets are dropped: gossip
+//! tolerates lost packets, but a host does not tolerate a storm of handshakes.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -30,14 +30,14 @@ use super::{
 };
 use crate::swim::{Delivery, Identity, NodeId, Transmit};
 
-/// Packets that wait for one dial.
+/// The most packets that wait for one dial.
 const WAITING: usize = 16;
-/// New handshakes a second, and at once.
+/// The most new handshakes a second, and at once.
 const HANDSHAKES: u32 = 8;
-/// Dials under way. Where handshakes take long because hosts have too much to do, this makes them fewer: more of them would
-/// time out, be repeated, and never be done. To hosts that are gone there are three a second at least.
+/// The most dials under way. If handshakes take long because hosts are overloaded, this bound makes them fewer: more would
+/// time out and be repeated, and none would complete. It still allows three dials a second to hosts that are gone.
 const DIALLING: usize = 16;
-/// Packets on streams of their own that are being written.
+/// The most packets that are being written, each on a stream of its own.
 const STREAMS: usize = 64;
 
 /// The links of a node.
@@ -53,7 +53,7 @@ struct LinkTable {
     handshakes: TokenBucket,
     closed: bool,
     most: usize,
-    /// Whether the peers that there are links to may be others than when that was last asked.
+    /// True if the set of linked peers may have changed since it was last asked for.
     changed: bool,
 }
 
@@ -64,7 +64,7 @@ enum LinkSlot {
 }
 
 impl Links {
-    /// Of more than `most` links the one that was unused the longest is closed.
+    /// Returns an empty table. One more than `most` links closes the link that was unused the longest.
     pub(super) fn new(most: usize) -> Self {
         let handshakes = TokenBucket::new(HANDSHAKES, HANDSHAKES, now());
         Self {
@@ -83,7 +83,7 @@ impl Links {
         self.table.lock()
     }
 
-    /// Closes all; further ones may follow.
+    /// Closes all links. New ones may follow.
     pub(super) fn reset(&self) {
         let mut table = self.table();
         for slot in table.slots.values() {
@@ -95,7 +95,7 @@ impl Links {
         table.changed = true;
     }
 
-    /// Closes all, for good.
+    /// Closes all links for good.
     pub(super) fn close(&self) {
         let mut table = self.table();
         table.closed = true;
@@ -107,7 +107,7 @@ impl Links {
     }
 }
 
-/// Sends a packet, dialling its receiver where there is no link. Never waits; may drop the packet.
+/// Sends a packet, dialling its receiver if there is no link. Never waits, and may drop the packet.
 pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
     let mut table = gossip.links.table();
     if table.closed {
@@ -136,7 +136,7 @@ pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
                 return;
             }
             table.changed = true;
-            // A link to an earlier life is read until it ends by itself: that life may yet prove to be this one.
+            // A link to an earlier life is read until it ends: that life may still be the current one.
             table.slots.insert(addr, LinkSlot::Dialling(VecDeque::from([transmit])));
             drop(table);
             tokio::spawn(dial(gossip.clone(), addr));
@@ -144,8 +144,8 @@ pub(super) fn send(gossip: &Arc<Gossip>, transmit: Transmit) {
     }
 }
 
-/// Whether this is a later life of whoever is at the address: what is sent to the earlier one reaches nobody. (Where
-/// it only took a new generation to refute its death, that costs a handshake.)
+/// Returns whether `identity` is a later life at the address of `than`. Packets to the earlier life reach no node. (If the node
+/// only took a new generation to refute its death, the new link costs a handshake.)
 fn is_later(identity: &Identity, than: &Identity) -> bool {
     (identity.generation(), identity.id()) > (than.generation(), than.id())
 }
@@ -158,7 +158,7 @@ pub(super) fn transmit_on(gossip: &Arc<Gossip>, link: &PeerLink, transmit: Trans
     if transmit.delivery == Delivery::Datagram {
         match connection.send_datagram(transmit.payload.clone()) {
             Ok(()) => return gossip.metrics.sent(&transmit.payload),
-            // A path that takes only smaller packets still takes streams.
+            // A path with a smaller limit for datagrams still carries streams.
             Err(DatagramError::TooLarge) => gossip.metrics.oversize(),
             Err(error) => {
                 debug!(to = %transmit.to, %error, "datagram not sent");
@@ -187,7 +187,7 @@ async fn write_stream(connection: &Connection, packet: Bytes) -> Result<(), Hell
     Ok(())
 }
 
-/// Dials a peer because there is something to send to it.
+/// Dials a peer that packets wait for.
 async fn dial(gossip: Arc<Gossip>, addr: SocketAddr) {
     let host = addr.ip().to_string();
     let dialled = gossip.dial(addr, &host);
@@ -198,7 +198,7 @@ async fn dial(gossip: Arc<Gossip>, addr: SocketAddr) {
     match linked {
         Ok(link) => {
             let waiting = gossip.take_waiting(addr);
-            // The peer there may call itself something else; what waits is for whoever is there.
+            // The peer may have another identity. The waiting packets are for any node at the address.
             for transmit in waiting {
                 transmit_on(&gossip, &link, transmit);
             }
@@ -226,8 +226,10 @@ impl Gossip {
 }
 
 impl Links {
-    /// Enters a link. Of two to the same peer the first serves for sending until it ends; one to a later life of
-    /// the peer takes the place of the earlier life's. Gives what has waited for it; `None` once all are closed.
+    /// Adds a link. Returns the packets that have waited for it, or `None` if the table is closed for good.
+    ///
+    /// Of two links to the same peer the first one is used for sending until it ends. A link to a later life of the peer
+    /// replaces the link to the earlier one.
     pub(super) fn insert(&self, link: &PeerLink) -> Option<VecDeque<Transmit>> {
         let mut table = self.table();
         if table.closed {
@@ -253,30 +255,30 @@ impl Links {
         Some(waiting)
     }
 
-    /// The peers that there are links to, if they may have changed since this was last asked.
+    /// Returns the linked peers, if they may have changed since the last call.
     pub(super) fn changed_peers(&self) -> Option<BTreeSet<NodeId>> {
         let mut table = self.table();
         std::mem::take(&mut table.changed).then(|| table.open().map(|link| link.identity.id()).collect())
     }
 
-    /// The peers that there are links to, and their round trips.
+    /// Returns the linked peers and their round-trip times.
     pub(super) fn round_trips(&self) -> Vec<(String, Duration)> {
         let shown = |link: &PeerLink| (link.identity.addr().to_string(), link.connection.stats().rtt);
         self.table().open().map(shown).collect()
     }
 
-    /// How many packets are being written on streams.
+    /// Returns the number of packets that are being written on streams.
     pub(super) fn streams_in_use(&self) -> usize {
         STREAMS - self.streams.available_permits()
     }
 
-    /// Whether there is one.
+    /// Returns whether there is any open link.
     pub(super) fn any(&self) -> bool {
         self.table().open().next().is_some()
     }
 
-    /// Sends no more over the link to a node that is gone: whoever is found at its address later is dialled anew, not
-    /// looked for at the end of a connection of which the transport has not noticed yet that it leads nowhere.
+    /// Removes the link to a node that is gone. A later node at its address is dialled anew, because the transport may not have
+    /// noticed yet that the old connection is dead.
     pub(super) fn forget(&self, gone: &Identity) {
         let mut table = self.table();
         if let Some(LinkSlot::Open { link, .. }) = table.slots.get(&gone.addr())
@@ -287,7 +289,7 @@ impl Links {
         }
     }
 
-    /// Takes a closed link out of the table.
+    /// Removes a closed link.
     pub(super) fn remove(&self, link: &PeerLink) {
         let addr = link.identity.addr();
         let mut table = self.table();

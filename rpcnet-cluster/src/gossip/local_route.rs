@@ -1,8 +1,8 @@
-//! This host's addresses, as the operating system knows them. Nothing is sent.
+//! This host's addresses, as the operating system knows them. Sends no packets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// The address of the interface by which packets to `peer` leave. `None` where there is no route.
+/// Returns the address of the interface by which packets to `peer` leave, or `None` if there is no route.
 pub(super) fn towards(peer: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = match peer {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -15,7 +15,7 @@ pub(super) fn towards(peer: SocketAddr) -> Option<IpAddr> {
     (!ip.is_unspecified()).then_some(ip)
 }
 
-/// Returns whether this host has the address: no other address can be bound.
+/// Returns whether this host has the address, which is whether it can be bound.
 pub(super) fn is_local(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }

@@ -1,9 +1,11 @@
 //! Carries gossip as QUIC datagrams between mutually authenticated nodes: the driver of [`swim::Node`].
 //!
-//! One task owns the timers; links (a connection to a peer each, with a task each) bring packets in; handles lock
-//! the node for a moment, let it act, and wake the task to send what came of it. What it sends goes out through
-//! the [`Links`](links::Links), which dial where there is no connection yet. Join and rejoin are the
-//! task in [`join`]; [`join_monitor`] tells whether that has come to anything.
+//! - One task, the [`driver`], owns the timers.
+//! - Links bring packets in. Each is a connection to a peer, with a task of its own ([`handshake`]).
+//! - Handles lock the node for a moment, let it act, and wake the driver to send the result.
+//! - The driver sends through [`links`], which dial peers without a connection.
+//! - A task joins and rejoins the cluster ([`join`], [`join_schedule`]). Another one reports whether the node is in it
+//!   ([`join_monitor`], [`join_state`]).
 
 mod advertise;
 mod driver;

@@ -1,4 +1,4 @@
-//! A node that learns its address, and goes on under it.
+//! A node that learns its address, and takes it.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -20,12 +20,12 @@ impl Gossip {
         self.advertise.lock()
     }
 
-    /// The address at which others reach this node, as far as it is known.
+    /// Returns the address at which others reach this node, if it is known.
     pub(super) fn own_addr(&self) -> Option<SocketAddr> {
         self.advertise().addr()
     }
 
-    /// A peer may be at this address: where a route towards it shows a better address of this node, it is taken.
+    /// Takes the local address of the route towards a peer, if it is better than the present one.
     pub(super) fn look_towards(&self, peer: SocketAddr) {
         let mut advertise = self.advertise();
         // Asking the system costs little, but this is called for each member.
@@ -39,7 +39,7 @@ impl Gossip {
         }
     }
 
-    /// Likewise, for each member.
+    /// Calls [`look_towards`](Self::look_towards) for each active member.
     pub(super) fn look_towards_all(&self, members: &[Member]) {
         if self.advertise().is_provisional() {
             for member in members.iter().skip(1).filter(|member| member.state().is_active()) {
@@ -48,7 +48,7 @@ impl Gossip {
         }
     }
 
-    /// The first peer of all sees this node at this address: any is better than none.
+    /// Takes the address at which the first peer sees this node, if it has none yet.
     pub(super) fn assume(&self, observed: IpAddr) {
         let mut advertise = self.advertise();
         if advertise.addr().is_none() && advertise.route(observed) {
@@ -56,7 +56,7 @@ impl Gossip {
         }
     }
 
-    /// A peer of this cluster sees this node at this address.
+    /// Takes in the address at which a member sees this node.
     pub(super) fn observed_by(&self, peer: &Identity, observed: IpAddr) {
         let mut advertise = self.advertise();
         if advertise.observed(peer.id(), observed, local_route::is_local) {
@@ -69,7 +69,7 @@ impl Gossip {
         ours.id() != theirs.id() && ours.addr().ip().is_loopback() && self.advertise().is_provisional()
     }
 
-    /// Goes on under the address that is advertised now.
+    /// Makes the advertised address the node's own.
     fn take_address(&self, advertise: &Advertise) {
         let Some(addr) = advertise.addr() else { return };
         let before = self.identity().addr();
@@ -78,7 +78,7 @@ impl Gossip {
             info!(%addr, "address learnt");
         } else if self.act(|node, now| node.move_to(now, addr)) {
             info!(%addr, %before, "address changed");
-            // Peers know this node by its former address at the other ends.
+            // The peers of these links know this node by its former address.
             self.links.reset();
             self.readers.reset();
         }
@@ -96,14 +96,14 @@ impl Gossip {
         }
     }
 
-    /// Gives an address to a node that nobody knows yet: it is made anew, with the generation that it had.
+    /// Gives an address to a node that no peer knows yet: the node is made anew with its generation.
     fn begin_at(&self, addr: SocketAddr) {
         let mut node = self.node();
         let provisional = node.identity();
         let identity = Identity::new(addr, provisional.id(), provisional.generation());
         let mut addressed = Node::new(identity, self.swim.clone(), rand::random(), now());
         for (key, value) in node.tags() {
-            // They were allowed once.
+            // They were allowed before.
             let _ = addressed.set_tag(now(), key, value);
         }
         let _ = addressed.set_services(now(), node.services());

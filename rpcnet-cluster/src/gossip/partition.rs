@@ -1,12 +1,13 @@
-//! When many nodes are lost at once, it is probably not they who failed.
+//! Detection of partitions: if many nodes are lost at once, this node is probably cut off from them.
 //!
-//! A node can't tell a partition from the death of many nodes, only count. *Lost* are nodes that failed within a window
-//! and have not come back; nodes that left are not. A partition is detected when the lost are two or more and at least a
-//! quarter of those who belonged to the cluster before. Who fails within a window of the last loss belongs to it too.
-//! It has healed when all of its lost nodes are back or have left; or when those still missing are less than a quarter,
-//! and none has come or gone for a window: they are not on the other side of anything.
+//! A node can't tell a partition from the death of many nodes. It can only count. *Lost* nodes have failed within a window and
+//! have not come back. Nodes that left are not lost.
 //!
-//! Where the lost never come back there is no healing, and a further loss of that size is another partition.
+//! - A partition is detected when at least two nodes are lost, and they are at least a quarter of the former cluster. A node
+//!   that fails within a window of the last loss belongs to the same partition.
+//! - A partition has healed when all its lost nodes are back or have left. It has also healed when fewer than a quarter are
+//!   still missing, and none has come or gone for a window.
+//! - If the lost nodes never come back, the partition never heals, and a further loss of that size is another partition.
 
 use std::{
     collections::BTreeMap,
@@ -16,19 +17,19 @@ use std::{
 
 use crate::swim::{Event, Member, NodeId};
 
-/// One of so many nodes is a large share.
+/// The divisor of a large share: one of this number of nodes.
 const SHARE: usize = 4;
-/// Fewer are no partition: the loss of one of two or three nodes is a crash.
+/// The fewest lost nodes of a partition. The loss of one of two or three nodes is a crash.
 const LEAST: usize = 2;
 
-/// What has been found.
+/// A partition that was detected or has healed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Finding {
     Detected { lost: Vec<Member>, remaining: usize },
     Healed { returned: usize, missing: Vec<Member> },
 }
 
-/// Looks at what happens to members. What it remembers are members that are down, of which a node knows so many at most.
+/// Watches the events of members. It remembers members that are down, whose number the node bounds.
 #[derive(Debug)]
 pub(crate) struct PartitionDetector {
     window: Duration,
@@ -72,7 +73,7 @@ impl PartitionDetector {
         }
     }
 
-    /// A member is not missing any more, nor is one whose place it has taken.
+    /// Notes that a member is no longer missing, nor a former one whose id or address it has.
     fn came(&mut self, now: Instant, member: &Member, back: bool) {
         let (id, addr) = (member.id(), member.identity().addr());
         let other = |lost: &Member| !is(lost, id, addr);
@@ -87,8 +88,8 @@ impl PartitionDetector {
         }
     }
 
-    /// What follows for a node that knows so many active members, itself among them. Called after what happened
-    /// together has been handled: a node that failed and came back at once was not lost.
+    /// Returns the finding for a node that knows this number of active members, including itself. The caller first handles all
+    /// events that happened together, because a node that failed and came back at once was not lost.
     pub(crate) fn look(&mut self, now: Instant, active: usize) -> Option<Finding> {
         let window = self.window;
         self.recent.retain(|_, (at, _)| now.saturating_duration_since(*at) <= window);
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(detector.look(later, 40), Some(healed));
     }
 
-    /// What each node would have told in a cluster that is split for a minute.
+    /// Returns the findings of each node in a cluster that is split for a minute.
     #[test]
     fn both_sides_of_a_split_cluster_notice_and_see_it_heal() {
         for nodes in [4, 20] {

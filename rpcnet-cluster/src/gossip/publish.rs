@@ -1,4 +1,4 @@
-//! What users see of a node: its events, its view, its broadcasts, its metrics.
+//! Publication of a node's state to users: events, view, broadcasts, metrics.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,14 +18,14 @@ use crate::{
     swim::{self, Broadcast, Event, Identity, Node},
 };
 
-/// How old what is measured may become.
+/// The time between two measurements.
 const MEASURED: Duration = Duration::from_secs(2);
 
-/// What has been published, and what has been made of it.
+/// The state of publication.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    /// The node has more to say when its revision is another, or when it is another node, made anew under the address
-    /// that was learnt, whose revisions count from the start.
+    /// The identity and revision of the published view. The view has changed if either differs: a node that is made anew under
+    /// its learnt address counts revisions from the start.
     published: Option<(Identity, u64)>,
     broadcasts: Option<(Identity, u64)>,
     detector: PartitionDetector,
@@ -47,7 +47,7 @@ impl Publisher {
 }
 
 impl Gossip {
-    /// Sends what the node wants sent, and tells what has happened to it.
+    /// Sends the node's packets, and publishes its changes.
     pub(super) fn flush(self: &Arc<Self>, publisher: &mut Publisher) {
         let linked = self.links.changed_peers();
         let mut transmits = Vec::new();
@@ -57,7 +57,7 @@ impl Gossip {
             if let Some(linked) = linked {
                 node.set_linked(linked);
             }
-            // Until others can reach us there is nobody to send to.
+            // A node without an address has no packets to send.
             while let Some(transmit) = node.poll_transmit() {
                 transmits.push(transmit);
             }
@@ -80,7 +80,7 @@ impl Gossip {
         if let Some(view) = view {
             self.metrics.view(view.iter());
             self.look_towards_all(&view);
-            // A node that has stopped knows nobody.
+            // A node that has stopped publishes no members.
             self.view.send_if_modified(|known| {
                 let goes_on = !self.closed.is_cancelled();
                 if goes_on {
@@ -107,7 +107,7 @@ impl Gossip {
         }
     }
 
-    /// What costs too much to be counted at each change.
+    /// Measures the values that cost too much to be counted at each change.
     fn measure(&self, now: Instant, shown: &mut BTreeSet<String>) {
         let statistics = self.node().statistics();
         self.metrics.statistics(&statistics, now);
@@ -116,7 +116,7 @@ impl Gossip {
         self.metrics.links(&self.links.round_trips(), shown);
     }
 
-    /// How long the broadcasts that are new took to get here. Those that are older than this node say nothing of that.
+    /// Measures the time that new broadcasts took to arrive. Broadcasts older than this node are left out.
     fn measure_lag(&self, before: &Broadcasts, after: &Broadcasts) {
         let (own, now) = (self.identity().id(), unix_millis());
         for (key, broadcast) in after.iter().filter(|(_, broadcast)| broadcast.origin() != own) {
@@ -127,7 +127,7 @@ impl Gossip {
         }
     }
 
-    /// To whoever listens.
+    /// Sends an event to all readers.
     pub(super) fn send(&self, event: ClusterEvent) {
         self.metrics.happened(name(&event));
         let _ = self.events.send(event);
@@ -184,7 +184,7 @@ impl Gossip {
                 return;
             }
             Event::IdentityConflict { ours, theirs } => {
-                // It is later, and may be the same node started anew somewhere else, if it weren't for us.
+                // The later life may be this node started anew elsewhere, which would be right if this one were gone.
                 let there = if theirs.id() == ours.id() { theirs.addr() } else { ours.addr() };
                 self.look_for_rival(there);
                 return self.tell_conflict(ours, theirs);
@@ -194,7 +194,7 @@ impl Gossip {
     }
 }
 
-/// What an event is called in metrics.
+/// Returns the name of an event in metrics.
 fn name(event: &ClusterEvent) -> &'static str {
     match event {
         ClusterEvent::NodeJoined(_) => "joined",
@@ -207,7 +207,7 @@ fn name(event: &ClusterEvent) -> &'static str {
         ClusterEvent::IdentityConflict { .. } => "conflict",
         ClusterEvent::PartitionDetected { .. } => "partition",
         ClusterEvent::PartitionHealed { .. } => "healed",
-        // A reader's own.
+        // Only readers make it.
         ClusterEvent::Missed(_) => "missed",
     }
 }

@@ -1,7 +1,7 @@
-//! What one link may cost this node.
+//! The quota of one link.
 //!
-//! All links put their packets into one queue. Of it a link gets a share, so that a peer that floods this node takes no
-//! room from the others; and one that sends much that is no packet is cut off.
+//! All links put their packets into one queue. Each link has a share of the queue, so that a peer that floods this node takes
+//! no room from the others. A link that carries many malformed packets is cut off.
 
 use std::sync::{
     Arc,
@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::driver::now;
 use crate::swim::Identity;
 
-/// Packets of one link that wait to be handled. An eighth of the queue.
+/// The most packets of one link that wait to be handled: an eighth of the queue.
 const WAITING: usize = 512;
-/// Packets that are none: so many at once, and so many a second. There are harmless ones, in races.
+/// The most malformed packets at once, and a second. Races make a few harmless ones.
 const REFUSED: (u32, u32) = (100, 10);
 
 #[derive(Debug)]
@@ -41,9 +41,9 @@ impl LinkQuota {
         Arc::new(Self { waiting: AtomicUsize::new(0), refused, cut: CancellationToken::new() })
     }
 
-    /// Gives a packet its place, if the link has one left.
+    /// Gives a packet a place in the queue, if the link has one left.
     pub(super) fn admit(self: &Arc<Self>, from: Identity, packet: Bytes) -> Option<QueuedPacket> {
-        // Only the link's task adds, so it can't be exceeded in between.
+        // Only the link's task adds, so that the bound can't be exceeded in between.
         if self.waiting.load(Ordering::Relaxed) >= WAITING {
             return None;
         }
@@ -51,14 +51,14 @@ impl LinkQuota {
         Some(QueuedPacket { from, packet, source: self.clone() })
     }
 
-    /// Resolves when too much of what came was no packet.
+    /// Resolves when the link has carried too many malformed packets.
     pub(super) async fn cut(&self) {
         self.cut.cancelled().await;
     }
 }
 
 impl QueuedPacket {
-    /// It was no packet.
+    /// Counts the packet as malformed.
     pub(super) fn refuse(&self) {
         if !self.source.refused.lock().take(now()) {
             self.source.cut.cancel();

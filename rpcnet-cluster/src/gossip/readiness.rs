@@ -1,4 +1,4 @@
-//! Whether a node should get calls, told to all by gossip.
+//! The readiness of a node's server, announced by gossip.
 
 use std::sync::Weak;
 
@@ -13,12 +13,12 @@ fn is_of_cluster(reason: &str) -> bool {
     reason.strip_prefix(CONDITION).is_some_and(|rest| rest.starts_with(": "))
 }
 
-/// Keeps the node's tag as its server's readiness is, until the server is gone.
+/// Sets and removes the tag `rpcnet.away` as the server's readiness changes, until the server is gone.
 pub(crate) async fn announce(gossip: Weak<Gossip>, mut readiness: watch::Receiver<Readiness>) {
     loop {
         let now = readiness.borrow_and_update().clone();
         let Some(gossip) = gossip.upgrade() else { return };
-        // The nodes that hear of this one are in its cluster, so a reason that says otherwise is not gossiped.
+        // Nodes that receive the tag are in this node's cluster, so a reason that denies that is not gossiped.
         let reasons: Vec<_> =
             now.reasons.iter().map(String::as_str).filter(|reason| !is_of_cluster(reason)).collect();
         let result = if now.ready || reasons.is_empty() {
@@ -29,8 +29,8 @@ pub(crate) async fn announce(gossip: Weak<Gossip>, mut readiness: watch::Receive
             gossip.set_tag(AWAY, &reason[..end.unwrap_or(0)])
         };
         if let Err(error) = result {
-            // It has left: nobody calls it any more. Or it has all the tags that it may have: clients that are
-            // connected know all the same.
+            // The node has left, so that it gets no calls. Or it has as many tags as it may have, and connected clients know
+            // its readiness from its server.
             debug!(%error, "readiness not told");
         }
         drop(gossip);

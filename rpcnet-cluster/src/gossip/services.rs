@@ -1,4 +1,4 @@
-//! The services of a node's server, told to all by gossip.
+//! The services of a node's server, announced by gossip.
 
 use std::sync::Weak;
 
@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 use super::driver::Gossip;
 use crate::swim::MAX_SERVICES;
 
-/// Returns the services that the node tells: `None`, with a warning, if there are too many.
+/// Returns the services to announce. `None`, with a warning, if there are too many.
 pub(crate) fn told(services: &ServiceSet) -> Option<ServiceSet> {
     if services.len() > MAX_SERVICES {
         warn!(
@@ -29,7 +29,7 @@ pub(crate) async fn announce(gossip: Weak<Gossip>, mut services: watch::Receiver
         let now = told(&services.borrow_and_update());
         let Some(gossip) = gossip.upgrade() else { return };
         if let Err(error) = gossip.set_services(now) {
-            // It has left: nobody calls it any more.
+            // The node has left, so that it gets no calls.
             debug!(%error, "services not told");
         }
     }

@@ -1,4 +1,4 @@
-//! How a server's gossip begins, and who ends it.
+//! The start of a server's gossip, and its end.
 
 use std::{
     net::SocketAddr,
@@ -22,14 +22,14 @@ use super::{
     advertise::{self, Advertise},
     driver::{Broadcasts, Gossip, View, drive, now},
     handshake::LinkReaders,
-    identity_conflict::Life,
+    identity_conflict::ProcessLife,
     join,
     join_monitor::{self, JoinMonitor},
     join_schedule::{JoinSchedule, KnownAddresses},
     known_peers::KnownPeers,
     links::Links,
     readiness, services,
-    snapshots::{self, Saved, SnapshotFile},
+    snapshots::{self, FormatError, Saved, SnapshotFile},
     versions::Versions,
 };
 use crate::{
@@ -39,24 +39,24 @@ use crate::{
     tags,
 };
 
-/// Packets that wait to be handled; beyond, new ones are dropped, as a network would.
+/// The most packets that wait to be handled. Further ones are dropped, as a network does.
 const PACKETS: usize = 4096;
 
-/// How long a shutdown waits for the last snapshot.
+/// The time that a shutdown waits for the last snapshot.
 const LAST_SNAPSHOT: Duration = Duration::from_secs(2);
 
-/// Milliseconds since 1970, by this host's clock.
+/// Returns the milliseconds since 1970 by this host's clock.
 pub(super) fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     since.as_millis() as u64
 }
 
-/// Later than the last life's, even where the clock went back since.
+/// Returns a generation later than the last life's, even if the clock went back since.
 fn generation(last: Option<u64>, unix_millis: u64) -> u64 {
     last.map_or(0, |last| last.saturating_add(1)).max(unix_millis)
 }
 
-/// Starts a server's gossip: its links are answered from here on.
+/// Starts a server's gossip. Links are accepted from here on.
 pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<Gossip>, ClusterError> {
     check_addresses(&config)?;
     let versions = Versions::new(&config.gossip_versions).ok_or_else(|| ClusterError::Versions {
@@ -111,7 +111,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     }
     let registered = server.watch_services();
     let told = services::told(&registered.borrow());
-    // It has not left.
+    // A new node has not left, which is the only error.
     let _ = node.set_services(now(), told);
     let mut known_peers = KnownPeers::default();
     if let Some(saved) = saved {
@@ -150,7 +150,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         links: Links::new(config.max_links),
         readers: LinkReaders::default(),
         versions,
-        life: Life { started: generation, nonce: rand::random() },
+        life: ProcessLife { started: generation, nonce: rand::random() },
         rivals: Mutex::default(),
         stopped: watch::Sender::new(None),
         bound,
@@ -163,7 +163,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
     });
     let first = gossip.saved();
     if let Some(file) = &file {
-        // Before anybody hears of this generation: the next life must be later, however short this one is.
+        // Before any peer hears of this generation: the next life must be later, however short this one is.
         store(file, &first).await?;
     }
     let handler = Arc::new(Handler(Arc::downgrade(&gossip)));
@@ -172,7 +172,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         None => server.handle_protocol(super::ALPN, handler),
     };
     handled.map_err(ClusterError::Enabled)?;
-    // The tasks hold the node as long as the server lives, whoever drops the handles.
+    // The tasks hold the node as long as the server lives, even if all handles are dropped.
     let server_closed = server.closed();
     let driven = gossip.clone();
     tokio::spawn(async move {
@@ -186,7 +186,7 @@ pub(crate) async fn start(server: &Server, config: ClusterConfig) -> Result<Arc<
         driven.links.close();
     });
     if known.is_some_and(|addr| addr != gossip.bound) {
-        // Behind address translation, or a mistake.
+        // The node is behind address translation, or the address is a mistake.
         gossip.look_for_rival(identity.addr());
     }
     tokio::spawn(join::join(gossip.clone(), seeds));
@@ -222,32 +222,31 @@ fn check_addresses(config: &ClusterConfig) -> Result<(), ClusterError> {
     wrong.map_or(Ok(()), |(addr, fault)| Err(ClusterError::Advertise { addr, fault }))
 }
 
-/// The address for calls, where others gossip with `own`. `None` where it is the same.
+/// Returns the address for calls, if it differs from `own`, the address for gossip.
 pub(super) fn call_addr(calls: SocketAddr, own: SocketAddr) -> Option<SocketAddr> {
     let ip = if calls.ip().is_unspecified() { own.ip() } else { calls.ip().to_canonical() };
     let addr = SocketAddr::new(ip, calls.port());
     (addr != own).then_some(addr)
 }
 
-/// What an earlier life of this node left. A file that is none, or another cluster's, is set aside.
+/// Loads the state of an earlier life of this node. A file that is no snapshot, or another cluster's, is set aside.
 async fn load(
     file: &SnapshotFile,
     cluster: &str,
     metrics: &ClusterMetrics,
 ) -> Result<Option<Saved>, ClusterError> {
     let (reading, cluster) = (file.clone(), cluster.to_owned());
-    let loaded = spawn_blocking(move || {
-        let (saved, error) = reading.load()?;
-        if saved.as_ref().is_some_and(|saved| saved.cluster != cluster) {
+    let loaded = spawn_blocking(move || match reading.load()? {
+        (Some(saved), _) if saved.cluster != cluster => {
             reading.set_aside()?;
-            return Ok((None, Some(format!("it is of another cluster than {cluster:?}"))));
+            Ok((None, Some(FormatError::Cluster { theirs: saved.cluster, ours: cluster })))
         }
-        Ok((saved, error.map(|error| error.to_string())))
+        loaded => Ok(loaded),
     });
     let read = loaded.await.map_err(std::io::Error::other).and_then(|loaded| loaded);
     let (saved, error) = read.map_err(|source| ClusterError::Snapshot { path: file.path(), source })?;
     if let Some(error) = error {
-        warn!(path = %file.path().display(), error, "snapshot set aside; this node starts without it");
+        warn!(path = %file.path().display(), %error, "snapshot set aside; this node starts without it");
         metrics.snapshot_failed("read");
     }
     Ok(saved)
@@ -259,7 +258,7 @@ async fn store(file: &SnapshotFile, saved: &Saved) -> Result<(), ClusterError> {
     stored.and_then(|stored| stored).map_err(|source| ClusterError::Snapshot { path: file.path(), source })
 }
 
-/// The server's side: connections that peers open.
+/// The handler of connections that peers open.
 struct Handler(Weak<Gossip>);
 
 impl ProtocolHandler for Handler {

@@ -1,8 +1,8 @@
-//! Which versions of the gossip protocol two nodes have in common.
+//! The agreement of two nodes on a version of the gossip protocol.
 //!
-//! Each tells the lowest and the highest that it speaks; the highest that both do is spoken between them. A release
-//! speaks the version of the release before it too, so the nodes of a cluster can be upgraded one after the other, and
-//! what a version adds is only sent to who speaks it.
+//! Each node announces the lowest and the highest version that it speaks. They use the highest version that both speak. A
+//! release also speaks the version of the release before it, so the nodes of a cluster can be upgraded one after the other.
+//! The additions of a version are only sent to peers that speak it.
 //!
 //! | version | adds |
 //! |---|---|
@@ -20,7 +20,7 @@ use crate::config::GOSSIP_VERSIONS;
 pub(super) struct Versions(pub(super) u8, pub(super) u8);
 
 impl Versions {
-    /// `None` where this release does not speak all of them.
+    /// Returns the range, or `None` if this release does not speak all of it.
     pub(super) fn new(spoken: &RangeInclusive<u8>) -> Option<Self> {
         let (lowest, highest) = (*spoken.start(), *spoken.end());
         let known =
@@ -28,7 +28,7 @@ impl Versions {
         known.then_some(Self(lowest, highest))
     }
 
-    /// What is spoken with a peer that speaks these, if there is anything.
+    /// Returns the version to use with a peer that speaks `theirs`, if there is one.
     pub(super) fn agree(self, theirs: Self) -> Option<u8> {
         let highest = self.1.min(theirs.1);
         (highest >= self.0.max(theirs.0)).then_some(highest)

@@ -156,7 +156,7 @@ impl Config {
     }
 
     /// The largest packet in bytes that goes in a datagram.
-    pub const fn max_packet_size(&self) -> usize {
+    pub(crate) const fn max_packet_size(&self) -> usize {
         self.max_packet_size
     }
 

@@ -98,7 +98,7 @@ impl Identity {
     }
 
     /// Whether this is the same node at the same address as `other`, in whatever generation.
-    pub fn same_node(&self, other: &Self) -> bool {
+    pub(crate) fn same_node(&self, other: &Self) -> bool {
         self.addr == other.addr && self.id == other.id
     }
 

@@ -1,14 +1,14 @@
-//! What fuzzing checks: the two frames of a hello.
+//! The checks of the fuzz targets: the two frames of a hello.
 
 use std::{fmt::Debug, net::SocketAddr};
 
 use rpcnet::__cluster::{decode, encode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Identity, Life, NodeHello, Observed, Versions};
+use super::{Identity, NodeHello, Observed, ProcessLife, Versions};
 use crate::swim::NodeId;
 
-/// A frame of the hello; the first byte says which.
+/// Checks a frame of the hello. The first byte selects the frame.
 pub fn gossip_hello(input: &[u8]) {
     let Some((&choice, frame)) = input.split_first() else { return };
     if choice % 2 == 0 { round_trip::<Observed>(frame) } else { round_trip::<NodeHello>(frame) }
@@ -21,13 +21,13 @@ fn round_trip<T: Debug + Serialize + DeserializeOwned>(frame: &[u8]) {
     assert_eq!(encode(&again).expect("it was decoded"), encoded, "{value:?}");
 }
 
-/// Target, name and bytes of each.
+/// Returns target, name and bytes of each seed.
 pub(crate) fn hello_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let seed = |name, choice: u8, frame: &[u8]| ("gossip_hello", name, [&[choice], frame].concat());
     let observed = |you: SocketAddr| encode(&Observed { you }).expect("it has a form");
     let hello = |cluster: &str, addr: SocketAddr, generation| {
         let identity = Identity::new(addr, NodeId::from_u128(7), generation);
-        let life = Life { started: generation, nonce: 9 };
+        let life = ProcessLife { started: generation, nonce: 9 };
         encode(&NodeHello::new(Versions(1, 2), cluster, identity, life)).expect("it has a form")
     };
     let v4 = SocketAddr::from(([10, 0, 0, 1], 7946));

@@ -16,8 +16,8 @@ fn start() -> Instant {
     Instant::now()
 }
 
-fn failure() -> DialOutcome {
-    DialOutcome::Failed(JoinFailure { reason: "unreachable", text: "did not answer".into() })
+fn failure() -> JoinOutcome {
+    JoinOutcome::Failed(JoinFailure { reason: "unreachable", text: "did not answer".into() })
 }
 
 fn seeds(names: &[&str]) -> JoinSchedule {
@@ -44,7 +44,7 @@ fn every_address_of_a_name_that_is_no_member_is_asked() {
     // The own one comes first, as a resolver may give it.
     assert_eq!(round(&mut asking, now, &[1, 2, 3], &known(1, &[])), [addr(2), addr(3)].into());
     // The second has become a member; the third is silent, and still being asked.
-    asking.answered(addr(2), &DialOutcome::Peer);
+    asking.answered(addr(2), &JoinOutcome::Peer);
     let now = now + Duration::from_secs(1);
     assert_eq!(round(&mut asking, now, &[1, 2, 3], &known(1, &[2])), [].into());
     asking.answered(addr(3), &failure());
@@ -58,13 +58,13 @@ fn an_answer_from_oneself_drops_an_address_for_a_round() {
     let (mut asking, now) = (seeds(&["cluster:7500"]), start());
     let unknown = KnownAddresses::default();
     assert_eq!(round(&mut asking, now, &[1, 2], &unknown), [addr(1), addr(2)].into());
-    asking.answered(addr(1), &DialOutcome::Ourselves);
+    asking.answered(addr(1), &JoinOutcome::Ourselves);
     asking.answered(addr(2), &failure());
     let [(_, state)] = &asking.states(&unknown)[..] else { panic!("one seed") };
     assert!(matches!(state, SeedState::Failing(_)), "{state:?}");
     // Another one may be there by now, and be it a name that had this node's address alone.
     assert_eq!(round(&mut asking, now, &[1], &unknown), [addr(1)].into());
-    asking.answered(addr(1), &DialOutcome::Ourselves);
+    asking.answered(addr(1), &JoinOutcome::Ourselves);
     assert_eq!(asking.states(&unknown)[0].1, SeedState::Ours);
     assert_eq!(round(&mut asking, now, &[1, 3], &unknown), [addr(1), addr(3)].into());
 }
@@ -112,7 +112,7 @@ fn silent_addresses_hold_up_no_other() {
     assert!(at - now <= STAGGER * (all.len() / AT_ONCE) as u32);
     // One that answered goes first in the next round.
     asked.iter().for_each(|addr| asking.answered(*addr, &failure()));
-    asking.answered(addr(40), &DialOutcome::Peer);
+    asking.answered(addr(40), &JoinOutcome::Peer);
     assert!(round(&mut asking, at, &all, &known).contains(&addr(40)));
 }
 
@@ -168,7 +168,7 @@ proptest! {
                 }
                 1 => known.members = addrs.iter().map(|index| addr(*index)).collect(),
                 2 => {
-                    let answers = [DialOutcome::Peer, DialOutcome::Ourselves, failure()];
+                    let answers = [JoinOutcome::Peer, JoinOutcome::Ourselves, failure()];
                     for (index, addr) in under_way.drain(..addrs.len().min(under_way.len())).enumerate() {
                         asking.answered(addr, &answers[index % 3]);
                     }

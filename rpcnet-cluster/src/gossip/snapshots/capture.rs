@@ -1,4 +1,4 @@
-//! What of a node is written down, and what is taken up again.
+//! The state of a node that goes into snapshots, and its restoration.
 
 use rand::{SeedableRng, rngs::StdRng};
 use tracing::warn;
@@ -7,7 +7,7 @@ use super::{ClusterSnapshot, Saved};
 use crate::gossip::{driver::Gossip, publish::broadcasts_of};
 
 impl Gossip {
-    /// What is to be on disk.
+    /// Returns the state to save on disk.
     pub(crate) fn saved(&self) -> Saved {
         let node = self.node();
         let own = node.identity();
@@ -29,7 +29,7 @@ impl Gossip {
         }
     }
 
-    /// What [`restore`](Self::restore) takes.
+    /// Returns a snapshot for [`restore`](Self::restore).
     pub(crate) fn snapshot(&self) -> ClusterSnapshot {
         let node = self.node();
         ClusterSnapshot {
@@ -43,7 +43,7 @@ impl Gossip {
         self.metrics.snapshot_failed(operation);
     }
 
-    /// Takes up a snapshot; says how many nodes are to be asked.
+    /// Restores a snapshot. Returns the number of nodes to ask.
     pub(crate) fn restore(&self, snapshot: &ClusterSnapshot) -> usize {
         let own = self.identity();
         if let Some(was) = snapshot.members.iter().find(|member| member.id() == own.id()) {

@@ -1,8 +1,8 @@
-//! A snapshot on disk.
+//! The snapshot file.
 //!
-//! The file is replaced as a whole: written beside it, synced, renamed. So it is either the old or the new one, whenever
-//! the process or the machine stops. It begins with what it is, its version and a checksum, and what does not hold to
-//! them is set aside under another name.
+//! Each write replaces the file as a whole: the new file is written beside the old one, synced and renamed. So the file is
+//! either the old or the new one, whenever the process or the machine stops. It begins with its kind, its version and a
+//! checksum. A file that does not match them is set aside under another name.
 
 use std::{
     collections::BTreeMap,
@@ -24,24 +24,24 @@ const MAGIC: &[u8; 15] = b"rpcnet-snapshot";
 const VERSION: u8 = 1;
 const HEAD: usize = MAGIC.len() + 1 + 8;
 
-/// The largest file that is read. The most members take about a megabyte.
+/// The largest file in bytes that is read. The most members take about a megabyte.
 const MAX_FILE: u64 = 16 << 20;
 
-/// What a node writes down.
+/// The saved state of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Saved {
     pub(crate) cluster: String,
     pub(crate) id: NodeId,
     pub(crate) generation: u64,
-    /// Its tags, but for those that its configuration gives it anyway.
+    /// Its tags, without those of its configuration.
     pub(crate) tags: BTreeMap<String, String>,
-    /// The others, and whether they belonged to the cluster then.
+    /// The other members, each with whether it belonged to the cluster.
     pub(crate) members: Vec<(Identity, bool)>,
-    /// By key; where all nodes went down, they come from here.
+    /// The broadcasts by key. After all nodes went down, they come from here.
     pub(crate) broadcasts: BTreeMap<String, Broadcast>,
 }
 
-/// Why a file is not a snapshot.
+/// The error of a file that is no snapshot.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormatError {
     #[error("it is not a snapshot")]
@@ -54,6 +54,8 @@ pub(crate) enum FormatError {
     Checksum,
     #[error("its contents can't be decoded: {0}")]
     Codec(#[from] CodecError),
+    #[error("it is of the cluster {theirs:?}, this node is of {ours:?}")]
+    Cluster { theirs: String, ours: String },
 }
 
 /// The file in a node's snapshot directory.
@@ -71,7 +73,7 @@ impl SnapshotFile {
         self.directory.join(NAME)
     }
 
-    /// What was saved, if there is something. One that is no snapshot is set aside; the second value says why.
+    /// Returns the saved state, if there is any. A file that is no snapshot is set aside, and the second value is the reason.
     pub(crate) fn load(&self) -> io::Result<(Option<Saved>, Option<FormatError>)> {
         fs::create_dir_all(&self.directory)?;
         let mut bytes = Vec::new();
@@ -89,7 +91,7 @@ impl SnapshotFile {
         }
     }
 
-    /// Keeps it for whoever wants to look at it; an earlier one that was set aside is lost.
+    /// Renames the file for inspection. Replaces an earlier file that was set aside.
     pub(crate) fn set_aside(&self) -> io::Result<()> {
         fs::rename(self.path(), self.directory.join(UNREADABLE))
     }
@@ -106,7 +108,7 @@ impl SnapshotFile {
     }
 }
 
-/// Without it a rename may be lost with the machine.
+/// Makes a rename durable: without it, the rename may be lost when the machine stops.
 #[cfg(unix)]
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
@@ -145,7 +147,7 @@ fn from_bytes(bytes: &[u8]) -> Result<Saved, FormatError> {
     Ok(saved)
 }
 
-/// FNV-1a with 64 bits: against accidents, not against somebody who writes to the directory.
+/// Returns the 64-bit FNV-1a hash. It protects against accidents, not against an attacker with access to the directory.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes
         .iter()

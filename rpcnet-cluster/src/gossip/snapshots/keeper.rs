@@ -1,4 +1,4 @@
-//! Keeps a node's file up to date.
+//! The task that keeps a node's snapshot file up to date.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use tracing::warn;
 use super::{Saved, SnapshotFile};
 use crate::gossip::driver::Gossip;
 
-/// Between two writes there is at least this time.
+/// The shortest time between two writes.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Writes what has changed, for as long as the node lives, and what is known at its end.
+/// Writes changes for as long as the node lives, and the last state at its end.
 pub(crate) async fn keep(gossip: Arc<Gossip>, file: SnapshotFile, mut written: Saved) {
     let (mut view, mut broadcasts) = (gossip.view(), gossip.broadcast_values());
     loop {

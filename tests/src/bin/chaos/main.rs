@@ -23,7 +23,7 @@ mod stage;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use rpcnet_benches::{Failure, Options};
 
 use self::{
@@ -57,21 +57,11 @@ struct Flags {
     /// Only these faults [default: all].
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = Kind::NAMES)]
     faults: Vec<String>,
-    /// How calls reach workers.
-    #[arg(long, default_value = "direct")]
-    mode: Mode,
     /// Keep the directory with certificates, ledgers and logs (RUST_LOG says what is logged).
     #[arg(long)]
     keep: bool,
     #[command(subcommand)]
     role: Option<Command>,
-}
-
-/// How calls reach workers.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Mode {
-    /// The directors say where the workers are.
-    Direct,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -108,7 +98,6 @@ async fn main() -> ExitCode {
 }
 
 async fn all(flags: &Flags) -> Result<(), Failure> {
-    let Mode::Direct = flags.mode;
     let mut runs = Vec::new();
     for seed in (flags.seed..).take(usize::try_from(flags.seeds)?) {
         let directory =
