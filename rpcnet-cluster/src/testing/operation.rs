@@ -87,8 +87,24 @@ impl Operation {
     }
 }
 
-/// Operations, each at its time after the start of the simulation. One a line in print, as in
-/// `1500ms partition 0,1|2,3 for 60000ms`.
+/// Operations, each at its time after the start of the simulation. The text has one line for each.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet_cluster::testing::{Fault, Operation, ParseScriptError, Script};
+///
+/// # fn main() -> Result<(), ParseScriptError> {
+/// let fault = Fault::Cut { from: 0, to: 1 };
+/// let script = Script::new()
+///     .at(Duration::from_secs(1), Operation::Crash(2))
+///     .at(Duration::from_secs(5), Operation::Fault { fault, lasting: Duration::from_secs(10) });
+/// assert_eq!(script.to_string(), "1000ms crash 2\n5000ms cut 0 1 for 10000ms\n");
+/// assert_eq!(script.to_string().parse::<Script>()?, script);
+/// assert_eq!(script.end(), Duration::from_secs(15));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
     operations: Vec<(Duration, Operation)>,

@@ -47,6 +47,18 @@ struct Past {
 ///
 /// After every step checkers look at the node that had an input; the first thing they find is the
 /// [`violation`](Self::violation).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet_cluster::{swim, testing::Simulation};
+///
+/// let mut simulation = Simulation::cluster(1, swim::Config::new_lan(), 3);
+/// simulation.run_until(Duration::from_secs(10), Simulation::agrees).expect("the nodes find each other");
+/// simulation.crash(2);
+/// simulation.run_until(Duration::from_secs(60), Simulation::agrees).expect("the others notice");
+/// assert_eq!(simulation.violation(), None);
+/// ```
 #[derive(Debug)]
 pub struct Simulation {
     world: World<Process>,

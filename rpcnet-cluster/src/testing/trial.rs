@@ -27,6 +27,15 @@ const SHRINKING: usize = 400;
 /// periods and a suspicion, for what is still to be found down; n intervals in which members that are down are announced
 /// to, and one in which seeds are; three intervals of anti-entropy. Where no seed lives at the end, nodes that were
 /// started meanwhile can't find the others, and only the checkers of the [`Simulation`] count.
+///
+/// ```
+/// use rpcnet_cluster::testing::Trial;
+///
+/// match Trial::random(7).run_and_shrink() {
+///     Ok(took) => println!("all nodes agreed {took:?} after the last fault"),
+///     Err(failure) => panic!("{failure}"),
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Trial {
     /// The seed of network and nodes.
