@@ -1,6 +1,6 @@
 //! `/healthz`, `/readyz` and `/metrics` over plain HTTP, for probes and Prometheus.
 //!
-//! Bind it where only those reach it: it has no authentication.
+//! It has no authentication: bind it to an address that only probes and Prometheus can reach.
 
 use std::{io, net::SocketAddr};
 
@@ -15,11 +15,11 @@ use tokio::net::TcpListener;
 
 use crate::{Server, server::WeakServer};
 
-/// Serves the three paths until the server is shut down or dropped; gives the address that was bound.
+/// Serves the three paths until the server is shut down or dropped. Returns the address that was bound.
 ///
 /// # Errors
 ///
-/// The address can't be bound.
+/// An I/O error if the address cannot be bound.
 pub async fn serve(server: &Server, addr: SocketAddr) -> io::Result<SocketAddr> {
     let bound = server.on_runtime(TcpListener::bind(addr)).await;
     let bound = bound.ok_or_else(|| io::Error::other("the server's tokio runtime is shut down"))?;
@@ -71,7 +71,7 @@ async fn metrics(State(server): State<WeakServer>) -> Response {
     }
 }
 
-/// For a request on a connection that has outlived the server.
+/// The answer to a request on a connection that has outlived the server.
 fn gone() -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, "the server has been dropped\n".into())
 }

@@ -1,4 +1,5 @@
-//! A certificate authority for development and tests. Never for production: its key lies beside it.
+//! A certificate authority for development and tests. Do not use it in production: its key lies next to its
+//! certificate.
 
 use std::{
     error::Error,
@@ -12,7 +13,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType,
 };
 
-/// Why development certificates could not be made or loaded.
+/// The reason why development certificates could not be made or loaded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DevCaError {
@@ -22,7 +23,7 @@ pub enum DevCaError {
     Directory {
         /// The path.
         path: String,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -72,19 +73,20 @@ pub struct DevCert {
     pub key: String,
 }
 
-/// What a development certificate says.
+/// The contents of a development certificate.
 #[derive(Debug, Clone)]
 pub struct DevCertOptions {
     name: String,
     cluster: Option<String>,
     addresses: Vec<IpAddr>,
     dns_names: Vec<String>,
-    /// The first years in which it is valid, and in which it is not any more; for years where there are none.
+    /// The first year in which it is valid, and the first in which it no longer is. `None`: valid for years.
     years: Option<(i32, i32)>,
 }
 
 impl DevCertOptions {
-    /// A node of this name in the CA's cluster, on `localhost` and the loopback addresses, valid for years.
+    /// A node of this name in the CA's cluster, with the host name `localhost` and the loopback addresses,
+    /// valid for years.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -95,14 +97,14 @@ impl DevCertOptions {
         }
     }
 
-    /// Of another cluster. An empty name leaves the URI SAN out.
+    /// Sets another cluster. An empty name leaves the URI SAN out.
     #[must_use]
     pub fn with_cluster(mut self, cluster: impl Into<String>) -> Self {
         self.cluster = Some(cluster.into());
         self
     }
 
-    /// For these addresses and DNS names in place of the loopback's.
+    /// Sets addresses and DNS names, in place of `localhost` and the loopback addresses.
     #[must_use]
     pub fn with_hosts(mut self, addresses: Vec<IpAddr>, dns_names: Vec<String>) -> Self {
         self.addresses = addresses;
@@ -110,14 +112,14 @@ impl DevCertOptions {
         self
     }
 
-    /// Expired, at the beginning of 2020.
+    /// Makes it a certificate that expired at the beginning of 2020.
     #[must_use]
     pub fn expired(mut self) -> Self {
         self.years = Some((2019, 2020));
         self
     }
 
-    /// Not valid before 2100.
+    /// Makes it a certificate that is not valid before 2100.
     #[must_use]
     pub fn not_yet_valid(mut self) -> Self {
         self.years = Some((2100, 2101));
@@ -126,20 +128,20 @@ impl DevCertOptions {
 }
 
 impl DevCa {
-    /// A new authority of the cluster `dev`.
+    /// Creates a new authority for the cluster `dev`.
     ///
     /// # Errors
     ///
-    /// [`DevCaError::Generate`].
+    /// [`DevCaError::Generate`] if the certificate cannot be made.
     pub fn generate() -> Result<Self, DevCaError> {
         Self::generate_for("dev")
     }
 
-    /// A new authority of this cluster.
+    /// Creates a new authority for this cluster.
     ///
     /// # Errors
     ///
-    /// [`DevCaError::Generate`].
+    /// [`DevCaError::Generate`] if the certificate cannot be made.
     pub fn generate_for(cluster: &str) -> Result<Self, DevCaError> {
         let key = KeyPair::generate()?;
         let params = Self::params(cluster);
@@ -147,13 +149,15 @@ impl DevCa {
         Ok(Self { issuer: Issuer::new(params, key), ca_pem, cluster: cluster.to_owned() })
     }
 
-    /// The authority of the cluster `dev` that lies in this directory; made there if there is none.
+    /// Loads the authority of the cluster `dev` from this directory, or creates it there if there is none.
     ///
-    /// Processes that start at once agree: the directory appears whole or not at all.
+    /// Processes that start at the same time get the same authority: the directory appears whole or not at
+    /// all.
     ///
     /// # Errors
     ///
-    /// [`DevCaError::Directory`] when the directory can't be read or written.
+    /// [`DevCaError::Directory`] if the directory cannot be read or written; [`DevCaError::Generate`] if its
+    /// key cannot be used or no new one can be made.
     pub fn load_or_create(dir: &Path) -> Result<Self, DevCaError> {
         if !dir.join("ca.key").exists() {
             Self::generate()?.save(dir)?;
@@ -184,7 +188,7 @@ impl DevCa {
         fs::write(fresh.join("ca.crt"), &self.ca_pem).map_err(failed(&fresh))?;
         match fs::rename(&fresh, dir) {
             Ok(()) => Ok(()),
-            // Somebody was faster: theirs counts.
+            // Another process was faster: its authority is used.
             Err(_) if dir.join("ca.key").exists() => fs::remove_dir_all(&fresh).map_err(failed(&fresh)),
             Err(source) => {
                 let _ = fs::remove_dir_all(&fresh);
@@ -209,16 +213,16 @@ impl DevCa {
         &self.ca_pem
     }
 
-    /// A certificate for a node of this name on this machine.
+    /// Issues a certificate for a node of this name on this machine.
     ///
     /// # Errors
     ///
-    /// [`DevCaError::Generate`].
+    /// [`DevCaError::Generate`], for example for a name that no certificate can hold.
     pub fn issue(&self, name: &str) -> Result<DevCert, DevCaError> {
         self.issue_with(&DevCertOptions::new(name))
     }
 
-    /// A certificate that says this.
+    /// Issues a certificate with these contents.
     ///
     /// # Errors
     ///

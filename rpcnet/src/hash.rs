@@ -1,7 +1,8 @@
-//! FNV-1a with 64 bits: method ids and schema fingerprints, computed at compile time; keys, and the points of hash rings.
+//! FNV-1a with 64 bits, for method ids and schema fingerprints (computed at compile time), routing keys, and
+//! the points of hash rings.
 //!
-//! Source: <https://datatracker.ietf.org/doc/html/rfc9923>. It is no defence against somebody who looks for
-//! collisions, and need not be: names come from our own users, and a collision is refused at registration.
+//! Source: <https://datatracker.ietf.org/doc/html/rfc9923>. FNV-1a does not resist deliberate collisions, and
+//! does not have to: names come from our own users, and registration refuses a collision.
 
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
@@ -25,7 +26,7 @@ pub(crate) const fn service_id(service: &str) -> u64 {
     fnv1a(OFFSET, service.as_bytes())
 }
 
-/// The fingerprint of a method's signature as it was written.
+/// The fingerprint of a method's signature, as written in the source.
 pub(crate) const fn fingerprint(signature: &str) -> u64 {
     fnv1a(OFFSET, signature.as_bytes())
 }
@@ -35,11 +36,12 @@ pub(crate) const fn hash_bytes(bytes: &[u8]) -> u64 {
     fnv1a(OFFSET, bytes)
 }
 
-/// The hash of a key's encoding, by which calls are routed: the same in all processes and releases, for clients of
-/// different ones must agree on where a key belongs.
+/// The hash of a routing key's encoding. It is the same in all processes and releases, because clients of
+/// different releases must agree on where a key belongs.
 ///
-/// Short keys leave the upper bits of FNV-1a nearly alone, and a ring goes by those: so they are mixed, by the last step
-/// of MurmurHash3 (<https://github.com/aappleby/smhasher>, public domain), which loses nothing.
+/// FNV-1a hardly changes the upper bits for short keys, but a ring sorts by them. So the bits are mixed with
+/// the finalizer of MurmurHash3 (<https://github.com/aappleby/smhasher>, public domain), which is a
+/// bijection.
 pub(crate) const fn key(encoded: &[u8]) -> u64 {
     let mut hash = fnv1a(OFFSET, encoded);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);

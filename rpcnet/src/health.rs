@@ -1,55 +1,56 @@
-//! The built-in service that tells whether a node lives, and whether it should get work.
+//! The built-in service that reports whether a node is alive and whether it should get calls.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Context, Status, Streaming, rpc_impl, rpc_trait, server::Server};
 
-/// Whether a node lives, and whether it should get work. Every [`Server`] registers it.
+/// Reports whether a node is alive and whether it should get calls. Every [`Server`] registers this service.
 ///
-/// What makes a node ready: the server runs and does not drain, and all its [checks](Server::add_check) succeed. A
-/// single service may be [taken out](Server::set_serving).
+/// A node is ready if its server runs, does not drain, and all its [checks](Server::add_check) succeed. A
+/// single service may be [taken out of service](Server::set_serving).
 #[rpc_trait(name = "rpcnet.Health")]
 pub trait Health {
-    /// Answers as soon as the node can answer anything.
+    /// Returns the node's state. Answers as soon as the node can answer anything.
     #[rpc(idempotent, timeout = "5s")]
     async fn health(&self) -> crate::Result<HealthState>;
 
-    /// Whether the node should get calls now, and if not, why.
+    /// Returns whether the node should get calls now, and if not, why.
     #[rpc(idempotent, timeout = "5s")]
     async fn ready(&self) -> crate::Result<Readiness>;
 
-    /// Whether the service of this wire name should get calls now: `NotFound` where there is none.
+    /// Returns whether the service with this wire name should get calls now. `NotFound` if there is none.
     #[rpc(idempotent, timeout = "5s")]
     async fn serving(&self, service: String) -> crate::Result<bool>;
 
-    /// The readiness now, and then whenever it changes, until the server is shut down.
+    /// Returns a stream of the readiness: now, and then whenever it changes, until the server is shut down.
     #[rpc(idempotent)]
     async fn watch(&self, cx: &Context) -> crate::Result<Streaming<Readiness>>;
 }
 
-/// What a living node says of itself.
+/// The state of a node that is alive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthState {
     /// Milliseconds since the server was made.
     pub uptime_ms: u64,
-    /// Calls at work, this one among them.
+    /// Calls in flight, including this one.
     pub in_flight: u64,
     /// The wire names of the services, sorted.
     pub services: Vec<String>,
 }
 
-/// Whether a node should get calls.
+/// The readiness of a node: whether it should get calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// It should.
+    /// Set if the node should get calls.
     pub ready: bool,
-    /// Why not. Where it is ready, what people should know all the same; mostly nothing.
+    /// The reasons why the node is not ready. If it is ready, notes that people should know all the same;
+    /// usually empty.
     pub reasons: Vec<String>,
     /// The wire names of services that should get no calls though the node is ready; sorted.
     pub not_serving: Vec<String>,
 }
 
-/// The service over a server that may be gone.
+/// The implementation. It does not keep the server alive.
 #[derive(Debug)]
 pub(crate) struct ServerHealth(pub(crate) crate::server::WeakServer);
 
@@ -76,7 +77,7 @@ impl Health for ServerHealth {
         let server = self.server()?;
         let mut readiness = server.watch_readiness();
         let last = readiness.clone();
-        // Who watches keeps no server busy, and none alive.
+        // A watch neither counts as a call in flight nor keeps the server alive.
         let watching = server.background();
         drop(server);
         let cx = cx.clone();
@@ -95,7 +96,7 @@ impl Health for ServerHealth {
                 () = tell => {}
                 () = sender.closed() => {}
                 () = cx.draining() => {
-                    // Who is told nothing more is to know why.
+                    // The last item tells the watcher why the stream ends.
                     let now = Readiness::clone(&last.borrow());
                     let _ = sender.send(now).await;
                 }

@@ -1,7 +1,7 @@
 //! Typed calls over QUIC, encrypted and mutually authenticated.
 //!
-//! A service is a trait with [`#[rpc_trait]`](rpc_trait) on it. The macro makes a client and a server of it; the
-//! server is registered with a [`Server`], the client is put on a [`Channel`].
+//! A service is a trait with [`#[rpc_trait]`](rpc_trait) on it. The macro generates a client and a server
+//! from it. Register the server with a [`Server`], and create the client on a [`Channel`].
 //!
 //! ```no_run
 //! use rpcnet::{Channel, Server, ServerConfig, rpc_impl, rpc_trait};
@@ -44,26 +44,56 @@
 //! # }
 //! ```
 //!
-//! # What is where
+//! # Map of the types
 //!
-//! - A method's arguments and result may be streams of items: [`Streaming`], [`StreamSender`].
-//! - A call fails with a [`CallError`]: the method's own error, or a [`Status`] with a [`Code`].
-//! - [`Call`] is what a client's methods return: options are set on it, then it is awaited.
-//! - [`Context`] is what a handler knows of its call, and may send back beside the result: [`Metadata`], deadline,
-//!   [`Trace`], the peer's [`PeerIdentity`].
-//! - [`interceptor`] is code around calls, on either side; `rpcnet::tower`, with the feature `tower`, makes one of a layer.
-//! - [`Channel`] calls one server, [`BalancedChannel`] a changing set ([`discover`], [`balance`]).
-//! - [`relay`] is a server that hands calls on without decoding them.
-//! - [`Limits`] are what a connection's peer may do, [`Admission`] how many calls a server runs at once.
-//! - [`testing`] is a network in memory, under virtual time, with latency, loss and cuts.
-//! - [`transport`] has connections and streams, for protocols beside calls.
+//! To serve calls:
 //!
-//! Client and server are built from the same trait. What differs, down to the fields of a type, is refused, not read
-//! wrongly: see [`Method::fingerprint`].
+//! - [`Server`] listens, serves and shuts down. [`ServerConfig`] configures it.
+//! - [`Service`] is implemented by the server that `#[rpc_trait]` generates; [`Server::register`] takes it.
+//! - [`Context`] gives a handler its call's deadline, [`Trace`], [`Metadata`] and peer ([`PeerIdentity`]). A
+//!   handler can send metadata back through it.
+//! - [`Admission`] bounds the calls that a server runs at once. [`Limits`] bound what a peer may send.
+//! - [`Readiness`] and [`Health`] report whether a server should get calls. [`Metrics`] are its Prometheus
+//!   metrics.
 //!
-//! The guide is the book in `book/src`. Layers, invariants and where to find what: ARCHITECTURE.md at the root of the repository.
+//! To make calls:
+//!
+//! - [`Channel`] calls one server. [`BalancedChannel`] calls a changing set of servers: [`discover`] describes
+//!   the set, [`balance`] picks from it.
+//! - [`Connector`] is a socket that several channels share.
+//! - [`Call`] is returned by a client's methods: set options on it, then await it.
+//! - [`CallError`] is the error of a call: the method's own error, or a [`Status`] with a [`Code`].
+//!
+//! On both sides:
+//!
+//! - [`Streaming`] and [`StreamSender`] are streams of items, as arguments and as results.
+//! - [`interceptor`] describes code that runs around calls.
+//! - [`relay`] describes servers that forward calls without decoding them.
+//! - [`transport`] has connections and streams, for protocols other than calls.
+//! - [`testing`] has an in-process network for tests, with virtual time, latency, loss and cuts.
+//!
+//! Client and server are built from the same trait. If their versions of a method differ, down to the fields of a
+//! type, the server refuses the call instead of misreading it: see [`Method::fingerprint`].
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `ring` (default) | the TLS provider `ring`, which needs only a C compiler |
+//! | `aws-lc-rs` | the TLS provider `aws-lc-rs`, with the post-quantum key exchange X25519MLKEM768; wins over `ring` |
+//! | `dev-certs` | `rpcnet::dev`: a certificate authority for development and tests |
+//! | `admin` | `rpcnet::admin`: `/metrics`, `/healthz` and `/readyz` over HTTP |
+//! | `anyhow` | `From<anyhow::Error>` for [`Status`], so that `?` works in handlers |
+//! | `reflect` | `rpcnet::reflect`: a service that describes the server's services and takes calls in JSON |
+//! | `tower` | `rpcnet::tower`: tower layers as interceptors, callers as tower services and back |
+//!
+//! One of the two TLS providers is required.
+//!
+//! # More
+//!
+//! The guide is the book in `book/src` of the repository. Its `ARCHITECTURE.md` describes layers and invariants.
 
-// The macros write `::rpcnet`, also for the services in here.
+// The macros generate paths that begin with `::rpcnet`, also for the services in this crate.
 extern crate self as rpcnet;
 
 #[cfg(feature = "admin")]
@@ -142,10 +172,10 @@ pub use trace::{Trace, TraceError};
 
 /// The result of a handler whose error is a plain [`Status`].
 ///
-/// A client of such a method gets `Result<T, CallError<Infallible>>`: all that can go wrong is a status.
+/// A client of such a method gets `Result<T, CallError<Infallible>>`: its only errors are statuses.
 pub type Result<T, E = Status> = std::result::Result<T, E>;
 
-/// What code generated by the macros calls. Not part of the public API: it may change in any release.
+/// Items for code that the macros generate. Not part of the public API: they may change in any release.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::{Call, Key, start_call, start_items};
@@ -167,8 +197,8 @@ pub mod __private {
     };
 }
 
-/// What `rpcnet-cluster` shares with this crate: the codec, so that gossip and files have the encoding of calls, the token
-/// bucket and the lock. Not part of the public API: it may change in any release.
+/// Items that `rpcnet-cluster` shares with this crate: the codec, so that gossip and files have the encoding
+/// of calls, the token bucket, and the lock. Not part of the public API: they may change in any release.
 #[doc(hidden)]
 pub mod __cluster {
     pub use crate::{
@@ -178,7 +208,7 @@ pub mod __cluster {
     };
 }
 
-/// What fuzz targets call. Not part of the public API: it may change in any release.
+/// Items for fuzz targets. Not part of the public API: they may change in any release.
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod __fuzz {
@@ -189,14 +219,14 @@ pub mod __fuzz {
     pub use crate::transport::dies_silently;
 }
 
-/// What benches need of the inside. Not part of the public API: it may change in any release.
+/// Internals for benches. Not part of the public API: they may change in any release.
 #[cfg(feature = "measuring")]
 #[doc(hidden)]
 pub mod __measured {
     pub use crate::measured::{Piece, bare_endpoint, bare_transport, pieces};
 }
 
-/// The programs in the README compile and run.
+/// Compiles and runs the programs in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

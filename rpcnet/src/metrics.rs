@@ -1,4 +1,4 @@
-//! Prometheus metrics of a node's calls, in a registry of their own.
+//! The Prometheus metrics of a node, in a registry of their own.
 
 mod blocking;
 
@@ -19,34 +19,34 @@ use tokio::time::Instant;
 pub(crate) use self::blocking::BLOCKS;
 use crate::{Code, Method, limit::ShedReason, lock::Mutex};
 
-/// Upper bounds of the latency histogram in seconds: 50 µs to 30 s.
+/// The upper bounds of the latency histogram's buckets, in seconds: 50 µs to 30 s.
 const BUCKETS: [f64; 18] = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0, 30.0,
 ];
 
-/// A method is not run in place while its [`PerMethod::long`] is above this. One handler that kept its thread for long
-/// brings it here: its thread may have been taken off its processor meanwhile.
+/// The value of [`PerMethod::long`] above which a method's handlers are not run in place. One handler that
+/// held its thread for long only brings the value here: the thread may just have been descheduled meanwhile.
 const SUSPECT: u32 = 64;
-/// What another one among the next calls makes of it.
+/// The value of [`PerMethod::long`] after a second such handler, before the first is forgotten.
 const CAREFUL: u32 = SUSPECT + 256;
 
 /// The metrics of a node. Cheap to clone.
 ///
-/// | name | labels | what |
+/// | name | labels | meaning |
 /// |---|---|---|
 /// | `rpc_requests_total` | `method` | calls whose handler was started |
 /// | `rpc_latency_seconds` | `method` | time from a request's arrival to the end of its handler |
 /// | `rpc_panics_total` | `method` | handlers that panicked |
-/// | `rpc_errors_total` | `type` | calls that ended in an error, by its code; `application` for the method's own, `cancelled` for those that their caller gave up, or that were lost with their connection |
-/// | `rpc_abandoned_total` | | calls that ran when their client closed its connection in good order; no errors |
-/// | `rpc_internal_requests_total` | `method` | calls of rpcnet's own services (`rpcnet.Health`, `rpcnet.Directory`, …); in none of the above but panics |
-/// | `rpc_internal_in_flight` | | those of them that are at work: mostly streams that watch |
-/// | `rpc_connections` | | connections that peers have opened here and that stand, of all protocols |
-/// | `rpc_connections_refused_total` | `reason` | connections closed because there are too many: `total`, `peer` |
-/// | `rpc_connections_evicted_total` | `reason` | idle connections that went for new ones: `total`, `peer` |
-/// | `rpc_handshakes_failed_total` | `reason` | peers that did not get in: `certificate`, `timed_out`, `other` |
-/// | `rpc_handshakes_retried_total` | | peers that were asked to prove their address first |
+/// | `rpc_errors_total` | `type` | calls that ended with an error, by code. `application`: the method's own error. `cancelled`: given up by the caller, or lost with the connection |
+/// | `rpc_abandoned_total` | | calls that ran when their client closed its connection gracefully; not counted as errors |
+/// | `rpc_internal_requests_total` | `method` | calls of rpcnet's own services (`rpcnet.Health`, `rpcnet.Directory`, …); no metric above counts them, except `rpc_panics_total` |
+/// | `rpc_internal_in_flight` | | calls of rpcnet's own services in flight: mostly streams that watch something |
+/// | `rpc_connections` | | open connections that peers have opened, of all protocols |
+/// | `rpc_connections_refused_total` | `reason` | connections closed because there were too many and none was idle: in total (`total`), or of one peer (`peer`) |
+/// | `rpc_connections_evicted_total` | `reason` | idle connections closed to make room for new ones: `total`, `peer` |
+/// | `rpc_handshakes_failed_total` | `reason` | handshakes that failed: `certificate`, `timed_out`, `other` |
+/// | `rpc_handshakes_retried_total` | | peers that had to prove their address first |
 /// | `rpc_admission_limit` | | calls that may run at once; 0 for any number |
 /// | `rpc_admission_queued` | | calls that wait for their turn |
 /// | `rpc_shed_total` | `reason` | calls refused without being started: `full`, `late` |
@@ -106,7 +106,7 @@ impl Default for Metrics {
                     &registry,
                     IntCounter::new(
                         "rpc_abandoned_total",
-                        "Calls that ran when their client closed its connection in good order.",
+                        "Calls that ran when their client closed its connection gracefully.",
                     ),
                 ),
                 internal_requests: registered(
@@ -119,29 +119,29 @@ impl Default for Metrics {
                 internal_in_flight: gauge(
                     &registry,
                     "rpc_internal_in_flight",
-                    "Calls of rpcnet's own services that are at work: mostly streams that watch.",
+                    "Calls of rpcnet's own services in flight: mostly streams that watch something.",
                 ),
                 connections: gauge(&registry, "rpc_connections", "Connections that peers have opened here."),
                 connections_refused: by_reason(
                     &registry,
                     "rpc_connections_refused_total",
-                    "Connections closed because there are too many.",
+                    "Connections closed because there were too many and none was idle.",
                 ),
                 connections_evicted: by_reason(
                     &registry,
                     "rpc_connections_evicted_total",
-                    "Idle connections that went for new ones.",
+                    "Idle connections closed to make room for new ones.",
                 ),
                 handshakes_failed: by_reason(
                     &registry,
                     "rpc_handshakes_failed_total",
-                    "Peers that did not get in.",
+                    "Handshakes that failed.",
                 ),
                 handshakes_retried: registered(
                     &registry,
                     IntCounter::new(
                         "rpc_handshakes_retried_total",
-                        "Peers that were asked to prove their address first.",
+                        "Peers that had to prove their address first.",
                     ),
                 ),
                 admission_limit: gauge(
@@ -172,7 +172,7 @@ fn by_reason(registry: &Registry, name: &str, help: &str) -> IntCounterVec {
 }
 
 impl Metrics {
-    /// The registry, to which others may add their own.
+    /// The registry. Applications may register metrics of their own.
     pub fn registry(&self) -> &Registry {
         &self.inner.registry
     }
@@ -188,7 +188,8 @@ impl Metrics {
         self.of(&label, &self.inner.requests, Some(latency))
     }
 
-    /// Of a service of this crate's family. Its calls say nothing of what users wait for: they stand apart.
+    /// The metrics of a method of rpcnet's own services. They are kept apart, because they say nothing about
+    /// users' calls.
     pub(crate) fn internal(&self, method: &Method) -> MethodMetrics {
         self.of(&method.to_string(), &self.inner.internal_requests, None)
     }
@@ -208,7 +209,7 @@ impl Metrics {
         self.inner.errors.with_label_values(&[code.as_str()]).inc();
     }
 
-    /// Counts a connection that a peer has opened, until what is returned is dropped.
+    /// Counts a connection that a peer has opened, until the returned guard is dropped.
     pub(crate) fn connection(&self) -> ConnectionGauge {
         self.inner.connections.inc();
         ConnectionGauge(self.inner.connections.clone())
@@ -240,7 +241,7 @@ impl Metrics {
     }
 }
 
-/// A connection that stands.
+/// Counts an open connection until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionGauge(IntGauge);
 
@@ -258,31 +259,32 @@ pub(crate) struct MethodMetrics(Arc<PerMethod>);
 struct PerMethod {
     metrics: Metrics,
     requests: IntCounter,
-    /// `None` for a method of our own.
+    /// `None` for a method of rpcnet's own services.
     latency: Option<Histogram>,
     panics: IntCounter,
-    /// For so many calls more, less [`SUSPECT`], its handlers are not run in place.
+    /// Above [`SUSPECT`], handlers are not run in place. Each call counts it down by one.
     long: AtomicU32,
     blocking: Mutex<blocking::BlockingWarnings>,
 }
 
 impl MethodMetrics {
-    /// Its handler blocked its thread. How often that has happened since the last warning, where there is to be another.
+    /// Records that a handler blocked its thread. Returns the number of times since the last warning if
+    /// another warning is due.
     pub(crate) fn blocked(&self, now: Instant) -> Option<u64> {
         self.0.blocking.lock().blocked(now)
     }
 
-    /// Its handler kept its thread for long.
+    /// Records that a handler held its thread for long.
     pub(crate) fn took_long(&self) {
         let before = self.0.long.load(Ordering::Relaxed);
         self.0.long.store(if before == 0 { SUSPECT } else { CAREFUL }, Ordering::Relaxed);
     }
 
-    /// Whether its handlers did so lately.
+    /// Counts a call. Returns true if handlers of the method held their threads for long recently.
     pub(crate) fn takes_long(&self) -> bool {
         let long = self.0.long.load(Ordering::Relaxed);
         if long > 0 {
-            // Counts may be lost among threads: it is about so many.
+            // Threads may overwrite each other's counts: an approximate number is enough.
             self.0.long.store(long - 1, Ordering::Relaxed);
         }
         long > SUSPECT
@@ -292,7 +294,7 @@ impl MethodMetrics {
         self.0.panics.inc();
     }
 
-    /// A handler is started.
+    /// Counts a handler that starts.
     pub(crate) fn started(&self) {
         let PerMethod { metrics, requests, latency, .. } = &*self.0;
         requests.inc();
@@ -301,7 +303,8 @@ impl MethodMetrics {
         }
     }
 
-    /// A handler that was [started](Self::started) has ended, this long after its request came.
+    /// Records that a handler that was [started](Self::started) has ended, this long after its request
+    /// arrived.
     pub(crate) fn ended(&self, after: Duration, ended: CallEnd) {
         let PerMethod { metrics, latency, .. } = &*self.0;
         let Some(latency) = latency else { return metrics.inner.internal_in_flight.dec() };
@@ -315,11 +318,11 @@ impl MethodMetrics {
     }
 }
 
-/// The end of a handler.
+/// The way in which a handler ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallEnd {
     Well,
-    /// Its client has closed the connection in good order.
+    /// Its client closed the connection gracefully.
     Abandoned,
     Error(Code),
 }

@@ -1,29 +1,35 @@
-//! Calls that are handed on, undecoded, to a server that this process knows.
+//! Relays: servers that forward calls, undecoded, to a server that this process knows.
 //!
-//! A [`Server`](crate::Server) that was given a [`Forward`] listens for a further protocol (ALPN `rpcnet-relay/1`). Its
-//! frames are those of calls, but every call is forwarded: what is served here is not reachable there, but for
-//! `rpcnet.Health`, which tells of this server. Clients reach it with
+//! A [`Server`](crate::Server) with a [`Forward`] listens for another protocol (ALPN `rpcnet-relay/1`). Its
+//! frames are those of calls, but every call is forwarded. The relay's own services cannot be reached there,
+//! except `rpcnet.Health`, which reports on the relay itself. Clients use
 //! [`ChannelBuilder::with_relay`](crate::ChannelBuilder::with_relay).
 //!
-//! A call is forwarded as it is: method, fingerprint, arguments, metadata and trace on the way there, with what is left of
-//! its deadline; value or error, status, metadata and trailers on the way back. What a method is nobody knows here, so what
-//! matters for where the call goes and whether it may be repeated is sent with it by its client.
+//! A relay passes on, unchanged:
+//!
+//! - in the request: method, fingerprint, arguments, metadata, trace, and the time that is left of its
+//!   deadline;
+//! - in the reply: value or error, status, metadata and trailers.
+//!
+//! A relay does not know the methods. So the client sends the options that matter for routing and retries
+//! with each call.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::{BalancedChannel, Caller, Method, ReplyFuture, Request, proto::Routing};
 
-/// Where calls go that are to be forwarded.
+/// The target of forwarded calls.
 ///
-/// A [`BalancedChannel`] is one: it forwards to its endpoints, and repeats as it repeats calls of its own process.
+/// Implemented by [`BalancedChannel`]: it forwards to its endpoints, with the same retries as for calls of
+/// its own process.
 pub trait Forward: Send + Sync + 'static {
-    /// Whether peers may connect. Asked for each connection; those that stand go on.
+    /// Returns true if peers may connect. Asked for each new connection; open connections are not affected.
     fn is_open(&self) -> bool {
         true
     }
 
-    /// Forwards a call. Dropping the future cancels it. It runs within the call's deadline, which calls made in it
-    /// inherit.
+    /// Forwards a call. Dropping the future cancels the call. The future runs within the call's deadline, and
+    /// calls made in it inherit that deadline.
     ///
     /// # Errors
     ///
@@ -47,24 +53,25 @@ impl Forward for BalancedChannel {
     }
 }
 
-/// What is known of a call that is forwarded, beside what is known of any.
+/// The data of a forwarded call that other calls do not have.
 #[derive(Debug)]
 pub(crate) struct Relayed {
-    /// Its method's id.
+    /// The id of its method.
     pub(crate) id: u64,
-    /// What its client knows the method as.
+    /// The fingerprint of the method at the client.
     pub(crate) fingerprint: Option<u64>,
     pub(crate) routing: Arc<Routing>,
 }
 
-/// Stands for the methods of forwarded calls where their names would stand.
+/// The method that stands in for those of forwarded calls, whose names are not known.
 const ANY: Method = Method::new("rpcnet.Relay", "call", "");
 
-/// Of each combination of options one, made when it is first called. The options come from peers, so there must not be
-/// more of them than can be kept for ever.
+/// One method for each combination of options, created when it is first needed and kept forever. Peers choose
+/// the options, so the number of combinations must be bounded.
 static METHODS: [OnceLock<Method>; 16 << 8] = [const { OnceLock::new() }; 16 << 8];
 
-/// What stands for a method in this process that is called with items, or without.
+/// Returns the method that stands in for one with these options. `items` tells whether it is called with
+/// items.
 pub(crate) fn method(routing: &Routing, items: bool) -> &'static Method {
     let index = usize::from(routing.priority as u8) << 4
         | usize::from(routing.resumable) << 3
@@ -78,12 +85,12 @@ pub(crate) fn method(routing: &Routing, items: bool) -> &'static Method {
     })
 }
 
-/// What stands for the method of a call whose options are not known.
+/// Returns the method that stands in for one whose options are not known.
 pub(crate) fn any_method() -> &'static Method {
     method(&Routing::default(), false)
 }
 
-/// Whether it stands for others.
+/// Returns true if the method stands in for others.
 pub(crate) fn stands_for_others(method: &Method) -> bool {
     method.id() == ANY.id()
 }

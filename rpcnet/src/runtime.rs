@@ -1,8 +1,8 @@
-//! The tokio runtime that a channel or a server lives on, wherever its futures are awaited.
+//! The tokio runtime that a channel or a server belongs to.
 //!
-//! A socket belongs to the runtime on which it was opened, and so do its connections. A call may be awaited elsewhere: on
-//! another runtime, which may stop at any time, or on an executor that is not tokio's. So tasks are spawned through the
-//! socket's runtime, and timers are registered with it.
+//! A socket and its connections belong to the runtime on which the socket was opened. A call may be awaited
+//! elsewhere: on another runtime, which may stop at any time, or on an executor that is not tokio's. So tasks
+//! are spawned on the socket's runtime, and timers are registered with it.
 
 use std::{
     fmt,
@@ -29,7 +29,7 @@ pub(crate) struct Runtime {
 
 struct Inner {
     handle: Handle,
-    /// Held by a task of the runtime: gone once the runtime is shut down.
+    /// Owned by a task of the runtime, so it is gone once the runtime is shut down.
     alive: Weak<()>,
     task: AbortHandle,
 }
@@ -47,7 +47,7 @@ impl fmt::Debug for Runtime {
 }
 
 impl Runtime {
-    /// The runtime of this thread; `None` where it has none.
+    /// Returns the runtime of this thread, if it has one.
     pub(crate) fn current() -> Option<Self> {
         let handle = Handle::try_current().ok()?;
         let held = Arc::new(());
@@ -59,34 +59,34 @@ impl Runtime {
         Some(Self { inner: Arc::new(Inner { alive, task: task.abort_handle(), handle }) })
     }
 
-    /// For tasks that are spawned there.
+    /// The handle for spawning tasks on the runtime.
     pub(crate) fn handle(&self) -> &Handle {
         &self.inner.handle
     }
 
-    /// Makes it this thread's runtime, until the guard is dropped.
+    /// Makes this the thread's current runtime until the guard is dropped.
     pub(crate) fn enter(&self) -> EnterGuard<'_> {
         self.inner.handle.enter()
     }
 
-    /// A timer of this runtime.
+    /// Returns a timer of this runtime.
     pub(crate) fn sleep(&self, time: Duration) -> Sleep {
         let _entered = self.enter();
         tokio::time::sleep(time)
     }
 
-    /// Returns whether the runtime is running. A timer of one that is shut down panics when it is polled.
+    /// Returns true while the runtime runs. Polling a timer of a runtime that is shut down panics.
     pub(crate) fn is_alive(&self) -> bool {
         self.inner.alive.strong_count() > 0
     }
 
-    /// Polls a future within this runtime, whichever executor polls the result. Once the runtime is shut down, the result
-    /// is an error. As cancel-safe as the future is.
+    /// Polls a future within this runtime, whichever executor polls the result. Once the runtime is shut
+    /// down, the result is an error. Cancel-safe if the future is.
     pub(crate) fn within<F: Future + Unpin>(&self, future: F) -> Within<F> {
         Within { runtime: self.clone(), future }
     }
 
-    /// As [`within`](Self::within); `None` once the runtime is shut down.
+    /// As [`within`](Self::within), but returns `None` once the runtime is shut down.
     pub(crate) async fn run<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = Box::pin(future);
         std::future::poll_fn(|cx| {
@@ -100,7 +100,7 @@ impl Runtime {
     }
 }
 
-/// The runtime is shut down, on which a channel or a server was made.
+/// The error of a future whose runtime is shut down.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ShutDown;
 

@@ -1,25 +1,26 @@
-//! Handlers that block: said in the log, now and then. Sans-io.
+//! Decides when the log warns of handlers that block their thread. Sans-io.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A handler that ran in place for so long without waiting has blocked its thread. Most take a thousandth of it; one that
-/// the machine did not let run may take it without fault.
+/// The time after which a handler that ran in place without waiting counts as blocking its thread. Most
+/// handlers take a thousandth of it. A handler that the machine did not schedule may reach it without fault.
 pub(crate) const BLOCKS: Duration = Duration::from_millis(50);
-/// Between two warnings of one method.
+/// The shortest time between two warnings of one method.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// When a method's handlers were last warned of.
+/// The last warning of a method's handlers.
 #[derive(Debug, Default)]
 pub(super) struct BlockingWarnings {
     warned: Option<Instant>,
-    /// How often one has blocked since.
+    /// Blocks since the last warning.
     unsaid: u64,
 }
 
 impl BlockingWarnings {
-    /// A handler has blocked. How often that has happened since the last warning, where there is to be another.
+    /// Records that a handler has blocked. Returns the number of blocks since the last warning if another
+    /// warning is due.
     pub(super) fn blocked(&mut self, now: Instant) -> Option<u64> {
         self.unsaid += 1;
         if self.warned.is_some_and(|warned| now.saturating_duration_since(warned) < PAUSE) {

@@ -1,4 +1,4 @@
-//! What has become of a call inside of the layers around it.
+//! Counts the attempts that tower layers make of a call.
 
 use std::{
     pin::Pin,
@@ -11,15 +11,15 @@ use std::{
 
 use crate::{Reply, Request, Status};
 
-/// The attempts that layers have made of one call, those left out that are known not to have run.
+/// The attempts that layers have made of the call, without those that are known not to have run.
 ///
-/// It travels with the request and its clones. Without it, a layer that tries again could give back *not executed*, the
-/// last attempt's truth, for a call whose first attempt ran.
+/// The count travels with the request and its clones. Without it, a retrying layer could return the last
+/// attempt's *not executed* for a call whose first attempt ran.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AttemptCount(Arc<AtomicUsize>);
 
 impl AttemptCount {
-    /// Begins to count those of this call.
+    /// Starts to count the attempts of this call.
     pub(super) fn of(request: &mut Request) -> Self {
         let attempts = Self::default();
         request.insert_extension(attempts.clone());
@@ -54,7 +54,8 @@ where
     type Output = Result<Reply, Status>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Nothing is sent before it is first polled. Dropped after that, it stays counted: it may have run.
+        // Nothing is sent before the first poll. A call that is dropped after that stays counted, because it
+        // may have run.
         if let (false, Some(attempts)) = (self.counted, &self.attempts) {
             attempts.0.fetch_add(1, Ordering::SeqCst);
             self.counted = true;

@@ -1,4 +1,4 @@
-//! Callers as tower services, and back.
+//! Conversions between callers and tower services.
 
 use std::{
     fmt,
@@ -10,16 +10,16 @@ use ::tower::{BoxError, Service};
 use super::{CallFuture, ServiceSlot};
 use crate::{Caller, Reply, Request, Status, message::ReplyFuture};
 
-/// A tower service that makes its calls on a channel or another [`Caller`]. Always ready: a caller waits for its
-/// connection within the call.
+/// Returns a tower service that makes its calls on a channel or another [`Caller`]. It is always ready: a
+/// caller waits for its connection within the call.
 pub fn service<C: Caller>(caller: C) -> CallerService<C> {
     CallerService { caller }
 }
 
-/// A caller that makes its calls on a tower service, for generated clients.
+/// Returns a caller that makes its calls on a tower service, for generated clients.
 ///
-/// For each call the service is cloned and driven until it is ready. All clones of the caller share the service's
-/// state as clones of the service do. Errors become statuses as [the module](super#errors) says.
+/// For each call, the service is cloned and driven until it is ready. Clones of the caller share state as
+/// clones of the service do. Errors become statuses as [the module](super#errors) says.
 pub fn caller<S>(service: S) -> ServiceCaller<S>
 where
     S: Service<Request, Response = Reply, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
@@ -27,7 +27,7 @@ where
     ServiceCaller { place: ServiceSlot::new(service) }
 }
 
-/// The result of [`service`].
+/// The tower service returned by [`service`].
 #[derive(Debug, Clone)]
 pub struct CallerService<C> {
     caller: C,
@@ -47,7 +47,7 @@ impl<C: Caller> Service<Request> for CallerService<C> {
     }
 }
 
-/// The result of [`caller`].
+/// The caller returned by [`caller`].
 pub struct ServiceCaller<S> {
     place: ServiceSlot<S>,
 }

@@ -1,4 +1,4 @@
-//! Errors of services as statuses.
+//! Converts errors of services into statuses.
 
 use std::{error::Error, iter::successors};
 
@@ -6,12 +6,12 @@ use ::tower::{BoxError, load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use crate::{Code, Status, error::chain};
 
-/// The services did not get ready: no call was handed to them.
+/// Converts an error of `poll_ready`: no call was handed to the services.
 pub(super) fn not_ready(error: BoxError) -> Status {
     status(error, Code::Unavailable).not_executed()
 }
 
-/// The services took the call, and it failed; an attempt inside of them may have run, or none has.
+/// Converts an error of `call`. `may_have_run` tells whether an attempt inside the services may have run.
 pub(super) fn failed(error: BoxError, may_have_run: bool) -> Status {
     let refused = match error.downcast_ref::<Status>() {
         Some(status) => !status.maybe_executed(),
@@ -39,7 +39,7 @@ fn status(error: BoxError, otherwise: Code) -> Status {
     status.with_source(error)
 }
 
-/// The error itself, or one of its sources.
+/// Finds an error of type `E`: the error itself, or one of its sources.
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + Send + Sync + 'static)) -> Option<&'a E> {
     successors(Some(error as &'a (dyn Error + 'static)), |&error| error.source())
         .find_map(|error| error.downcast_ref())

@@ -1,4 +1,4 @@
-//! A tower layer as an interceptor.
+//! Tower layers as interceptors.
 
 use std::{
     sync::Arc,
@@ -10,12 +10,15 @@ use ::tower::{BoxError, Layer, Service};
 use super::{CallFuture, ServiceSlot};
 use crate::{Interceptor, Next, Reply, Request, Status, interceptor, message::ReplyFuture};
 
-/// An interceptor that is a tower layer, or a stack of them ([`ServiceBuilder`](::tower::ServiceBuilder)).
+/// Returns an interceptor made of a tower layer, or of a stack of layers
+/// ([`ServiceBuilder`](::tower::ServiceBuilder)).
 ///
-/// The layer is applied once for each place where the interceptor stands: once for a server, once for each channel of a
-/// builder. What its service shares among clones (the permits of a concurrency limit, the worker of a buffer) is
-/// shared by all calls there. For each call the service is cloned and driven until it is ready; while it is not, the
-/// call waits. A service that can't be cloned, such as tower's rate limit, goes behind a `buffer`.
+/// The layer is applied once for each place where the interceptor is used: once for a server, once for each
+/// channel of a builder. All calls there share the state that clones of its service share, such as the
+/// permits of a concurrency limit or the worker of a buffer.
+///
+/// For each call, the service is cloned and driven until it is ready. The call waits meanwhile. A service
+/// that cannot be cloned, such as tower's rate limit, goes behind a `buffer`.
 ///
 /// Errors become statuses as [the module](super#errors) says.
 pub fn layer<L>(layer: L) -> impl Interceptor
@@ -27,7 +30,7 @@ where
     Layered(layer)
 }
 
-/// The rest of a chain of interceptors as a tower service: what a [`layer`] is put around. Always ready.
+/// The rest of a chain of interceptors as a tower service: the service that a [`layer`] wraps. Always ready.
 #[derive(Debug, Clone)]
 pub struct NextService(Next);
 
@@ -53,7 +56,8 @@ where
     L::Service:
         Service<Request, Response = Reply, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
 {
-    /// For an interceptor that hands calls on to this one itself: the layer is applied for each.
+    /// Called only if another interceptor hands its calls to this one: the layer is then applied for each
+    /// call.
     fn intercept(&self, request: Request, next: Next) -> ReplyFuture {
         Box::pin(super::call(self.0.layer(NextService(next)), request))
     }

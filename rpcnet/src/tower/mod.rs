@@ -1,6 +1,6 @@
 //! Tower's middleware around calls, and callers as tower services.
 //!
-//! [`layer`] makes an interceptor of a tower layer, for a client or a server:
+//! [`layer`] turns a tower layer into an interceptor, for a client or a server:
 //!
 //! ```
 //! use std::time::Duration;
@@ -12,7 +12,8 @@
 //! # let _ = server;
 //! ```
 //!
-//! [`service`] and [`caller`] go there and back, for stacks that are put together around a channel:
+//! [`service`] turns a caller into a tower service, and [`caller`] turns a service into a caller. Together
+//! they put a stack of layers around a channel:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -33,7 +34,7 @@
 //!
 //! # Errors
 //!
-//! Services may have any error. What they end in becomes the status of the call:
+//! Services may have any error type. An error becomes the status of the call:
 //!
 //! | error | status |
 //! |---|---|
@@ -44,10 +45,17 @@
 //! | any other, of `poll_ready` | `Unavailable` |
 //! | any other | `Unknown` |
 //!
-//! An error that is no status is kept as the status' source. A status says that the call was *not executed*
-//! ([`Status::maybe_executed`]) only where that is certain: the services never got ready, the call was shed, or the
-//! error is a status that says so; and no attempt that a layer has made of the call may have run. What runs out of
-//! tower's time may have run.
+//! An error that is not a status is kept as the source of the status.
+//!
+//! A status says that the call was *not executed* ([`Status::maybe_executed`]) only if that is certain.
+//! First, one of these must hold:
+//!
+//! - the services never got ready,
+//! - the call was shed,
+//! - the error is a status that says so.
+//!
+//! Second, no attempt that a layer has made of the call may have run. A call that exceeds tower's timeout may
+//! have run.
 
 mod attempts;
 mod caller;
@@ -66,7 +74,7 @@ pub use self::{
 };
 use crate::{Reply, Request, Status, lock::Mutex};
 
-/// One call on a service of its own.
+/// Makes one call on a clone of the service.
 async fn call<S>(mut service: S, mut request: Request) -> Result<Reply, Status>
 where
     S: Service<Request, Response = Reply, Error: Into<BoxError>>,
@@ -74,13 +82,13 @@ where
     let attempts = AttemptCount::of(&mut request);
     poll_fn(|cx| service.poll_ready(cx)).await.map_err(|error| error::not_ready(error.into()))?;
     let call = service.call(request);
-    // As `tower::ServiceExt::oneshot` does: the handle is not held for as long as the call lasts.
+    // The handle is not held during the call, as in `tower::ServiceExt::oneshot`.
     drop(service);
     call.await.map_err(|error| error::failed(error.into(), attempts.may_have_run()))
 }
 
-/// A service from which each call takes a clone. The lock is for services that are not `Sync`; it is held while one is
-/// cloned.
+/// Holds a service that each call clones. The lock is for services that are not `Sync`; it is held only while
+/// cloning.
 struct ServiceSlot<S>(Arc<Mutex<S>>);
 
 impl<S> ServiceSlot<S> {
