@@ -5,4 +5,5 @@ mod guide;
 mod links;
 mod messages;
 mod own_ca;
+mod rust_version;
 mod settings;
