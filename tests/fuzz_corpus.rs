@@ -1,4 +1,4 @@
-//! What the fuzz targets check, checked with their corpus, with what has once failed, and with both of them damaged.
+//! The checks of the fuzz targets, run with their corpus, with inputs that once failed, and with both of them damaged.
 
 #[expect(unreachable_pub, reason = "it is a library where fuzzing is done")]
 #[path = "../fuzz/src/lib.rs"]
@@ -19,7 +19,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 const MUTATIONS: usize = 3000;
 /// An input is cut at each of its first bytes, and at so many places that are spread over the rest.
 const CUTS: usize = 400;
-/// What a thread of tokio has.
+/// The stack of a thread of tokio, in bytes.
 const STACK: usize = 2 << 20;
 
 fn folder(kind: &str) -> PathBuf {

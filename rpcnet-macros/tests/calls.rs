@@ -253,7 +253,7 @@ async fn an_alias_of_result() {
     assert!(matches!(error, CallError::Application(CountError::TooLong { .. })));
 }
 
-/// What is returned is known inside the body, as in an `async fn`.
+/// The body's result type is inferred, as in an `async fn`.
 #[rpc_trait]
 trait Inferred {
     async fn coerced(&self, number: u8) -> Result<Box<u8>, Box<str>> {

@@ -18,7 +18,7 @@ mod service {
     /// Counts words: [`WordCount::count`], [`Self::old`].
     #[rpc_trait]
     pub trait WordCount {
-        /// How many there are.
+        /// The count.
         ///
         /// # Errors
         ///
@@ -94,7 +94,7 @@ mod service {
         }
     }
 
-    /// Likewise, to the letter.
+    /// A trait without any `pub`.
     #[rpc_trait]
     trait Private {
         async fn nothing(&self, a: u8) -> rpcnet::Result<()>;
@@ -107,7 +107,7 @@ mod service {
         }
     }
 
-    /// What is said with `#[allow]` and `#[expect]` holds for the client too.
+    /// `#[allow]` and `#[expect]` on a method hold for the client, too.
     #[allow(non_snake_case)]
     #[rpc_trait]
     pub trait Quiet {

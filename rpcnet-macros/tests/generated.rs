@@ -1,4 +1,4 @@
-//! What generated servers say of themselves.
+//! The descriptors of generated servers.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whatever the user's module calls its things, generated code means its own.
+//! Generated code works in modules whose items have the names that it uses.
 
 #![no_implicit_prelude]
 

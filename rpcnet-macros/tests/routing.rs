@@ -1,4 +1,4 @@
-//! What the options `key`, `hedge` and `resumable` make of a method and of its calls.
+//! The options `key`, `hedge` and `resumable`: the descriptors of methods, and the requests of their calls.
 
 use std::{
     future::{Ready, ready},

@@ -61,7 +61,7 @@ trait WordCount {
         Ok(all)
     }
 
-    /// Likewise, of a stream that is made while it is read.
+    /// Answers with a stream that is made while it is read.
     async fn doubled(&self, _: &Context, mut said: Streaming<Line>) -> rpcnet::Result<Streaming<Line>> {
         let (sender, doubled) = Streaming::channel(1);
         tokio::spawn(async move {

@@ -1,4 +1,5 @@
-//! What a handler knows of its call, what its own calls inherit, and what it sends back beside the result.
+//! The context of a handler: what it knows of its call, what its own calls inherit, what it sends back beside the
+//! result.
 
 use std::{
     convert::Infallible,
@@ -16,15 +17,15 @@ use tokio::sync::mpsc;
 
 #[rpc_trait(name = "test.v1.Stop")]
 trait Stop {
-    /// Who calls.
+    /// Returns the caller's identity.
     async fn who(&self, cx: &Context) -> rpcnet::Result<Who>;
-    /// What this handler and those behind it know of the call.
+    /// Returns the contexts of this handler and of those that it calls.
     async fn here(&self, cx: &Context) -> rpcnet::Result<Vec<Known>>;
-    /// Likewise, from a task of its own that is within the call's scope, and from one that is not.
+    /// Returns the contexts that two spawned tasks see: one within the call's scope, one outside of it.
     async fn by_tasks(&self, cx: &Context) -> rpcnet::Result<(Known, Known)>;
-    /// Likewise, of the service that the caller has on its channel.
+    /// Returns the contexts in the service that the caller has on its channel.
     async fn at_the_caller(&self, cx: &Context) -> rpcnet::Result<Vec<Known>>;
-    /// Likewise, in a trace that begins here.
+    /// Returns the contexts of this handler and of those that it calls in a trace that begins here.
     async fn in_another_trace(&self, trace: String) -> rpcnet::Result<Vec<Known>>;
     /// Sends something back beside the result.
     async fn beside(&self, cx: &Context, ends: Ends) -> Result<u8, StopError>;

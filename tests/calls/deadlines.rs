@@ -10,7 +10,7 @@ const MS: Duration = Duration::from_millis(1);
 
 #[rpc_trait(name = "test.v1.Clock")]
 trait Clock {
-    /// What is left of the deadline, in microseconds.
+    /// Returns the time left until the deadline, in microseconds.
     async fn left(&self, cx: &Context) -> rpcnet::Result<Option<u64>>;
     #[rpc(timeout = "7s")]
     async fn impatient(&self, cx: &Context) -> rpcnet::Result<Option<u64>>;
@@ -24,7 +24,7 @@ struct Here {
     told: mpsc::UnboundedSender<Told>,
 }
 
-/// What a handler's own task saw.
+/// An event of a task that the handler has spawned.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Spawned,

@@ -35,7 +35,7 @@ trait Late {
     async fn when_late(&self) -> rpcnet::Result<usize>;
 }
 
-/// How a server answers.
+/// The behaviour of a server.
 #[derive(Clone, Copy)]
 enum Mood {
     Prompt,

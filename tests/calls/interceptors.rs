@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 #[rpc_trait(name = "test.v1.Desk")]
 trait Desk {
-    /// What came beside the call; sends something back beside the result.
+    /// Returns the metadata of the request; sends some back beside the result.
     async fn beside(&self, cx: &Context) -> rpcnet::Result<Vec<(String, String)>>;
     /// Ends as it is told.
     #[rpc(idempotent)]
@@ -26,7 +26,7 @@ trait Desk {
     /// As [`end`](Self::end), for a method that declares no error.
     #[rpc(idempotent)]
     async fn ends_in_a_status(&self, cx: &Context) -> rpcnet::Result<u8>;
-    /// Who calls, as an interceptor has found out.
+    /// Returns the user whom an interceptor has found out.
     async fn user(&self, cx: &Context) -> rpcnet::Result<Option<String>>;
 }
 
@@ -40,7 +40,7 @@ enum End {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct DeskError(u8);
 
-/// What a server's interceptor hands on to the handler.
+/// An extension that a server's interceptor hands on to the handler.
 #[derive(Debug)]
 struct User(String);
 
@@ -91,7 +91,7 @@ fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// What interceptors have seen, in order.
+/// The events that interceptors have seen, in order.
 #[derive(Debug, Clone, Default)]
 struct Journal(Arc<Mutex<Vec<String>>>);
 
@@ -385,7 +385,7 @@ async fn on_a_balanced_channel_they_stand_around_all_attempts(net: Net) {
     let mut servers = Vec::new();
     let mut endpoints = Vec::new();
     for name in ["a", "b"] {
-        // Whoever is asked first takes nothing.
+        // The server that is asked first takes nothing.
         let attempts = attempts.clone();
         let turned_away = from_fn(move |request: Request, next: Next| {
             let first = attempts.fetch_add(1, Ordering::SeqCst) == 0;

@@ -1,5 +1,5 @@
-//! What calls must not say or do in cases that are easily overlooked: never that a call did not run which did, never a
-//! wait that helps nobody, never an end of a stream that nobody asked for.
+//! Cases that are easily overlooked. A call never says that it did not run if it did, never waits in vain, and never
+//! ends a stream that nobody asked to end.
 
 use std::{
     sync::{
@@ -337,7 +337,7 @@ async fn the_last_attempt_is_not_given_up_for_a_moment_of_silence() {
     assert!(answer.is_ok(), "{answer:?}");
 }
 
-/// Likewise where items went with it, which can't be sent twice.
+/// The same for a call with items, which can't be sent twice.
 #[tokio::test(start_paused = true)]
 async fn a_call_with_items_is_not_given_up_for_a_moment_of_silence() {
     let net = Net::memory();

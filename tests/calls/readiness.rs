@@ -1,4 +1,4 @@
-//! What a server says of itself, and what becomes of calls where it says that it is not ready.
+//! The readiness of a server, and calls to a server that is not ready.
 
 use std::{
     sync::{
@@ -98,7 +98,7 @@ async fn watching_tells_of_each_change_and_ends_with_the_drain(net: Net) {
         last = update;
     }
     assert_eq!(last.reasons, ["the server is draining"]);
-    // Who watches keeps no server from its end.
+    // A client that watches readiness does not hold up the server's end.
     within(server.wait_for_in_flight()).await;
 }
 

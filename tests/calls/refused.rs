@@ -101,7 +101,7 @@ async fn another_schema(net: Net) {
     client.swap(vec![1], 1).await.expect("the connection is unharmed");
 }
 
-/// What an error over a limit has to say.
+/// Asserts that the error names method, limit, size, and the side that refused.
 fn assert_names<E: std::fmt::Debug>(error: &CallError<E>, over: usize, limit: usize, whose: &str) {
     let status = error.status().expect("a status");
     assert_eq!(status.code(), Code::ResourceExhausted);

@@ -62,7 +62,7 @@ macro_rules! refusal {
     }};
 }
 
-/// What is said of it, and where it says that the fault is.
+/// Asserts that the error names the method, the part of it, and the path to the fault.
 fn assert_names(error: &RegisterError, of: &str, at: &str) {
     let RegisterError::Type { method, part, path, .. } = error else { panic!("{error:?}") };
     assert_eq!((method.as_str(), part.as_str(), path.as_str()), ("test.v1.Wrong/put", of, at));

@@ -219,7 +219,7 @@ impl Mortal {
     }
 }
 
-/// What was waited for when the server died, and what it came to, within how long.
+/// The errors of a stream and of a call that were waiting when the server died, and the time that each took.
 async fn waited_for(channel: Channel, kill: impl Future<Output = ()>) -> [(Duration, CallError); 2] {
     let client = RareClient::new(channel);
     let mut items = within(client.wait()).await.expect("it begins");
@@ -274,8 +274,8 @@ async fn a_server_that_was_restarted_at_once_does_not_know_what_waits_for_it() {
         assert!(error.to_string().contains("does not know this connection"), "{error}");
         assert!(took < PROVEN, "{took:?}");
     }
-    // The same channel finds the successor, and a resumable stream goes on there. Its streams end before the channel has
-    // taken note of the loss, and calls until then fail.
+    // The same channel finds the successor, and a resumable stream goes on there. Its streams end before the channel
+    // has taken note of the loss, and calls until then fail.
     let rare = RareClient::new(channel);
     let begun = async {
         loop {

@@ -1,4 +1,4 @@
-//! What clients learn from directors, and how little the loss of one matters.
+//! Directors: what clients learn from them, and the loss of one.
 
 use std::{
     net::SocketAddr,

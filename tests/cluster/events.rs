@@ -1,4 +1,4 @@
-//! What a node tells of the others.
+//! Events about other nodes.
 
 use std::net::SocketAddr;
 

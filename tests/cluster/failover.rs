@@ -1,4 +1,4 @@
-//! What the loss of a worker costs its callers: nothing, where it can be so.
+//! Calls whose worker is lost: they fail only if they may not be repeated.
 
 use std::{
     collections::HashMap,
@@ -147,7 +147,7 @@ async fn a_call_that_may_have_run_is_not_repeated() {
             answer.expect("its worker lives");
         }
     }
-    // What the survivors ran is what they ran before.
+    // The survivors ran nothing new.
     let survivors = executions(&fleet.workers);
     let before: HashMap<_, _> = started[1..].iter().flatten().map(|id| (*id, 1)).collect();
     assert_eq!(survivors, before);

@@ -110,7 +110,7 @@ async fn who_leaves_while_it_joins_is_seen_to_leave() {
     let seed = start(&net, any_port(), &[]).await;
     for _ in 0..5 {
         let hasty = start(&net, any_port(), &[seed.addr()]).await;
-        // Whether it came to be known or not, it is not taken for a failure, nor left over.
+        // The node is neither taken for a failure nor left over, known or not.
         let mut events = seed.cluster.events();
         let _ = within(hasty.cluster.leave()).await;
         within(hasty.server.shutdown()).await.expect("nothing to fail");

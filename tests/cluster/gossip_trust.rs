@@ -1,4 +1,4 @@
-//! Who may gossip, and what those who gossip nonsense can do: nothing to anybody else.
+//! Trust among nodes: peers without the right certificate, and peers that send nonsense.
 
 use std::{
     net::SocketAddr,
@@ -19,11 +19,11 @@ use rpcnet_tests::{Host, Net, any_port, local, until, within};
 use tokio::time::{Instant, timeout};
 
 const ALPN: &[u8] = b"rpcnet-gossip/1";
-/// What a gossip connection is closed with when the peer is refused.
+/// The code of a gossip connection's close when the peer is refused.
 const REFUSED: u32 = 1;
-/// What it is closed with when the peer has opened too many others.
+/// The code of its close when the peer has opened too many others.
 const REPLACED: u32 = 2;
-/// What a stream is stopped with when it holds too much.
+/// The code with which a stream is stopped that holds too much.
 const TOO_LARGE: u32 = 3;
 
 /// Two nodes that know each other, and their authority.
@@ -68,7 +68,7 @@ impl Pair {
         within(told).await.expect("the node lives");
     }
 
-    /// What a peer that says what it likes dials with; its certificate is good.
+    /// The connector of a peer that sends arbitrary bytes; its certificate is good.
     fn connector(&self) -> Connector {
         self.net.channel().build().expect("complete")
     }
@@ -289,7 +289,7 @@ async fn nobody_speaks_for_another() {
     let pair = Pair::start().await;
     let (connection, _) = pair.greeted().await;
     let mut events = pair.first.cluster.events();
-    // What the second node would say to the first.
+    // Packets as the second node would send to the first.
     let now = Instant::now().into_std();
     let first = pair.first.cluster.local_identity();
     let packets = announcement(pair.second.cluster.local_identity(), first, now);
@@ -358,7 +358,7 @@ async fn a_peer_that_claims_another_id_than_its_certificates_is_refused_and_coun
         connector.dial(&addr, ALPN, &DialOptions::default()).await.expect("its certificate is good")
     };
     let addr = SocketAddr::from(([127, 0, 0, 1], 9));
-    // That of another node, too: it could not be spoken for.
+    // The id of another node is refused as well: anybody could speak for it.
     for id in [NodeId::from_u128(7), pair.second.id()] {
         let connection = dial().await;
         greet(&connection, "dev", Identity::new(addr, id, u64::MAX)).await;

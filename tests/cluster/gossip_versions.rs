@@ -47,7 +47,7 @@ async fn a_cluster_is_upgraded_node_by_node() {
     for host in [&first, &second, &third] {
         sees(host, 3).await;
     }
-    // What all of them speak gets to all; what the new one alone speaks is kept from the others.
+    // Values that all releases know reach all; a value of the new release is kept from the others.
     third.cluster.set_tag("release", "new");
     third.cluster.broadcast("rules", "new").expect("short");
     for host in [&first, &second] {
@@ -73,7 +73,7 @@ async fn a_cluster_is_upgraded_node_by_node() {
         sees(host, 3).await;
         has(host, "rules", b"newer").await;
     }
-    // Whoever speaks only what the first release did is one of them all the same.
+    // A node that speaks only the first version is a member as well.
     let late = start(&net, any_port(), local(&seeds).with_gossip_versions(1..=1)).await;
     sees(&late, 4).await;
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use rpcnet_cluster::MemberState;
 use rpcnet_tests::{Host, Names, Net, SilentAddr, any_port, free_addr, local, within};
 
-/// What all nodes have as their seed.
+/// The seed of all nodes.
 const SEED: &str = "cluster.test:7500";
 const NAME: &str = "cluster.test";
 

@@ -1,4 +1,4 @@
-//! What a node shows of itself in its server's metrics.
+//! The metrics of a node in its server's registry.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What a node writes down, and what becomes of it in its next life.
+//! Snapshots: what a node writes, and its next life.
 
 use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
 

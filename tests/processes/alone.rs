@@ -20,7 +20,8 @@ fn failures(host: &Host, reason: &str) -> f64 {
     host.metric("cluster_join_failures_total", &format!("reason=\"{reason}\"")).unwrap_or(0.0)
 }
 
-/// Waits for the warning of this node, which comes within ten seconds (and some more on a busy machine), and returns it.
+/// Waits for the warning of this node, which comes within ten seconds (and some more on a busy machine), and returns
+/// it.
 async fn warning(logs: Logs, host: &Host) -> String {
     let id = host.id().to_string();
     let started = Instant::now();
@@ -70,7 +71,7 @@ async fn the_log_tells_why_a_node_is_not_in_its_cluster() {
         assert!(line.contains("WARN") && texts.iter().all(|text| line.contains(text)), "{line}");
         assert!(failures(host, reason) > 0.0, "{reason}: {}", host.server.metrics().render());
     }
-    // Those who are in it have nothing to say.
+    // Nodes in the cluster log nothing of the kind.
     for host in [&seed, &early] {
         assert_eq!(logs.lines(&["WARN", "in the cluster", &host.id().to_string()]), [""; 0]);
     }
@@ -114,7 +115,7 @@ async fn a_worker_is_not_ready_until_it_has_reached_a_member() {
     let director = Host::start(&net, addr, local(&[]), |_| {}).await;
     until(|| worker.server.readiness().ready).await;
     assert_eq!(reasons(), "");
-    // Who was in the cluster is called by those who know it, and stays ready.
+    // A node that was in the cluster is called by the nodes that know it, and stays ready.
     director.kill().await;
     until(|| reasons().starts_with("cluster: this node is alone")).await;
     assert!(worker.server.readiness().ready);
@@ -172,7 +173,7 @@ async fn a_leave_that_nobody_acknowledged_takes_its_time_and_is_no_error() {
     assert_eq!(untold.len(), 1, "{untold:?}");
     let members = first.cluster.nodes().await.members;
     assert_eq!(members[0].state(), MemberState::Left);
-    // What follows in a shutdown does not wait once more.
+    // The rest of a shutdown does not wait once more.
     let started = Instant::now();
     within(first.cluster.leave()).await.expect("it is left");
     assert!(started.elapsed() < Duration::from_secs(1));

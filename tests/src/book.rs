@@ -1,6 +1,6 @@
-//! What the book's chapters say in Rust compiles, and runs unless it says otherwise.
+//! The Rust in the book's chapters compiles, and runs unless it says otherwise.
 //!
-//! They are here because this crate sees the other ones with all features.
+//! The chapters are here because this crate sees the other ones with all features.
 
 #[doc = include_str!("../../book/src/services.md")]
 struct Services;

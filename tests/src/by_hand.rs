@@ -1,5 +1,5 @@
-//! The calls' protocol written by hand, for peers that do not play by its rules. ARCHITECTURE.md (*The wire: calls*) has
-//! the tables.
+//! The calls' protocol written by hand, for peers that do not play by its rules. `docs/wire/calls.md`
+//! has the tables.
 
 use rpcnet::{
     ChannelBuilder, Code, Method, Server, Service,
@@ -73,7 +73,7 @@ pub async fn hello(connection: &Connection) -> SendStream {
     control
 }
 
-/// How a lane begins, and a reply on a stream of its own that belongs to one.
+/// The first bytes of a lane, and of a reply on a stream of its own that belongs to a lane.
 pub fn preface() -> Vec<u8> {
     vec![VERSION, LANE]
 }
@@ -127,9 +127,9 @@ pub enum Frame {
 /// A lane that is written and read by hand.
 #[derive(Debug)]
 pub struct HandLane {
-    /// What is sent.
+    /// The sending half.
     pub send: SendStream,
-    /// What comes.
+    /// The frames that arrive.
     pub frames: Frames,
 }
 
@@ -176,11 +176,11 @@ impl HandLane {
         self.try_write(bytes).await.expect("it stands");
     }
 
-    /// Likewise, where the peer may take none.
+    /// Writes to a peer that may take nothing.
     ///
     /// # Errors
     ///
-    /// When it does not.
+    /// When the peer takes nothing.
     pub async fn try_write(&mut self, bytes: Vec<u8>) -> Result<(), WriteError> {
         self.send.write(bytes.into()).await
     }
@@ -210,7 +210,7 @@ impl HandLane {
 /// The frames that come on a lane.
 #[derive(Debug)]
 pub struct Frames {
-    /// What has not been read yet.
+    /// The receiving half.
     pub recv: RecvStream,
     arrived: Vec<u8>,
     /// This side answers.

@@ -19,7 +19,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// So many at a time. They may fail as `Unavailable`.
+    /// Starts this many tasks that call one after the other. Calls may fail as `Unavailable`.
     pub fn of<C: Caller + Clone>(tasks: usize, channel: &C) -> Self {
         let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let mut crowd = Self { tasks: JoinSet::new(), stop, answered };
@@ -69,7 +69,7 @@ impl Crowd {
     }
 }
 
-/// How many connections a server has.
+/// The number of connections that a server has.
 pub fn connections(server: &Server) -> usize {
     let text = server.metrics().render();
     let line = text.lines().find_map(|line| line.strip_prefix("rpc_connections "));

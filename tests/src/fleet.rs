@@ -91,7 +91,7 @@ impl Worker {
         Self { host: host.await, probed }
     }
 
-    /// How many calls of a [`Load`] its handlers have begun.
+    /// The number of calls of a [`Load`] that its handlers have begun.
     pub fn executed(&self) -> usize {
         self.probed.executions().values().sum()
     }
@@ -113,7 +113,7 @@ pub async fn ready_workers(channel: &ClusterChannel, count: usize) {
     .await;
 }
 
-/// How often each id was begun at all of these workers together.
+/// The number of times that each id was begun at all of these workers together.
 pub fn executions<'a>(workers: impl IntoIterator<Item = &'a Worker>) -> HashMap<u64, usize> {
     let mut all = HashMap::new();
     for worker in workers {

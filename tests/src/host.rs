@@ -30,7 +30,7 @@ impl Host {
         Self::start_with(net.server().with_bind_addr(addr), config, prepare).await
     }
 
-    /// Likewise, with a server of this configuration.
+    /// Starts one with a server of this configuration.
     pub async fn start_with(
         server: ServerConfigBuilder,
         config: ClusterConfig,

@@ -1,4 +1,4 @@
-//! What the integration tests share.
+//! Shared code of the integration tests.
 
 #[cfg(doctest)]
 mod book;
@@ -92,8 +92,8 @@ macro_rules! on_lanes {
     };
 }
 
-/// Makes each of these functions, which take a [`Net`], a test over QUIC and one in memory, there with paused time; in each
-/// there is a relay between client and server.
+/// Makes each of these functions, which take a [`Net`], a test over QUIC and one in memory, there with paused time; in
+/// each there is a relay between client and server.
 #[macro_export]
 macro_rules! over_a_relay {
     ($($name:ident),+ $(,)?) => {
@@ -117,7 +117,7 @@ macro_rules! over_a_relay {
     };
 }
 
-/// What should come comes long before this: a test that waits for more has failed.
+/// The time after which a test that still waits has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The future's output; a test that would hang fails instead.
@@ -228,7 +228,7 @@ impl Net {
         self.start_probed_with(name, self.server())
     }
 
-    /// Likewise, of this configuration.
+    /// A server of this configuration whose [`Probed`] service answers with this name.
     pub fn start_probed_with(&self, name: &str, config: ServerConfigBuilder) -> (Server, Probed) {
         let server = self.start_with(config);
         let (service, probed) = ProbeService::new(name);

@@ -1,4 +1,4 @@
-//! What a test's processes log.
+//! The log of a test's process.
 
 use std::{
     io,

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::within;
 
-/// What tests call where the call's content does not matter.
+/// A service for tests in which the content of calls does not matter.
 #[rpc_trait(name = "test.v1.Probe")]
 pub trait Probe {
     /// Gives back what it gets.
@@ -36,7 +36,7 @@ pub trait Probe {
     async fn hold_idempotent(&self, id: u64) -> rpcnet::Result<String>;
 }
 
-/// What a handler did.
+/// An event of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// The handler of the call of this id began.
@@ -149,7 +149,7 @@ impl Probed {
         self.shared.gate.send_replace(true);
     }
 
-    /// What happened next.
+    /// The next event.
     ///
     /// # Panics
     ///
@@ -158,12 +158,12 @@ impl Probed {
         within(self.events.recv()).await.expect("the service is there")
     }
 
-    /// What has happened that [`event`](Self::event) has not yet given; `None` for nothing.
+    /// The next event that [`event`](Self::event) has not yet given, if there is one.
     pub fn try_event(&mut self) -> Option<Event> {
         self.events.try_recv().ok()
     }
 
-    /// How often the handlers of each id were started.
+    /// The number of times that the handlers of each id were started.
     pub fn executions(&self) -> HashMap<u64, usize> {
         self.shared.executions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

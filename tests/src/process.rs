@@ -99,7 +99,7 @@ impl<T: Hear> Process<T> {
             .map_err(|_| io::Error::new(io::ErrorKind::UnexpectedEof, "the process has ended"))
     }
 
-    /// What it has told so far.
+    /// The lines that it has told so far.
     pub fn told(&self) -> T {
         self.told.borrow().clone()
     }
@@ -127,7 +127,7 @@ impl<T: Hear> Process<T> {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }

@@ -44,7 +44,7 @@ impl Shared {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether packets from and to this client are lost.
+    /// Sets whether packets from and to this client are lost.
     fn is_cut_for(&self, client: SocketAddr) -> bool {
         self.is_cut() || *self.flows().entry(client).or_default()
     }
@@ -103,7 +103,7 @@ impl Relay {
         *self.shared.server() = server;
     }
 
-    /// How often clients have dialled, whether that got through or not.
+    /// The number of dials by clients, whether they got through or not.
     pub fn dials(&self) -> usize {
         self.shared.dials().len()
     }
@@ -155,8 +155,8 @@ async fn back_to(client: SocketAddr, front: Arc<UdpSocket>, back: Arc<UdpSocket>
     }
 }
 
-/// What tells one dial from another: the client's connection id in its Initial packets (RFC 9000, section 17.2.2),
-/// the same in each that it repeats. `None` for other packets.
+/// The key of a dial: the client's connection id in its Initial packets (RFC 9000, section 17.2.2), the same in each
+/// that it repeats. `None` for other packets.
 fn dial_id(datagram: &[u8]) -> Option<&[u8]> {
     let (first, rest) = datagram.split_first()?;
     if first & 0xf0 != 0xc0 {

@@ -1,4 +1,4 @@
-//! What a process of a test tells its parent, a line at a time on stdout, and how it ends with it.
+//! The process of a test: tells its parent a line at a time on stdout, and ends with it.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -90,8 +90,8 @@ pub fn tell(line: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Tells which nodes this node lists, at first and whenever that changes, as `view id@address …`. Returns when the parent
-/// does not read any more.
+/// Tells which nodes this node lists, at first and whenever that changes, as `view id@address …`. Returns when the
+/// parent does not read any more.
 async fn tell_views(cluster: &Cluster) -> io::Error {
     let mut view = cluster.view();
     loop {

@@ -1,4 +1,4 @@
-//! What a node tells of itself: over the wire, and over HTTP for probes and Prometheus.
+//! A node's health and metrics: over the wire, and over HTTP for probes and Prometheus.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What a server lets in: connections, of all and of one peer, handshakes, calls on a connection.
+//! Limits of a server: connections, of all and of one peer, handshakes, calls on a connection.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -128,7 +128,7 @@ async fn a_cut_ends_a_call_that_may_have_run() {
     assert!(error.maybe_executed(), "{error}");
     assert!(time >= 2900 * MS && time <= 3200 * MS, "{time:?}");
 
-    // What is called meanwhile is known not to have run.
+    // A call that is made meanwhile is known not to have run.
     let error = within(lone.client.once(2)).await.expect_err("nobody answers");
     assert!(!error.maybe_executed(), "{error}");
     lone.network.heal_all();

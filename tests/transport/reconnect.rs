@@ -200,7 +200,7 @@ async fn a_dead_address_is_dialled_no_more_once_the_channel_is_dropped() {
     })
     .await;
     drop(channel);
-    // What was under way may still arrive.
+    // Packets that are under way may still arrive.
     tokio::time::sleep(200 * MS).await;
     let dials = relay.dials();
     tokio::time::sleep(600 * MS).await;

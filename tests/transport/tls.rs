@@ -1,4 +1,4 @@
-//! Who is let in: certificates, authorities, names; and how they change while connections stand.
+//! Certificates, authorities, names; their changes while connections stand.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -304,7 +304,7 @@ async fn a_channel_changes_its_authorities_too() {
     .await;
 }
 
-/// What is wrong with this PEM text, by item.
+/// The faults of this PEM text, by item.
 fn assert_item(error: &ConfigError, expected: &str) {
     let item = match error {
         ConfigError::Pem { item, .. } | ConfigError::Empty { item } | ConfigError::Tls { item, .. } => item,

@@ -1,4 +1,4 @@
-//! How much crosses a long path. It takes half a minute and a machine that has nothing else to do, so it is run by hand:
+//! Throughput of a long path. It takes half a minute and a machine that has nothing else to do, so it is run by hand:
 //! `cargo test --release -p rpcnet-tests --test transport -- windows --ignored --nocapture`.
 
 use std::{
@@ -23,7 +23,7 @@ use tokio::{
 const MIB: usize = 1 << 20;
 /// Each way.
 const DELAY: Duration = Duration::from_millis(100);
-/// So many messages of 1 MiB are asked for at a time: more than any window holds.
+/// The number of messages of 1 MiB that are asked for at a time: more than any window holds.
 const AT_A_TIME: usize = 96;
 /// Congestion control takes a dozen round trips to find out what the path holds.
 const WARM_UP: Duration = Duration::from_secs(6);

@@ -1,4 +1,4 @@
-//! What a peer that does not play by the rules gets: bytes written by hand on a connection of the calls' protocol.
+//! Peers that break the protocol: bytes written by hand on a connection for calls.
 
 use std::time::Duration;
 

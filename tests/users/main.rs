@@ -1,4 +1,4 @@
-//! What users write and read: the listings of the guide, settings at their extremes, error messages, documents.
+//! Documents, listings, messages and settings that users meet.
 
 mod contract;
 mod guide;

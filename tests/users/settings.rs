@@ -1,4 +1,5 @@
-//! Every time and number that can be set, at its extremes: it works, or building says what would be right. Nothing panics.
+//! Every time and number that can be set, at its extremes: it works, or building says what would be right. Nothing
+//! panics.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -48,7 +49,7 @@ impl Set for Service {
     }
 }
 
-/// What a value comes to.
+/// The effect of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Comes {
     /// Calls are answered.
@@ -339,7 +340,7 @@ async fn what_is_refused_names_its_range() {
     ] {
         let error = Net::quic().channel().with_dial_options(options).build().expect_err("out of range");
         assert!(error.to_string().starts_with(said), "{error}");
-        // Those of one dialled connection, beside the channel's.
+        // Options of one dialled connection are checked, too.
         let connector = Net::quic().channel().build().expect("complete");
         let error = connector.dial("127.0.0.1:9", b"other", &options).await.expect_err("out of range");
         assert!(error.to_string().starts_with(said), "{error}");

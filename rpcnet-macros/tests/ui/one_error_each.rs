@@ -1,4 +1,4 @@
-//! What a trait with mistakes is used for raises no further errors.
+//! Uses of a trait with mistakes raise no further errors.
 
 use std::sync::Arc;
 

@@ -97,7 +97,7 @@ async fn an_endpoint_that_is_left_has_none(net: Net) {
     }
     fleet.set.send_replace([].into());
     until(|| fleet.channel.endpoints().is_empty()).await;
-    // What is at work there goes on.
+    // Calls in flight there go on.
     fleet.nodes[0].probed.open_gate();
     while let Some(call) = within(held.join_next()).await {
         assert_eq!(call.expect("no panic").expect("answered"), "0");

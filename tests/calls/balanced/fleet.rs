@@ -91,7 +91,7 @@ impl Fleet {
         fleet
     }
 
-    /// What happened next at any of three, and at which.
+    /// The next event at any of three servers, and the server's index.
     pub(crate) async fn any_event(&mut self) -> (usize, Event) {
         let [a, b, c] = &mut self.nodes[..] else { unreachable!("for three") };
         tokio::select! {

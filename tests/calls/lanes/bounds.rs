@@ -1,4 +1,4 @@
-//! What one peer can make a server do by way of its lane: so much, and no more.
+//! Bounds on the work that one peer can make for a server through its lane.
 
 use std::collections::HashSet;
 
@@ -162,7 +162,7 @@ async fn who_drains_refuses_calls_that_wait(net: Net) {
     server.stop_accepting().await;
     assert_eq!(lane.frame().await, Frame::Refused(2));
     assert_eq!(lane.frame().await, Frame::Refused(3));
-    // Who was not told yet sends more.
+    // The client, which does not know yet, sends more.
     for id in [4, 5] {
         lane.write(hold(id)).await;
         assert_eq!(lane.frame().await, Frame::Refused(id));

@@ -246,7 +246,7 @@ async fn either_side_may_have_no_lanes() {
     }
 }
 
-/// What a lane is given up for is looked at now and then, and a method's large replies are remembered.
+/// A method's large replies are remembered, and looked at again now and then.
 #[tokio::test(start_paused = true)]
 async fn what_does_not_fit_has_a_stream_of_its_own() {
     let network = Network::new();

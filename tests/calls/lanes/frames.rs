@@ -233,7 +233,7 @@ async fn a_peer_that_gives_up_too_many_calls_is_cut_off(net: Net) {
         .with_max_calls_per_connection(3);
     let (_server, _probed, connection) = dialled(&net, limits).await;
     let mut lane = HandLane::open(&connection).await;
-    // Those that wait for their turn count as well.
+    // Calls in the queue count as well.
     let mut frames: Vec<u8> = (0..6).flat_map(|id| call(id, &method("hold"), 0, &[id as u8])).collect();
     frames.extend((0..6).flat_map(cancel));
     lane.write(frames).await;

@@ -122,7 +122,7 @@ async fn connections_that_are_not_used_any_more_go() {
     until(|| connections(&server) == 3).await;
     assert_eq!(crowd.end().await, 0);
 
-    // Those that have a call at work stay, however long it takes.
+    // Connections with a call in flight stay, however long it takes.
     let client = ProbeClient::new(channel.clone());
     let held: Vec<_> = (0..3).map(|id| tokio::spawn(client.hold(id).timeout(2 * LONG))).collect();
     for _ in &held {

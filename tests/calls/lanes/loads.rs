@@ -16,9 +16,9 @@ use tokio::{sync::mpsc, time::Instant};
 
 #[rpc_trait(name = "test.v1.Loads")]
 pub(crate) trait Loads {
-    /// So many bytes.
+    /// Answers with this many bytes.
     async fn fill(&self, size: u64) -> rpcnet::Result<Vec<u8>>;
-    /// Likewise, but not at once.
+    /// Answers with this many bytes, but not at once.
     async fn fill_later(&self, size: u64) -> rpcnet::Result<Vec<u8>>;
     /// Keeps its thread for so many microseconds; then says in which task it runs.
     async fn keep(&self, micros: u64) -> rpcnet::Result<String>;
@@ -32,7 +32,7 @@ pub(crate) trait Loads {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Here {
-    /// How many have filled.
+    /// The number of calls that were filled.
     pub(crate) filled: Arc<AtomicUsize>,
     given_up: mpsc::UnboundedSender<()>,
 }

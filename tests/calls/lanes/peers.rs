@@ -1,5 +1,5 @@
-//! Servers that do not keep to the rules, for those who call them. (Here the server calls back, on a connection that was
-//! dialled by hand.)
+//! Servers that do not keep to the rules, for those who call them. (Here the server calls back, on a connection that
+//! was dialled by hand.)
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn ask(length: usize, millis: u32) -> Vec<u8> {
     request(&ask, 0, &body)
 }
 
-/// What the server says to that.
+/// The server's answer to the request.
 struct Asked {
     _send: SendStream,
     recv: RecvStream,
@@ -149,7 +149,7 @@ async fn when_the_server_takes_nothing_the_call_ends(net: Net) {
     let mut lane = HandLane::accept(&connection).await;
     next_call(&mut lane).await;
     lane.frames.recv.stop(1);
-    // What it writes next tells it.
+    // The server notices at its next write.
     let next = begin(&connection, 1, LONG).await;
     assert_eq!(asked.code().await, Code::Unavailable);
     drop(next);

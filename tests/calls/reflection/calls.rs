@@ -1,4 +1,4 @@
-//! What is called through reflection is called as over the wire.
+//! Interceptors and handlers treat a call through reflection as one from the wire.
 
 use std::{
     sync::{Arc, Mutex},
@@ -47,7 +47,7 @@ async fn interceptors_stand_around_what_is_called(net: Net) {
                 return Err(Status::permission_denied("not without a token"));
             }
             request.insert_extension(Mark(7));
-            // What goes on to reflection's own handler is not what came.
+            // Reflection's own handler gets other metadata than came.
             if method.service() == "rpcnet.Reflection" {
                 *request.metadata_mut() = rpcnet::Metadata::new();
             }

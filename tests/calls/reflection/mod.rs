@@ -1,4 +1,4 @@
-//! What a server tells of itself, and calls whose arguments and answers are JSON.
+//! Descriptions of a server's services, and calls whose arguments and answers are JSON.
 
 mod calls;
 mod shop;

@@ -64,7 +64,7 @@ pub(crate) enum Refused {
     Late,
 }
 
-/// How a stream ends.
+/// The end of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) enum End {
     Well,
@@ -73,7 +73,7 @@ pub(crate) enum End {
     Never,
 }
 
-/// What a handler knows of its call.
+/// The context of a call as its handler sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -83,7 +83,7 @@ pub(crate) struct Seen {
     pub(crate) remaining_ms: Option<u64>,
 }
 
-/// What an interceptor hands on.
+/// An extension that an interceptor hands on.
 pub(crate) struct Mark(pub(crate) u32);
 
 /// Says when a call was cancelled.

@@ -1,4 +1,4 @@
-//! What becomes of calls when a worker or a relay goes.
+//! Calls whose worker or relay fails.
 
 use rpcnet::{CallError, Code};
 use rpcnet_tests::{Event, Net, over_both, within};

@@ -1,4 +1,4 @@
-//! What is handed on with a call, and what comes back.
+//! Metadata, deadlines, errors and bodies of relayed calls.
 
 use std::time::Duration;
 

@@ -30,7 +30,7 @@ pub(crate) trait Desk {
     /// The numbers from one on.
     #[rpc(resumable)]
     async fn numbers(&self, cx: &Context) -> rpcnet::Result<Streaming<u64>>;
-    /// How many blocks came.
+    /// Returns the number of blocks that came.
     async fn count(&self, blocks: Streaming<Vec<u8>>) -> rpcnet::Result<u64>;
     /// Takes none of the blocks.
     async fn ignore(&self, blocks: Streaming<Vec<u8>>) -> rpcnet::Result<u64>;
@@ -110,14 +110,14 @@ impl Node {
     }
 }
 
-/// What is at an address.
+/// An endpoint for each node.
 pub(crate) fn endpoints<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> EndpointSet {
     nodes.into_iter().map(|node| Endpoint::new(node.addr().to_string(), node.addr())).collect()
 }
 
 pub(crate) struct Place {
     pub(crate) workers: Vec<Node>,
-    /// What the workers of these places do.
+    /// The test's ends of the workers' probes.
     pub(crate) probed: Vec<Probed>,
     /// Blocks that the workers have made.
     pub(crate) made: Arc<AtomicU64>,
@@ -130,12 +130,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// So many workers and relays.
+    /// Starts this many workers and relays.
     pub(crate) async fn start(net: &Net, workers: usize, relays: usize) -> Self {
         Self::with(net, workers, relays, Limits::default()).await
     }
 
-    /// Likewise, where everybody has these limits.
+    /// Starts this many workers and relays; all of them and the client have these limits.
     pub(crate) async fn with(net: &Net, workers: usize, relays: usize, limits: Limits) -> Self {
         let mut probed = Vec::new();
         let made = Arc::<AtomicU64>::default();

@@ -1,4 +1,4 @@
-//! What ends a stream that could go on elsewhere, and what it takes along.
+//! Ends of streams that could go on elsewhere.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn a_handler_that_does_not_go_on() {
     assert!(numbers.next().await.is_none());
 }
 
-/// Whatever a stream does to its servers, it does it so often and no more.
+/// A stream without progress is resumed a bounded number of times.
 #[tokio::test(start_paused = true)]
 async fn it_does_not_go_on_for_ever_without_an_item() {
     let fleet = Fleet::start(&Network::new(), 2).await;

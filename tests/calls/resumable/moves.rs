@@ -1,4 +1,4 @@
-//! What moves a stream.
+//! Events that move a stream to another server.
 
 use std::sync::{
     Arc,

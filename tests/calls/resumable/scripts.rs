@@ -32,7 +32,7 @@ async fn read(
     }
 }
 
-/// What happens is drawn from the seed. One server in three is spared at a time.
+/// Plays a script that is drawn from the seed. One server in three is spared at a time.
 async fn play(seed: u64) -> usize {
     let mut rng = StdRng::seed_from_u64(seed);
     let network = Network::with_seed(seed);

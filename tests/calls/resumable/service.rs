@@ -44,7 +44,7 @@ pub(crate) trait Counter {
     ) -> rpcnet::Result<Streaming<(u64, Vec<u8>)>>;
 }
 
-/// How a count ends.
+/// The end of a count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum End {
     Clean,
@@ -69,7 +69,7 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What happened at a server.
+/// An event at a server.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Seen {
     /// A handler was started, behind so many items, with so much time.
@@ -239,13 +239,13 @@ impl Fleet {
         Self { nodes, channel, client, seen: Mutex::new(seen), set }
     }
 
-    /// What has happened since this was asked last.
+    /// The events since the last call of this function.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::from_fn(|| seen.try_recv().ok()).collect()
     }
 
-    /// Those behind which handlers began since this was asked last, and where.
+    /// The numbers after which handlers began since the last call, with the server's index.
     pub(crate) fn started(&self) -> Vec<(String, u64)> {
         let started = |seen| match seen {
             Seen::Started(name, after, _) => Some((name, after)),

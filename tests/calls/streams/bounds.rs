@@ -1,4 +1,4 @@
-//! What bounds streams: deadlines, gaps, sizes, slow readers.
+//! Bounds on streams: deadlines, gaps, sizes, slow readers.
 
 use std::{pin::pin, time::Duration};
 
@@ -95,13 +95,13 @@ async fn items_up_to_the_limit_and_beyond(net: Net) {
     let blocks = within(place.client.blocks(3, 64 << 10)).await.expect("it starts");
     let error = within(blocks.collect()).await.expect_err("too large");
     assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
-    // What it takes.
+    // Items that the server receives.
     let call = place.client.sizes(Streaming::iter([vec![1; 10], vec![1; 64 << 10]]));
     let error = within(call).await.expect_err("too large");
     assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
     place.quiet().await;
 
-    // What the client takes.
+    // Items that the client receives.
     let place = Place::with(&net, Limits::default(), small).await;
     let blocks = within(place.client.blocks(3, 64 << 10)).await.expect("it starts");
     let error = within(blocks.collect()).await.expect_err("too large");

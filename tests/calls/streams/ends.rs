@@ -1,4 +1,4 @@
-//! How streams end, well or not, and what one side does to the other.
+//! Ends of streams, well or not, and their effect on the other side.
 
 use std::{pin::pin, time::Duration};
 

@@ -25,7 +25,7 @@ pub(crate) trait Streams {
     async fn units(&self, count: usize) -> rpcnet::Result<Streaming<()>>;
 }
 
-/// What a handler does next.
+/// The next step of a handler.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Step {
     Say(String),
@@ -50,14 +50,14 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// What a handler has seen.
+/// An event that a handler has seen.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// The context said that the call was cancelled.
     Cancelled,
     /// Nobody reads what it sends.
     Closed,
-    /// What came in ended so.
+    /// The incoming items ended, with an error or without.
     Ended(Option<Code>),
 }
 

@@ -24,7 +24,7 @@ struct Fleet {
     infer: InferClient<BalancedChannel>,
 }
 
-/// What is said of an endpoint's services.
+/// The services that an endpoint is said to have.
 #[derive(Clone, Copy)]
 enum Said {
     Truth,
@@ -62,7 +62,7 @@ impl Fleet {
         until(|| self.channel.endpoints().iter().filter(|endpoint| endpoint.ready).count() == size).await;
     }
 
-    /// How often each answered, of so many calls of one application and the other in turn.
+    /// The number of answers of each server, for this many calls to each of the two services in turn.
     async fn shares(&self, calls: usize) -> [BTreeMap<String, usize>; 2] {
         let mut shares = [BTreeMap::new(), BTreeMap::new()];
         for _ in 0..calls {
@@ -187,8 +187,8 @@ async fn a_service_that_comes_is_waited_for() {
 }
 
 async fn what_is_said_may_be_wrong(net: Net) {
-    // Two that say nothing, or something wrong, do not have it. Those that have it are found, and nothing is held against
-    // the others.
+    // Two that say nothing, or something wrong, do not have it. Those that have it are found, and nothing is held
+    // against the others.
     let plan: &Plan = &[
         ("a", &[COUNT], Said::Nothing),
         ("b", &[COUNT], Said::These(&[COUNT, INFER])),
@@ -225,8 +225,8 @@ async fn keys_stay_where_their_service_is(net: Net) {
             false => (*name, &[INFER][..], Said::Truth),
         })
         .collect();
-    // A bound that lets one of two have all calls: no key has to leave its home, unless the calls of those that do not serve
-    // it, or their number, went into the bound.
+    // A bound that lets one of two have all calls: no key has to leave its home, unless the calls of those that do not
+    // serve it, or their number, went into the bound.
     let hash = HashOptions::default().with_bound(2.0);
     let config = BalancedConfig::default().with_policy(Policy::ConsistentHash).with_hash(hash);
     let fleet = Fleet::start_with(&net, config, &plan).await;

@@ -1,4 +1,4 @@
-//! What nodes tell of their services, and nodes of other releases.
+//! Records of services, also of nodes of other releases.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How clients find servers, by names that have several addresses.
+//! Clients find servers by names that have several addresses.
 
 use std::time::Duration;
 

@@ -42,7 +42,7 @@ impl Hear for Lines {
 }
 
 impl Lines {
-    /// What follows this first word, a line each.
+    /// The rest of each line that begins with this word.
     pub(crate) fn of<'a>(&'a self, word: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter_map(move |line| {
             let rest = line.strip_prefix(word)?;

@@ -1,4 +1,4 @@
-//! How nodes find each other, by names that have several addresses.
+//! Nodes find each other by names that have several addresses.
 
 use std::{
     net::{IpAddr, Ipv4Addr},

@@ -1,4 +1,4 @@
-//! What is noticed of a peer that has gone without a word, and what that costs while nothing happens.
+//! Peers that vanish without a word: the time until that is noticed, and the packets that it costs at rest.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn a_connection_at_rest_sends_at_most_four_packets_a_second() {
     // To the director, whose list of workers it follows, and to the worker; and what these send.
     let ways = [("a", "b"), ("b", "a"), ("a", "c"), ("c", "a")];
     let packets = || ways.map(|(from, to)| place.bed.traffic(from, to).packets);
-    // What the handshakes leave is over by then.
+    // Packets of the handshakes are over by then.
     sleep(Duration::from_secs(2)).await;
     let (before, began) = (packets(), Instant::now());
     sleep(Duration::from_secs(5)).await;

@@ -16,7 +16,7 @@ use super::{
     service::{Conversation, Item, Refused, Service, ToldClient},
 };
 
-/// What calls are made on.
+/// The channel that calls are made on.
 #[derive(Debug, Clone)]
 pub(crate) enum Line {
     One(Channel),
@@ -34,7 +34,7 @@ impl Caller for Line {
     }
 }
 
-/// How a call ended for its caller.
+/// The end of a call for its caller.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
     Value(u64),
@@ -44,7 +44,7 @@ pub(crate) enum End {
     Status(Status),
 }
 
-/// How the items of a caller ended.
+/// The end of a caller's items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SourceEnd {
     Finished,
@@ -52,7 +52,7 @@ pub(crate) enum SourceEnd {
     BrokeOff,
 }
 
-/// What the caller has seen and done.
+/// The caller's account of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     /// Number and size of the items that came.

@@ -1,4 +1,4 @@
-//! What a call may come to, given what was done to it.
+//! The results that a call may have, given what was done to it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
     service::{Account, Verdict},
 };
 
-/// What may keep calls from coming to what their handlers say.
+/// Circumstances that may keep calls from the results of their handlers.
 #[derive(Debug, Default)]
 pub(crate) struct Circumstances {
     /// A connection was cut or ended, then for the first time.
@@ -31,7 +31,7 @@ fn ensure(so: bool, else_wrong: &str) -> Judgement {
     if so { Ok(()) } else { Err(else_wrong.to_owned()) }
 }
 
-/// Whether what the two sides saw of a call, which is over, fits together, and to what was done.
+/// Checks that the two sides' accounts of a finished call agree with each other and with what was done.
 pub(crate) fn judge(attempt: &Attempt, circumstances: &Circumstances) -> Judgement {
     let (report, account) = (&*attempt.report(), &*attempt.conversation.account());
     ensure(account.said.starts_with(&report.items), "items came that were not sent, or out of order")?;
@@ -70,7 +70,7 @@ pub(crate) fn judge(attempt: &Attempt, circumstances: &Circumstances) -> Judgeme
             ensure(status.maybe_executed() || report.items.is_empty(), "it has not run, and items came")?;
             judge_status(attempt, status, *at, account, circumstances, undisturbed)?;
             match status.code() {
-                // What was not yet taken from a stream that panics goes with it.
+                // A handler's panic loses the items of its stream that were not yet taken.
                 Code::NotFound | Code::Internal if !account.verdicts.contains(&Verdict::Panicked) => {
                     complete()
                 }
@@ -126,7 +126,7 @@ fn judge_time(attempt: &Attempt, at: Instant) -> Judgement {
     ensure(bound.is_none_or(|bound| took <= bound + SLACK), &format!("it took {took:?}"))
 }
 
-/// What the handler heard of the caller's items.
+/// The handler's account of the caller's items.
 fn judge_source(
     attempt: &Attempt,
     report: &Report,

@@ -1,4 +1,4 @@
-//! What a case does: drawn at random, printed where it fails.
+//! The operations of a case: drawn at random, printed when it fails.
 
 use std::time::Duration;
 
@@ -62,9 +62,9 @@ pub(crate) enum Operation {
     },
     /// On the call of this number among those that were started, modulo their count.
     Client(usize, ClientStep),
-    /// Likewise; heeded once all that it was told before is done.
+    /// At the handler of the call of this number; heeded after all earlier steps of this handler.
     Handler(usize, HandlerStep),
-    /// So many items of a size each way, as far as the call has them: said, heard, answered and read.
+    /// This many items of a size each way, as far as the call has them: sent, read, answered and read.
     Talk {
         call: usize,
         items: usize,
@@ -109,7 +109,7 @@ pub(crate) enum HandlerStep {
     Panic,
 }
 
-/// What happens to the network between the client and a server (by its number).
+/// A change of the network between the client and a server (by its number).
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Weather {
     Cut(usize),
@@ -141,7 +141,7 @@ pub(crate) enum Ending {
     Cut,
 }
 
-/// What bounds the start of a stream and a call without a deadline of its own.
+/// The default timeout in milliseconds: for the start of a stream, and a call without a deadline of its own.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Half of them are calm: no connection is cut or reset, and no server goes, so that what handlers say has to come.

@@ -66,7 +66,7 @@ pub(crate) trait Told {
     ) -> Result<Streaming<Item, CallError<Refused>>, Refused>;
 }
 
-/// How a handler ended by itself.
+/// The end of a handler that was not cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Finished,
@@ -76,14 +76,14 @@ pub(crate) enum Verdict {
     Panicked,
 }
 
-/// What a handler has seen and done.
+/// The handler's account of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     pub(crate) started: usize,
     pub(crate) over: usize,
     /// Number and size of the items that came.
     pub(crate) heard: Vec<(usize, usize)>,
-    /// How they ended: cleanly or not.
+    /// The end of the caller's items: clean or not.
     pub(crate) heard_end: Option<Result<(), Code>>,
     /// Number and size of the items that were sent, or were about to be.
     pub(crate) said: Vec<(usize, usize)>,

@@ -113,7 +113,7 @@ async fn calls_that_send_items(net: Net) {
             sender.finish();
         });
         let answer = point.drops(place.client.sum(numbers)).await;
-        // Whoever made the items is told that nobody takes them.
+        // The sender of the items is told that nobody takes them.
         within(source).await.expect("no panic");
         place.works().await;
         answer.is_some_and(|answer| answer.expect("it stands") == 4950)
@@ -182,7 +182,7 @@ async fn waiting_for_an_endpoint(net: Net) {
     .await;
 }
 
-/// What was dialled and given up is gone.
+/// Connections that were dialled and given up are gone.
 async fn nothing_is_dialled(place: &Place) {
     place.works().await;
     place.works_anew().await;

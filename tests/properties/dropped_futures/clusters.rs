@@ -93,7 +93,7 @@ async fn following_a_director(net: Net) {
         };
         let channel = point.drops(builder().connect()).await;
         let done = channel.map(|channel| channel.expect("it answers")).is_some();
-        // What was begun and given up is gone.
+        // Nodes whose start was given up are gone.
         within(node.server.wait_for_in_flight()).await;
         if let Net::Memory(network) = &net {
             until(|| network.connections() == 0).await;

@@ -101,7 +101,7 @@ impl Place {
         Self { net: net.clone(), server, channel, client, contexts }
     }
 
-    /// What was dropped is gone at the server, and a whole call of each kind is answered as ever.
+    /// Waits until dropped calls are gone at the server, and makes a call of each kind.
     pub(crate) async fn works(&self) {
         within(self.server.wait_for_in_flight()).await;
         assert_eq!(within(self.client.double(21)).await.expect("it stands"), 42);
@@ -109,7 +109,7 @@ impl Place {
         assert_eq!(within(mirrored.collect()).await.expect("a clean end"), [1, 2, 3]);
     }
 
-    /// Likewise, on a connection that is made for it.
+    /// Does the same on a connection that is made for it.
     pub(crate) async fn works_anew(&self) {
         let client = ShapesClient::new(within(self.net.connect(&self.server)).await);
         assert_eq!(within(client.double(21)).await.expect("it stands"), 42);

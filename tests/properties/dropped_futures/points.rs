@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 /// More await points than any future here has.
 const MOST: usize = 200;
-/// What is waited for comes long before: else the future counts as one that is not ready.
+/// The time after which a future that is not ready counts as one that never is. Anything awaited comes long before.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where a future is dropped.
@@ -25,12 +25,12 @@ impl Point {
         Self { polls: index % 3, woken: index.is_multiple_of(2) }
     }
 
-    /// Whether the future is polled at all.
+    /// Returns true if the future is polled at all.
     pub(crate) fn is_polled(self) -> bool {
         self.polls > 0
     }
 
-    /// Whether so many polls come before it.
+    /// Returns true if at least this many polls come before the drop.
     pub(crate) fn is_after(self, polls: usize) -> bool {
         self.polls >= polls
     }

@@ -87,7 +87,7 @@ async fn running_until_told(net: Net) {
             call.abort();
         };
         let (ran, ()) = tokio::join!(point.drops(place.server.run_until(ready(()))), giving_up);
-        // Whoever goes on goes to the end.
+        // The next caller of `run_until` completes it.
         within(place.server.run_until(ready(()))).await.or_else(closed).expect("no reason to fail");
         within(place.server.closed()).await;
         assert_eq!(slow.0.load(Ordering::Relaxed), 1, "it said goodbye");
@@ -145,7 +145,7 @@ async fn shutting_down(net: Net) {
         if !point.is_polled() {
             place.works_anew().await;
         }
-        // Whoever goes on goes to the end.
+        // The next caller of `run_until` completes it.
         within(place.server.shutdown()).await.expect("no reason to fail");
         within(place.server.closed()).await;
         assert_eq!(slow.0.load(Ordering::Relaxed), 1, "it said goodbye");

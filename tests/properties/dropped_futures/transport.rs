@@ -239,7 +239,7 @@ async fn a_write_that_is_dropped_is_a_part_of_one(net: Net) {
                 written.as_ref().expect("it is read");
                 assert_eq!((read.len(), error), (all.len(), None));
             }
-            // What was cut off does not look whole.
+            // A write that was cut off does not look whole to the reader.
             None => assert!(matches!(error, Some(ReadError::Reset(1))), "{error:?}"),
         }
         pair.works().await;

@@ -137,14 +137,14 @@ impl Bed {
         self.directory.join(format!("{name}.log"))
     }
 
-    /// What the process of this name has written on stderr so far.
+    /// The stderr of the process of this name so far.
     pub fn log(&self, name: &str) -> String {
         let log = fs::read(self.log_file(name)).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// Gives a name in this host's file other addresses, or gives it a new one. Processes that look it up afterwards find
-    /// these.
+    /// Gives a name in this host's file other addresses, or gives it a new one. Processes that look it up afterwards
+    /// find these.
     ///
     /// # Panics
     ///
@@ -196,7 +196,7 @@ impl Bed {
         self.conditions.pin(self.topology.host(one).addr, self.topology.host(other).addr)
     }
 
-    /// What one host has sent to another so far.
+    /// The traffic from one host to another so far.
     ///
     /// # Panics
     ///
@@ -212,8 +212,8 @@ impl Bed {
     }
 }
 
-/// Connects all hosts to the router. UDP goes to the sockets of the [`Carrier`] there, all else is forwarded; what is for
-/// no host disappears.
+/// Connects all hosts to the router. UDP goes to the sockets of the [`Carrier`] there, all else is forwarded; what is
+/// for no host disappears.
 fn connect(router: &Namespace, topology: &Topology, hosts: &[Host]) {
     let mut commands = String::from("route add blackhole default\nroute add blackhole default table 100\n");
     for (node, host) in topology.hosts.iter().zip(hosts) {

@@ -1,8 +1,8 @@
 //! Carries datagrams between hosts, in the router's namespace.
 //!
-//! Each address and port that takes part has a socket here, transparently bound to it: the servers' ports from the start, a
-//! client's when its first datagram comes. What a host sends to an address is received by that address' socket, and sent on
-//! to the host from the socket of the sender's address.
+//! Each address and port that takes part has a socket here, transparently bound to it: the servers' ports from the
+//! start, a client's when its first datagram comes. What a host sends to an address is received by that address'
+//! socket, and sent on to the host from the socket of the sender's address.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,11 +26,11 @@ use crate::{
 /// Datagrams from one host to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
-    /// How many were sent.
+    /// The number that were sent.
     pub packets: u64,
     /// The bytes in them.
     pub bytes: u64,
-    /// How many of them were lost on the way.
+    /// The number that were lost on the way.
     pub lost: u64,
 }
 
@@ -134,7 +134,8 @@ impl Drop for Carrier {
 }
 
 impl Carrier {
-    /// Starts the thread in the router's namespace, and makes a router of that. Returns when the servers' ports are open.
+    /// Starts the thread in the router's namespace, and makes a router of that. Returns when the servers' ports are
+    /// open.
     pub(super) fn start(
         router: &Namespace,
         hosts: &[Ipv4Addr],

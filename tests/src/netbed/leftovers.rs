@@ -8,7 +8,7 @@ use std::{
 
 use crate::netbed::namespace::{FILES, NAMES, remove};
 
-/// What all names begin with.
+/// The prefix of all names.
 const PREFIX: &str = "rpcnetbed";
 
 /// A process: another one with the same id began at another time.

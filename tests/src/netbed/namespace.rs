@@ -98,7 +98,7 @@ impl Namespace {
 
 /// Removes a namespace of this name, and its files. The kernel keeps the namespace for as long as processes are in it.
 pub(super) fn remove(name: &str) {
-    // What is gone already need not be removed.
+    // A namespace that is gone already need not be removed.
     let _ =
         Command::new("ip").args(["netns", "del", name]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let files: PathBuf = Path::new(FILES).join(name);

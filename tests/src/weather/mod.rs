@@ -15,11 +15,11 @@ pub use self::{
     socket::{LARGEST, bind},
 };
 
-/// How much longer a reordered packet takes than others: enough for the packets after it to overtake it, too little for
-/// QUIC to call it lost by time.
+/// The additional delay of a reordered packet: enough for the packets after it to overtake it, too little for QUIC to
+/// call it lost by time.
 const HELD_BACK: Duration = Duration::from_millis(3);
 
-/// How long a packet waits for a narrow link at most. Beyond, the link's queue is full and the packet is lost.
+/// The longest time that a packet waits for a narrow link. Beyond, the link's queue is full and the packet is lost.
 const QUEUE: Duration = Duration::from_millis(250);
 
 /// The conditions on a path, one way.
@@ -27,15 +27,15 @@ const QUEUE: Duration = Duration::from_millis(250);
 pub struct Weather {
     /// The share of packets that are lost, 0 to 1.
     pub loss: f64,
-    /// How late all packets arrive.
+    /// The delay of all packets.
     pub delay: Duration,
-    /// How much later than that a packet arrives at most; evenly spread. With jitter, packets overtake others.
+    /// The largest additional delay of a packet; evenly spread. With jitter, packets overtake others.
     pub jitter: Duration,
     /// The share of packets that arrive twice, 0 to 1.
     pub duplicated: f64,
     /// The share of packets that are held back for 3 ms, so that later ones overtake them, 0 to 1.
     pub reordered: f64,
-    /// How many bytes pass a second; `None` for no limit. Packets that would wait for more than 250 ms are lost.
+    /// Bytes that pass a second; `None` for no limit. Packets that would wait for more than 250 ms are lost.
     pub bandwidth: Option<u32>,
 }
 

@@ -152,7 +152,7 @@ async fn clients_that_vanish_keep_nobody_out() {
     }
     assert_nothing_failed(&server);
     assert!(connections(&server) <= 4 + 8, "{}", connections(&server));
-    // Those that were asked to go and say nothing are closed.
+    // Clients that were asked to go and say nothing are closed.
     until(|| connections(&server) <= 4).await;
     assert!((evicted(&server) - 26.0).abs() < 0.1, "{}", server.metrics().render());
 }

@@ -1,4 +1,4 @@
-//! What a server counts of clients that leave.
+//! The metrics about clients that leave.
 
 use rpcnet::Server;
 use rpcnet_tests::{

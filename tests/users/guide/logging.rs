@@ -9,8 +9,9 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::place::{Compute, ComputeClient, ComputeServer, Result, connect, server_config, start};
 
-/// The guide calls `worker.call("compute", data)`: calls are typed, so the worker is a generated client. Ids of nodes are
-/// `NodeId`s, in the form of UUIDs. The span that the guide's `#[instrument(skip(data))]` makes is made by hand here.
+/// The guide calls `worker.call("compute", data)`: calls are typed, so the worker is a generated client. Ids of nodes
+/// are `NodeId`s, in the form of UUIDs. The span that the guide's `#[instrument(skip(data))]` makes is made by hand
+/// here.
 async fn process_request<C: Caller>(
     worker: &ComputeClient<C>,
     request_id: u128,
@@ -49,7 +50,7 @@ impl Compute for Refuses {
     }
 }
 
-/// What was logged.
+/// The log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -33,8 +33,8 @@ async fn start_worker(
     Ok((cluster, terminate, running))
 }
 
-/// Rolling updates. The script waits ten seconds for a worker to leave; `run_until` returns when it has left. What it calls
-/// `check-worker-registered` is a question to the registry.
+/// Rolling updates. The script waits ten seconds for a worker to leave; `run_until` returns when it has left. What it
+/// calls `check-worker-registered` is a question to the registry.
 #[tokio::test]
 async fn rolling_updates() -> Result<()> {
     let (director, cluster) = start_node("director", &[]).await?;
@@ -134,7 +134,7 @@ async fn backup_and_restore() -> Result<()> {
     Ok(())
 }
 
-/// What a monitoring system knows of the machines: not this framework's.
+/// Figures of a monitoring system about the machines; not of this framework.
 struct Metrics {
     cpu: Vec<f64>,
     memory: Vec<f64>,

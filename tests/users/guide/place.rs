@@ -56,7 +56,7 @@ pub(crate) fn store(directory: &Path, suffix: &str, issued: &DevCert) -> Result<
     Ok(())
 }
 
-/// What a server begins with.
+/// The first lines of a server's configuration.
 pub(crate) fn server_config(name: &str) -> Result<ServerConfigBuilder> {
     let issued = shared_ca().issue(name)?;
     let builder = ServerConfig::builder().with_bind_addr(SocketAddr::from(([127, 0, 0, 1], 0)));

@@ -1,8 +1,8 @@
-//! What users are told of their mistakes: `messages.md` has each mistake with its whole message, for people to read.
+//! Messages about users' mistakes: `messages.md` has each mistake with its whole message, for people to read.
 //!
-//! Each message says what happened, to whom, and what to do next, on one line that begins in lower case, and printing its
-//! chain of sources says nothing twice. Where a message is to change, `MESSAGES=overwrite cargo test -p rpcnet-tests --test
-//! users messages` writes the file anew: read the difference.
+//! Each message says what happened, to whom, and what to do next, on one line that begins in lower case, and printing
+//! its chain of sources says nothing twice. Where a message is to change, `MESSAGES=overwrite cargo test -p
+//! rpcnet-tests --test users messages` writes the file anew: read the difference.
 
 mod calls;
 mod certificates;

@@ -32,12 +32,12 @@ impl Table {
         self.line(mistake, &message, words);
     }
 
-    /// Likewise, of a call: this side's own error is the source of its status, to be downcast.
+    /// Adds a call's error: this side's own error is the source of its status, to be downcast.
     pub(crate) fn status(&mut self, mistake: &str, error: &CallError, words: [&str; 3]) {
         self.line(mistake, &error.to_string(), words);
     }
 
-    /// Likewise, of a message alone.
+    /// Adds a message alone.
     pub(crate) fn line(&mut self, mistake: &str, message: &str, words: [&str; 3]) {
         self.mistakes += 1;
         let mut fault = |what: &str| self.faults.push(format!("{mistake}: {what}: {message}"));

@@ -1,4 +1,4 @@
-//! What must hold of the calls of a run, whatever happened: a pure function of what was seen.
+//! Invariants of the calls of a run: a pure function of what was seen.
 
 #[cfg(test)]
 mod tests;
@@ -14,12 +14,12 @@ use crate::{
 
 /// By how much a call may outlast its deadline.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
-/// How callers may learn that something befell the cluster. Nothing here limits admission, so nothing is exhausted.
+/// The codes by which callers may learn of a fault. Nothing here limits admission, so nothing is exhausted.
 const EXPECTED: [Code; 2] = [Code::Unavailable, Code::DeadlineExceeded];
 /// Of each invariant so many breaches are told.
 const TOLD: usize = 5;
 
-/// What calls came to.
+/// Counts and breaches of a run's calls.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) calls: u64,
@@ -37,16 +37,16 @@ pub(crate) struct Findings {
     pub(crate) quiet_calls: u64,
 }
 
-/// What must hold of calls.
+/// An invariant of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Invariant {
     /// An answer that the caller has is of an execution that a ledger has.
     Lost,
     /// It is the right one.
     Wrong,
-    /// What is not idempotent runs once at most.
+    /// A call that is not idempotent runs once at most.
     ExecutedTwice,
-    /// What is said not to have run has not.
+    /// A call that is said not to have run has not.
     ExecutedThough,
     /// Errors are of a kind that faults explain.
     UnexpectedError,
@@ -67,7 +67,7 @@ impl Invariant {
         Self::FailedWhenQuiet,
     ];
 
-    /// What its row is called.
+    /// The name of its row.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Lost => "lost-results",
@@ -95,8 +95,8 @@ impl Findings {
     }
 }
 
-/// Compares what callers saw with what workers wrote down. Times are since the beginning of the run; for `stalled` at the
-/// most the callers had no processor, and ended late for that.
+/// Compares what callers saw with what workers wrote down. Times are since the beginning of the run; for `stalled` at
+/// the most the callers had no processor, and ended late for that.
 pub(crate) fn check(
     outcomes: &[Outcome],
     executions: &Executions,

@@ -15,7 +15,7 @@ use crate::{
     stage::Stage,
 };
 
-/// What a storm came to.
+/// The outcome of a storm.
 #[derive(Debug, Default)]
 pub(crate) struct Played {
     /// Faults by kind.

@@ -1,4 +1,4 @@
-//! What happened, and when: told when something broke.
+//! A journal of events and their times, printed when an invariant was broken.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -1,4 +1,4 @@
-//! What a worker has begun, on disk: what was written survives the process, however it ended.
+//! The calls that a worker has begun, on disk: what was written survives the process, however it ended.
 //!
 //! One `write` of 16 bytes to a file that is opened to append: the page cache is the kernel's, so SIGKILL takes nothing
 //! back that was written, and no record is written half.
@@ -12,7 +12,7 @@ use std::{
 
 /// An id and an execution.
 const RECORD: usize = 16;
-/// What ledgers' files end with.
+/// The extension of ledgers' files.
 const EXTENSION: &str = "ledger";
 
 /// The ledger of one life of a worker.
@@ -67,12 +67,12 @@ impl Executions {
         self.0.entry(id).or_default().push(execution);
     }
 
-    /// How often the handler of this id has begun.
+    /// The number of times that the handler of this id has begun.
     pub(crate) fn count(&self, id: u64) -> usize {
         self.0.get(&id).map_or(0, Vec::len)
     }
 
-    /// Whether that is one of its executions.
+    /// Returns true if this is one of its executions.
     pub(crate) fn has(&self, id: u64, execution: u64) -> bool {
         self.0.get(&id).is_some_and(|executions| executions.contains(&execution))
     }

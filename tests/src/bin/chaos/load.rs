@@ -44,7 +44,7 @@ impl Kind {
     }
 }
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Debug)]
 pub(crate) enum End {
     /// Well, by this execution.
@@ -85,7 +85,7 @@ impl Outcome {
 pub(crate) struct Outcome {
     pub(crate) id: u64,
     pub(crate) kind: Kind,
-    /// Whether its handler answered at once.
+    /// True if its handler answered at once.
     pub(crate) prompt: bool,
     /// Since the beginning of the run.
     pub(crate) began: Duration,
@@ -146,7 +146,7 @@ async fn run(
 struct Wanted {
     id: u64,
     kind: Kind,
-    /// How long its handler works.
+    /// The time that its handler takes.
     work: Duration,
     /// Bytes of a body, or a number of items.
     size: usize,

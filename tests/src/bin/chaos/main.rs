@@ -41,10 +41,10 @@ struct Flags {
     /// About how long a run lasts.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-    /// What the faults follow from.
+    /// Seed of the faults.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// So many runs: with this seed, and those after it.
+    /// Number of runs: with this seed, and those after it.
     #[arg(long, default_value_t = 1)]
     seeds: u64,
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
@@ -84,7 +84,7 @@ async fn main() -> ExitCode {
         Some(Command::Role(args)) => role::run(args).await,
         None => tokio::select! {
             ended = all(&flags) => ended,
-            // What runs is dropped: its processes are killed, its directory is removed.
+            // A run that is dropped kills its processes and removes its directory.
             _ = rpcnet::shutdown_signal() => Err("interrupted; all processes were stopped".into()),
         },
     };

@@ -76,7 +76,7 @@ impl Proxy {
         self.shared.forgets.store(true, Ordering::Relaxed);
     }
 
-    /// How many sockets it has open.
+    /// The number of sockets that it has open.
     pub(crate) fn sockets(&self) -> usize {
         1 + self.shared.paths.load(Ordering::Relaxed)
     }
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!((&buffer[..length], from), (&b"back"[..], proxy.addr()));
         assert_eq!(proxy.sockets(), 2);
 
-        // What comes from another node afterwards comes first: the proxy takes one after the other.
+        // The lost packet came first: the proxy takes one after the other, so the second one shows that it was dropped.
         let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         sky.sends_from(1, other.local_addr().unwrap());
         sky.set_for_clients(0, Weather::CUT);

@@ -1,5 +1,5 @@
-//! Whether the runner itself gets the processor: every packet goes through it, so while it stands still nothing of what
-//! it measures is the cluster's doing.
+//! A watch on the runner itself: every packet goes through it, so while it does not get the processor, nothing that it
+//! measures is the cluster's doing.
 
 use std::{ops::Range, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How often it looks at the clock.
+/// The interval between two looks at the clock.
 const BEAT: Duration = Duration::from_millis(20);
 /// After so long without a packet a peer is silent: who stands still for longer makes calls fail himself.
 const STALL: Duration = Duration::from_millis(250);

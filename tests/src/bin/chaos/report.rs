@@ -80,7 +80,7 @@ fn added<'a>(counts: impl Iterator<Item = &'a BTreeMap<&'static str, u64>>) -> B
     all
 }
 
-/// Whether an invariant was broken; then it is told which, how, and what had happened.
+/// Returns true if an invariant was broken, after printing which, how, and the journal.
 pub(crate) fn tell(seed: u64, run: &Outcomes) -> bool {
     let mut broken = run.findings.told.clone();
     broken.extend(run.panics.iter().map(|line| format!("panic: {line}")));

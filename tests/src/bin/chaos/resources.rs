@@ -7,15 +7,16 @@ use tokio::{sync::watch, task::JoinHandle, time::interval};
 
 use crate::stage::Stage;
 
-/// How often is looked.
+/// The interval between two looks.
 const EVERY: Duration = Duration::from_secs(1);
-/// What a process has when it is so old is what it should have in the end. It has had its first large bodies by then.
+/// The age at which a process has the resources that it should have at the end. It has had its first large bodies by
+/// then.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// In a shorter life the first calls of each kind tell more than a slope.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What the runner is called.
+/// The runner's name in reports.
 pub(crate) const RUNNER: &str = "runner";
 
 /// A look at one process.
@@ -33,7 +34,7 @@ pub(crate) struct Sample {
 #[derive(Debug, Default)]
 pub(crate) struct Samples(BTreeMap<String, Vec<Sample>>);
 
-/// What became of one process between its youth and the end of the run.
+/// The growth of one process between its youth and the end of the run.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Growth {
     pub(crate) life: String,
@@ -134,7 +135,7 @@ fn look(stage: &Stage, samples: &mut Samples) {
     let mut sockets = 0;
     let mut all_up = true;
     for index in 0..stage.cast.len() {
-        // Whoever is being restarted is looked at later.
+        // A node that is being restarted is looked at later.
         let Ok(node) = stage.node(index).try_lock() else {
             all_up = false;
             continue;

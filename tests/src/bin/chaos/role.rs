@@ -1,4 +1,4 @@
-//! What a process of the cluster does: serve, tell the runner of its life, and end with it.
+//! A process of the cluster: serves, tells the runner of its life, and ends with it.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -13,14 +13,14 @@ use crate::{
     service::{ChaosServer, Served},
 };
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
     Director,
     Worker,
 }
 
-/// How a process of the cluster is to run.
+/// The arguments of a process of the cluster.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RoleArgs {
     #[arg(long)]

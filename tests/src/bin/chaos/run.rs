@@ -37,23 +37,23 @@ pub(crate) const HEALED: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(5);
 /// Processes that are younger at the end are not asked whether they have grown.
 const GROWN: Duration = Duration::from_secs(20);
-/// How often is looked whether all have healed.
+/// The interval between two looks whether all have healed.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     pub(crate) findings: Findings,
     /// Quiet times in which the runner stood still: they tell nothing.
     pub(crate) not_judged: usize,
-    /// How long the runner stood still at the most.
+    /// The longest time for which the runner stood still.
     pub(crate) stalled: Duration,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     /// Processes that ended otherwise than they were told to.
     pub(crate) broken: Vec<String>,
     /// Lines on stderr that tell of a panic.
     pub(crate) panics: Vec<String>,
-    /// Who did not list whom when the time to heal was over.
+    /// Members that did not list each other when the time to heal was over.
     pub(crate) unhealed: Vec<String>,
     /// The longest time to heal.
     pub(crate) healed: Duration,
@@ -110,7 +110,7 @@ pub(crate) async fn run(flags: &Flags, seed: u64, directory: &Path) -> Result<Ou
     })
 }
 
-/// What is gathered while storms pass.
+/// Data gathered while storms pass.
 #[derive(Default)]
 struct Storms {
     faults: BTreeMap<&'static str, u64>,

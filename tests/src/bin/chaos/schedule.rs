@@ -1,4 +1,4 @@
-//! What is to befall the cluster, and when: a function of a seed, without clock, input or output.
+//! The faults of a run and their times: a function of a seed, without clock, input or output.
 //!
 //! Storms, in which faults overlap, alternate with calms, in which there are none, so that healing is seen. All faults
 //! of a storm end within it.
@@ -15,17 +15,18 @@ use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom as _};
 
 use rpcnet_tests::weather::Weather;
 
-/// How long a node is left alone after its fault, for a process takes time to start, and a connection to be dialled.
+/// The time after a fault in which its node has no other: a process takes time to start, and a connection to be
+/// dialled.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(2);
 /// The quiet at the beginning, in which is measured what is normal.
 pub(crate) const OVERTURE: Duration = Duration::from_secs(6);
 /// A storm and its calm take about so long.
 const CYCLE: Duration = Duration::from_secs(38);
-/// What of it is storm.
+/// The share of a cycle that is storm.
 const STORM: f64 = 0.6;
 /// Between two faults' beginnings, where the rule allows.
 const GAPS: Range<f64> = 0.2..2.5;
-/// How long faults last, in seconds; shorter ones are likelier.
+/// Durations of faults, in seconds; shorter ones are likelier.
 const LENGTHS: Range<f64> = 0.1..20.0;
 
 /// The nodes: first the directors, then the workers.
@@ -36,7 +37,7 @@ pub(crate) struct Cast {
 }
 
 impl Cast {
-    /// How many nodes there are.
+    /// The numbers of nodes.
     pub(crate) fn len(self) -> usize {
         self.directors + self.workers
     }
@@ -45,7 +46,7 @@ impl Cast {
         node < self.directors
     }
 
-    /// What reports call a node.
+    /// The name of a node in reports.
     pub(crate) fn label(self, node: usize) -> String {
         if self.is_director(node) {
             format!("director-{}", node + 1)
@@ -54,7 +55,7 @@ impl Cast {
         }
     }
 
-    /// How many of the directors and of the workers must be untouched.
+    /// The numbers of directors and of workers that must be untouched.
     pub(crate) fn untouched(self) -> (usize, usize) {
         (1, if self.workers < 3 { 1 } else { 2 })
     }
@@ -68,7 +69,7 @@ pub(crate) enum Way {
     Out,
 }
 
-/// What befalls nodes.
+/// A fault of a node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     /// SIGKILL, and a restart at the end.
@@ -85,7 +86,7 @@ pub(crate) enum Kind {
     CutFromClients,
     /// Its packets are late, overtake each other, or are lost now and then.
     Weather(Weather),
-    /// Whoever has a connection to it is seen at another address from then on, as behind a NAT that has forgotten.
+    /// Clients of the node are seen at another address from then on, as behind a NAT that has forgotten.
     Rebind,
     /// Between these nodes and the others packets are lost; between nodes and clients they are not.
     Split,
@@ -96,7 +97,7 @@ impl Kind {
     pub(crate) const NAMES: [&'static str; 9] =
         ["kill", "stop", "drain", "drain-twice", "cut", "cut-from-clients", "weather", "rebind", "split"];
 
-    /// What rows call it.
+    /// Its name in rows.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
@@ -111,7 +112,7 @@ impl Kind {
         }
     }
 
-    /// Whether a process is started at its end.
+    /// Returns true if a process is started at its end.
     fn restarts(self) -> bool {
         matches!(self, Self::Kill | Self::Drain | Self::DrainTwice)
     }
@@ -126,7 +127,7 @@ pub(crate) struct Fault {
     pub(crate) kind: Kind,
     /// One, but for a split.
     pub(crate) nodes: Vec<usize>,
-    /// Whether a process that is started again is so at another address.
+    /// Returns true if a process that is started again is at another address.
     pub(crate) elsewhere: bool,
 }
 
@@ -135,7 +136,7 @@ impl Fault {
         self.at + self.length
     }
 
-    /// Whether the node is not to be touched by another fault then.
+    /// Returns true if the node may have no other fault then.
     fn touches(&self, node: usize, at: Duration) -> bool {
         self.nodes.contains(&node) && self.at <= at && at < self.end() + RECOVERY
     }
@@ -164,7 +165,7 @@ impl fmt::Display for Kind {
 pub(crate) struct Storm {
     /// By their beginnings.
     pub(crate) faults: Vec<Fault>,
-    /// How long the calm lasts at least.
+    /// The least duration of the calm.
     pub(crate) calm: Duration,
 }
 

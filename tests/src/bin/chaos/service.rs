@@ -1,4 +1,4 @@
-//! What the workers serve: each call is written down before it is answered.
+//! The workers' service: each call is written to the ledger before it is answered.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ pub(crate) trait Chaos {
     async fn large(&self, id: u64, body: Bytes) -> rpcnet::Result<Large>;
 }
 
-/// What a handler answers with.
+/// The answer of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     /// [`expected`] of the id.
@@ -35,7 +35,7 @@ pub(crate) struct Answer {
     pub(crate) execution: u64,
 }
 
-/// What comes back for a large body.
+/// The answer to a large body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Large {
     /// Which execution this was.

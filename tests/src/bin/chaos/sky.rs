@@ -137,7 +137,7 @@ mod tests {
         let sky = sky();
         sky.set(1, Way::Out, Weather::CUT);
         let good = Weather::default();
-        // What 1 answers, and what it sends to others.
+        // Answers of node 1, and packets that it sends to others.
         assert_eq!([sky.back(1, addr(0)), sky.towards(0, addr(1))], [Weather::CUT; 2]);
         assert_eq!([sky.towards(1, addr(0)), sky.back(0, addr(1))], [good; 2]);
         assert_eq!([sky.towards(1, addr(CLIENT)), sky.back(1, addr(CLIENT))], [good, Weather::CUT]);

@@ -188,7 +188,7 @@ impl Node {
         })
     }
 
-    /// How it ended, where it was not told to.
+    /// The exit status, if the process was not told to end.
     pub(crate) fn has_failed(&mut self) -> Option<String> {
         let status = self.process.as_mut()?.ended()?;
         self.process = None;
@@ -196,7 +196,7 @@ impl Node {
         Some(status.to_string())
     }
 
-    /// What others should list it as: `id@address`.
+    /// The name under which others should list it: `id@address`.
     fn listed_as(&self) -> Option<String> {
         let id = self.process.as_ref()?.told().id?;
         Some(format!("{id}@{}", self.proxy.addr()))
@@ -204,7 +204,7 @@ impl Node {
 }
 
 impl Stage {
-    /// What nodes list that are not there, and do not list that are; empty where all agree. Waits for nodes that are
+    /// Differences between the nodes' lists and the nodes that are there; empty if all agree. Waits for nodes that are
     /// being restarted.
     pub(crate) async fn disagreements(&self) -> Vec<String> {
         let mut nodes = Vec::new();

@@ -34,7 +34,7 @@ pub(crate) struct Send {
     /// Between two of them, in milliseconds.
     #[arg(long, default_value_t = 0)]
     pause: u64,
-    /// How long to wait for replies after the last, in milliseconds.
+    /// Time to wait for replies after the last, in milliseconds.
     #[arg(long, default_value_t = 300)]
     wait: u64,
     /// Wait for so many replies only.

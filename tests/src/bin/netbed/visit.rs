@@ -8,7 +8,7 @@ use rpcnet_benches::Failure;
 use rpcnet_tests::{ProbeClient, role::Pem};
 use tokio::runtime::Builder;
 
-/// How the process ends.
+/// The end of the process.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum End {
     /// It closes the channel.

@@ -1,4 +1,4 @@
-//! What the listings use of crates of others, as far as they use it.
+//! Stand-ins for crates of others that the listings use, as far as they use them.
 
 pub(crate) mod aws_config;
 pub(crate) mod aws_sdk_secretsmanager;
