@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterEvent, ClusterExt, MemberState, NodeId};
+use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterEvent, ClusterExt};
 use rpcnet_tests::{Host, Net, any_port, local, within};
 use tokio::time::timeout;
 
@@ -19,20 +19,6 @@ fn outward() -> Option<IpAddr> {
     socket.connect("198.51.100.1:9").ok()?;
     let ip = socket.local_addr().expect("bound").ip();
     (!ip.is_loopback()).then_some(ip)
-}
-
-/// Waits until exactly these are alive there, at these addresses.
-async fn sees(host: &Host, nodes: &[(NodeId, SocketAddr)]) {
-    let mut expected = nodes.to_vec();
-    expected.sort();
-    let mut view = host.cluster.view();
-    let alive = view.wait_for(|view| {
-        let alive = view.iter().filter(|member| member.state() == MemberState::Alive);
-        let mut alive: Vec<_> = alive.map(|member| (member.id(), member.identity().addr())).collect();
-        alive.sort();
-        alive == expected
-    });
-    within(alive).await.expect("the node lives");
 }
 
 #[tokio::test]
@@ -65,7 +51,7 @@ async fn a_seed_shows_the_way_out() {
     // A neighbour on the same host does not lead it back to the loopback.
     let neighbour = Host::start(&net, any_port(), local(&[([127, 0, 0, 1], expected.port()).into()]), |_| {});
     let neighbour = neighbour.await;
-    sees(&neighbour, &[(node.id(), expected), (neighbour.id(), neighbour.addr())]).await;
+    neighbour.sees_at(&[(node.id(), expected), (neighbour.id(), neighbour.addr())]).await;
 }
 
 #[tokio::test]
@@ -81,7 +67,7 @@ async fn a_loopback_address_is_replaced_and_nobody_fails() {
     let here = IpAddr::from([127, 0, 0, 1]);
     let before = [of(&first, here), of(&alike, here), of(&bound, here)];
     for host in [&first, &alike, &bound] {
-        sees(host, &before).await;
+        host.sees_at(&before).await;
     }
     first.cluster.set_tag("kept", "yes");
     let mut events = [bound.cluster.events(), alike.cluster.events()];
@@ -90,7 +76,7 @@ async fn a_loopback_address_is_replaced_and_nobody_fails() {
     let outside = Host::start(&net, SocketAddr::new(ip, 0), local(&[seed]), |_| {}).await;
     let after = [of(&first, ip), of(&alike, ip), of(&bound, here), of(&outside, ip)];
     for host in [&first, &alike, &bound, &outside] {
-        sees(host, &after).await;
+        host.sees_at(&after).await;
     }
     let mut view = bound.cluster.view();
     let kept = view.wait_for(|view| {

@@ -2,26 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterEvent, MemberState, NodeId};
+use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterEvent, NodeId};
 use rpcnet_tests::{Host, Net, any_port, free_addr, local, within};
 use tokio::time::timeout;
 
 async fn start(net: &Net, addr: SocketAddr, config: ClusterConfig) -> Host {
     Host::start(net, addr, config, |_| {}).await
-}
-
-/// Waits until exactly these nodes are alive there, at these addresses.
-async fn sees(host: &Host, nodes: &[(NodeId, SocketAddr)]) {
-    let mut expected = nodes.to_vec();
-    expected.sort();
-    let mut view = host.cluster.view();
-    let alive = view.wait_for(|view| {
-        let alive = view.iter().filter(|member| member.state() == MemberState::Alive);
-        let mut alive: Vec<_> = alive.map(|member| (member.id(), member.identity().addr())).collect();
-        alive.sort();
-        alive == expected
-    });
-    within(alive).await.expect("the node lives");
 }
 
 fn of(host: &Host) -> (NodeId, SocketAddr) {
@@ -56,8 +42,8 @@ async fn is_told(host: &Host, mut events: rpcnet_cluster::Events) {
 async fn is_well(host: &Host, other: &Host) {
     assert!(timeout(Duration::ZERO, host.cluster.stopped()).await.is_err());
     for _ in 0..2 {
-        sees(other, &[of(host), of(other)]).await;
-        sees(host, &[of(host), of(other)]).await;
+        other.sees_at(&[of(host), of(other)]).await;
+        host.sees_at(&[of(host), of(other)]).await;
         host.cluster.set_tag("still", "here");
         let mut view = other.cluster.view();
         let told = view.wait_for(|view| {
@@ -73,7 +59,7 @@ async fn of_two_nodes_with_one_id_the_later_stops() {
     let id = NodeId::from_u128(7);
     let seed = start(&net, any_port(), local(&[])).await;
     let earlier = start(&net, any_port(), local(&[seed.addr()]).with_node_id(id)).await;
-    sees(&seed, &[of(&seed), of(&earlier)]).await;
+    seed.sees_at(&[of(&seed), of(&earlier)]).await;
     let events = earlier.cluster.events();
     // They know nothing of each other but through the seed.
     let later = start(&net, any_port(), local(&[seed.addr()]).with_node_id(id)).await;
@@ -98,7 +84,7 @@ async fn of_two_nodes_with_one_address_the_later_stops() {
     let net = Net::quic();
     let seed = start(&net, any_port(), local(&[])).await;
     let earlier = start(&net, any_port(), local(&[seed.addr()])).await;
-    sees(&seed, &[of(&seed), of(&earlier)]).await;
+    seed.sees_at(&[of(&seed), of(&earlier)]).await;
     let events = earlier.cluster.events();
     let mistaken = local(&[seed.addr()]).with_advertise_addr(earlier.addr());
     let later = start(&net, any_port(), mistaken).await;
@@ -127,7 +113,7 @@ async fn a_node_that_moves_is_no_duplicate() {
     let seed = start(&net, any_port(), local(&[])).await;
     let mut moving = start(&net, any_port(), local(&[seed.addr()]).with_node_id(id)).await;
     for _ in 0..3 {
-        sees(&seed, &[of(&seed), of(&moving)]).await;
+        seed.sees_at(&[of(&seed), of(&moving)]).await;
         moving.kill().await;
         moving = start(&net, any_port(), local(&[seed.addr()]).with_node_id(id)).await;
     }
@@ -141,6 +127,6 @@ async fn a_node_that_is_reached_elsewhere_than_where_it_listens_is_no_duplicate(
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
     let learns = start(&net, any, local(&[seed.addr()])).await;
     within(learns.cluster.joined()).await;
-    sees(&learns, &[of(&seed), of(&learns)]).await;
+    learns.sees_at(&[of(&seed), of(&learns)]).await;
     is_well(&learns, &seed).await;
 }

@@ -2,19 +2,11 @@
 
 use std::net::SocketAddr;
 
-use rpcnet_cluster::{ClusterEvent, Events, MemberState};
+use rpcnet_cluster::{ClusterEvent, Events};
 use rpcnet_tests::{Host, Net, any_port, local, within};
 
 async fn start(net: &Net, seeds: &[SocketAddr]) -> Host {
     Host::start(net, any_port(), local(seeds), |_| {}).await
-}
-
-/// Waits until exactly so many nodes are alive there.
-async fn sees(host: &Host, count: usize) {
-    let mut view = host.cluster.view();
-    let alive = view
-        .wait_for(|view| view.iter().filter(|member| member.state() == MemberState::Alive).count() == count);
-    within(alive).await.expect("the node lives");
 }
 
 /// The first event that answers, skipping others.
@@ -37,7 +29,7 @@ async fn the_loss_of_many_at_once_and_their_return_are_told() {
     for _ in 0..3 {
         others.push(start(&net, &[first.addr()]).await);
     }
-    sees(&first, 4).await;
+    first.sees(4).await;
     let mut events = first.cluster.events();
     let addrs: Vec<_> = others.iter().map(Host::addr).collect();
     let mut failed = Vec::new();

@@ -10,14 +10,6 @@ async fn start(net: &Net, addr: SocketAddr, seeds: &[SocketAddr]) -> Host {
     Host::start(net, addr, local(seeds), |_| {}).await
 }
 
-/// Waits until exactly so many nodes are alive there.
-async fn sees(host: &Host, count: usize) {
-    let mut view = host.cluster.view();
-    let alive = view
-        .wait_for(|view| view.iter().filter(|member| member.state() == MemberState::Alive).count() == count);
-    within(alive).await.expect("the node lives");
-}
-
 #[tokio::test]
 async fn nodes_that_dial_each_other_at_once() {
     let net = Net::quic();
@@ -32,7 +24,7 @@ async fn nodes_that_dial_each_other_at_once() {
     let hosts = [a, b, c, d, e];
     let mut events: Vec<_> = hosts.iter().map(|host| host.cluster.events()).collect();
     for host in &hosts {
-        sees(host, 5).await;
+        host.sees(5).await;
     }
     // News of each gets to all over whatever links have been kept.
     for host in &hosts {
@@ -67,7 +59,7 @@ async fn a_node_that_learns_its_address_shows_what_came_after() {
         let shown = view.wait_for(|view| view[0].tags().get("change").is_some_and(|found| *found == last));
         within(shown).await.expect("the node lives");
         let seed = start(&net, addr, &[]).await;
-        sees(&any, 2).await;
+        any.sees(2).await;
         let own = any.cluster.view().borrow()[0].identity().addr();
         assert_eq!(own, SocketAddr::from(([127, 0, 0, 1], any.addr().port())));
         seed.kill().await;
@@ -93,14 +85,14 @@ async fn who_leaves_before_it_has_joined_does_not_join() {
         let seed = start(&net, addr, &[bystander.addr()]).await;
         // It has dialled, and was told where it is seen.
         until(|| early.cluster.advertised_addr().ip().is_loopback()).await;
-        sees(&seed, 2).await;
+        seed.sees(2).await;
         let third = start(&net, any_port(), &[addr]).await;
-        sees(&third, 3).await;
+        third.sees(3).await;
         let known = |host: &Host| host.cluster.view().borrow().iter().any(|member| member.id() == early.id());
         assert!(!known(&seed) && !known(&third));
         third.kill().await;
         seed.kill().await;
-        sees(&bystander, 1).await;
+        bystander.sees(1).await;
     }
 }
 
@@ -136,7 +128,7 @@ async fn a_node_restarts_again_and_again_under_its_address() {
     for _ in 0..5 {
         let again = start(&net, addr, &[seed.addr()]).await;
         for host in [&seed, &other, &again] {
-            sees(host, 3).await;
+            host.sees(3).await;
             let mut view = host.cluster.view();
             let current = view.wait_for(|view| {
                 view.iter().any(|member| member.id() == again.id() && member.state() == MemberState::Alive)
@@ -154,7 +146,7 @@ async fn links_to_an_earlier_life_are_given_up() {
     let other = start(&net, any_port(), &[seed.addr()]).await;
     let victim = start(&net, any_port(), &[seed.addr()]).await;
     for host in [&seed, &other, &victim] {
-        sees(host, 3).await;
+        host.sees(3).await;
     }
     let addr = victim.addr();
     victim.kill().await;
@@ -162,7 +154,7 @@ async fn links_to_an_earlier_life_are_given_up() {
     // It dials the seed alone; the other learns of it, and must not talk to the grave.
     let again = start(&net, addr, &[seed.addr()]).await;
     let id = again.id();
-    sees(&again, 3).await;
+    again.sees(3).await;
     again.cluster.set_tag("alive", "yes");
     let mut view = other.cluster.view();
     let told = view
@@ -186,7 +178,7 @@ async fn packets_that_are_too_large_for_the_path_go_on_streams() {
     }
     hosts.push(first);
     for host in &hosts {
-        sees(host, 4).await;
+        host.sees(4).await;
         for key in 0..60 {
             host.cluster.set_tag(format!("key-{key}"), "v".repeat(250));
         }
@@ -215,7 +207,7 @@ async fn cold_probes_are_answered_in_time() {
         hosts.push(Host::start(&net, any_port(), config(&[seed]), |_| {}).await);
     }
     for host in &hosts {
-        sees(host, NODES).await;
+        host.sees(NODES).await;
     }
     let probes = |host: &Host| host.metric("gossip_messages_sent_total", "\"ping\"").unwrap_or(0.0);
     let before: Vec<_> =
@@ -234,6 +226,6 @@ async fn cold_probes_are_answered_in_time() {
         // One may be, on a machine that has much else to do.
         let suspicions = host.metric("cluster_events_total", "event=\"suspect\"").unwrap_or(0.0);
         assert!(suspicions * 10.0 <= probes(host), "{suspicions} suspicions of {} probes", probes(host));
-        sees(host, NODES).await;
+        host.sees(NODES).await;
     }
 }

@@ -13,7 +13,7 @@ use rpcnet::{
     transport::{Connection, ConnectionError, DialOptions, SendStream, WriteError},
 };
 use rpcnet_cluster::{
-    ClusterError, ClusterEvent, ClusterExt, Identity, MemberState, NodeId, testing::engine::announcement,
+    ClusterError, ClusterEvent, ClusterExt, Identity, NodeId, testing::engine::announcement,
 };
 use rpcnet_tests::{Host, Net, any_port, local, until, within};
 use tokio::time::{Instant, timeout};
@@ -53,7 +53,7 @@ impl Pair {
     /// Both are alive in the other's eyes, nobody else is, and news gets through.
     async fn is_well(&self) {
         for host in [&self.first, &self.second] {
-            sees(host, 2).await;
+            host.sees(2).await;
         }
         static NEWS: AtomicU64 = AtomicU64::new(0);
         let news = NEWS.fetch_add(1, Ordering::Relaxed).to_string();
@@ -90,14 +90,6 @@ impl Pair {
         let line = format!("gossip_dropped_total{{reason=\"{reason}\"}}");
         self.first.server.metrics().render().contains(&line)
     }
-}
-
-/// Waits until exactly so many nodes are alive there.
-async fn sees(host: &Host, count: usize) {
-    let mut view = host.cluster.view();
-    let alive = view
-        .wait_for(|view| view.iter().filter(|member| member.state() == MemberState::Alive).count() == count);
-    within(alive).await.expect("the node lives");
 }
 
 /// Says hello as a node does, and waits for the other's.
@@ -319,7 +311,7 @@ async fn reloaded_certificates_reach_gossip() {
         host.server.reload_ca_cert(&both).await.expect("a bundle");
     }
     for host in [&pair.first, &pair.second, &third] {
-        sees(host, 3).await;
+        host.sees(3).await;
     }
 
     // Then the others get certificates of the new authority, and at last the old one is dropped.
@@ -333,7 +325,7 @@ async fn reloaded_certificates_reach_gossip() {
     let cert = next.issue("fourth").expect("a certificate");
     let fourth = Host::start_with(server(&cert, next.ca_pem()), local(&[pair.second.addr()]), |_| {}).await;
     for host in [&pair.first, &pair.second, &third, &fourth] {
-        sees(host, 4).await;
+        host.sees(4).await;
     }
     let old = pair.ca().issue("late").expect("a certificate");
     let old = Channel::builder()
@@ -380,7 +372,7 @@ async fn a_node_has_the_id_of_its_certificate() {
     let third = Host::start_with(configured(), local(&seeds), |_| {}).await;
     assert_eq!(third.id(), NAMED.parse().expect("an id"));
     for host in [&pair.first, &pair.second, &third] {
-        sees(host, 3).await;
+        host.sees(3).await;
     }
     let wrong = local(&seeds).with_node_id(NodeId::from_u128(7));
     let wrong =

@@ -2,19 +2,11 @@
 
 use std::net::SocketAddr;
 
-use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterExt, MemberState};
+use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterExt};
 use rpcnet_tests::{Host, Net, any_port, local, until, within};
 
 async fn start(net: &Net, addr: SocketAddr, config: ClusterConfig) -> Host {
     Host::start(net, addr, config, |_| {}).await
-}
-
-/// Waits until exactly so many nodes are alive there.
-async fn sees(host: &Host, count: usize) {
-    let mut view = host.cluster.view();
-    let alive = view
-        .wait_for(|view| view.iter().filter(|member| member.state() == MemberState::Alive).count() == count);
-    within(alive).await.expect("the node lives");
 }
 
 /// Waits until that key has that value there.
@@ -22,14 +14,6 @@ async fn has(host: &Host, key: &str, value: &[u8]) {
     let mut broadcasts = host.cluster.broadcasts();
     let there = broadcasts.wait_for(|known| known.get(key).is_some_and(|known| known.value() == value));
     within(there).await.expect("the node lives");
-}
-
-/// Waits until it has seen that tag of the other.
-async fn sees_tag(host: &Host, of: &Host, key: &str) {
-    let mut view = host.cluster.view();
-    let told = view
-        .wait_for(|view| view.iter().any(|member| member.id() == of.id() && member.tags().contains_key(key)));
-    within(told).await.expect("the node lives");
 }
 
 fn dropped(host: &Host, reason: &str) -> bool {
@@ -45,13 +29,13 @@ async fn a_cluster_is_upgraded_node_by_node() {
     let second = start(&net, any_port(), local(&seeds).with_gossip_versions(1..=1)).await;
     let third = start(&net, any_port(), local(&seeds)).await;
     for host in [&first, &second, &third] {
-        sees(host, 3).await;
+        host.sees(3).await;
     }
     // Values that all releases know reach all; a value of the new release is kept from the others.
     third.cluster.set_tag("release", "new");
     third.cluster.broadcast("rules", "new").expect("short");
     for host in [&first, &second] {
-        sees_tag(host, &third, "release").await;
+        host.sees_tag(third.id(), "release", "new").await;
     }
     until(|| dropped(&third, "version")).await;
     for host in [&first, &second] {
@@ -70,12 +54,12 @@ async fn a_cluster_is_upgraded_node_by_node() {
     has(&first, "rules", b"new").await;
     first.cluster.broadcast("rules", "newer").expect("short");
     for host in [&first, &second, &third] {
-        sees(host, 3).await;
+        host.sees(3).await;
         has(host, "rules", b"newer").await;
     }
     // A node that speaks only the first version is a member as well.
     let late = start(&net, any_port(), local(&seeds).with_gossip_versions(1..=1)).await;
-    sees(&late, 4).await;
+    late.sees(4).await;
 }
 
 #[tokio::test]

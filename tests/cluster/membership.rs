@@ -2,9 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use rpcnet_cluster::{
-    ClusterConfig, ClusterError, ClusterEvent, ClusterExt, Events, MemberState, NodeId, WorkerRegistry, swim,
-};
+use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterEvent, ClusterExt, Events, WorkerRegistry, swim};
 use rpcnet_tests::{Host, Net};
 use tokio::time::timeout;
 
@@ -28,27 +26,6 @@ impl Node {
 
     async fn start_at(net: &Net, addr: SocketAddr, config: ClusterConfig) -> Self {
         Self(Host::start(net, addr, config, |_| {}).await)
-    }
-
-    /// Waits until exactly so many nodes are alive.
-    async fn sees(&self, count: usize) {
-        let mut view = self.cluster.view();
-        let alive = |view: &std::sync::Arc<[rpcnet_cluster::Member]>| {
-            view.iter().filter(|member| member.state() == MemberState::Alive).count()
-        };
-        let seen = timeout(PATIENCE, view.wait_for(|view| alive(view) == count)).await;
-        assert!(seen.is_ok(), "{} sees {:?}", self.addr(), self.cluster.nodes().await);
-    }
-
-    /// Waits until this node sees that tag at that one.
-    async fn sees_tag(&self, id: NodeId, key: &str, value: &str) {
-        let mut view = self.cluster.view();
-        let tagged = view.wait_for(|view| {
-            view.iter()
-                .any(|member| member.id() == id && member.tags().get(key).is_some_and(|found| found == value))
-        });
-        let seen = timeout(PATIENCE, tagged).await.is_ok();
-        assert!(seen, "{} sees {:?}", self.addr(), self.cluster.nodes().await);
     }
 }
 

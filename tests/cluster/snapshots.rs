@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
 
-use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterExt, ClusterSnapshot, MemberState, NodeId, swim};
+use rpcnet_cluster::{ClusterConfig, ClusterError, ClusterExt, ClusterSnapshot, NodeId, swim};
 use rpcnet_tests::{Host, Net, any_port, free_addr, until, within};
 use tempfile::TempDir;
 
@@ -19,14 +19,6 @@ fn config(directory: &Path, seeds: &[SocketAddr]) -> ClusterConfig {
 
 async fn start(net: &Net, addr: SocketAddr, config: ClusterConfig) -> Host {
     Host::start(net, addr, config, |_| {}).await
-}
-
-/// Waits until exactly so many nodes are alive there.
-async fn sees(host: &Host, count: usize) {
-    let mut view = host.cluster.view();
-    let alive = view
-        .wait_for(|view| view.iter().filter(|member| member.state() == MemberState::Alive).count() == count);
-    within(alive).await.expect("the node lives");
 }
 
 /// Waits until what is on disk has all these addresses, and this text: changes are written at most once a second.
@@ -55,7 +47,7 @@ async fn a_whole_cluster_restarts_without_its_seeds() {
     }
     for host in &hosts {
         host.cluster.set_tag("from-life", host.id().to_string());
-        sees(host, 4).await;
+        host.sees(4).await;
     }
     let addrs: Vec<_> = hosts.iter().map(Host::addr).collect();
     for (index, directory) in directories.iter().enumerate() {
@@ -72,7 +64,7 @@ async fn a_whole_cluster_restarts_without_its_seeds() {
         hosts.push(start(&net, *addr, config(directory.path(), &[])).await);
     }
     for (host, before) in hosts.iter().zip(before) {
-        sees(host, 4).await;
+        host.sees(4).await;
         let now = host.cluster.local_identity();
         assert_eq!(now.id(), before.id());
         assert!(now.generation() > before.generation());
@@ -91,7 +83,7 @@ async fn a_cluster_that_was_shut_down_in_good_order_restarts_too() {
         hosts.push(start(&net, any_port(), config(directory.path(), &seeds)).await);
     }
     for host in &hosts {
-        sees(host, 3).await;
+        host.sees(3).await;
     }
     let addrs: Vec<_> = hosts.iter().map(Host::addr).collect();
     // Each leaves, so the last one knows nobody but nodes that have left.
@@ -104,7 +96,7 @@ async fn a_cluster_that_was_shut_down_in_good_order_restarts_too() {
         hosts.push(start(&net, *addr, config(directory.path(), &[])).await);
     }
     for host in &hosts {
-        sees(host, 3).await;
+        host.sees(3).await;
     }
 }
 
@@ -188,7 +180,7 @@ async fn a_backup_of_the_users_is_restored() {
         hosts.push(start(&net, *addr, config(&addrs[..1], id)).await);
     }
     for host in &hosts {
-        sees(host, 3).await;
+        host.sees(3).await;
     }
     hosts[0].cluster.set_tag("zone", "a");
     let backup = serde_json::to_string(&hosts[0].cluster.nodes().await).expect("plain data");
@@ -203,7 +195,7 @@ async fn a_backup_of_the_users_is_restored() {
     assert_eq!(backup.active().count(), 3);
     assert_eq!(hosts[0].cluster.restore(&backup), 2);
     for host in &hosts {
-        sees(host, 3).await;
+        host.sees(3).await;
     }
     let restored = hosts[0].cluster.node(hosts[0].id()).await.expect("itself");
     assert_eq!(restored.tags().get("zone").map(String::as_str), Some("a"));

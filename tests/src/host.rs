@@ -1,12 +1,15 @@
 //! A node that can be killed.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use rpcnet::{Server, ServerConfigBuilder};
-use rpcnet_cluster::{Cluster, ClusterConfig, ClusterExt, NodeId};
-use tokio::runtime::{Builder, Runtime};
+use rpcnet_cluster::{Cluster, ClusterConfig, ClusterExt, Member, MemberState, NodeId};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
 
-use crate::Net;
+use crate::{Net, PATIENCE};
 
 /// A server in a cluster, on a runtime of its own, so that it can die as a process does: between one moment and the
 /// next, without a word to anybody.
@@ -65,6 +68,30 @@ impl Host {
         self.cluster.local_node_id()
     }
 
+    /// Waits until exactly this number of nodes is alive in its view.
+    pub async fn sees(&self, count: usize) {
+        self.sees_that(|view| alive(view).count() == count).await;
+    }
+
+    /// Waits until exactly these nodes are alive in its view, at these addresses.
+    pub async fn sees_at(&self, nodes: &[(NodeId, SocketAddr)]) {
+        let expected: BTreeSet<_> = nodes.iter().copied().collect();
+        let seen = |member: &Member| (member.id(), member.identity().addr());
+        self.sees_that(|view| alive(view).map(seen).collect::<BTreeSet<_>>() == expected).await;
+    }
+
+    /// Waits until the node of this id has this tag in its view.
+    pub async fn sees_tag(&self, id: NodeId, key: &str, value: &str) {
+        let tagged = |member: &Member| member.tags().get(key).is_some_and(|found| found == value);
+        self.sees_that(|view| view.iter().any(|member| member.id() == id && tagged(member))).await;
+    }
+
+    async fn sees_that(&self, holds: impl Fn(&[Member]) -> bool) {
+        let mut view = self.cluster.view();
+        let seen = timeout(PATIENCE, view.wait_for(|view| holds(view))).await;
+        assert!(matches!(seen, Ok(Ok(_))), "{} sees {:?}", self.addr(), self.cluster.nodes().await);
+    }
+
     /// The sum of the values of a metric whose labels include this text; `None` where there is no such line.
     pub fn metric(&self, name: &str, labels: &str) -> Option<f64> {
         metric(&self.server, name, labels)
@@ -95,4 +122,8 @@ pub fn metric(server: &Server, name: &str, labels: &str) -> Option<f64> {
         of_it.then(|| value.parse::<f64>().ok()).flatten()
     });
     lines.reduce(|sum, value| sum + value)
+}
+
+fn alive(view: &[Member]) -> impl Iterator<Item = &Member> {
+    view.iter().filter(|member| member.state() == MemberState::Alive)
 }

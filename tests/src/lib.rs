@@ -3,6 +3,7 @@
 #[cfg(doctest)]
 mod book;
 pub mod by_hand;
+pub mod certificates;
 mod crowd;
 mod fleet;
 mod logs;

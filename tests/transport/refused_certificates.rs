@@ -5,43 +5,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use rpcnet::{
-    Channel, ChannelBuilder, ConfigError, ConnectError, Server, ServerConfig, ServerError,
-    dev::{DevCa, DevCert, DevCertOptions},
+use rpcnet::{Channel, ChannelBuilder, ConfigError, ConnectError, Server, ServerError, dev::DevCert};
+use rpcnet_tests::{
+    ProbeClient,
+    certificates::{bare, ca_of, client, issue, named, server},
+    within,
 };
-use rpcnet_tests::{ProbeClient, ProbeServer, ProbeService, run, within};
 use tracing_subscriber::fmt::MakeWriter;
-
-fn ca_of(cluster: &str) -> DevCa {
-    DevCa::generate_for(cluster).expect("a CA")
-}
-
-fn named(name: &str) -> DevCertOptions {
-    DevCertOptions::new(name).with_cluster("dev")
-}
-
-fn issue(ca: &DevCa, options: &DevCertOptions) -> DevCert {
-    ca.issue_with(options).expect("a certificate")
-}
-
-fn server(trusts: &DevCa, shows: &DevCert) -> Server {
-    let config = ServerConfig::builder()
-        .with_cert_and_key(&shows.cert, &shows.key)
-        .and_then(|builder| builder.with_ca_cert(trusts.ca_pem()));
-    let server = Server::new(config.expect("good").build().expect("complete")).expect("a free port");
-    let (service, _probed) = ProbeService::new("server");
-    server.register(ProbeServer::new(service)).expect("the first of its name");
-    run(&server);
-    server
-}
-
-fn bare(trusts: &DevCa) -> ChannelBuilder {
-    Channel::builder().with_ca_cert(trusts.ca_pem()).expect("good")
-}
-
-fn client(trusts: &DevCa, shows: &DevCert) -> ChannelBuilder {
-    bare(trusts).with_cert_and_key(&shows.cert, &shows.key).expect("good")
-}
 
 async fn connect(client: ChannelBuilder, server: &Server) -> Result<Channel, ConnectError> {
     within(client.connect(server.local_addr().to_string())).await

@@ -5,22 +5,11 @@ use std::time::Duration;
 use rpcnet_tests::{netbed::Topology, process::Process};
 use tokio::time::Instant;
 
-use super::place::{Lines, PATIENCE, Place, run, say, start};
-
-const HOSTS: [&str; 3] = ["a", "b", "c"];
-
-/// A cluster is whole so long after its nodes were started.
-const WHOLE: Duration = Duration::from_secs(5);
+use super::place::{HOSTS, Lines, PATIENCE, Place, WHOLE, run, say, start};
 
 #[tokio::test]
 async fn a_host_that_is_cut_off_is_missed_and_another_takes_its_place() {
-    let topology = Topology::new(HOSTS).with_name("cluster", HOSTS);
-    let Some(mut place) = Place::new(topology) else { return };
-    for host in HOSTS {
-        place.start_at_host("director", host, 7500, "cluster:7500");
-        place.start_at_host("worker", host, 7501, "cluster:7500");
-    }
-    place.whole_within(WHOLE).await;
+    let Some(mut place) = Place::of_one_name().await else { return };
     let mut client = place.client("a", "client", "direct repeat --to cluster:7500 --call-timeout 1000");
     client.told_within(PATIENCE, |told| told.of("answered").count() > 5).await.expect("it is answered");
 

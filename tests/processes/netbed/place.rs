@@ -17,6 +17,12 @@ use rpcnet_tests::{
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
+/// The hosts of most tests.
+pub(crate) const HOSTS: [&str; 3] = ["a", "b", "c"];
+
+/// The time after the start of its nodes within which a cluster is whole.
+pub(crate) const WHOLE: Duration = Duration::from_secs(5);
+
 /// The binary with the roles of processes.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_netbed-process");
 
@@ -86,6 +92,18 @@ impl Place {
     pub(crate) fn new(topology: Topology) -> Option<Self> {
         let bed = topology.start()?;
         Some(Self { bed, ca: DevCa::generate().expect("a CA"), started: Instant::now(), nodes: Vec::new() })
+    }
+
+    /// Starts a director and a worker on each of the [`HOSTS`], with one name for all of them as their seed. Returns when
+    /// the cluster is whole; `None` where namespaces are not permitted.
+    pub(crate) async fn of_one_name() -> Option<Self> {
+        let mut place = Self::new(Topology::new(HOSTS).with_name("cluster", HOSTS))?;
+        for host in HOSTS {
+            place.start_at_host("director", host, 7500, "cluster:7500");
+            place.start_at_host("worker", host, 7501, "cluster:7500");
+        }
+        place.whole_within(WHOLE).await;
+        Some(place)
     }
 
     /// A directory with the certificate of this name.

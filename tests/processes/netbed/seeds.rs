@@ -1,29 +1,16 @@
 //! Nodes find each other by names that have several addresses.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::net::{IpAddr, Ipv4Addr};
 
 use rpcnet_tests::netbed::Topology;
 
-use super::place::Place;
+use super::place::{HOSTS, Place, WHOLE};
 
-/// A cluster is whole so long after its nodes were started.
-const WHOLE: Duration = Duration::from_secs(5);
-
-const HOSTS: [&str; 3] = ["a", "b", "c"];
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 #[tokio::test]
 async fn one_name_for_all_nodes_is_seed_enough() {
-    let topology = Topology::new(HOSTS).with_name("cluster", HOSTS);
-    let Some(mut place) = Place::new(topology) else { return };
-    for host in HOSTS {
-        place.start_at_host("director", host, 7500, "cluster:7500");
-        place.start_at_host("worker", host, 7501, "cluster:7500");
-    }
-    place.whole_within(WHOLE).await;
+    let Some(place) = Place::of_one_name().await else { return };
     for way in ["direct", "relay"] {
         place.calls_at_once("c", way, &format!("{way} once --to cluster:7500")).await;
     }

@@ -1,24 +1,15 @@
 //! Certificates: their texts, handshakes that are refused, reloads.
 
 use rpcnet::{
-    Channel, ChannelBuilder, ConfigError, Server, ServerConfig,
+    Channel, ConfigError, ServerConfig,
     dev::{DevCa, DevCert, DevCertOptions},
 };
-use rpcnet_tests::{run, within};
+use rpcnet_tests::{
+    certificates::{bare, ca_of, client, issue, named, server},
+    within,
+};
 
 use super::table::Table;
-
-fn ca(cluster: &str) -> DevCa {
-    DevCa::generate_for(cluster).expect("a CA")
-}
-
-fn named(name: &str) -> DevCertOptions {
-    DevCertOptions::new(name).with_cluster("dev")
-}
-
-fn issue(ca: &DevCa, options: &DevCertOptions) -> DevCert {
-    ca.issue_with(options).expect("a certificate")
-}
 
 /// The bytes within a PEM text.
 fn der(pem: &str) -> Vec<u8> {
@@ -50,7 +41,7 @@ fn section(label: &str) -> String {
 
 pub(crate) fn texts(table: &mut Table) {
     table.section("Texts of certificates and keys");
-    let ca = ca("dev");
+    let ca = ca_of("dev");
     let DevCert { cert, key } = issue(&ca, &named("good"));
     let other = issue(&ca, &named("other"));
     let pair = |cert: &[u8], key: &[u8]| -> ConfigError {
@@ -119,26 +110,9 @@ pub(crate) fn texts(table: &mut Table) {
     }
 }
 
-fn server(trusts: &DevCa, shows: &DevCert) -> Server {
-    let config = ServerConfig::builder()
-        .with_cert_and_key(&shows.cert, &shows.key)
-        .and_then(|builder| builder.with_ca_cert(trusts.ca_pem()));
-    let server = Server::new(config.expect("good").build().expect("complete")).expect("a free port");
-    run(&server);
-    server
-}
-
-fn bare(trusts: &DevCa) -> ChannelBuilder {
-    Channel::builder().with_ca_cert(trusts.ca_pem()).expect("good")
-}
-
-fn client(trusts: &DevCa, shows: &DevCert) -> ChannelBuilder {
-    bare(trusts).with_cert_and_key(&shows.cert, &shows.key).expect("good")
-}
-
 pub(crate) async fn handshakes(table: &mut Table) {
     table.section("Certificates that are refused");
-    let (ours, theirs, twin) = (ca("ours"), ca("theirs"), ca("ours"));
+    let (ours, theirs, twin) = (ca_of("ours"), ca_of("theirs"), ca_of("ours"));
     let good = server(&ours, &issue(&ours, &named("server")));
     let us = issue(&ours, &named("client"));
     let nowhere = named("server").with_hosts(vec![], vec!["server.example".into()]);
@@ -221,7 +195,7 @@ pub(crate) async fn handshakes(table: &mut Table) {
 
 pub(crate) async fn reloads(table: &mut Table) {
     table.section("Certificates that are loaded anew");
-    let (ours, theirs) = (ca("ours"), ca("theirs"));
+    let (ours, theirs) = (ca_of("ours"), ca_of("theirs"));
     let server = server(&ours, &issue(&ours, &named("server")));
     for (mistake, new, words) in [
         (
