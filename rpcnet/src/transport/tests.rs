@@ -1,4 +1,4 @@
-//! What is asked of every backend alike.
+//! The tests that every backend has to pass.
 
 mod connections;
 mod streams;
@@ -18,13 +18,13 @@ use crate::{
 };
 
 const PROTOCOL: &[u8] = b"test/1";
-/// Streams with two directions that each side allows the other.
+/// The number of bidirectional streams that each side allows the other.
 const STREAMS: u32 = 256;
 const ROOM: Room = Room { streams: STREAMS, window: 64 << 20 };
 const LISTEN: ListenOptions = ListenOptions { room: ROOM, handshakes: 16 };
 const MS: Duration = Duration::from_millis(1);
 
-/// Makes endpoints of one kind that reach each other.
+/// The backends under test. Each makes endpoints that reach each other.
 enum Kind {
     Quic(Box<DevCa>),
     Memory(MemoryNetwork),
@@ -39,14 +39,14 @@ impl Kind {
         Self::Memory(MemoryNetwork::new())
     }
 
-    /// Packets take a while, and overtake each other.
+    /// Packets have a latency, and overtake each other.
     fn far_away() -> Self {
         let network = MemoryNetwork::with_seed(1);
         network.set_latency(5 * MS..30 * MS);
         Self::Memory(network)
     }
 
-    /// A tenth of them is lost.
+    /// As `far_away`, and a tenth of the packets is lost.
     fn with_losses() -> Self {
         let network = MemoryNetwork::with_seed(2);
         network.set_latency(5 * MS..30 * MS);
@@ -81,7 +81,7 @@ impl Kind {
     }
 }
 
-/// A connection's two ends, and the endpoints without which it would not stand.
+/// The two ends of a connection, and their endpoints, which keep it open.
 struct Pair {
     client: Connection,
     server: Connection,
@@ -94,14 +94,14 @@ async fn connect(dialler: &Endpoint, listener: &Endpoint) -> (Connection, Connec
     let options = DialOptions::default();
     let dial = dialler.dial(listener.local_addr(), "127.0.0.1", PROTOCOL, &options, ROOM);
     let (client, server) = within(async { tokio::join!(dial, accept) }).await;
-    (client.expect("it listens"), server.expect("it dials"))
+    (client.expect("the listener accepts"), server.expect("the dialler connects"))
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
-    timeout(Duration::from_secs(60), future).await.expect("it comes")
+    timeout(Duration::from_secs(60), future).await.expect("no timeout")
 }
 
-/// Whether the future waits for something that this test has yet to do.
+/// Returns true if the future waits for something that this test has not done yet.
 async fn waits(future: impl Future) -> bool {
     timeout(100 * MS, future).await.is_err()
 }
@@ -111,18 +111,18 @@ fn text(text: &'static str) -> Bytes {
 }
 
 async fn send(stream: &mut SendStream, what: &'static str) {
-    within(stream.write(text(what))).await.expect("it is read");
+    within(stream.write(text(what))).await.expect("the peer reads");
 }
 
 async fn read(stream: &mut RecvStream) -> Result<Bytes, ReadError> {
     within(stream.read_to_end(1 << 20)).await
 }
 
-/// A stream in one direction, after its first bytes.
+/// Opens a unidirectional stream and reads its first bytes.
 async fn uni(pair: &Pair) -> (SendStream, RecvStream) {
-    let mut sender = within(pair.client.open_uni()).await.expect("it stands");
+    let mut sender = within(pair.client.open_uni()).await.expect("the connection is open");
     send(&mut sender, "first").await;
-    let mut receiver = within(pair.server.accept_uni()).await.expect("it stands");
+    let mut receiver = within(pair.server.accept_uni()).await.expect("the connection is open");
     assert_eq!(within(receiver.read_chunk(100)).await, Ok(Some(text("first"))));
     (sender, receiver)
 }
@@ -142,7 +142,7 @@ macro_rules! suite {
     };
 }
 
-/// What holds wherever packets arrive, and what holds even where some don't.
+/// Makes the suites: `always` runs on all networks, `without_loss` only where all packets arrive.
 macro_rules! suites {
     (always: [$($always:ident),+ $(,)?], without_loss: [$($without_loss:ident),+ $(,)?]) => {
         suite! {
@@ -179,7 +179,7 @@ suites! {
         an_address_where_nobody_listens,
         a_successor_takes_the_address_over,
     ],
-    // A close is said once, a datagram too.
+    // These depend on a close or a datagram, which are sent only once.
     without_loss: [
         the_end_wakes_those_who_wait,
         a_close_carries_its_code_and_ends_everything,

@@ -1,4 +1,4 @@
-//! What is between two places of a network.
+//! The conditions on the paths between two places of a network.
 
 use std::{ops::Range, time::Duration};
 
@@ -7,10 +7,10 @@ use super::{
     path::{Traffic, Way},
 };
 
-/// The paths between two places, and back unless it is [one way](Self::one_way).
+/// The paths between two places. Both directions, unless it is [one way](Self::one_way).
 ///
-/// Where several rules are about a path (this one's, and one about a whole host), the one that was set last counts; a
-/// path is cut if any says so.
+/// Several rules may apply to one path, for example a rule for a socket and a rule for its host. The latency or loss
+/// that was set last applies. A path is cut if any rule cuts it.
 #[derive(Debug, Clone)]
 #[must_use = "it does nothing by itself"]
 pub struct Between {
@@ -24,53 +24,53 @@ impl Between {
         Self { network, way, both: true }
     }
 
-    /// Only what goes from the first to the second.
+    /// Restricts the later calls to the direction from the first place to the second.
     pub fn one_way(mut self) -> Self {
         self.both = false;
         self
     }
 
-    /// As [`Network::set_latency`], for these paths.
+    /// Sets the latency of these paths; see [`Network::set_latency`].
     pub fn set_latency(&self, latency: Range<Duration>) {
         for way in self.ways() {
-            self.network.weather().paths.set_latency(way, latency.clone());
+            self.network.conditions().paths.set_latency(way, latency.clone());
         }
     }
 
-    /// As [`Network::set_loss`], for these paths.
+    /// Sets the loss of these paths; see [`Network::set_loss`].
     ///
     /// # Panics
     ///
-    /// Where it is not between 0 and 1.
+    /// If `share` is not between 0 and 1.
     pub fn set_loss(&self, share: f64) {
         assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1");
         for way in self.ways() {
-            self.network.weather().paths.set_loss(way, share);
+            self.network.conditions().paths.set_loss(way, share);
         }
     }
 
-    /// Nothing arrives any more, not even what is under way.
+    /// Cuts these paths: nothing arrives any more, not even packets that are in flight.
     pub fn cut(&self) {
         for way in self.ways() {
-            self.network.weather().paths.cut(way);
+            self.network.conditions().paths.cut(way);
         }
     }
 
-    /// [Cuts](Self::cut) only what goes from the first to the second.
+    /// [Cuts](Self::cut) only the direction from the first place to the second.
     pub fn cut_one_way(&self) {
-        self.network.weather().paths.cut(self.way);
+        self.network.conditions().paths.cut(self.way);
     }
 
-    /// Undoes the cuts of these paths and of all that are among them. Not of one that is wider: what was cut
-    /// [around](Network::around) a place is healed around it.
+    /// Undoes the cuts of these paths and of all narrower ones. A wider cut stays: paths that were cut
+    /// [around](Network::around) a place have to be healed around it.
     pub fn heal(&self) {
         for way in self.ways() {
-            self.network.weather().paths.heal(way);
+            self.network.conditions().paths.heal(way);
         }
     }
 
-    /// Both ends of all connections between the two learn at once that the peer does not know them any more, as after
-    /// a crash and a stateless reset (RFC 9000, section 10.3).
+    /// Resets all connections between the two places. Both ends learn at once that the peer does not know the
+    /// connection any more, as after a crash and a stateless reset (RFC 9000, section 10.3).
     pub fn reset_connections(&self) {
         for link in self.network.links() {
             let [one, other] = link.addrs;
@@ -80,10 +80,10 @@ impl Between {
         }
     }
 
-    /// What was sent on these paths so far.
+    /// Returns the packets and bytes that were sent on these paths so far.
     pub fn traffic(&self) -> Traffic {
-        let weather = self.network.weather();
-        self.ways().map(|way| weather.paths.traffic(way)).fold(Traffic::default(), Traffic::with)
+        let conditions = self.network.conditions();
+        self.ways().map(|way| conditions.paths.traffic(way)).fold(Traffic::default(), Traffic::with)
     }
 
     fn ways(&self) -> impl Iterator<Item = Way> + use<> {

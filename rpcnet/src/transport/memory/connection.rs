@@ -1,4 +1,4 @@
-//! A connection in memory as a backend.
+//! A memory connection as a transport backend.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -48,12 +48,12 @@ impl backend::Connection for Connection {
 
     async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         let (send, recv) = self.open(StreamKind::Bi).await?;
-        Ok((send, recv.expect("it has two directions")))
+        Ok((send, recv.expect("a bidirectional stream has both halves")))
     }
 
     async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         let (send, recv) = self.accept(StreamKind::Bi).await?;
-        Ok((send.expect("it has two directions"), recv))
+        Ok((send.expect("a bidirectional stream has both halves"), recv))
     }
 
     async fn open_uni(&self) -> Result<SendStream, ConnectionError> {
@@ -110,7 +110,7 @@ impl backend::Connection for Connection {
         self.half.link.look(|pair| pair.end(self.half.side).recovery.rtt())
     }
 
-    /// About as many have been sent as have come: those are counted.
+    /// An approximation: sent packets are not counted, and about as many arrive.
     fn sent_packets(&self) -> u64 {
         self.received_packets()
     }

@@ -1,4 +1,4 @@
-//! One end of a connection: its streams, its timers, and what it knows of its own end.
+//! One end of a connection: its streams, its timers, and the reason why it ended.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -7,12 +7,13 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{super::ConnectionError, frame::MemoryFrame, recovery::Recovery, streams::Streams};
 
-/// What tasks wait for. Each is told with the connection's lock held, so that who looks under it misses nothing.
+/// Events that tasks wait for. They are signalled with the connection's lock held, so that a task that checks the state
+/// under the lock misses none.
 #[derive(Debug, Default)]
 pub(super) struct EndSignals {
-    /// The connection stands, or has ended.
+    /// The handshake is done, or the connection has ended.
     pub(super) settled: Notify,
-    /// There is a stream to take.
+    /// The peer has opened a stream.
     pub(super) arrived: Notify,
     /// A stream may be opened.
     pub(super) room: Notify,
@@ -21,13 +22,13 @@ pub(super) struct EndSignals {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndPhase {
-    /// The peer's first packet has yet to come.
+    /// The peer's first packet has not arrived yet.
     Absent,
     Handshake,
     Open,
 }
 
-/// What has to be done now.
+/// The kinds of timers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Idle,
@@ -39,23 +40,24 @@ pub(super) enum Due {
 pub(super) struct LinkEnd {
     pub(super) phase: EndPhase,
     pub(super) ended: Option<ConnectionError>,
-    /// What the peer is answered once this end is no more.
+    /// The answer to packets that arrive after this end has ended.
     pub(super) farewell: Option<MemoryFrame>,
     pub(super) streams: Streams,
     pub(super) recovery: Recovery,
     pub(super) datagrams: VecDeque<Bytes>,
-    /// Datagrams from here that have not arrived.
+    /// The number of datagrams from here that are in flight.
     pub(super) datagrams_under_way: usize,
-    /// Packets that have arrived.
+    /// The number of packets that have arrived.
     pub(super) received: u64,
-    /// Numbers of those that are acknowledged, as long as the peer does not know it, and how many there were before.
+    /// Numbers of the packets that arrived here, until the peer has received their acknowledgement.
     pub(super) arrivals: VecDeque<u64>,
+    /// The number of packets whose acknowledgement the peer has received.
     pub(super) known_arrivals: u64,
     pub(super) signals: Arc<EndSignals>,
     idle_timeout: Duration,
     keep_alive: Option<Duration>,
     idle_since: Instant,
-    /// Something that wants an acknowledgement was sent since the last packet came.
+    /// A packet that needs an acknowledgement was sent since the last packet arrived.
     asked: bool,
     alive_since: Instant,
 }
@@ -89,12 +91,12 @@ impl LinkEnd {
         }
     }
 
-    /// Whether it has timers.
+    /// Returns true if this end has timers.
     pub(super) fn is_live(&self) -> bool {
         self.ended.is_none() && self.phase != EndPhase::Absent
     }
 
-    /// A packet has come.
+    /// Handles the arrival of a packet.
     pub(super) fn heard(&mut self, now: Instant) {
         self.received += 1;
         self.idle_since = now;
@@ -102,19 +104,20 @@ impl LinkEnd {
         self.asked = false;
     }
 
-    /// A packet that wants an acknowledgement leaves (RFC 9000, section 10.1: only the first counts).
+    /// Handles the sending of a packet that needs an acknowledgement. Only the first one since the last arrival
+    /// restarts the idle timer (RFC 9000, section 10.1).
     pub(super) fn asks(&mut self, now: Instant) {
         if !std::mem::replace(&mut self.asked, true) {
             self.idle_since = now;
         }
     }
 
-    /// What comes next, and when.
+    /// Returns the next deadline, and which timer it belongs to.
     pub(super) fn deadline(&self) -> Option<(Instant, Due)> {
         if !self.is_live() {
             return None;
         }
-        // Section 10.1: not before a few probes have gone unanswered.
+        // RFC 9000, section 10.1: the idle timeout is at least three probe timeouts, so that a few probes can be lost.
         let idle = self.idle_timeout.max(3 * self.recovery.probe_timeout());
         let keep_alive = self.keep_alive.filter(|_| self.phase == EndPhase::Open);
         [
@@ -127,12 +130,12 @@ impl LinkEnd {
         .min_by_key(|(deadline, _)| *deadline)
     }
 
-    /// A keep-alive leaves.
+    /// Handles the sending of a keep-alive.
     pub(super) fn keeps_alive(&mut self, now: Instant) {
         self.alive_since = now;
     }
 
-    /// It is over here, for this reason: wakes all.
+    /// Ends this side of the connection for this reason, and wakes all waiting tasks.
     pub(super) fn end(&mut self, reason: ConnectionError, farewell: Option<MemoryFrame>) {
         self.ended = Some(reason);
         self.farewell = farewell;

@@ -1,4 +1,4 @@
-//! What listens and dials in a network in memory.
+//! Endpoints in a memory network, which listen and dial.
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::PeerIdentity;
 
-/// Dials that wait to be accepted; those beyond are ignored, and tried again.
+/// The number of dials that may wait to be accepted. Further dials are ignored, and the dialler retries.
 pub(super) const BACKLOG: usize = 128;
 
 #[derive(Clone)]
@@ -45,7 +45,7 @@ impl Drop for Inner {
 }
 
 impl Network {
-    /// A place at this address; port 0 takes a free one. `None` when the address is taken.
+    /// Binds an endpoint to this address. Port 0 takes a free one. Returns `None` if the address is taken.
     pub(crate) fn endpoint(&self, addr: SocketAddr) -> Option<Endpoint> {
         let (backlog, incoming) = mpsc::channel(BACKLOG);
         let (addr, id) = self.places().bind(self.at_home(addr), |id| Listener::new(id, backlog))?;
@@ -61,7 +61,8 @@ impl Endpoint {
         places.listen(self.inner.addr, self.inner.id, protocols, options.room.streams);
     }
 
-    /// Takes one round trip. Where nothing comes back, whoever is missing, it takes the idle timeout.
+    /// Takes one round trip. Without an answer, from the listener or the application behind it, it takes the idle
+    /// timeout.
     pub(in crate::transport) async fn dial(
         &self,
         addr: SocketAddr,
@@ -76,7 +77,8 @@ impl Endpoint {
         let link =
             MemoryLink::dial(network, [visible(*own), visible(addr)], *id, protocol, options, room.streams);
         let half = Half { link, side: 0 };
-        // Once more, as it is known to the network now: a closing that this look misses finds it there.
+        // Checks again, as the network knows the connection from here on: a close after this check finds the connection
+        // there.
         if *closed.borrow() {
             return Err(ConnectionError::LocallyClosed);
         }
@@ -109,7 +111,7 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A peer that dialled. Dropping it refuses the connection.
+/// A peer that has dialled. Dropping it refuses the connection.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     half: Option<Half>,
@@ -117,12 +119,12 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     pub(in crate::transport) fn remote_addr(&self) -> SocketAddr {
-        self.half.as_ref().expect("it is there until the handshake").link.addrs[0]
+        self.half.as_ref().expect("only the handshake takes the half").link.addrs[0]
     }
 
-    /// Takes one round trip more.
+    /// Takes one more round trip.
     pub(in crate::transport) async fn handshake(mut self) -> Result<connection::Connection, ConnectionError> {
-        let half = self.half.take().expect("it is there until the handshake");
+        let half = self.half.take().expect("only the handshake takes the half");
         half.link.drive();
         half.link.with(|pair, io| pair.welcome(io));
         establish(half, Side::Server).await

@@ -1,8 +1,8 @@
-//! What travels between the two ends of a connection: one frame a packet.
+//! The frames that travel between the two ends of a connection, one in each packet.
 
 use bytes::Bytes;
 
-/// Whether a stream has two directions or one.
+/// The direction of a stream: bidirectional or unidirectional.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum StreamKind {
     Bi,
@@ -19,11 +19,13 @@ pub(super) struct StreamId {
 
 #[derive(Debug, Clone)]
 pub(super) enum MemoryFrame {
-    /// The dialler's first packet, the listener's answer, and the dialler's last word of the handshake.
+    /// The dialler's first packet.
     Hello,
+    /// The listener's answer.
     Welcome,
+    /// The dialler's confirmation, which completes the handshake.
     Confirm,
-    /// The listener will not have it; why.
+    /// The listener refuses the connection, for this reason.
     Refuse(&'static str),
     Data {
         stream: StreamId,
@@ -39,19 +41,19 @@ pub(super) enum MemoryFrame {
         stream: StreamId,
         code: u32,
     },
-    /// The stream may be written up to here.
+    /// The stream may be written up to this offset.
     Credit {
         stream: StreamId,
         limit: u64,
     },
-    /// So many streams may have been opened.
+    /// The number of streams of this kind that the receiver may have opened since the connection began.
     Streams {
         kind: StreamKind,
         limit: u64,
     },
     Datagram(Bytes),
     Ping,
-    /// So many packets have arrived.
+    /// The number of packets that have arrived since the connection began.
     Ack(u64),
     Close {
         code: u32,
@@ -62,17 +64,17 @@ pub(super) enum MemoryFrame {
 }
 
 impl MemoryFrame {
-    /// Whether the receiver acknowledges it.
+    /// Returns true if the receiver acknowledges the frame.
     pub(super) fn is_acknowledged(&self) -> bool {
         !matches!(self, Self::Ack(_) | Self::Close { .. } | Self::Forgotten | Self::Refuse(_))
     }
 
-    /// Whether it is sent again where it was lost.
+    /// Returns true if the frame is retransmitted after a loss.
     pub(super) fn is_repeated(&self) -> bool {
         self.is_acknowledged() && !matches!(self, Self::Datagram(_) | Self::Ping)
     }
 
-    /// Bytes of content.
+    /// Returns the number of content bytes.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Data { bytes, .. } | Self::Datagram(bytes) => bytes.len(),

@@ -1,4 +1,4 @@
-//! The two halves of a stream, as they are held.
+//! The two halves of a stream, as handles of the application.
 
 use std::{
     fmt,
@@ -68,7 +68,7 @@ impl backend::SendStream for SendStream {
                 Ok(outcome) => return outcome,
                 Err(watched) => watched,
             };
-            // Counts from here on; the state is looked at once more, as it may have changed before.
+            // A `Notified` counts from its creation on. The state may have changed before that, so it is checked again.
             let changed = watched.notified();
             if let Ok(outcome) = self.link.with(|pair, _| pair.stopped(self.side, self.id)) {
                 return outcome;

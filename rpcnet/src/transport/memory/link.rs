@@ -1,4 +1,4 @@
-//! A connection in memory, driven: its state, its tasks, and who it belongs to.
+//! A memory connection with its driver: the state, the tasks, and the owning endpoints.
 
 use std::{
     fmt,
@@ -20,38 +20,38 @@ use super::{
     pair::{Io, Offer, Pair, Wire},
 };
 
-/// Both ends of a connection. Each end's task lets it go on when something is due; one would do, but the other may
-/// be on a runtime that is shut down.
+/// A connection with both ends. Each end has a task that drives it when a timer is due. One task would be enough, but
+/// its runtime may be shut down before the other end's.
 pub(super) struct MemoryLink {
     pub(super) id: u64,
     network: Network,
-    /// The dialler's, the listener's.
+    /// The addresses of the dialler and the listener.
     pub(super) addrs: [SocketAddr; 2],
     pub(super) protocol: Vec<u8>,
     pub(super) signals: [Arc<EndSignals>; 2],
     state: Mutex<LinkState>,
-    /// Told when something is due earlier than was thought.
+    /// Signalled if something is due earlier than the tasks are scheduled for.
     sooner: Notify,
 }
 
 struct LinkState {
     pair: Pair,
-    /// The endpoints whose connection it is.
+    /// The ids of the two endpoints that own the ends.
     owners: [Option<u64>; 2],
-    /// When the tasks wake.
+    /// The time at which the tasks wake up.
     scheduled: Option<Instant>,
 }
 
-/// What is due next.
+/// The next event of a connection.
 enum NextDue {
     At(Instant),
-    /// Nothing, until somebody does something.
+    /// Nothing is due until somebody uses the connection.
     Nothing,
     Over,
 }
 
 impl MemoryLink {
-    /// Sends the first packet.
+    /// Creates a connection and sends its first packet.
     pub(super) fn dial(
         network: &Network,
         addrs: [SocketAddr; 2],
@@ -62,7 +62,7 @@ impl MemoryLink {
     ) -> Arc<Self> {
         let listener = DialOptions::default().with_keep_alive(None);
         let mut pair = Pair::new(options, &listener, Instant::now());
-        // What the listener allows is known here before its answer is; nothing is opened before that.
+        // The listener's limits are read here before its answer arrives. No stream is opened before the answer.
         if let Some(theirs) = network.places().streams(addrs[1]) {
             pair.agree([streams, theirs]);
         }
@@ -80,7 +80,7 @@ impl MemoryLink {
         link
     }
 
-    /// Does something with it, and then what is due.
+    /// Runs `act` on the connection, before and after which everything that is due happens.
     pub(super) fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Pair, &mut Io<'_>) -> T) -> T {
         let mut state = self.state();
         let LinkState { pair, owners, scheduled } = &mut *state;
@@ -99,19 +99,19 @@ impl MemoryLink {
         result
     }
 
-    /// Looks at it.
+    /// Reads the state.
     pub(super) fn look<T>(&self, look: impl FnOnce(&Pair) -> T) -> T {
         look(&self.state().pair)
     }
 
-    /// Waits until `act` has something, asking it again whenever `signal` tells. Cancel-safe.
+    /// Waits until `act` returns something. Calls it again after each `signal`. Cancel-safe.
     pub(super) async fn until<T>(
         self: &Arc<Self>,
         signal: &Notify,
         mut act: impl FnMut(&mut Pair, &mut Io<'_>) -> Option<T>,
     ) -> T {
         loop {
-            // Made and told with the lock held: no change is missed in between.
+            // The `Notified` is created, and the signal sent, with the lock held: no change in between is missed.
             match self.with(|pair, io| act(pair, io).ok_or_else(|| signal.notified())) {
                 Ok(result) => return result,
                 Err(changed) => changed.await,
@@ -119,7 +119,7 @@ impl MemoryLink {
         }
     }
 
-    /// Lets what is due happen in time, from now on.
+    /// Spawns a task that drives the connection.
     pub(super) fn drive(self: &Arc<Self>) {
         tokio::spawn(drive(self.clone()));
     }
@@ -136,7 +136,7 @@ impl MemoryLink {
         self.state.lock()
     }
 
-    /// What is due next; the tasks will wake then.
+    /// Returns the next event, for which the tasks are then scheduled.
     fn next(self: &Arc<Self>) -> NextDue {
         self.with(|_, _| ());
         let mut state = self.state();
@@ -151,7 +151,7 @@ impl MemoryLink {
 
 async fn drive(link: Arc<MemoryLink>) {
     loop {
-        // Counts from here on, before the look.
+        // Created before the state is read: it counts from its creation on.
         let sooner = link.sooner.notified();
         match link.next() {
             NextDue::At(deadline) => tokio::select! {
@@ -177,7 +177,7 @@ impl fmt::Debug for MemoryLink {
     }
 }
 
-/// The network, as one connection's packets see it.
+/// The network from the point of view of one connection's packets.
 struct Carrier<'a> {
     link: &'a Arc<MemoryLink>,
     owners: &'a mut [Option<u64>; 2],
@@ -192,16 +192,16 @@ impl Carrier<'_> {
 impl Wire for Carrier<'_> {
     fn carry(&mut self, from: usize, bytes: usize, now: Instant) -> Option<Instant> {
         let (from, to) = self.way(from);
-        self.link.network.weather().carry(from, to, bytes, now)
+        self.link.network.conditions().carry(from, to, bytes, now)
     }
 
     fn passes(&mut self, from: usize) -> bool {
         let (from, to) = self.way(from);
-        self.link.network.weather().passes(from, to)
+        self.link.network.conditions().passes(from, to)
     }
 
     fn is_frozen(&self, side: usize) -> bool {
-        self.link.network.weather().paths.is_frozen(self.link.addrs[side])
+        self.link.network.conditions().paths.is_frozen(self.link.addrs[side])
     }
 
     fn offer(&mut self) -> Offer {
@@ -211,7 +211,7 @@ impl Wire for Carrier<'_> {
     }
 }
 
-/// One end's hold on a connection; its drop closes it.
+/// A handle of one end. Dropping it closes the connection.
 #[derive(Debug)]
 pub(super) struct Half {
     pub(super) link: Arc<MemoryLink>,

@@ -1,4 +1,4 @@
-//! Who is where in a network in memory, and what the network does to packets.
+//! A memory network: the endpoints at their addresses, and the conditions of the paths.
 
 use std::{
     collections::BTreeMap,
@@ -21,20 +21,22 @@ use super::{
     path::{Paths, Place, Traffic, Way},
 };
 
-/// Where ports are taken from that nobody has asked for (RFC 6335, section 6).
+/// The range of automatically chosen ports (RFC 6335, section 6).
 const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
-/// A network within this process: servers and channels that are given the same one reach each other by the
+/// A network within this process. Servers and channels that are given the same network reach each other by the
 /// addresses that they bind, without sockets and certificates.
 ///
-/// At first packets arrive at once, and all of them. It can be made slow and lossy, as a whole or [between](Self::between)
-/// some, it can be cut, and hosts can be frozen. What was sent over a cut is lost; streams send it again, as QUIC does,
-/// and as late as QUIC does: after a cut that lasted long, up to as long again, unless something new is sent.
+/// At first all packets arrive, and at once. The network can be made slow and lossy, as a whole or
+/// [between](Self::between) places. Paths can be cut, and hosts can be frozen. Packets sent over a cut path are lost.
+/// Streams retransmit them as QUIC does, and as late as QUIC does: after a long cut it may take as long again, unless
+/// new data is sent.
 ///
-/// Time is tokio's, and meant to be paused; its timers have a resolution of one millisecond. What is random comes from
-/// one seed: on a paused runtime of one thread two runs lose and delay the same packets, as far as what runs on it
-/// sends them in the same order. (rpcnet draws its pauses between dials, and its choice among equal servers, from
-/// elsewhere. Nothing here is promised bit for bit.)
+/// Time is tokio's, and meant to be paused. Its timers have a resolution of one millisecond.
+///
+/// All randomness of the network comes from one seed. On a paused runtime of one thread, two runs lose and delay the
+/// same packets as long as the program sends them in the same order. This is no promise bit for bit: rpcnet draws its
+/// pauses between dials, and its choice among equal servers, from other sources.
 ///
 /// Cheap to clone; clones are the same network.
 #[derive(Clone)]
@@ -45,7 +47,7 @@ pub struct Network {
 
 struct Inner {
     places: Mutex<Places>,
-    weather: Mutex<Weather>,
+    conditions: Mutex<Conditions>,
 }
 
 impl Default for Network {
@@ -55,52 +57,53 @@ impl Default for Network {
 }
 
 impl Network {
-    /// An empty network.
+    /// Creates an empty network.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Another seed than 0, so that other packets are lost and late.
+    /// Creates a network with a seed other than 0, in which other packets are lost and late.
     pub fn with_seed(seed: u64) -> Self {
-        let weather = Weather { paths: Paths::default(), rng: SmallRng::seed_from_u64(seed) };
-        let inner = Inner { places: Mutex::default(), weather: Mutex::new(weather) };
+        let conditions = Conditions { paths: Paths::default(), rng: SmallRng::seed_from_u64(seed) };
+        let inner = Inner { places: Mutex::default(), conditions: Mutex::new(conditions) };
         Self { inner: Arc::new(inner), home: None }
     }
 
-    /// The same network, seen from a host with this address: servers and channels that are given it are on that host.
-    /// They bind that address wherever they are told to bind any (as channels always are), or the loopback's.
+    /// Returns the same network as seen from a host with this address. Servers and channels that are given the result
+    /// are on that host. They bind the host's address in place of the unspecified address (which channels always bind)
+    /// or the loopback address.
     #[must_use]
     pub fn host(&self, ip: impl Into<IpAddr>) -> Self {
         Self { inner: self.inner.clone(), home: Some(ip.into()) }
     }
 
-    /// How long packets take, one way; drawn for each, so that they overtake each other. An empty range stands for its
-    /// start. Nothing at first.
+    /// Sets the latency of packets in one direction. It is drawn for each packet, so packets overtake each other. An
+    /// empty range stands for its start. Zero at first.
     pub fn set_latency(&self, latency: Range<Duration>) {
-        self.weather().paths.usual.latency = latency;
+        self.conditions().paths.usual.latency = latency;
     }
 
-    /// The share of packets that are lost. None at first.
+    /// Sets the share of packets that are lost. 0 at first.
     ///
     /// # Panics
     ///
-    /// Where it is not between 0 and 1.
+    /// If `share` is not between 0 and 1.
     pub fn set_loss(&self, share: f64) {
         assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1");
-        self.weather().paths.usual.loss = share;
+        self.conditions().paths.usual.loss = share;
     }
 
-    /// What is between the two, both ways.
+    /// Returns the paths between two places, in both directions.
     pub fn between(&self, one: impl Into<Place>, other: impl Into<Place>) -> Between {
         Between::new(self.clone(), Way { from: one.into(), to: other.into() })
     }
 
-    /// What is between this place and everybody.
+    /// Returns the paths between this place and all others.
     pub fn around(&self, place: impl Into<Place>) -> Between {
         self.between(place, Place::Anywhere)
     }
 
-    /// Cuts everybody on one side off from everybody on the other.
+    /// Cuts all paths between the places on one side and those on the other.
     pub fn partition<P: Into<Place> + Copy>(&self, one: &[P], other: &[P]) {
         for left in one {
             for right in other {
@@ -109,50 +112,52 @@ impl Network {
         }
     }
 
-    /// Undoes all cuts. Latencies and losses stay, and so does who is frozen.
+    /// Undoes all cuts. Latencies, losses and frozen places stay as they are.
     pub fn heal_all(&self) {
-        self.weather().paths.heal_all();
+        self.conditions().paths.heal_all();
     }
 
-    /// A place that sends and hears nothing, but keeps its connections: their time stands still, as that of a process
-    /// that is stopped. (What runs there goes on running; it does not notice.)
+    /// Freezes a place: it sends and receives nothing, but keeps its connections. The timers of its connections stand
+    /// still, as in a stopped process. Code that runs at the place goes on, and does not notice.
     pub fn freeze(&self, place: impl Into<Place>) {
-        self.weather().paths.freeze(place.into());
+        self.conditions().paths.freeze(place.into());
     }
 
-    /// Undoes [`freeze`](Self::freeze), for this place and for those within. What should have happened at the place in the
-    /// meantime does so now: a connection that has heard nothing for its idle timeout is given up.
+    /// Undoes [`freeze`](Self::freeze), for this place and all within it. Timers that should have fired in the meantime
+    /// fire now: a connection that has received nothing for its idle timeout is given up.
     pub fn thaw(&self, place: impl Into<Place>) {
-        self.weather().paths.thaw(place.into());
+        self.conditions().paths.thaw(place.into());
         for link in self.links() {
             link.with(|_, _| ());
         }
     }
 
-    /// Connections of which an end still stands, those being dialled among them.
+    /// Returns the number of connections with at least one open end, including those that are being dialled.
     pub fn connections(&self) -> usize {
         self.links().iter().filter(|link| !link.look(Pair::is_closed)).count()
     }
 
-    /// Streams that an end still knows: neither is everything said on them, nor are they all dropped.
+    /// Returns the number of streams that an end still keeps: data or acknowledgements are missing, or a handle is
+    /// held.
     pub fn open_streams(&self) -> usize {
         self.links().iter().map(|link| link.look(Pair::open_streams)).sum()
     }
 
-    /// What has been sent so far, from everywhere to everywhere.
+    /// Returns the packets and bytes that were sent so far, on all paths.
     pub fn traffic(&self) -> Traffic {
-        self.weather().paths.traffic(Way { from: Place::Anywhere, to: Place::Anywhere })
+        self.conditions().paths.traffic(Way { from: Place::Anywhere, to: Place::Anywhere })
     }
 
-    pub(super) fn weather(&self) -> MutexGuard<'_, Weather> {
-        self.inner.weather.lock()
+    pub(super) fn conditions(&self) -> MutexGuard<'_, Conditions> {
+        self.inner.conditions.lock()
     }
 
     pub(super) fn places(&self) -> MutexGuard<'_, Places> {
         self.inner.places.lock()
     }
 
-    /// All connections. (Those that are dropped meanwhile are so by the caller, without the lock that they need then.)
+    /// Returns all connections. The caller drops the last handle of a connection, if it does, without the lock, which
+    /// that drop needs.
     pub(super) fn links(&self) -> Vec<Arc<MemoryLink>> {
         self.places().links.values().filter_map(Weak::upgrade).collect()
     }
@@ -169,7 +174,8 @@ impl Network {
         self.places().links.remove(&link);
     }
 
-    /// Offers the connection to whoever listens at its second address; whose it is where it was taken.
+    /// Offers the connection to the listener at its second address. If it was taken, returns the id of the listening
+    /// endpoint too.
     pub(super) fn offer(&self, link: &Arc<MemoryLink>) -> (Offer, Option<u64>) {
         let places = self.places();
         let Some(listener) = places.listeners.get(&link.addrs[1]) else { return (Offer::Ignored, None) };
@@ -205,19 +211,19 @@ impl fmt::Debug for Network {
     }
 }
 
-/// How a socket is seen that is bound to any address.
+/// Returns the address at which others see a socket: an unspecified address stands for loopback.
 pub(super) fn visible(addr: SocketAddr) -> SocketAddr {
     let ip = addr.ip().to_canonical();
     SocketAddr::new(if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip }, addr.port())
 }
 
-/// What packets have to expect, and the seed of it.
-pub(super) struct Weather {
+/// The conditions of all paths, and their random generator.
+pub(super) struct Conditions {
     pub(super) paths: Paths,
     rng: SmallRng,
 }
 
-impl Weather {
+impl Conditions {
     pub(super) fn carry(
         &mut self,
         from: SocketAddr,
@@ -228,7 +234,7 @@ impl Weather {
         self.paths.carry(from, to, bytes, now, &mut self.rng)
     }
 
-    /// Whether a packet arrives that should now.
+    /// Decides whether a packet arrives whose time has come.
     pub(super) fn passes(&mut self, from: SocketAddr, to: SocketAddr) -> bool {
         let passes = self.paths.passes(from, to);
         if !passes {
@@ -240,7 +246,7 @@ impl Weather {
 
 #[derive(Default)]
 pub(super) struct Places {
-    /// By the address at which they are seen.
+    /// By the address at which others see the listener.
     listeners: BTreeMap<SocketAddr, Listener>,
     links: BTreeMap<u64, Weak<MemoryLink>>,
     next_port: u16,
@@ -266,7 +272,7 @@ impl Places {
         self.next_id
     }
 
-    /// Takes the address, or a free port of it; `None` when there is none.
+    /// Binds the address. Port 0 takes a free one. Returns `None` if the address or all ports are taken.
     pub(super) fn bind(
         &mut self,
         addr: SocketAddr,
@@ -295,12 +301,12 @@ impl Places {
         }
     }
 
-    /// Streams with two directions that a listener allows.
+    /// Returns the number of bidirectional streams that a listener allows.
     pub(super) fn streams(&self, addr: SocketAddr) -> Option<u32> {
         self.listeners.get(&addr).map(|listener| listener.streams)
     }
 
-    /// Frees the address, unless a successor has taken it.
+    /// Frees the address, unless another endpoint has bound it since.
     pub(super) fn close(&mut self, addr: SocketAddr, id: u64) {
         if self.listeners.get(&visible(addr)).is_some_and(|listener| listener.id == id) {
             self.listeners.remove(&visible(addr));

@@ -1,7 +1,7 @@
-//! A connection, both its ends and what is under way between them, sans-io.
+//! A connection with both ends and all packets in flight, sans-io.
 //!
-//! Whoever does something with it, or finds that its [deadline](Pair::deadline) has come, lets it [go on](Pair::go_on)
-//! with the time that it is. It asks the [`Wire`] what becomes of each packet.
+//! The driver calls [`go_on`](Pair::go_on) with the current time before and after each operation, and when the
+//! [deadline](Pair::deadline) has come. The [`Wire`] decides whether and when each packet arrives.
 
 mod operations;
 #[cfg(test)]
@@ -20,31 +20,32 @@ use super::{
     frame::{MemoryFrame, StreamId},
 };
 
-/// Datagrams under way, and those that wait to be read: beyond, the new ones are lost there, the oldest here.
+/// The number of datagrams in flight, and of those that wait to be read. Beyond it, a new datagram in flight is lost;
+/// in the queue of the reader, the oldest is dropped.
 const DATAGRAMS: usize = 1024;
 pub(super) const DATAGRAM_SIZE: usize = 1200;
 
-/// What a listener says to a dialler.
+/// The answer of a listener to a dialler.
 pub(super) enum Offer {
     Taken,
-    /// Nobody is there, or nobody has time: no answer.
+    /// No answer: nobody listens, or the backlog is full.
     Ignored,
     Refused(&'static str),
 }
 
-/// What the connection runs over. Sides: 0 has dialled, 1 listens.
+/// The network below a connection. Side 0 is the dialler, side 1 the listener.
 pub(super) trait Wire {
-    /// When a packet that leaves this side now arrives; `None` if it never does.
+    /// Returns the time at which a packet arrives that this side sends now; `None` if it is lost.
     fn carry(&mut self, from: usize, bytes: usize, now: Instant) -> Option<Instant>;
-    /// Whether a packet of this side that should arrive now does.
+    /// Decides whether a packet of this side arrives whose time has come.
     fn passes(&mut self, from: usize) -> bool;
-    /// Whether this side's time stands still.
+    /// Returns true if this side's timers stand still.
     fn is_frozen(&self, side: usize) -> bool;
-    /// The first packet has come to the listener's address.
+    /// Asks the listener, as the first packet has arrived at its address.
     fn offer(&mut self) -> Offer;
 }
 
-/// When it is, and where packets go.
+/// The current time, and the network.
 pub(super) struct Io<'a> {
     pub(super) now: Instant,
     pub(super) wire: &'a mut dyn Wire,
@@ -52,7 +53,7 @@ pub(super) struct Io<'a> {
 
 struct UnderWay {
     at: Instant,
-    /// Makes the order of what arrives at once that of its leaving.
+    /// Packets that arrive at the same time keep the order in which they were sent.
     sequence: u64,
     from: usize,
     number: Option<u64>,
@@ -86,9 +87,9 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// A connection that is about to be [dialled](Self::dial) by side 0.
+    /// Creates a connection that side 0 is about to [dial](Self::dial).
     pub(super) fn new(dialler: &DialOptions, listener: &DialOptions, now: Instant) -> Self {
-        // The shorter of what the two announce (RFC 9000, section 10.1).
+        // The shorter one of the two announced timeouts applies (RFC 9000, section 10.1).
         let idle = dialler.idle_timeout().min(listener.idle_timeout());
         let end = |side, phase, options: &DialOptions| {
             LinkEnd::new(side, phase, options.initial_rtt(), idle, options.keep_alive(), now)
@@ -100,7 +101,7 @@ impl Pair {
         }
     }
 
-    /// Each side allows the other so many streams with two directions.
+    /// Sets how many bidirectional streams each side allows the other.
     pub(super) fn agree(&mut self, streams: [u32; 2]) {
         let [dialler, listener] = streams.map(u64::from);
         self.ends[0].streams.agree(listener, dialler);
@@ -111,24 +112,24 @@ impl Pair {
         &self.ends[side]
     }
 
-    /// Nothing will ever happen here again.
+    /// Returns true if nothing will ever happen here again.
     pub(super) fn is_over(&self) -> bool {
         self.under_way.is_empty() && self.is_closed()
     }
 
-    /// Neither end stands.
+    /// Returns true if neither end is live.
     pub(super) fn is_closed(&self) -> bool {
         !self.ends.iter().any(LinkEnd::is_live)
     }
 
-    /// Streams that one of the ends knows.
+    /// Returns the number of streams that at least one end keeps.
     pub(super) fn open_streams(&self) -> usize {
         let [one, other] = &self.ends;
         let only_other = other.streams.open.keys().filter(|id| !one.streams.open.contains_key(id));
         one.streams.open.len() + only_other.count()
     }
 
-    /// When it has to go on.
+    /// Returns the time of the next arrival or timer.
     pub(super) fn deadline(&self, wire: &dyn Wire) -> Option<Instant> {
         let arrival = self.under_way.peek().map(|Reverse(packet)| packet.at);
         let timers = (0..2).filter_map(|side| self.timer(side, wire)).map(|(deadline, _)| deadline);
@@ -139,7 +140,7 @@ impl Pair {
         self.ends[side].deadline().filter(|_| !wire.is_frozen(side))
     }
 
-    /// Does all that is due.
+    /// Handles everything that is due.
     pub(super) fn go_on(&mut self, io: &mut Io<'_>) {
         loop {
             if self.under_way.peek().is_some_and(|Reverse(packet)| packet.at <= io.now) {
@@ -166,7 +167,7 @@ impl Pair {
         }
     }
 
-    /// Sends a packet, whether it arrives or not.
+    /// Sends a packet. It is recorded as sent even if the network loses it.
     fn transmit(&mut self, side: usize, frame: MemoryFrame, io: &mut Io<'_>) {
         let end = &mut self.ends[side];
         let number = frame.is_acknowledged().then(|| {
@@ -192,13 +193,14 @@ impl Pair {
         }
     }
 
-    /// Sends again: probes at a timeout, else what is known to be lost because this later packet has arrived.
+    /// Retransmits: after a probe timeout up to two probes, otherwise the packets that are known to be lost as the
+    /// later packet `arrived` was acknowledged.
     fn repeat(&mut self, side: usize, probe: bool, arrived: u64, io: &mut Io<'_>) {
         let recovery = &mut self.ends[side].recovery;
         let frames = if probe { recovery.time_out() } else { recovery.take_lost_before(arrived) };
         let mut sent = false;
         for frame in frames {
-            // Of a stream that was given up in the meantime nothing is owed.
+            // Data of a stream that was reset in the meantime is not retransmitted.
             if let MemoryFrame::Data { stream, .. } = frame
                 && self.ends[side].streams.send(stream).is_none_or(|send| send.is_reset())
             {
@@ -223,7 +225,7 @@ impl Pair {
             return self.lose(from, number);
         }
         if self.ends[to].ended.is_some() {
-            // Nobody answers to an end: that would go on for ever.
+            // A close is never answered with a close: that would go on for ever.
             if number.is_some()
                 && let Some(farewell) = self.ends[to].farewell.clone()
             {
@@ -321,7 +323,7 @@ impl Pair {
         }
     }
 
-    /// The frame of this side has arrived, or does not need to any more.
+    /// Handles a frame of this side that has arrived, or does not need to arrive any more.
     fn delivered(&mut self, side: usize, frame: &MemoryFrame, io: &mut Io<'_>) {
         if let MemoryFrame::Data { stream, .. } | MemoryFrame::Reset { stream, .. } = frame {
             if let Some(send) = self.ends[side].streams.send(*stream) {

@@ -1,4 +1,4 @@
-//! What becomes of packets between places, sans-io: time and randomness are arguments.
+//! The rules for packets between places, sans-io: time and randomness are arguments.
 
 use std::{
     collections::BTreeMap,
@@ -10,11 +10,11 @@ use std::{
 use rand::{Rng, RngExt};
 use tokio::time::Instant;
 
-/// Who a rule is about.
+/// The endpoints that a rule applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place {
-    /// One endpoint: a server by the address that it listens on.
+    /// One endpoint, for example a server by the address that it listens on.
     Socket(SocketAddr),
     /// All endpoints of a host; see [`Network::host`](super::Network::host).
     Host(IpAddr),
@@ -69,10 +69,10 @@ impl Way {
     }
 }
 
-/// What a packet on one path has to expect.
+/// The conditions for packets on one path.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PathConditions {
-    /// One way; each packet's is drawn. An empty range stands for its start.
+    /// The latency in one direction, drawn for each packet. An empty range stands for its start.
     pub(super) latency: Range<Duration>,
     /// The share of packets that are lost.
     pub(super) loss: f64,
@@ -85,7 +85,7 @@ impl Default for PathConditions {
 }
 
 impl PathConditions {
-    /// When a packet that leaves now arrives; `None` if it never does.
+    /// Returns the time at which a packet arrives that is sent now; `None` if it is lost.
     fn arrival(&self, now: Instant, rng: &mut impl Rng) -> Option<Instant> {
         if self.loss > 0.0 && rng.random_bool(self.loss) {
             return None;
@@ -95,15 +95,15 @@ impl PathConditions {
     }
 }
 
-/// What has been sent from one address to another.
+/// The packets and bytes that were sent on some paths.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
-    /// Packets, those that were lost among them.
+    /// Packets, including lost ones.
     pub packets: u64,
     /// Packets that never arrived.
     pub lost: u64,
-    /// Content of streams and datagrams in bytes, what was lost or sent again among it.
+    /// Content bytes of streams and datagrams, including lost and retransmitted ones.
     pub bytes: u64,
 }
 
@@ -117,7 +117,7 @@ impl Traffic {
     }
 }
 
-/// The paths of a network, and what is wrong with them. Where several rules are about a path, the last one set counts.
+/// The paths of a network, and the rules for them. If several rules apply to a path, the last one set counts.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     pub(super) usual: PathConditions,
@@ -166,12 +166,13 @@ impl Paths {
         self.frozen.iter().any(|place| place.holds(addr))
     }
 
-    /// Whether packets get through now.
+    /// Returns true if packets get through now.
     pub(super) fn passes(&self, from: SocketAddr, to: SocketAddr) -> bool {
         !self.cuts.iter().any(|way| way.holds(from, to)) && !self.is_frozen(from) && !self.is_frozen(to)
     }
 
-    /// When a packet of so many bytes that leaves now arrives, if the path stays as it is; `None` if it never does.
+    /// Returns the time at which a packet of this size arrives that is sent now, if the path stays as it is; `None` if
+    /// it is lost.
     pub(super) fn carry(
         &mut self,
         from: SocketAddr,
@@ -188,7 +189,7 @@ impl Paths {
         arrival
     }
 
-    /// A packet was lost after it had left.
+    /// Counts a packet that was lost after it was sent.
     pub(super) fn lose(&mut self, from: SocketAddr, to: SocketAddr) {
         self.traffic.entry((from, to)).or_default().lost += 1;
     }
@@ -273,7 +274,8 @@ mod tests {
     }
 
     proptest! {
-        /// What arrives does so in time, the share of losses is what it was to be, and the seed says which.
+        /// Packets arrive within the range of latencies, the share of losses is as configured, and the same seed gives
+        /// the same result.
         #[test]
         fn packets_arrive_in_time_or_never(
             start in 0u64..200, length in 0u64..200, loss in 0.0..=1.0f64, seed: u64,

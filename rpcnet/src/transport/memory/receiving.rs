@@ -1,4 +1,4 @@
-//! The half of a stream that is read, sans-io: it puts in order what arrives in any.
+//! The receiving half of a stream, sans-io. It puts packets back in order.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,13 +12,13 @@ use super::{
     sleeper::Sleeper,
 };
 
-/// Bytes that may wait to be read: a writer beyond waits.
+/// The bytes of a stream that may wait to be read. A writer waits when they are used up.
 pub(super) const WINDOW: u64 = 256 << 10;
 
 #[derive(Debug)]
 pub(super) struct Receiving {
     queue: VecDeque<Bytes>,
-    /// What has overtaken what is missing, by its offset; bounded by the window.
+    /// Data behind a gap, by its offset. Bounded by the window.
     ahead: BTreeMap<u64, Bytes>,
     read: u64,
     arrived: u64,
@@ -27,7 +27,7 @@ pub(super) struct Receiving {
     reset: Option<u32>,
     stopped: bool,
     reader: Sleeper,
-    /// Nobody holds the stream any more.
+    /// The handle was dropped.
     pub(super) released: bool,
 }
 
@@ -77,7 +77,8 @@ impl Receiving {
         Poll::Pending
     }
 
-    /// How far the peer may write now, where that is news. As quinn does, not for less than an eighth of the window.
+    /// Returns the offset up to which the peer may write, if it is to be told. As in quinn, it is told once at least an
+    /// eighth of the window has become free.
     pub(super) fn credit(&mut self) -> Option<u64> {
         let limit = self.read + WINDOW;
         if self.size.is_some() || self.stopped || limit - self.limit < WINDOW / 8 {
@@ -107,7 +108,7 @@ impl Receiving {
         self.reader.wake();
     }
 
-    /// The peer gives up. What has arrived whole stays whole.
+    /// Handles the peer's reset. A stream whose data has all arrived stays readable.
     pub(super) fn reset(&mut self, code: u32) {
         if self.reset.is_none() && self.size != Some(self.arrived) {
             self.reset = Some(code);
@@ -116,7 +117,7 @@ impl Receiving {
         }
     }
 
-    /// Whether the peer has to be told.
+    /// Stops the stream. Returns true if the peer has to be told.
     pub(super) fn stop(&mut self) -> bool {
         let tell = !self.stopped && !self.is_done();
         self.stopped = true;
@@ -129,7 +130,7 @@ impl Receiving {
         self.ahead.clear();
     }
 
-    /// Nothing will come that anybody wants.
+    /// Returns true if nothing is left to arrive or read.
     pub(super) fn is_done(&self) -> bool {
         self.reset.is_some() || self.size == Some(self.read) || self.stopped && self.size.is_some()
     }

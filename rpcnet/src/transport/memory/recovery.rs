@@ -1,6 +1,6 @@
-//! What one end has sent and not seen acknowledged, and when it asks again, sans-io: RFC 9002, with one liberty. A
-//! packet is known to be lost once a later one is acknowledged, without a threshold for reordering: the network knows
-//! what it has lost, so nothing is repeated for nothing.
+//! Loss recovery of one end, sans-io: RFC 9002, with one simplification. A packet is known to be lost as soon as a
+//! later one is acknowledged, without a threshold for reordering. The network knows which packets it has lost, so
+//! nothing is retransmitted needlessly.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,22 +8,23 @@ use tokio::time::Instant;
 
 use super::frame::MemoryFrame;
 
-/// Section 6.2.1, and `max_ack_delay` of RFC 9000, section 18.2.
+/// The timer granularity of RFC 9002, section 6.2.1.
 const GRANULARITY: Duration = Duration::from_millis(1);
+/// `max_ack_delay` of RFC 9000, section 18.2.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
-/// Pauses between probes double up to this power of two; as quinn has it.
+/// The largest number of times that the pause between probes doubles, as in quinn.
 const MAX_DOUBLINGS: u32 = 16;
-/// Packets sent again at one probe timeout.
+/// The number of packets that are retransmitted at one probe timeout.
 const PROBES: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Recovery {
     next: u64,
-    /// Packets that may arrive, or have arrived.
+    /// Packets in flight that arrive, or have arrived.
     under_way: BTreeMap<u64, Sent>,
-    /// Packets that never will, as long as nothing tells us.
+    /// Lost packets, until an acknowledgement or a timeout tells this end.
     lost: BTreeMap<u64, MemoryFrame>,
-    /// The last lost packet that is not to be repeated, but whose acknowledgement is waited for.
+    /// The last lost packet that is not retransmitted, but whose acknowledgement this end waits for.
     unanswered: Option<u64>,
     last_sent: Option<Instant>,
     timeouts: u32,
@@ -49,7 +50,7 @@ impl Recovery {
         }
     }
 
-    /// A packet leaves that is to be acknowledged; its number.
+    /// Records a packet that needs an acknowledgement. Returns its number.
     pub(super) fn sent(&mut self, frame: &MemoryFrame, now: Instant) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -58,7 +59,7 @@ impl Recovery {
         number
     }
 
-    /// The network has lost it. (Nobody was told yet.)
+    /// Records that the network has lost the packet. This end does not act on it yet.
     pub(super) fn lose(&mut self, number: u64) {
         if let Some(sent) = self.under_way.remove(&number) {
             if sent.frame.is_repeated() {
@@ -69,7 +70,7 @@ impl Recovery {
         }
     }
 
-    /// These have arrived, and it is known now; what they carried.
+    /// Handles the acknowledgement of these packets. Returns their frames.
     pub(super) fn acknowledged(&mut self, numbers: &[u64], now: Instant) -> Vec<MemoryFrame> {
         if let Some(sent) = numbers.iter().max().and_then(|largest| self.under_way.get(largest)) {
             self.rtt.sample(now.saturating_duration_since(sent.at));
@@ -79,21 +80,21 @@ impl Recovery {
         taken.map(|sent| sent.frame).collect()
     }
 
-    /// What was lost before this packet, which has arrived.
+    /// Returns the lost frames before this packet, which has arrived.
     pub(super) fn take_lost_before(&mut self, number: u64) -> Vec<MemoryFrame> {
         self.unanswered = self.unanswered.filter(|unanswered| *unanswered > number);
         let later = self.lost.split_off(&number);
         std::mem::replace(&mut self.lost, later).into_values().collect()
     }
 
-    /// When to ask again.
+    /// Returns the time of the next probe.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waits = !self.under_way.is_empty() || !self.lost.is_empty() || self.unanswered.is_some();
         let pause = self.probe_timeout() * (1 << self.timeouts.min(MAX_DOUBLINGS));
         Some(self.last_sent.filter(|_| waits)? + pause)
     }
 
-    /// The deadline has come; what to send, never nothing.
+    /// Handles a probe timeout. Returns the frames to send, at least one.
     pub(super) fn time_out(&mut self) -> Vec<MemoryFrame> {
         self.timeouts += 1;
         self.unanswered = None;
@@ -102,7 +103,7 @@ impl Recovery {
         if probes.is_empty() { vec![MemoryFrame::Ping] } else { probes }
     }
 
-    /// Section 6.2.1.
+    /// The probe timeout of RFC 9002, section 6.2.1.
     pub(super) fn probe_timeout(&self) -> Duration {
         match self.rtt.smoothed {
             Some(smoothed) => smoothed + (4 * self.rtt.variation).max(GRANULARITY) + MAX_ACK_DELAY,
@@ -114,7 +115,7 @@ impl Recovery {
         self.rtt.smoothed.unwrap_or(self.rtt.initial)
     }
 
-    /// The connection is over.
+    /// Forgets everything, as the connection has ended.
     pub(super) fn end(&mut self) {
         self.under_way.clear();
         self.lost.clear();
@@ -122,7 +123,7 @@ impl Recovery {
     }
 }
 
-/// Section 5.3, without the peer's delays: there are none.
+/// The estimate of RFC 9002, section 5.3, without acknowledgement delays: the peer has none.
 #[derive(Debug)]
 struct Rtt {
     initial: Duration,

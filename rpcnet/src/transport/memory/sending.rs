@@ -1,4 +1,4 @@
-//! The half of a stream that is written, sans-io.
+//! The sending half of a stream, sans-io.
 
 use std::{
     sync::Arc,
@@ -14,9 +14,10 @@ use super::{
     sleeper::Sleeper,
 };
 
-/// Content of a packet. Far more than on a wire: it saves time, and losses are drawn per packet.
+/// The content bytes of a packet. Far more than in a real packet: that saves time, and losses are drawn for each
+/// packet.
 const PACKET: usize = 16 << 10;
-/// Packets of one stream that wait for their acknowledgement: a writer beyond waits.
+/// The packets of one stream that may wait for their acknowledgement. Beyond it, a writer waits.
 const IN_FLIGHT: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +30,14 @@ enum SendEnding {
 pub(super) struct OutgoingStream {
     offset: u64,
     limit: u64,
-    /// Packets not acknowledged yet, lost ones among them.
+    /// The number of packets that are not acknowledged, including lost ones.
     in_flight: usize,
     ending: Option<SendEnding>,
     stopped: Option<u32>,
     writer: Sleeper,
-    /// Told when `outcome` may have changed.
+    /// Signalled when `outcome` may have changed.
     pub(super) watched: Arc<Notify>,
-    /// Nobody holds the stream any more.
+    /// The handle was dropped.
     pub(super) released: bool,
 }
 
@@ -54,7 +55,7 @@ impl OutgoingStream {
         }
     }
 
-    /// A packet's worth of the chunk, with its offset, as far as the peer has room.
+    /// Takes at most one packet from the chunk, as far as the peer's window allows. Returns it with its offset.
     pub(super) fn poll_write(
         &mut self,
         cx: &Context<'_>,
@@ -82,7 +83,7 @@ impl OutgoingStream {
         Poll::Ready(Ok((offset, piece)))
     }
 
-    /// Where the stream ends; `None` if it has ended already.
+    /// Finishes the stream. Returns its size; `None` if it has ended already.
     pub(super) fn finish(&mut self) -> Option<u64> {
         if self.ending.is_some() {
             return None;
@@ -92,7 +93,7 @@ impl OutgoingStream {
         Some(self.offset)
     }
 
-    /// Whether the peer has to be told.
+    /// Resets the stream. Returns true if the peer has to be told.
     pub(super) fn reset(&mut self) -> bool {
         if self.ending == Some(SendEnding::Reset) || self.is_done() {
             return false;
@@ -106,7 +107,7 @@ impl OutgoingStream {
         self.ending == Some(SendEnding::Reset)
     }
 
-    /// A packet has arrived, or is given up.
+    /// Handles a packet that has arrived or was given up.
     pub(super) fn settled(&mut self) {
         self.in_flight -= 1;
         self.writer.wake();
@@ -129,12 +130,12 @@ impl OutgoingStream {
         }
     }
 
-    /// Everything is there, or given up and the peer knows it.
+    /// Returns true if the stream has ended, and the peer has acknowledged all packets.
     pub(super) fn is_done(&self) -> bool {
         self.ending.is_some() && self.in_flight == 0
     }
 
-    /// What `stopped` says: the peer's code, or that there is nothing left to stop.
+    /// Returns the outcome for `stopped`: the peer's code, or `None` if there is nothing left to stop.
     pub(super) fn outcome(&self) -> Option<Option<u32>> {
         if self.stopped.is_some() {
             return Some(self.stopped);

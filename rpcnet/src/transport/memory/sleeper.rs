@@ -1,4 +1,4 @@
-//! One task that waits.
+//! A slot for the waker of one waiting task.
 
 use std::task::{Context, Waker};
 
@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 pub(super) struct Sleeper(Option<Waker>);
 
 impl Sleeper {
-    /// Keeps the waker. What it waits for is looked at under the same lock, so nothing is missed in between.
+    /// Stores the waker. The awaited state is checked under the same lock, so no wake-up is missed in between.
     pub(super) fn keep(&mut self, cx: &Context<'_>) {
         match &mut self.0 {
             Some(waker) => waker.clone_from(cx.waker()),

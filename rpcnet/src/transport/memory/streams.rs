@@ -1,4 +1,4 @@
-//! The streams that one end of a connection has open, sans-io.
+//! The open streams of one end of a connection, sans-io.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,16 +8,16 @@ use super::{
     sending::OutgoingStream,
 };
 
-/// Streams that one side may have open with two directions, unless something else is agreed on, and with one: beyond, it
-/// waits.
+/// The number of bidirectional streams that a side may have open, unless another number is agreed on.
 const BI_STREAMS: u64 = 256;
+/// The number of unidirectional streams that a side may have open.
 const UNI_STREAMS: u64 = 7;
 
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) send: Option<OutgoingStream>,
     pub(super) recv: Option<Receiving>,
-    /// It counts no more among those that the peer has open.
+    /// The stream counts no longer as one of the peer's open streams.
     given_back: bool,
 }
 
@@ -53,15 +53,17 @@ impl Stream {
 
 #[derive(Debug)]
 struct StreamRoom {
-    /// Streams opened here, and how many may have been.
+    /// The number of streams opened here so far.
+    /// The number of streams that may be opened here in all.
     opened: u64,
     limit: u64,
-    /// Streams that the peer has opened, and how many it may have.
+    /// The number of streams that the peer has opened so far.
     arrived: u64,
+    /// The number of streams that the peer may open in all.
     granted: u64,
-    /// How many it may have at a time.
+    /// The number of streams that the peer may have open at a time.
     at_once: u64,
-    /// Those of them that nobody has taken yet.
+    /// The peer's streams that were not accepted yet.
     waiting: VecDeque<StreamId>,
 }
 
@@ -87,13 +89,13 @@ impl Streams {
         }
     }
 
-    /// So many with two directions may be open to begin with, opened here and by the peer.
+    /// Sets how many bidirectional streams may be open at first: those opened here, and those of the peer.
     pub(super) fn agree(&mut self, here: u64, peer: u64) {
         let room = &mut self.rooms[StreamKind::Bi as usize];
         (room.limit, room.granted, room.at_once) = (here, peer, peer);
     }
 
-    /// Opens one; `None` while the peer allows no more.
+    /// Opens a stream; `None` while the peer allows no more.
     pub(super) fn open(&mut self, kind: StreamKind) -> Option<StreamId> {
         let room = &mut self.rooms[kind as usize];
         if room.opened == room.limit {
@@ -105,7 +107,8 @@ impl Streams {
         Some(id)
     }
 
-    /// Lets the peer have so many with two directions open; the news for it, where that is more than before.
+    /// Raises the number of bidirectional streams that the peer may have open. Returns the frame that tells the peer,
+    /// if the number has grown.
     pub(super) fn grant(&mut self, streams: u64) -> Option<MemoryFrame> {
         let room = &mut self.rooms[StreamKind::Bi as usize];
         let more = streams.checked_sub(room.at_once).filter(|&more| more > 0)?;
@@ -114,14 +117,14 @@ impl Streams {
         Some(MemoryFrame::Streams { kind: StreamKind::Bi, limit: room.granted })
     }
 
-    /// The peer allows more.
+    /// Handles the peer's frame that allows more streams.
     pub(super) fn allow(&mut self, kind: StreamKind, limit: u64) {
         let room = &mut self.rooms[kind as usize];
         room.limit = room.limit.max(limit);
     }
 
-    /// Something has come for this stream: opens it, and with it all before, where the peer has just opened it.
-    /// Whether there are new ones to take.
+    /// Handles a frame for this stream. The peer's new streams are opened up to this one, as a packet may overtake
+    /// those of lower streams. Returns true if there are new streams to accept.
     pub(super) fn reach(&mut self, id: StreamId) -> bool {
         let room = &mut self.rooms[id.kind as usize];
         let first = room.arrived;
@@ -137,7 +140,7 @@ impl Streams {
         true
     }
 
-    /// The next stream that the peer has opened.
+    /// Takes the next stream that the peer has opened.
     pub(super) fn take(&mut self, kind: StreamKind) -> Option<StreamId> {
         self.rooms[kind as usize].waiting.pop_front()
     }
@@ -150,7 +153,7 @@ impl Streams {
         self.open.get_mut(&id)?.recv.as_mut()
     }
 
-    /// Forgets the stream if it is over. The news for the peer where that makes room for another.
+    /// Forgets the stream if it is over. Returns the frame that tells the peer, if that makes room for another stream.
     pub(super) fn settle(&mut self, id: StreamId, ended: bool) -> Option<MemoryFrame> {
         let stream = self.open.get_mut(&id)?;
         let done = stream.is_done();
@@ -166,7 +169,7 @@ impl Streams {
         })
     }
 
-    /// The connection is over: wakes all, and keeps only what somebody still holds.
+    /// Ends all streams: wakes all tasks, and keeps only streams whose handles are held.
     pub(super) fn end(&mut self) {
         let waiting: Vec<_> = self.rooms.iter_mut().flat_map(|room| room.waiting.drain(..)).collect();
         for id in waiting {

@@ -1,4 +1,4 @@
-//! quinn as rpcnet configures it, for benches that compare with quinn and nothing on it.
+//! Plain quinn with rpcnet's configuration, for benchmarks that compare rpcnet with bare quinn.
 
 use std::{io, net::SocketAddr};
 
@@ -8,18 +8,18 @@ use super::{
 };
 use crate::Limits;
 
-/// A socket that listens and dials.
+/// Opens a socket that listens and dials.
 ///
 /// # Errors
 ///
-/// Where it can't be opened, and outside of a tokio runtime.
+/// If the socket can't be opened, or outside of a tokio runtime.
 pub fn bare_endpoint(addr: SocketAddr) -> io::Result<quinn::Endpoint> {
     let runtime = quinn::default_runtime().ok_or_else(|| io::Error::other("no tokio runtime"))?;
     endpoint::open(addr, quinn::EndpointConfig::default(), runtime)
 }
 
-/// What a connection on loopback is configured with, by default but for the number of streams: here all that [`Limits`] allow may be
-/// open from the start. Its windows are those with which a connection of rpcnet's begins, and stay so.
+/// Returns the default configuration of a connection on loopback, with one difference: all streams that [`Limits`]
+/// allow may be open from the start. The windows are the first windows of an rpcnet connection, and stay so.
 pub fn bare_transport(options: &DialOptions) -> quinn::TransportConfig {
     let limits = Limits::default();
     let room = Room { streams: limits.max_calls_per_connection(), ..limits.room() };

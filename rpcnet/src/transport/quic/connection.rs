@@ -1,4 +1,4 @@
-//! A quinn connection as a backend.
+//! A quinn connection as a transport backend.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use super::{
 pub(in crate::transport) struct Connection(Arc<Counted>);
 
 impl Connection {
-    /// `window` is what the windows may grow to.
+    /// `window` bounds the windows in bytes.
     pub(super) fn new(inner: quinn::Connection, endpoint: Arc<quinn::Endpoint>, window: u32) -> Self {
         Self(Counted::new(inner, endpoint, window))
     }

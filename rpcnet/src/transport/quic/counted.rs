@@ -1,7 +1,7 @@
-//! A quinn connection whose windows follow what is read and written on it.
+//! A quinn connection whose windows follow the bytes that are read and written on it.
 //!
-//! There is no timer: every so many bytes a look is taken, by whoever has read or written the last of them. A stream counts
-//! for itself and tells now and then, so that what is small costs nothing.
+//! There is no timer. The task that reads or writes the last byte of a certain number ([`LOOK`]) adjusts the windows.
+//! Each stream counts its own bytes and reports them now and then ([`TOLD`]), so that small messages cost nothing.
 
 use std::{
     sync::{
@@ -18,32 +18,33 @@ use crate::lock::Mutex;
 
 use super::super::window::{First, PathSample, Windows};
 
-/// After so many bytes in a direction the windows are looked at.
+/// The bytes in one direction after which the windows are adjusted.
 const LOOK: u64 = 256 << 10;
-/// So many bytes a stream counts for itself.
+/// The bytes that a stream counts before it reports them.
 const TOLD: u64 = 16 << 10;
 
-/// Shared by a connection's handles and its streams, as quinn's own is: with the last of them it closes.
+/// Shared by all handles and streams of a connection, like quinn's own state. The connection closes when the last of
+/// them is dropped.
 #[derive(Debug)]
 pub(super) struct Counted {
     inner: quinn::Connection,
     read: AtomicU64,
     written: AtomicU64,
-    /// What they were configured with.
+    /// The bound of the windows in bytes.
     limit: u32,
-    /// Of the handshake: nothing waited anywhere then.
+    /// The round-trip time of the handshake, when no queue had formed yet.
     rtt: Duration,
-    /// Once they are looked at: most connections carry little.
+    /// `None` until the first adjustment: most connections carry little.
     windows: Mutex<Option<Box<Windows>>>,
-    /// How many datagrams had been sent when [`close`](Self::close) was called; 0 before.
+    /// The number of datagrams that had been sent when [`close`](Self::close) was called; 0 before that.
     sent_before_close: AtomicU64,
-    /// Held for longer than the connection: a runtime that is shut down closes connections by their endpoint, unless they
-    /// have been closed before.
+    /// Outlives the connection, as fields are dropped in order. When the runtime is shut down, open connections are
+    /// closed through their endpoint.
     _endpoint: Arc<quinn::Endpoint>,
 }
 
 impl Counted {
-    /// `limit` is what the connection was configured with.
+    /// `limit` bounds the windows in bytes.
     pub(super) fn new(inner: quinn::Connection, endpoint: Arc<quinn::Endpoint>, limit: u32) -> Arc<Self> {
         let (read, written) = (AtomicU64::new(0), AtomicU64::new(0));
         let sent_before_close = AtomicU64::new(0);
@@ -65,20 +66,20 @@ impl Counted {
 
     /// Closes the connection.
     pub(super) fn close(&self, code: VarInt, reason: &[u8]) {
-        // Only the first close says goodbye.
+        // Only the first close sends a frame.
         if self.inner.close_reason().is_none() {
             self.sent_before_close.store(self.inner.stats().udp_tx.datagrams, Ordering::Relaxed);
         }
         self.inner.close(code, reason);
     }
 
-    /// Whether a closed connection has told its peer: it sends nothing else after [`close`](Self::close). (quinn does not
-    /// count the frame.)
+    /// Returns true if a closed connection has told its peer. A connection sends nothing but the close after
+    /// [`close`](Self::close), so the count of datagrams shows it. quinn has no count of the frame itself.
     pub(super) fn has_said_goodbye(&self) -> bool {
         self.inner.stats().udp_tx.datagrams > self.sent_before_close.load(Ordering::Relaxed)
     }
 
-    /// The windows for receiving and sending as they are now.
+    /// Returns the current receive window and send window.
     pub(super) fn sizes(&self) -> (u32, u32) {
         let windows = self.windows.lock();
         match &*windows {
@@ -98,7 +99,7 @@ impl Counted {
     }
 
     fn look(&self) {
-        // Another thread that holds the lock adjusts the windows.
+        // If another thread holds the lock, that thread adjusts the windows.
         let Some(mut windows) = self.windows.try_lock() else { return };
         let path = self.inner.stats().path;
         let read = self.read.load(Ordering::Relaxed);
@@ -115,7 +116,7 @@ impl Counted {
     }
 }
 
-/// What a stream has read or written.
+/// Counts the bytes that a stream reads or writes.
 #[derive(Debug)]
 pub(super) struct Tally {
     connection: Arc<Counted>,

@@ -22,19 +22,23 @@ use super::{
 };
 use crate::{ConfigError, PeerIdentity, tls::Tls};
 
-/// What we ask the kernel for, each way: with its default (208 KiB on Linux) bulk transfers lose packets.
+/// The socket buffer in bytes that is requested from the kernel for each direction. With Linux' default (208 KiB), bulk
+/// transfers lose packets.
 const SOCKET_BUFFER: usize = 4 << 20;
-/// Control stream, large replies to calls on the lane, bulk gossip. With the calls of a new connection there are 14, for
-/// which quinn's table takes half the memory that it takes for one more.
+/// The number of unidirectional streams that a peer may have open: the control stream, large replies of the lane's
+/// calls, and bulk gossip. Together with the bidirectional streams of a new connection (6, and quinn's eighth) they are
+/// 14. For a fifteenth, quinn's table would take twice the memory.
 const UNI_STREAMS: u32 = 7;
-/// The largest packet that is looked for, where the path takes such: loopback, and Ethernet with jumbo frames. Each costs
-/// both sides about the same, whatever it holds. Ten are handed to the kernel at once (GSO), which takes 64 KiB in all.
+/// The bound in bytes of the search for larger packets, for paths that take them: loopback, and Ethernet with jumbo
+/// frames. A packet costs both sides about the same, whatever its size. Ten of these fit into the 64 KiB that the
+/// kernel takes at once (GSO).
 const LARGEST_PACKET: u16 = 6400;
-/// What every path takes (RFC 9000, section 14).
+/// The packet size in bytes that every path takes (RFC 9000, section 14).
 const SMALLEST_PACKET: u16 = 1200;
+/// The bytes of datagrams that may wait in each direction.
 const DATAGRAM_BUFFER: usize = 1 << 20;
-/// What may wait of a handshake that was not looked at yet, beside its first packet: the rest of a first flight, which
-/// the post-quantum key exchange makes two packets, sent a few times.
+/// The bytes that may wait for a handshake that was not accepted yet, beside its first packet. That is the rest of a
+/// first flight, which the post-quantum key exchange makes two packets, and a few repetitions.
 const INCOMING_BUFFER: u64 = 16 << 10;
 
 #[derive(Debug, Clone)]
@@ -45,10 +49,10 @@ pub(crate) struct Endpoint {
     listening: Arc<ArcSwapOption<Listening>>,
 }
 
-/// What connections are accepted with.
+/// The configuration with which connections are accepted.
 #[derive(Debug)]
 struct Listening {
-    /// Those from this host.
+    /// For peers on this host.
     near: Arc<quinn::ServerConfig>,
     far: Arc<quinn::ServerConfig>,
     window: u32,
@@ -81,14 +85,14 @@ impl Endpoint {
         let accepted = DialOptions::default().with_keep_alive(None);
         config
             .transport_config(Arc::new(transport(&accepted, options.room, Proximity::Far)))
-            // As many may wait as are at work; who comes then is refused.
+            // As many handshakes may wait as may run. Further ones are refused.
             .max_incoming(options.handshakes)
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFER.saturating_mul(options.handshakes as u64));
         let mut near = config.clone();
         near.transport_config(Arc::new(transport(&accepted, options.room, Proximity::Near)));
         let (near, far) = (Arc::new(near), Arc::new(config.clone()));
-        // Before anybody is let in.
+        // Stored before the first connection can be accepted.
         self.listening.store(Some(Arc::new(Listening { near, far, window: options.room.window })));
         self.inner.set_server_config(Some(config));
         Ok(())
@@ -112,7 +116,7 @@ impl Endpoint {
 
     pub(in crate::transport) async fn accept(&self) -> Option<Incoming> {
         let inner = self.inner.accept().await?;
-        let listening = self.listening.load_full().expect("nobody is let in before it listens");
+        let listening = self.listening.load_full().expect("`listen` stores this before it accepts");
         Some(Incoming { inner, endpoint: self.inner.clone(), listening })
     }
 
@@ -143,7 +147,7 @@ impl Incoming {
     }
 
     pub(in crate::transport) fn retry(self) {
-        // Fails only for a peer that was sent one before; who asks `is_validated` first knows.
+        // Fails only for a peer that was sent a retry before. Callers check `is_validated` first.
         let _ = self.inner.retry();
     }
 
@@ -171,7 +175,7 @@ fn wrap(
     let chain =
         inner.peer_identity().and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
     let leaf = chain.as_ref().and_then(|chain| chain.first());
-    // Both verifiers demand a certificate and have parsed it; this is for the day on which one does not.
+    // Both verifiers demand a certificate and have parsed it. This guards against a verifier that does not.
     let peer = match leaf {
         Some(leaf) => PeerIdentity::from_der(leaf).map_err(|error| ConnectionError::Certificate {
             message: format!("the peer's certificate can't be parsed: {error}"),
@@ -183,7 +187,7 @@ fn wrap(
     Ok(connection::Connection::quic(super::Connection::new(inner, endpoint, window), peer, protocol, side))
 }
 
-/// An IPv4 address that a socket for both families shows as IPv6, as the IPv4 address that it is.
+/// Returns the IPv4 address of a peer that a dual-stack socket shows as an IPv4-mapped IPv6 address.
 pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         ip if ip.is_ipv4() => SocketAddr::new(ip, addr.port()),
@@ -191,13 +195,13 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-/// quinn announces that streams have become free only once they are more than an eighth of all, so that eighth is
-/// added: with it, so many can always be opened.
+/// Returns a limit with which at least `streams` streams can always be opened. quinn announces that streams have become
+/// free only once they are more than an eighth of all, so that eighth is added.
 pub(super) fn with_eighth(streams: u32) -> u32 {
     u32::try_from((u64::from(streams) * 8).div_ceil(7)).unwrap_or(u32::MAX)
 }
 
-/// Whether a peer is on this host.
+/// The place of a peer: on this host, or elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Proximity {
     Near,
@@ -214,7 +218,8 @@ pub(super) fn transport(options: &DialOptions, room: Room, path: Proximity) -> T
     let mut probing = MtuDiscoveryConfig::default();
     probing.upper_bound(LARGEST_PACKET);
     if let Proximity::Near = path {
-        // There it fits: half-way, then all of it. Each step to be closer would fill a packet for nothing.
+        // On loopback the largest packet fits, so two probes find it: half-way, then the bound. Smaller steps would
+        // send padding for nothing.
         probing.minimum_change((LARGEST_PACKET - SMALLEST_PACKET) / 2);
     }
     let windows = First::within(room.window);
@@ -247,7 +252,7 @@ fn socket(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
     static WARNED: Once = Once::new();
 
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    // The kernel grants less without saying so: what it granted has to be asked for.
+    // The kernel may silently grant less. Only a query shows the granted size.
     socket.set_recv_buffer_size(SOCKET_BUFFER)?;
     socket.set_send_buffer_size(SOCKET_BUFFER)?;
     let granted = socket.recv_buffer_size()?.min(socket.send_buffer_size()?);
@@ -261,7 +266,7 @@ fn socket(addr: SocketAddr) -> io::Result<std::net::UdpSocket> {
         });
     }
     if addr.is_ipv6() && addr.ip().is_unspecified() {
-        // What systems do by default differs.
+        // The default differs between operating systems.
         socket.set_only_v6(false)?;
     }
     socket.bind(&addr.into())?;

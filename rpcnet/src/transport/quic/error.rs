@@ -1,26 +1,26 @@
-//! quinn's errors in our terms.
+//! Converts quinn's errors.
 
 use quinn::VarInt;
 
 use super::super::{ConnectionError, ReadError, WriteError};
 use crate::tls::{NONE_SHOWN, RefusingSide, beginning, printable};
 
-/// Codes of our protocol are 32 bits; a peer that sends a larger one gets the largest.
+/// Converts an error code. Codes of our protocol have 32 bits; a larger one becomes the largest.
 pub(super) fn code(code: VarInt) -> u32 {
     u32::try_from(code.into_inner()).unwrap_or(u32::MAX)
 }
 
-/// TLS alerts travel as these transport error codes (RFC 9001, section 4.8).
+/// The transport error codes that carry TLS alerts (RFC 9001, section 4.8).
 const CRYPTO: std::ops::RangeInclusive<u64> = 0x100..=0x1ff;
 
-/// `bad_certificate` to `certificate_unknown`, `unknown_ca`, `access_denied`, `decrypt_error`, `certificate_required`
-/// (RFC 8446, section 6).
+/// The TLS alerts about certificates: `bad_certificate` to `certificate_unknown`, `unknown_ca`, `access_denied`,
+/// `decrypt_error`, `certificate_required` (RFC 8446, section 6).
 const CERTIFICATE_ALERTS: [u64; 9] = [42, 43, 44, 45, 46, 48, 49, 51, 116];
 
-/// `no_application_protocol` (RFC 7301).
+/// The TLS alert `no_application_protocol` (RFC 7301).
 const NO_PROTOCOL: u64 = 120;
 
-/// Bytes of a peer's text that are taken.
+/// The bound in bytes on a peer's reason text.
 const LONGEST_REASON: usize = 1024;
 
 /// The side that ended a handshake.
@@ -48,7 +48,8 @@ fn crypto(ended: Ender, code: u64, reason: &str) -> ConnectionError {
     })
 }
 
-/// A sentence of our own verifiers says everything. Of another peer there is the alert's number.
+/// Returns the message for a refused certificate. A sentence of our own verifiers is complete. Another implementation
+/// sends only the alert's number.
 fn certificate(ended: Ender, alert: u64, reason: String) -> String {
     let ours = [beginning(RefusingSide::Client), beginning(RefusingSide::Server), NONE_SHOWN.to_owned()];
     if ours.iter().any(|sentence| reason.starts_with(sentence)) {

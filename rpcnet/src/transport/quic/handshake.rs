@@ -1,8 +1,8 @@
-//! quinn's TLS sessions, which in addition say in words why a certificate was refused.
+//! quinn's TLS sessions, extended with the reason in words why a certificate was refused.
 //!
-//! What rustls says of it is a number for the peer, and for this side an error without the certificate. Each session has
-//! verifiers of its own, which note a sentence, and the sentence becomes the reason of the QUIC error: there both sides
-//! find it. After the handshake nothing of this is left but a pointer.
+//! rustls gives the peer only an alert's number, and this side an error that does not name the certificate. Here, each
+//! session has its own verifiers, which write a sentence into a [`RefusalNote`]. The sentence becomes the reason of the
+//! QUIC error, where both sides find it. After the handshake, only an empty pointer is left of this.
 
 use std::{any::Any, sync::Arc};
 
@@ -27,7 +27,7 @@ const CERTIFICATE_REQUIRED: u64 = 0x100 + 116;
 pub(super) struct ServerSide {
     tls: Arc<Tls>,
     protocols: Vec<Vec<u8>>,
-    /// Does what does not depend on a session.
+    /// Serves all calls that do not depend on a session.
     base: Arc<QuicServerConfig>,
 }
 
@@ -67,7 +67,8 @@ impl crypto::ServerConfig for ServerSide {
         params: &TransportParameters,
     ) -> Box<dyn crypto::Session> {
         let refusals = RefusalNote::default();
-        // What was made once can be made again; were it not so, this session would go without words.
+        // This configuration was made before, so it can be made again. If it fails nevertheless, the session goes
+        // without words.
         let config =
             server(&self.tls, &self.protocols, &refusals).map_or_else(|_| self.base.clone(), Arc::new);
         Box::new(RecordingSession { inner: config.start_session(version, params), refusals: Some(refusals) })
@@ -103,7 +104,7 @@ impl crypto::ClientConfig for ClientSide {
 
 struct RecordingSession {
     inner: Box<dyn crypto::Session>,
-    /// Until the handshake is done.
+    /// `None` after the handshake.
     refusals: Option<RefusalNote>,
 }
 

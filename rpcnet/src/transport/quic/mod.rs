@@ -1,4 +1,4 @@
-//! The QUIC backend: the only place that knows quinn.
+//! The QUIC backend: the only module that uses quinn.
 
 #[cfg(feature = "measuring")]
 mod bare;

@@ -1,8 +1,9 @@
-//! Whether anybody listens at an address, as its host says.
+//! Finds out from a host whether anybody listens at one of its ports.
 //!
-//! quinn's socket is not connected to any peer, so the kernel does not tell it of ICMP errors. A connected one is told: a
-//! host answers a datagram to a port on which nobody listens with *port unreachable* (RFC 1122, section 4.1.3.1), which its
-//! next operation gives as `ConnectionRefused`. The kernel believes only an answer that quotes this socket's ports.
+//! quinn's socket is not connected to a peer, so the kernel does not report ICMP errors on it. A connected socket gets
+//! them: a host answers a datagram to a closed port with *port unreachable* (RFC 1122, section 4.1.3.1), and the next
+//! operation on the socket fails with `ConnectionRefused`. The kernel accepts only an answer that quotes this socket's
+//! ports.
 
 use std::{
     io,
@@ -12,14 +13,15 @@ use std::{
 
 use tokio::{net::UdpSocket, time::timeout};
 
-/// When it is asked again. Answers are rare: Linux sends a host at most six in a row and then one a second (`icmp_ratelimit`),
-/// those to QUIC's own packets included. So one that comes late counts too, however often it was asked since.
+/// The interval between probes. Answers are rare: Linux sends a host at most six in a row and then one a second
+/// (`icmp_ratelimit`), including the answers to QUIC's own packets. So an answer counts however late it comes and
+/// however many probes were sent since.
 const AGAIN: Duration = Duration::from_millis(200);
-/// No QUIC packet: whoever listens drops it.
+/// The content of a probe. It is no QUIC packet, so a listening endpoint drops it.
 const NOTHING: [u8; 1] = [0];
 
-/// Asks the host of this address until it says that nobody listens there. False where something else is answered, and
-/// where nothing can be sent. Cancel-safe.
+/// Probes this address until its host reports that nobody listens there. Returns false if something else is answered,
+/// or if nothing can be sent. Cancel-safe.
 pub(super) async fn is_refused(addr: SocketAddr) -> bool {
     let any = match addr.ip() {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -1,11 +1,17 @@
-//! Keys with which a restarted process recognises the connections of its former life.
+//! Keys with which a restarted process recognises the connections of the process before it.
 //!
-//! A packet of a connection that an endpoint does not know is answered with a stateless reset (RFC 9000, section 10.3), by
-//! which the peer knows at once that the connection is gone. Its token is computed of the connection's id, with a key that
-//! the former process must have had too; and so is a part of the id, by which quinn tells ids that it has made. So both keys
-//! are derived from the private key of the certificate, and from the address that was bound: another socket must not give
-//! tokens of this one's connections away (section 21.11). Replicas on several hosts may share a private key and bind the same
-//! unspecified address, so the host is a part of such an address. Where the host can't be told, the keys are random.
+//! An endpoint answers a packet of an unknown connection with a stateless reset (RFC 9000, section 10.3), so that the
+//! peer knows at once that the connection is gone. The reset's token is computed from the connection ID with a key that
+//! the earlier process must have had too. The same holds for the part of the connection ID by which quinn recognises
+//! its own IDs.
+//!
+//! So both keys are derived from two things:
+//!
+//! - the private key of the certificate;
+//! - the address that was bound, as another socket must not reveal tokens of this socket's connections (section 21.11).
+//!
+//! Replicas on several hosts may share a private key and bind the same unspecified address. So the host becomes a part
+//! of such an address. Where the host can't be identified, the keys are random.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -40,7 +46,8 @@ impl HmacKey for ResetKey {
     }
 }
 
-/// An endpoint's configuration. At a port that the system has chosen there is no former life, and all keys are random.
+/// Returns an endpoint's configuration. If the system chooses the port, no earlier process had it, and all keys are
+/// random.
 pub(super) fn config(addr: SocketAddr, tls: &Tls) -> EndpointConfig {
     let mut config = EndpointConfig::default();
     if addr.port() != 0
@@ -57,12 +64,13 @@ pub(super) fn config(addr: SocketAddr, tls: &Tls) -> EndpointConfig {
     config
 }
 
-/// The place of a socket, which the next process at this address has as well, and no other socket has at the same time.
+/// Returns a text that identifies the socket's place. The next process at this address has the same one, and no other
+/// socket has it at the same time.
 fn place(addr: SocketAddr) -> Option<String> {
     if !addr.ip().is_unspecified() {
         return Some(addr.to_string());
     }
-    // The boot of this host, and the name of this container or host. Only Linux tells both.
+    // The boot id of this host, and the name of this host or container. Only Linux has both.
     let [boot, name] = ["/proc/sys/kernel/random/boot_id", "/proc/sys/kernel/hostname"]
         .map(|path| std::fs::read_to_string(path).ok());
     Some(format!("{addr} {} {}", boot?.trim(), name?.trim()))

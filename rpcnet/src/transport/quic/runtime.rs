@@ -1,8 +1,8 @@
-//! The tokio runtime as quinn uses it, with one addition: connections say goodbye when the runtime is shut down.
+//! The tokio runtime for quinn, with one addition: connections send their close when the runtime is shut down.
 //!
-//! quinn sends packets from tasks, one for each connection. A runtime that is shut down drops them as they are, so a program
-//! that leaves `main` would leave its connections at its peers for as long as their idle timeout. Here a driver that is
-//! dropped before its end is polled for a last time, after its connection was closed: that sends the close.
+//! quinn sends packets from tasks (drivers), one for each connection. A runtime that is shut down just drops them. A
+//! program that leaves `main` would leave its connections open at its peers until the idle timeout. Here, a driver that
+//! is dropped before its end is polled once more after its connection was closed. That poll sends the close.
 
 use std::{
     fmt, io,
@@ -25,13 +25,14 @@ pub(super) struct QuinnRuntime {
     drivers: OnceLock<Weak<Drivers>>,
 }
 
-/// Shared by an endpoint's drivers, so that it is gone with the last of them.
+/// State shared by the drivers of an endpoint. It is dropped with the last of them.
 struct Drivers {
-    /// Closes the connections. Each connection's handles hold it: if it is gone, they are gone, and have closed theirs.
+    /// Closes the connections. Each connection's handles hold the endpoint. If it is gone, all handles are gone and
+    /// have closed their connections.
     endpoint: OnceLock<Weak<quinn::Endpoint>>,
-    /// The close of all connections. A second thread that drops drivers waits until the first has closed them.
+    /// Closes all connections once. A second thread that drops drivers waits until the first has closed them.
     closed: Once,
-    /// The endpoint's driver, once the runtime has dropped it: a connection can't send any more when that is gone.
+    /// The endpoint's driver, after the runtime has dropped it. Kept because connections can't send without it.
     last: Mutex<Option<Driver>>,
 }
 
@@ -48,13 +49,13 @@ impl fmt::Debug for QuinnRuntime {
 }
 
 impl QuinnRuntime {
-    /// This thread's runtime; `None` where it has none. For one endpoint.
+    /// Returns the current thread's runtime, for one endpoint; `None` outside of a runtime.
     pub(super) fn current() -> Option<Arc<Self>> {
         let handle = Handle::try_current().ok()?;
         Some(Arc::new(Self { handle, drivers: OnceLock::new() }))
     }
 
-    /// Has the endpoint's connections closed when the runtime is shut down.
+    /// Registers the endpoint whose connections are closed when the runtime is shut down.
     pub(super) fn serves(&self, endpoint: &Arc<quinn::Endpoint>) {
         if let Some(drivers) = self.drivers.get().and_then(Weak::upgrade) {
             let _ = drivers.endpoint.set(Arc::downgrade(endpoint));
@@ -69,7 +70,7 @@ impl quinn::Runtime for QuinnRuntime {
     }
 
     fn spawn(&self, driver: Driver) {
-        // An endpoint's own driver comes first, and stays as long as there are others.
+        // The endpoint's own driver is spawned first, and lives as long as any other.
         let mut first = None;
         let drivers = self.drivers.get_or_init(|| Arc::downgrade(first.insert(Arc::default())));
         let is_endpoint = first.is_some();
@@ -100,7 +101,7 @@ impl Drivers {
 
 /// The task of a driver.
 struct Driven {
-    /// `None` once it has ended.
+    /// `None` once the driver has ended.
     driver: Option<Driver>,
     drivers: Option<Arc<Drivers>>,
     is_endpoint: bool,
@@ -122,8 +123,8 @@ impl Future for Driven {
 impl Drop for Driven {
     fn drop(&mut self) {
         let (Some(mut driver), Some(drivers)) = (self.driver.take(), &self.drivers) else { return };
-        // Nobody aborts these tasks: the runtime is shut down. Its timers and sockets work until all tasks are dropped, for
-        // a thread that is within it.
+        // Nobody aborts these tasks, so the runtime is being shut down. For a thread inside the runtime, timers and
+        // sockets work until all tasks are dropped.
         if std::thread::panicking() || Handle::try_current().is_err() || is_silent() {
             return;
         }
@@ -139,7 +140,7 @@ impl Drop for Driven {
 #[cfg(feature = "fuzzing")]
 static SILENT: Mutex<Vec<tokio::runtime::Id>> = Mutex::new(Vec::new());
 
-/// Has this runtime shut down as a process that is killed: nobody is told. For tests.
+/// Lets the shutdown of this runtime look like a killed process: no peer is told. For tests.
 #[cfg(feature = "fuzzing")]
 pub fn dies_silently(runtime: &Handle) {
     SILENT.lock().push(runtime.id());

@@ -1,4 +1,5 @@
-//! quinn's streams as backends. Whether a drop resets is decided above: quinn itself would *finish* a dropped stream.
+//! quinn's streams as a transport backend. quinn *finishes* a stream that is dropped; the layer above resets it before
+//! that.
 
 use std::{
     future::Future,
@@ -26,7 +27,7 @@ impl SendStream {
         Self { inner, written: Tally::new(connection, Direction::Written) }
     }
 
-    /// Writes some, perhaps parts of chunks; those that were written are empty then.
+    /// Writes as much as fits now. Written chunks are empty afterwards; the last one may have been written in part.
     async fn write_some(&mut self, chunks: &mut [Bytes]) -> Result<(), WriteError> {
         let written = self.inner.write_chunks(chunks).await?;
         self.written.add(written.bytes);
@@ -34,7 +35,7 @@ impl SendStream {
     }
 }
 
-/// Without the empty chunks at its beginning.
+/// Skips the empty chunks at the beginning.
 fn left(mut chunks: &mut [Bytes]) -> &mut [Bytes] {
     while chunks.first().is_some_and(Bytes::is_empty) {
         chunks = &mut chunks[1..];
@@ -59,7 +60,7 @@ impl backend::SendStream for SendStream {
     ) -> Poll<Result<(), WriteError>> {
         let mut left = left(chunks);
         while !left.is_empty() {
-            // As in reading: the future holds nothing but borrows, and writes nothing unless it is ready.
+            // As in `poll_read_chunk`, the future holds only borrows. It writes nothing unless it is ready.
             ready!(pin!(self.write_some(left)).poll(cx))?;
             left = self::left(left);
         }
@@ -67,7 +68,7 @@ impl backend::SendStream for SendStream {
     }
 
     fn finish(&mut self) {
-        // Fails only for a stream that has ended otherwise.
+        // Fails only if the stream has ended in another way.
         let _ = self.inner.finish();
     }
 
@@ -84,7 +85,7 @@ impl backend::SendStream for SendStream {
     }
 
     fn set_priority(&mut self, priority: i32) {
-        // Fails only for a stream that has ended.
+        // Fails only if the stream has ended.
         let _ = self.inner.set_priority(priority);
     }
 }
@@ -107,8 +108,8 @@ impl backend::RecvStream for RecvStream {
         cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<Result<Option<Bytes>, ReadError>> {
-        // quinn has no public poll for chunks. Its future holds nothing but borrows: the waker goes into the
-        // connection's `blocked_readers`, stays there when the future is dropped, and is replaced by the next poll.
+        // quinn has no public poll for chunks. Its future holds only borrows: the waker goes into the connection's
+        // `blocked_readers`, stays there when the future is dropped, and is replaced by the next poll.
         let chunk = ready!(pin!(self.inner.read_chunk(max, true)).poll(cx))?.map(|chunk| chunk.bytes);
         self.read.add(chunk.as_ref().map_or(0, Bytes::len));
         Poll::Ready(Ok(chunk))

@@ -1,4 +1,4 @@
-//! Connections and endpoints: who is there, how they end, datagrams.
+//! Connections and endpoints: identities, ends, datagrams.
 
 use super::*;
 
@@ -80,17 +80,17 @@ pub(super) async fn datagrams_go_both_ways(kind: Kind) {
 
 pub(super) async fn datagrams_have_a_size(kind: Kind) {
     let pair = kind.pair().await;
-    let most = pair.client.max_datagram_size().expect("they are taken");
+    let most = pair.client.max_datagram_size().expect("the peer takes datagrams");
     assert!(most >= 1100, "gossip packets have 1100 bytes, a datagram {most}");
-    pair.client.send_datagram(vec![0; most].into()).expect("just so");
+    pair.client.send_datagram(vec![0; most].into()).expect("it fits");
     let error = pair.client.send_datagram(vec![0; 70_000].into()).expect_err("larger than any packet");
     assert_eq!(error, DatagramError::TooLarge);
 }
 
 pub(super) async fn datagrams_arrive_at_their_largest(kind: Kind) {
     let pair = kind.pair().await;
-    let most = pair.client.max_datagram_size().expect("they are taken");
-    pair.client.send_datagram(vec![0; most].into()).expect("just so");
+    let most = pair.client.max_datagram_size().expect("the peer takes datagrams");
+    pair.client.send_datagram(vec![0; most].into()).expect("it fits");
     assert_eq!(within(pair.server.read_datagram()).await.map(|datagram| datagram.len()), Ok(most));
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn whatever_arrives_is_counted(kind: Kind) {
     for _ in 0..3 {
         let before = pair.client.stats().received_packets;
         send(&mut sender, "ping").await;
-        // Its acknowledgement: the silence watch of a session builds on it.
+        // This is the acknowledgement, which the liveness check of a session relies on.
         within(async {
             while pair.client.stats().received_packets == before {
                 tokio::time::sleep(MS).await;
@@ -121,13 +121,13 @@ pub(super) async fn a_protocol_that_nobody_speaks(kind: Kind) {
     let error = within(dial).await.expect_err("nobody speaks it");
     assert!(error.to_string().contains("does not speak this protocol"), "{error}");
     accepting.abort();
-    // It is spoken from now on.
+    // The listener speaks it from here on.
     listener.listen(vec![PROTOCOL.to_vec(), b"other/1".to_vec()], LISTEN).expect("a good configuration");
     let accept = async { listener.accept().await.expect("it is open").handshake().await };
     let dial = dialler.dial(listener.local_addr(), "127.0.0.1", b"other/1", &options, ROOM);
     let (client, server) = within(async { tokio::join!(dial, accept) }).await;
-    assert_eq!(client.expect("it is spoken").protocol(), b"other/1");
-    assert_eq!(server.expect("it is spoken").protocol(), b"other/1");
+    assert_eq!(client.expect("both sides speak it").protocol(), b"other/1");
+    assert_eq!(server.expect("both sides speak it").protocol(), b"other/1");
 }
 
 pub(super) async fn an_address_where_nobody_listens(kind: Kind) {
@@ -138,7 +138,7 @@ pub(super) async fn an_address_where_nobody_listens(kind: Kind) {
 }
 
 pub(super) async fn a_successor_takes_the_address_over(kind: Kind) {
-    // Sockets are freed by the operating system; this is for networks that have to keep book themselves.
+    // For UDP sockets the operating system frees the address. The memory network has to keep its own books.
     let Kind::Memory(network) = &kind else { return };
     let first = kind.listener();
     let addr = first.local_addr();
@@ -155,17 +155,17 @@ async fn a_lost_datagram_does_not_come_again() {
     let Kind::Memory(network) = Kind::with_losses() else { unreachable!("losses are made in memory") };
     let pair = Kind::Memory(network.clone()).pair().await;
     for number in 0..500u16 {
-        pair.client.send_datagram(number.to_be_bytes().to_vec().into()).expect("it stands");
+        pair.client.send_datagram(number.to_be_bytes().to_vec().into()).expect("the connection is open");
     }
     let mut arrived = std::collections::HashSet::new();
     while let Ok(datagram) = timeout(Duration::from_secs(20), pair.server.read_datagram()).await {
-        assert!(arrived.insert(datagram.expect("it stands")), "none comes twice");
+        assert!(arrived.insert(datagram.expect("the connection is open")), "none comes twice");
     }
     assert!((400..490).contains(&arrived.len()), "{} of 500", arrived.len());
 
     network.set_latency(MS..MS);
     network.set_loss(0.0);
-    pair.client.send_datagram(text("late")).expect("it stands");
+    pair.client.send_datagram(text("late")).expect("the connection is open");
     let started = tokio::time::Instant::now();
     assert_eq!(within(pair.server.read_datagram()).await, Ok(text("late")));
     assert_eq!(started.elapsed(), MS);

@@ -1,4 +1,4 @@
-//! Streams: order, ends, resets and stops, and who waits for whom.
+//! Streams: order, ends, resets, stops and back pressure.
 
 use std::{
     sync::{
@@ -13,19 +13,19 @@ use super::*;
 pub(super) async fn both_sides_open_streams_of_both_kinds(kind: Kind) {
     let pair = kind.pair().await;
     for (opener, accepter) in [(&pair.client, &pair.server), (&pair.server, &pair.client)] {
-        let (mut asks, mut hears) = within(opener.open_bi()).await.expect("it stands");
+        let (mut asks, mut hears) = within(opener.open_bi()).await.expect("the connection is open");
         send(&mut asks, "question").await;
         asks.finish();
-        let (mut answers, mut asked) = within(accepter.accept_bi()).await.expect("it stands");
+        let (mut answers, mut asked) = within(accepter.accept_bi()).await.expect("the connection is open");
         assert_eq!(read(&mut asked).await, Ok(text("question")));
         send(&mut answers, "answer").await;
         answers.finish();
         assert_eq!(read(&mut hears).await, Ok(text("answer")));
 
-        let mut tells = within(opener.open_uni()).await.expect("it stands");
+        let mut tells = within(opener.open_uni()).await.expect("the connection is open");
         send(&mut tells, "news").await;
         tells.finish();
-        let mut told = within(accepter.accept_uni()).await.expect("it stands");
+        let mut told = within(accepter.accept_uni()).await.expect("the connection is open");
         assert_eq!(read(&mut told).await, Ok(text("news")));
     }
 }
@@ -39,7 +39,7 @@ pub(super) async fn chunks_arrive_in_order_and_whole(kind: Kind) {
         let bytes = Bytes::from(bytes);
         let mut chunks =
             [bytes.slice(..10), Bytes::new(), bytes.slice(10..2_000_000), bytes.slice(2_000_000..)];
-        sender.write_chunks(&mut chunks).await.expect("it is read");
+        sender.write_chunks(&mut chunks).await.expect("the peer reads");
         sender.finish();
     });
     let mut arrived = Vec::new();
@@ -143,7 +143,7 @@ pub(super) async fn a_read_that_is_given_up_loses_nothing(kind: Kind) {
         loop {
             tokio::select! {
                 biased;
-                // Given up; paused time goes on only while nobody runs.
+                // The read is dropped. Paused time advances only while no task runs.
                 () = tokio::task::yield_now() => tokio::time::sleep(MS).await,
                 chunk = receiver.read_chunk(7) => match chunk.expect("whole") {
                     Some(chunk) => length += chunk.len(),
@@ -157,7 +157,7 @@ pub(super) async fn a_read_that_is_given_up_loses_nothing(kind: Kind) {
     within(writing).await.expect("no panic");
 }
 
-/// A waker that counts.
+/// A waker that counts its wake-ups.
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -191,7 +191,7 @@ pub(super) async fn a_read_wakes_the_task_that_polled_last(kind: Kind) {
 pub(super) async fn the_end_wakes_those_who_wait(kind: Kind) {
     let pair = kind.pair().await;
     let (mut sender, _receiver) = uni(&pair).await;
-    let (watched, mut answers) = within(pair.client.open_bi()).await.expect("it stands");
+    let (watched, mut answers) = within(pair.client.open_bi()).await.expect("the connection is open");
     let reading = tokio::spawn(async move { answers.read_chunk(100).await });
     let watching = tokio::spawn(async move { watched.stopped().await });
     let (written, mut total) = tokio::sync::watch::channel(0);
@@ -204,7 +204,7 @@ pub(super) async fn the_end_wakes_those_who_wait(kind: Kind) {
             written.send_modify(|written| *written += 1);
         }
     });
-    // Until the writer has come no further for a while.
+    // Waits until the writer makes no more progress.
     while !waits(total.changed()).await {}
     pair.server.close(7, "");
     let told = ConnectionError::Closed { code: 7, reason: String::new() };
@@ -231,12 +231,12 @@ pub(super) async fn a_writer_waits_for_its_reader(kind: Kind) {
     let writing = tokio::spawn(async move {
         let chunk = Bytes::from(vec![0; 64 << 10]);
         for _ in 0..128 {
-            sender.write(chunk.clone()).await.expect("it is read at last");
+            sender.write(chunk.clone()).await.expect("the peer reads");
             written.send_modify(|written| *written += chunk.len());
         }
         sender.finish();
     });
-    // Until the writer has come no further for a while.
+    // Waits until the writer makes no more progress.
     let mut progress = total.clone();
     while !waits(progress.changed()).await {}
     let stuck = *total.borrow();
@@ -253,7 +253,7 @@ pub(super) async fn streams_are_bounded_in_number(kind: Kind) {
     let pair = kind.pair().await;
     let mut open = Vec::new();
     while let Ok(stream) = timeout(200 * MS, pair.client.open_bi()).await {
-        let (mut sender, receiver) = stream.expect("it stands");
+        let (mut sender, receiver) = stream.expect("the connection is open");
         send(&mut sender, "x").await;
         open.push((sender, receiver));
         assert!(open.len() <= 1000, "there is no bound");
@@ -264,13 +264,13 @@ pub(super) async fn streams_are_bounded_in_number(kind: Kind) {
         Kind::Memory(_) => 256,
     };
     assert_eq!(open.len(), bound);
-    // QUIC tells of room once an eighth of the streams is free: a quarter is enough.
+    // QUIC announces free streams once they are an eighth of all. A quarter is enough.
     for stream in open.drain(..64) {
         drop(stream);
-        drop(within(pair.server.accept_bi()).await.expect("it stands"));
+        drop(within(pair.server.accept_bi()).await.expect("the connection is open"));
     }
     for _ in 0..32 {
-        open.push(within(pair.client.open_bi()).await.expect("it stands"));
+        open.push(within(pair.client.open_bi()).await.expect("the connection is open"));
     }
 }
 
@@ -278,20 +278,20 @@ pub(super) async fn more_streams_may_be_allowed(kind: Kind) {
     let pair = kind.pair().await;
     let mut open = Vec::new();
     while let Ok(stream) = timeout(200 * MS, pair.client.open_bi()).await {
-        open.push(stream.expect("it stands"));
+        open.push(stream.expect("the connection is open"));
     }
     pair.server.allow_streams(2 * STREAMS);
     for _ in 0..STREAMS {
-        open.push(within(pair.client.open_bi()).await.expect("it stands"));
+        open.push(within(pair.client.open_bi()).await.expect("the connection is open"));
     }
 }
 
 pub(super) async fn what_has_arrived_is_read_after_the_end(kind: Kind) {
     for closed_here in [true, false] {
         let pair = kind.pair().await;
-        let mut sender = within(pair.server.open_uni()).await.expect("it stands");
+        let mut sender = within(pair.server.open_uni()).await.expect("the connection is open");
         send(&mut sender, "some bytes").await;
-        let mut receiver = within(pair.client.accept_uni()).await.expect("it stands");
+        let mut receiver = within(pair.client.accept_uni()).await.expect("the connection is open");
         assert_eq!(within(receiver.read_chunk(5)).await, Ok(Some(text("some "))));
         if closed_here { &pair.client } else { &pair.server }.close(7, "");
         let error = within(pair.client.closed()).await;

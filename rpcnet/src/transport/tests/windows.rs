@@ -1,4 +1,4 @@
-//! Windows of live connections, which QUIC alone has.
+//! The windows of live connections. Only QUIC has them.
 
 use std::task::{Context, Waker};
 
@@ -6,12 +6,13 @@ use super::*;
 
 const MIB: usize = 1 << 20;
 
-/// Whether 3 MiB on two streams can be written at once. Nothing is acknowledged in between: only one task runs at a time.
+/// Returns true if 3 MiB on two streams can be written at once. The runtime has one thread, so no acknowledgement
+/// arrives in between.
 async fn takes_three_mib(connection: &Connection) -> bool {
     let mut written = true;
     let mut streams = Vec::new();
     for _ in 0..2 {
-        streams.push(within(connection.open_uni()).await.expect("it stands"));
+        streams.push(within(connection.open_uni()).await.expect("the connection is open"));
     }
     for stream in &mut streams {
         let mut chunks = [Bytes::from(vec![0; 3 * MIB / 2])];
@@ -21,16 +22,16 @@ async fn takes_three_mib(connection: &Connection) -> bool {
     written
 }
 
-/// Sends 256 KiB, and waits until all of it was acknowledged.
+/// Sends 256 KiB, and waits until all of it is acknowledged.
 async fn carry(from: &Connection, to: &Connection) {
     let bytes = Bytes::from(vec![0; MIB / 4]);
-    let mut sender = within(from.open_uni()).await.expect("it stands");
+    let mut sender = within(from.open_uni()).await.expect("the connection is open");
     let sending = async {
-        sender.write(bytes.clone()).await.expect("it is read");
+        sender.write(bytes.clone()).await.expect("the peer reads");
         sender.finish();
-        sender.stopped().await.expect("it stands");
+        sender.stopped().await.expect("the connection is open");
     };
-    let receiving = async { to.accept_uni().await.expect("it stands").read_to_end(MIB).await };
+    let receiving = async { to.accept_uni().await.expect("the connection is open").read_to_end(MIB).await };
     let ((), carried) = within(async { tokio::join!(sending, receiving) }).await;
     assert_eq!(carried.expect("whole").len(), bytes.len());
 }
@@ -51,7 +52,7 @@ async fn a_connection_that_sends_little_may_have_less_under_way() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(11)).await;
     tokio::time::resume();
-    // So little was acknowledged that the congestion window is small.
+    // Few bytes were acknowledged, so the congestion window is small.
     carry(&pair.client, &pair.server).await;
     assert_eq!(windows(&pair.client), (Some(16 << 20), Some(2 << 20)));
     assert!(!takes_three_mib(&pair.client).await);

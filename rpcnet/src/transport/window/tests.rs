@@ -12,12 +12,12 @@ fn start() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// A path with so much room that nothing is ever lost, and a peer that sends as much as it may.
+/// A path with so much buffer that it loses nothing, and a peer that sends as much as it may.
 struct Path {
     windows: Windows,
     now: Instant,
     read: u64,
-    /// Bytes in a second.
+    /// Bytes per second.
     bandwidth: u64,
     rtt: Duration,
 }
@@ -28,7 +28,7 @@ impl Path {
         Self { windows: Windows::new(limit, now, rtt, 0), now, read: 0, bandwidth, rtt }
     }
 
-    /// How long a round trip takes where so much is under way: what the path does not hold waits.
+    /// Returns the round-trip time with the whole window in flight. Bytes beyond the path's capacity wait in a queue.
     fn round_trip(&self) -> Duration {
         let window = self.windows.receive();
         self.rtt.max(Duration::from_secs_f64(f64::from(window) / self.bandwidth as f64))
@@ -39,7 +39,7 @@ impl Path {
         self.windows.see(self.now, seen)
     }
 
-    /// The peer sends for so long.
+    /// Lets the peer send for this time.
     fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -51,7 +51,7 @@ impl Path {
         }
     }
 
-    /// Nothing is sent for so long, and then a little.
+    /// A pause of this length, and then a little data.
     fn pause(&mut self, time: Duration) {
         self.now += time;
         self.read += 256 * KIB;
@@ -108,11 +108,11 @@ fn a_path_that_holds_little_changes_nothing() {
 
 #[test]
 fn a_window_does_not_grow_with_its_own_queue() {
-    // Without a pause for as long as the shortest round trip is remembered.
+    // Without a pause, for as long as the shortest round trip is remembered.
     let mut path = Path::new(1 << 30, 100 * MIB, 200 * MS);
     path.run(MEMORY);
     assert!(f64::from(path.windows.receive()) < 2.1 * path.product());
-    // With pauses, for ever.
+    // With pauses, forever.
     for _ in 0..30 {
         path.run(2 * 60 * SECOND);
         path.pause(SECOND);
@@ -165,7 +165,7 @@ fn a_reader_that_does_not_read_gets_no_more() {
     }
 }
 
-/// What the send window is while the congestion window is this, a look each 10 ms for so long.
+/// Returns the send window after `time` with this congestion window, measured every 10 ms.
 fn sending(windows: &mut Windows, now: &mut Instant, congestion_window: u64, time: Duration) -> u32 {
     let end = *now + time;
     while *now < end {
@@ -200,7 +200,7 @@ fn a_slow_path_keeps_little_that_was_written() {
 
 #[test]
 fn in_slow_start_congestion_control_is_never_held_back() {
-    // It grows by as much as is acknowledged, and a look follows each 256 KiB.
+    // The congestion window grows by the bytes that are acknowledged, and the windows are adjusted every 256 KiB.
     let mut now = start();
     let mut windows = Windows::new(LIMIT, now, MS, 0);
     let mut congestion_window = 12 * KIB;
@@ -212,7 +212,8 @@ fn in_slow_start_congestion_control_is_never_held_back() {
     }
 }
 
-/// Looks at anything: milliseconds since the last one, KiB read since, the round trip in µs, the congestion window.
+/// Arbitrary measurements: milliseconds since the last one, KiB read since then, the round trip in µs, the congestion
+/// window.
 fn looks() -> impl Strategy<Value = Vec<(u64, u64, u64, u64)>> {
     let mostly_short = prop_oneof![4 => 0..100u64, 1 => 0..100_000_000u64];
     let read = prop_oneof![4 => 0..10_000u64, 1 => any::<u32>().prop_map(u64::from)];

@@ -1,4 +1,4 @@
-//! What the two sides do with their connection.
+//! The operations of the two sides on their connection.
 
 use std::{
     sync::Arc,
@@ -22,14 +22,14 @@ impl Pair {
         self.transmit(0, MemoryFrame::Hello, io);
     }
 
-    /// Lets the dialler in.
+    /// Accepts the dialler.
     pub(in super::super) fn welcome(&mut self, io: &mut Io<'_>) {
         if self.ends[1].is_live() {
             self.transmit(1, MemoryFrame::Welcome, io);
         }
     }
 
-    /// Sends the dialler away.
+    /// Refuses the dialler.
     pub(in super::super) fn refuse(&mut self, io: &mut Io<'_>) {
         if self.ends[1].is_live() {
             let farewell = MemoryFrame::Refuse("the peer refused the connection");
@@ -38,7 +38,7 @@ impl Pair {
         }
     }
 
-    /// Whether the handshake is done, and how; `None` while it is not.
+    /// Returns the outcome of the handshake; `None` while it goes on.
     pub(in super::super) fn established(&self, side: usize) -> Option<Result<(), ConnectionError>> {
         let end = &self.ends[side];
         match &end.ended {
@@ -55,14 +55,14 @@ impl Pair {
         }
     }
 
-    /// Both ends are told at once that the other has lost its memory.
+    /// Resets both ends at once: each learns that the peer does not know the connection.
     pub(in super::super) fn abort(&mut self) {
         for end in self.ends.iter_mut().filter(|end| end.ended.is_none()) {
             end.end(ConnectionError::Reset, None);
         }
     }
 
-    /// `None` while the peer allows no more.
+    /// Opens a stream; `None` while the peer allows no more.
     pub(in super::super) fn open(
         &mut self,
         side: usize,
@@ -75,7 +75,7 @@ impl Pair {
         }
     }
 
-    /// `None` while the peer has opened no more.
+    /// Accepts a stream; `None` while there is none.
     pub(in super::super) fn accept(
         &mut self,
         side: usize,
@@ -88,7 +88,7 @@ impl Pair {
         }
     }
 
-    /// Lets the other side have so many streams with two directions open.
+    /// Raises the number of bidirectional streams that the other side may have open.
     pub(in super::super) fn allow_streams(&mut self, side: usize, streams: u32, io: &mut Io<'_>) {
         let end = &mut self.ends[side];
         if end.ended.is_none()
@@ -122,7 +122,7 @@ impl Pair {
         }
     }
 
-    /// Sends a packet's worth of the chunk.
+    /// Sends a part of the chunk, at most one packet.
     pub(in super::super) fn poll_write(
         &mut self,
         side: usize,
@@ -154,7 +154,8 @@ impl Pair {
         }
     }
 
-    /// The peer's code, or that it has everything; what tells of changes while it is neither.
+    /// Returns the outcome for `stopped`: the peer's code, or `None` if the peer has everything. While there is no
+    /// outcome, returns the signal for changes as `Err`.
     pub(in super::super) fn stopped(
         &mut self,
         side: usize,
@@ -197,7 +198,7 @@ impl Pair {
         self.settle(side, stream, io);
     }
 
-    /// Nobody holds this half any more.
+    /// Handles the drop of this half's handle.
     pub(in super::super) fn release(
         &mut self,
         side: usize,

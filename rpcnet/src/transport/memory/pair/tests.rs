@@ -1,4 +1,4 @@
-//! Connections over networks that do their worst, under virtual time.
+//! Connections over adverse networks, under virtual time.
 
 use std::{
     sync::Arc,
@@ -26,19 +26,19 @@ impl Wake for Nobody {
 
 /// A path with latency, loss, and times when it is cut, in milliseconds since the start.
 #[derive(Debug, Clone)]
-struct Bad {
+struct FaultyWire {
     start: Instant,
     now: Instant,
     latency: u64,
     loss: f64,
-    /// From, until, and the side whose packets are held back; both where there is none.
+    /// Start, end, and the side whose packets are held back; both sides if `None`.
     cuts: Vec<(u64, u64, Option<usize>)>,
     frozen: Option<usize>,
     rng: SmallRng,
     carried: [u64; 2],
 }
 
-impl Bad {
+impl FaultyWire {
     fn new(seed: u64) -> Self {
         let now = Instant::now();
         Self {
@@ -54,14 +54,14 @@ impl Bad {
     }
 
     fn is_cut(&self, from: usize) -> bool {
-        let now = u64::try_from((self.now - self.start).as_millis()).expect("not for ever");
+        let now = u64::try_from((self.now - self.start).as_millis()).expect("a run of milliseconds");
         self.cuts
             .iter()
             .any(|(start, end, side)| (*start..*end).contains(&now) && side.is_none_or(|side| side == from))
     }
 }
 
-impl Wire for Bad {
+impl Wire for FaultyWire {
     fn carry(&mut self, from: usize, _bytes: usize, now: Instant) -> Option<Instant> {
         self.carried[from] += 1;
         let lost = self.loss > 0.0 && self.rng.random_bool(self.loss);
@@ -86,23 +86,23 @@ impl Wire for Bad {
 
 struct World {
     pair: Pair,
-    wire: Bad,
+    wire: FaultyWire,
 }
 
 impl World {
-    fn dialled(wire: Bad, options: &DialOptions) -> Self {
+    fn dialled(wire: FaultyWire, options: &DialOptions) -> Self {
         let mut world = Self { pair: Pair::new(options, &options.with_keep_alive(None), wire.now), wire };
         world.with(|pair, io| pair.dial(io));
         world
     }
 
-    /// A connection over a path without a fault.
+    /// A connection over a path without faults.
     fn new() -> Self {
-        Self::established(Bad::new(0), &DialOptions::default())
+        Self::established(FaultyWire::new(0), &DialOptions::default())
     }
 
-    /// A connection that stands.
-    fn established(wire: Bad, options: &DialOptions) -> Self {
+    /// An established connection.
+    fn established(wire: FaultyWire, options: &DialOptions) -> Self {
         let mut world = Self::dialled(wire, options);
         let mut welcomed = false;
         while world.pair.established(0).is_none() || world.pair.established(1).is_none() {
@@ -110,7 +110,7 @@ impl World {
                 welcomed = true;
                 world.with(|pair, io| pair.welcome(io));
             } else {
-                assert!(world.step(), "it is under way");
+                assert!(world.step(), "the handshake goes on");
             }
         }
         for side in 0..2 {
@@ -126,7 +126,7 @@ impl World {
         result
     }
 
-    /// Goes on to what is due next; whether there is something.
+    /// Advances to the next event. Returns false if there is none.
     fn step(&mut self) -> bool {
         let Some(deadline) = self.pair.deadline(&self.wire) else { return false };
         self.wire.now = deadline.max(self.wire.now);
@@ -134,7 +134,7 @@ impl World {
         true
     }
 
-    /// What has passed since the start.
+    /// The time since the start.
     fn elapsed(&self) -> Duration {
         self.wire.now - self.wire.start
     }
@@ -152,7 +152,7 @@ impl World {
     }
 
     fn open(&mut self, side: usize) -> StreamId {
-        self.pair.open(side, StreamKind::Uni).expect("there is room").expect("it stands")
+        self.pair.open(side, StreamKind::Uni).expect("there is room").expect("the connection is open")
     }
 
     fn release(&mut self, side: usize, stream: StreamId, sending: bool) {
@@ -160,7 +160,7 @@ impl World {
     }
 }
 
-/// So patient that no cut is taken for the end.
+/// Options with an idle timeout that no cut exceeds.
 fn patient() -> DialOptions {
     DialOptions::default().with_idle_timeout(Duration::from_secs(1000))
 }
@@ -169,24 +169,24 @@ fn bytes(stream: usize, length: usize) -> Vec<u8> {
     (0..length).map(|index| (index * 7 + stream) as u8).collect()
 }
 
-fn bad() -> impl Strategy<Value = Bad> {
+fn faulty_wire() -> impl Strategy<Value = FaultyWire> {
     let cut = (0u64..20_000, 0u64..8_000, prop::option::of(0usize..2));
     let cuts =
         prop::collection::vec(cut.prop_map(|(start, length, side)| (start, start + length, side)), 0..4);
-    (any::<u64>(), 0u64..200, 0.0..0.4f64, cuts).prop_map(|(seed, latency, loss, cuts)| Bad {
+    (any::<u64>(), 0u64..200, 0.0..0.4f64, cuts).prop_map(|(seed, latency, loss, cuts)| FaultyWire {
         latency,
         loss,
         cuts,
-        ..Bad::new(seed)
+        ..FaultyWire::new(seed)
     })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Whatever the path does, every stream arrives whole and in order, and nothing is left of it.
+    /// On any path, every stream arrives whole and in order, and nothing of it remains.
     #[test]
-    fn streams_arrive_whole(wire in bad(), lengths in prop::collection::vec(0usize..600_000, 1..6)) {
+    fn streams_arrive_whole(wire in faulty_wire(), lengths in prop::collection::vec(0usize..600_000, 1..6)) {
         let mut world = World::established(wire, &patient());
         let streams: Vec<_> = lengths.iter().map(|_| world.open(0)).collect();
         let mut left: Vec<_> =
@@ -224,11 +224,11 @@ proptest! {
             prop_assert!(world.step());
             prop_assert_eq!(world.pair.end(0).ended.clone(), None, "after {:?}", world.elapsed());
         }
-        // The last acknowledgements.
+        // Lets the last acknowledgements arrive.
         while world.pair.open_streams() > 0 {
             prop_assert!(world.step());
         }
-        // And the end reaches the other side, or it finds out for itself.
+        // The other side receives the close, or times out.
         world.with(|pair, io| pair.close(0, 7, "", io));
         while world.step() {}
         prop_assert!(world.pair.is_over());
@@ -237,14 +237,14 @@ proptest! {
         prop_assert!(ended == Some(told) || ended == Some(ConnectionError::TimedOut), "{ended:?}");
     }
 
-    /// The same seed, the same story.
+    /// The same seed gives the same run.
     #[test]
-    fn a_seed_is_a_story(wire in bad()) {
-        let tell = |wire: Bad| {
+    fn a_seed_is_a_story(wire in faulty_wire()) {
+        let tell = |wire: FaultyWire| {
             let mut world = World::established(wire, &patient());
             let mut story = Vec::new();
             for _ in 0..50 {
-                let stream = world.pair.open(0, StreamKind::Bi).expect("room").expect("it stands");
+                let stream = world.pair.open(0, StreamKind::Bi).expect("room").expect("the connection is open");
                 let _ = world.write(0, stream, &mut Bytes::from_static(b"x"));
                 if !world.step() { break }
                 story.push((world.elapsed(), world.pair.end(1).received, world.wire.carried));
@@ -257,7 +257,7 @@ proptest! {
 
 #[test]
 fn a_handshake_waits_for_the_listener() {
-    let mut world = World::dialled(Bad::new(0), &DialOptions::default());
+    let mut world = World::dialled(FaultyWire::new(0), &DialOptions::default());
     assert!(world.pair.established(0).is_none(), "the listener has not answered");
     world.with(|pair, io| pair.welcome(io));
     assert_eq!((world.pair.established(0), world.pair.established(1)), (Some(Ok(())), Some(Ok(()))));
@@ -272,7 +272,7 @@ fn where_nothing_arrives_each_end_times_out_for_itself() {
     for side in 0..2 {
         assert_eq!(world.pair.end(side).ended, Some(ConnectionError::TimedOut));
     }
-    // A keep-alive was sent 10 s after the last packet: that end's 30 s count from then.
+    // A keep-alive was sent 10 s after the last packet, and restarted that end's 30 s.
     assert_eq!(world.elapsed(), Duration::from_secs(40));
 }
 
@@ -288,7 +288,7 @@ fn keep_alives_keep_alive() {
 
 #[test]
 fn an_end_that_is_no_more_says_so_when_it_is_asked() {
-    // The close is lost; the next packet is answered with another.
+    // The close is lost. The next packet is answered with another close.
     let mut world = World::new();
     world.wire.cuts = vec![(0, 5, None)];
     world.with(|pair, io| pair.close(1, 7, "bye", io));
@@ -298,9 +298,9 @@ fn an_end_that_is_no_more_says_so_when_it_is_asked() {
     assert_eq!(world.pair.end(0).ended, Some(ConnectionError::Closed { code: 7, reason: "bye".into() }));
     assert_eq!(world.elapsed(), Duration::from_secs(10), "it was the keep-alive");
 
-    // One that has timed out knows nothing any more.
+    // An end that has timed out does not know the connection any more.
     let options = DialOptions::default().with_keep_alive(Some(Duration::from_secs(9)));
-    let mut world = World::established(Bad::new(0), &options);
+    let mut world = World::established(FaultyWire::new(0), &options);
     world.wire.cuts = vec![(0, 35_000, None)];
     while world.step() {}
     assert_eq!(world.pair.end(1).ended, Some(ConnectionError::TimedOut));
@@ -318,7 +318,7 @@ fn what_crosses_a_cut_is_late_but_not_lost() {
         assert_eq!(world.pair.end(0).received, before, "nothing is heard");
         assert!(world.step());
     }
-    // Pauses between probes double: it may take as long again.
+    // The pause between probes doubles, so it may take as long again.
     assert!(world.elapsed() >= 2000 * MS && world.elapsed() <= 4000 * MS, "{:?}", world.elapsed());
     assert_eq!(world.read(1, stream), Poll::Ready(Ok(Some(Bytes::from_static(b"late")))));
     assert!(world.pair.end(0).received > before);
@@ -346,23 +346,27 @@ fn a_stream_does_not_wait_for_another() {
     world.wire.loss = 0.0;
     assert_eq!(world.write(0, other, &mut Bytes::from_static(b"other")), Poll::Ready(Ok(())));
     assert_eq!(world.read(1, other), Poll::Ready(Ok(Some(Bytes::from_static(b"other")))));
-    // The acknowledgement of the other told of the loss.
+    // The acknowledgement of the other stream's packet revealed the loss.
     assert_eq!(world.read(1, lost), Poll::Ready(Ok(Some(Bytes::from_static(b"lost")))));
 }
 
 #[test]
 fn datagrams_are_bounded() {
-    let wire = Bad { latency: 10, ..Bad::new(0) };
+    let wire = FaultyWire { latency: 10, ..FaultyWire::new(0) };
     let mut world = World::established(wire, &DialOptions::default());
     for _ in 0..3 * DATAGRAMS {
-        world.with(|pair, io| pair.send_datagram(0, Bytes::from_static(b"x"), io)).expect("it stands");
+        world
+            .with(|pair, io| pair.send_datagram(0, Bytes::from_static(b"x"), io))
+            .expect("the connection is open");
     }
     assert_eq!(world.pair.end(0).datagrams_under_way, DATAGRAMS);
     while world.pair.end(0).datagrams_under_way > 0 {
         assert!(world.step());
     }
     assert_eq!(world.pair.end(1).datagrams.len(), DATAGRAMS);
-    world.with(|pair, io| pair.send_datagram(0, Bytes::from_static(b"last"), io)).expect("it stands");
+    world
+        .with(|pair, io| pair.send_datagram(0, Bytes::from_static(b"last"), io))
+        .expect("the connection is open");
     while world.pair.end(0).datagrams_under_way > 0 {
         assert!(world.step());
     }
