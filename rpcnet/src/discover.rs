@@ -1,4 +1,4 @@
-//! Where calls may go: sets of endpoints, and how they change.
+//! Endpoints that can serve calls, and how their set changes.
 
 mod services;
 
@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 pub use self::services::{ParseServicesError, ServiceSet};
 
-/// Something that serves, at an address.
+/// A server process at an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     id: Arc<str>,
@@ -18,21 +18,21 @@ pub struct Endpoint {
     host: Option<Arc<str>>,
 }
 
-/// What whoever names an endpoint says of it. What calls find out themselves comes on top.
+/// An endpoint's fitness for calls, as reported by service discovery. The results of calls are judged separately.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Standing {
-    /// It should get calls.
+    /// The endpoint should get calls.
     #[default]
     Ready,
-    /// It may be in trouble: it gets fewer.
+    /// The endpoint may be in trouble and gets fewer calls.
     Suspect,
-    /// It should get no new calls: it drains, or is not ready.
+    /// The endpoint should get no new calls: it drains, or is not ready.
     Away,
 }
 
 impl Endpoint {
-    /// An endpoint of this identity: a process that was restarted is another endpoint at the same address.
+    /// Creates an endpoint with this identity. A restarted process is another endpoint at the same address.
     pub fn new(id: impl Into<Arc<str>>, addr: SocketAddr) -> Self {
         Self {
             id: id.into(),
@@ -45,79 +45,79 @@ impl Endpoint {
         }
     }
 
-    /// With tags, for those who choose by them. `weight` is a number: its share of the calls under
-    /// [`Policy::Weighted`](crate::balance::Policy::Weighted), 1 where it is missing or none.
+    /// Sets the tags, by which calls can be routed. The tag `weight` is a number: the endpoint's share of the calls
+    /// under [`Policy::Weighted`](crate::balance::Policy::Weighted). 1 if it is missing or not a number.
     #[must_use]
     pub fn with_tags(mut self, tags: BTreeMap<String, String>) -> Self {
         self.tags = tags;
         self
     }
 
-    /// With what is said of it.
+    /// Sets the standing.
     #[must_use]
     pub fn with_standing(mut self, standing: Standing) -> Self {
         self.standing = standing;
         self
     }
 
-    /// With the services that it serves: it gets no calls of other services, except of those whose names begin with
-    /// `rpcnet.`. An endpoint without a list may serve any service.
+    /// Sets the services that the endpoint serves. It gets no calls of other services, except for those whose names
+    /// begin with `rpcnet.`. An endpoint without this list may serve any service.
     #[must_use]
     pub fn with_services(mut self, services: ServiceSet) -> Self {
         self.services = Some(services);
         self
     }
 
-    /// With the wire names of services that should get no calls there, though others should.
+    /// Sets the wire names of services that should get no calls at this endpoint, while its other services do.
     #[must_use]
     pub fn with_not_serving(mut self, services: Vec<String>) -> Self {
         self.not_serving = services;
         self
     }
 
-    /// With the name that its address was found by, which its certificate may be made out to. Without, a certificate that
-    /// names no node must name the address.
+    /// Sets the name by which the address was found. The endpoint's certificate may be issued for this name. Without a
+    /// name, a certificate that names no node must name the address.
     #[must_use]
     pub fn with_host(mut self, host: impl Into<Arc<str>>) -> Self {
         self.host = Some(host.into());
         self
     }
 
-    /// The name that its address was found by, where there is one.
+    /// The name by which the address was found, if there is one.
     pub fn host(&self) -> Option<&str> {
         self.host.as_deref()
     }
 
-    /// Its identity.
+    /// The endpoint's identity.
     pub fn id(&self) -> &Arc<str> {
         &self.id
     }
 
-    /// Where it listens.
+    /// The address that the endpoint listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Its tags.
+    /// The endpoint's tags.
     pub fn tags(&self) -> &BTreeMap<String, String> {
         &self.tags
     }
 
-    /// The services that it serves. `None` if they are not known: it may serve any.
+    /// The services that the endpoint serves. `None` if they are not known: it may serve any.
     pub fn services(&self) -> Option<&ServiceSet> {
         self.services.as_ref()
     }
 
-    /// Services that should get no calls there.
+    /// The wire names of services that should get no calls at this endpoint.
     pub fn not_serving(&self) -> &[String] {
         &self.not_serving
     }
 
-    /// What is said of it.
+    /// The endpoint's standing.
     pub fn standing(&self) -> Standing {
         self.standing
     }
 }
 
-/// All endpoints at a moment. Sent through a watch channel whenever it changes.
+/// All endpoints at a moment. Each change sends a new set through a watch channel.
 pub type EndpointSet = Arc<[Endpoint]>;

@@ -1,11 +1,11 @@
-//! The error types of the public API: one narrow enum an operation.
+//! The error types of the public API: one narrow enum for each operation.
 //!
-//! `Display` gives the whole message on one line, the text of the immediate cause included. `source` goes on behind
-//! what that line says: a cause whose text stands in it is skipped there, so that printing the chain (`{:#}` of anyhow)
-//! says nothing twice. The causes themselves are fields of the variants.
+//! `Display` gives the whole message on one line, including the text of the immediate cause. `source` continues behind
+//! that cause, so that a printed chain (`{:#}` of anyhow) repeats nothing. The causes themselves are fields of the
+//! variants.
 //!
-//! A [`Status`] is the exception: its message is what a peer would get, and `source` has this side's own error, to be
-//! downcast.
+//! A [`Status`] is the exception: its message is the one that a peer would get, and `source` is this side's own error,
+//! for downcasts.
 
 mod config;
 
@@ -17,19 +17,19 @@ use crate::{Code, Status};
 pub(crate) const NO_RUNTIME: &str =
     "there is no tokio runtime here: call it within #[tokio::main], or after Runtime::enter";
 
-/// How a call failed: with the error that its method declares, or with a [`Status`].
+/// The error of a call: either the error that its method declares, or a [`Status`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError<E = Infallible> {
     /// The handler ran and returned this error.
     #[error("application error: {0}")]
     Application(E),
-    /// The call did not get as far as the handler's answer, or the handler answered with a status.
+    /// The call failed before the handler's reply arrived, or the handler returned a status.
     #[error(transparent)]
     Status(#[from] Status),
 }
 
 impl<E> CallError<E> {
-    /// The code; that of an application error is [`Code::Unknown`].
+    /// Returns the code; [`Code::Unknown`] for an application error.
     pub fn code(&self) -> Code {
         match self {
             Self::Application(_) => Code::Unknown,
@@ -37,7 +37,7 @@ impl<E> CallError<E> {
         }
     }
 
-    /// The status, unless it is an application error.
+    /// Returns the status; `None` for an application error.
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Application(_) => None,
@@ -45,7 +45,7 @@ impl<E> CallError<E> {
         }
     }
 
-    /// Whether the handler may have run, so that repeating the call could do its work twice.
+    /// Returns true if the handler may have run. Repeating the call could then do its work twice.
     pub fn maybe_executed(&self) -> bool {
         match self {
             Self::Application(_) => true,
@@ -63,18 +63,18 @@ impl From<CallError<Infallible>> for Status {
     }
 }
 
-/// Why a service could not be registered. Nothing was registered.
+/// The reason why a service could not be registered. Nothing was registered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// A service of this name is registered.
+    /// A service of this name is registered already.
     #[error("the service {0:?} is registered already: register it once, or give one of the two another name")]
     Service(&'static str),
-    /// Two methods share an id (a collision of their 64-bit hashes): rename one.
+    /// Two methods have the same id, as their 64-bit hashes collide. Rename one of them.
     #[error("{0} and {1} have the same method id: rename one of them")]
     Collision(String, String),
-    /// A type of a method can't be carried: it can be read from formats alone that describe themselves, as JSON does.
-    /// Untagged and internally tagged enums are such, `#[serde(flatten)]`, and types such as `serde_json::Value`.
+    /// A type of a method can't be carried: it can be read only from self-describing formats, such as JSON. Examples
+    /// are untagged and internally tagged enums, `#[serde(flatten)]`, and `serde_json::Value`.
     #[error(
         "{method} can't be served: {part} is a {ty}, in which {} can be read from formats such as JSON alone (an untagged or \
          internally tagged enum, #[serde(flatten)], serde_json::Value): use a plain struct or enum there, or a String of JSON",
@@ -83,7 +83,7 @@ pub enum RegisterError {
     Type {
         /// The method, as `service/method`.
         method: String,
-        /// The part of it, such as `argument 1` or `the result`.
+        /// The part of the method, such as `argument 1` or `the result`.
         part: String,
         /// The name of that part's type.
         ty: &'static str,
@@ -92,7 +92,7 @@ pub enum RegisterError {
     },
 }
 
-/// An error and its sources on one line.
+/// Formats an error and its sources on one line. Sources whose text already occurs are skipped.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,9 +1,9 @@
-//! Names to addresses.
+//! Resolution of names to addresses.
 //!
-//! A name stands for a *set* of addresses that changes: one name for all nodes of a cluster, as DNS round robin and
-//! Kubernetes' headless services make it. Channels, cluster channels and gossip resolve a name anew for every attempt to
-//! connect, through the [`Resolve`] of their socket, and try all its addresses: staggered, so that an address that does
-//! not answer costs a quarter of a second instead of the whole timeout (RFC 8305, *Happy Eyeballs*).
+//! A name stands for a *set* of addresses that changes, for example one name for all nodes of a cluster with DNS round
+//! robin or a headless service of Kubernetes. Channels, cluster channels and gossip resolve the name for each attempt
+//! to connect, with the [`Resolve`] of their socket. They try all addresses. The attempts are staggered, so that a
+//! silent address costs a quarter of a second instead of the whole timeout (RFC 8305, *Happy Eyeballs*).
 
 mod address;
 mod stagger;
@@ -27,17 +27,18 @@ pub use self::{
 };
 use crate::ConnectError;
 
-/// The most addresses of one name that are looked at; further ones are ignored.
+/// The number of a name's addresses that are used; further ones are ignored.
 pub const MAX_ADDRESSES: usize = 1024;
 
 /// The future of a lookup.
 pub type ResolveFuture = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
-/// Resolves names for the channels of a socket: [`ChannelBuilder::with_resolver`](crate::ChannelBuilder::with_resolver),
+/// Resolves names for the channels of a socket. Set with
+/// [`ChannelBuilder::with_resolver`](crate::ChannelBuilder::with_resolver) or
 /// [`ServerConfigBuilder::with_resolver`](crate::ServerConfigBuilder::with_resolver).
 ///
-/// The default is the operating system's ([`SystemResolver`]). Another one is for service discovery by other means than
-/// DNS, and for tests: a resolver that answers by itself needs no name server, and works under paused time.
+/// The default is the operating system's resolver ([`SystemResolver`]). Use another one for service discovery without
+/// DNS, or for tests: a resolver that answers by itself needs no name server and works under paused time.
 ///
 /// ```
 /// use rpcnet::resolve::{HostPort, Resolve, ResolveFuture};
@@ -55,9 +56,9 @@ pub type ResolveFuture = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>
 /// }
 /// ```
 pub trait Resolve: fmt::Debug + Send + Sync + 'static {
-    /// Looks up the addresses of a name, in the order in which they should be tried. No address, or an error, fails the
-    /// attempt to connect. The caller bounds the time, and drops the future when it is over. Names that are IP addresses
-    /// are not looked up.
+    /// Looks up the addresses of a name, in the order in which they should be tried. An error or an empty answer fails
+    /// the attempt to connect. The caller bounds the time, and drops the future when it is over. Names that are IP
+    /// addresses are not looked up.
     fn resolve(&self, name: &HostPort) -> ResolveFuture;
 }
 
@@ -76,8 +77,8 @@ impl Resolver {
         Self(Arc::new(resolve))
     }
 
-    /// The addresses of a name, each once, families interleaved; never empty. Fails at the deadline, which is `limit` after
-    /// the start. Cancel-safe.
+    /// Resolves a name to its addresses, without duplicates and with families interleaved. Never returns an empty list.
+    /// Fails at the deadline, which is `limit` after the start. Cancel-safe.
     pub(crate) async fn addresses(
         &self,
         name: &HostPort,
@@ -103,8 +104,8 @@ impl Resolver {
     }
 }
 
-/// The addresses in the resolver's order, but with the families taking turns (RFC 8305, section 4), each address once, at
-/// most [`MAX_ADDRESSES`].
+/// Sorts addresses: the resolver's order, but with alternating families (RFC 8305, section 4). Removes duplicates, and
+/// keeps at most [`MAX_ADDRESSES`].
 fn interleaved(addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let v6_first = addrs.first().is_some_and(SocketAddr::is_ipv6);
     let mut seen = HashSet::new();

@@ -1,16 +1,16 @@
-//! When, and how often, to try again. Sans-io: time and randomness are arguments.
+//! Pauses between attempts, and bounds on retries and hedges. Sans-io: time and randomness are arguments.
 
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-/// The longest pause.
+/// The longest pause: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Growing pauses between attempts: each is drawn between half its bound and its bound, and the bound doubles.
+/// Exponential backoff with jitter. Each pause is drawn between half its bound and its bound, and the bound doubles.
 ///
-/// Source: "equal jitter" of <https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/>:
-/// never zero, so that a server that refuses at once is not redialled in a loop.
+/// Source: "equal jitter" of <https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/>. A
+/// pause is never zero, so that a server that refuses at once is not redialled in a loop.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -19,35 +19,35 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses that start at `first`, 1 ms at least, and grow to `most`, a day at most. Of these the larger counts for both
-    /// where `most` is less.
+    /// Creates a backoff whose bound starts at `first` and grows to `most`. `first` is at least 1 ms, and `most` at
+    /// most a day. If `most` is less than `first`, `first` applies to both.
     pub fn new(first: Duration, most: Duration) -> Self {
         let first = first.clamp(Duration::from_millis(1), LONGEST);
         Self { first, most: most.clamp(first, LONGEST), bound: first }
     }
 
-    /// The next pause.
+    /// Draws the next pause.
     pub fn next(&mut self, rng: &mut impl Rng) -> Duration {
         let bound = self.bound;
         self.bound = (bound * 2).min(self.most);
         bound.mul_f64(rng.random_range(0.5..=1.0))
     }
 
-    /// Starts again from the first pause: what was tried has succeeded.
+    /// Starts again from the first pause, after a success.
     pub fn reset(&mut self) {
         self.bound = self.first;
     }
 }
 
-/// A bound on the share of retries, so that they can't become a storm.
+/// A bound on the share of retries, which prevents retry storms.
 ///
-/// Each call puts a part of a token into a bucket, each retry takes a whole one out; the bucket starts full. The
-/// default allows one retry for five calls, and a burst of 100.
+/// Each call puts a part of a token into a bucket, and each retry takes a whole one out. The bucket starts full. The
+/// default allows one retry in five calls, and a burst of 100.
 ///
 /// Source: Finagle's `RetryBudget`, gRPC's retry throttling (A6).
 #[derive(Debug, Clone)]
 pub struct RetryBudget {
-    /// In thousandths of a token.
+    /// The content in thousandths of a token.
     tokens: u64,
     per_call: u64,
     most: u64,
@@ -60,18 +60,18 @@ impl Default for RetryBudget {
 }
 
 impl RetryBudget {
-    /// Retries for this share of the calls, and at most so many in a burst.
+    /// Creates a budget that allows retries for this share of the calls, and at most `burst` retries at once.
     pub fn new(share: f64, burst: u32) -> Self {
         let most = u64::from(burst) * 1000;
         Self { tokens: most, per_call: (share.clamp(0.0, 1.0) * 1000.0) as u64, most }
     }
 
-    /// So many calls were made.
+    /// Records that `calls` calls were made.
     pub fn deposit(&mut self, calls: u64) {
         self.tokens = self.tokens.saturating_add(calls.saturating_mul(self.per_call)).min(self.most);
     }
 
-    /// Whether a retry may be made; it is counted then.
+    /// Takes a token for a retry. Returns false if there is none: the retry must not be made.
     pub fn withdraw(&mut self) -> bool {
         if self.tokens < 1000 {
             return false;
@@ -83,30 +83,30 @@ impl RetryBudget {
 
 /// A bound on hedges: some are free, the rest counts against the [`RetryBudget`].
 ///
-/// One call that is late now and then costs nothing then; when all are late, because all endpoints are, hedges end with
-/// the budget and do not double the load.
+/// Occasional late calls are hedged for free. If all calls are late because all endpoints are, hedges end with the
+/// budget and do not double the load.
 #[derive(Debug, Clone)]
 pub(crate) struct FreeHedges {
-    /// In thousandths of a hedge.
+    /// The free hedges in thousandths.
     tokens: u64,
 }
 
 impl FreeHedges {
-    /// In a burst.
+    /// The largest number of free hedges in a burst: 10, in thousandths.
     const MOST: u64 = 10_000;
-    /// One in a hundred calls.
+    /// The free hedges for each call: 0.01, in thousandths.
     const PER_CALL: u64 = 10;
 
     pub(crate) fn new() -> Self {
         Self { tokens: Self::MOST }
     }
 
-    /// So many calls were made.
+    /// Records that `calls` calls were made.
     pub(crate) fn deposit(&mut self, calls: u64) {
         self.tokens = self.tokens.saturating_add(calls.saturating_mul(Self::PER_CALL)).min(Self::MOST);
     }
 
-    /// Whether a hedge may be made; it is counted then.
+    /// Takes a free hedge, or else a token of the budget. Returns false if there is neither.
     pub(crate) fn withdraw(&mut self, budget: &mut RetryBudget) -> bool {
         if self.tokens < 1000 {
             return budget.withdraw();
@@ -116,8 +116,9 @@ impl FreeHedges {
     }
 }
 
-/// The pause before the retry of this number, from 1: none before the first, as it goes elsewhere; then from 20 ms
-/// on, doubling up to a second, ±20 %. What the server has asked for takes its place.
+/// Returns the pause before a retry; the first retry is number 1. There is no pause before the first retry, as it goes
+/// to another endpoint. The pauses after it start at 20 ms and double up to a second. The pause that the server asks
+/// for replaces all of these. Each pause gets a jitter of ±20 %.
 ///
 /// Source: gRPC A6 (exponential backoff, server push-back, jitter of ±20 %).
 pub(crate) fn retry_pause(retry: usize, asked: Option<Duration>, rng: &mut impl Rng) -> Duration {
@@ -128,10 +129,10 @@ pub(crate) fn retry_pause(retry: usize, asked: Option<Duration>, rng: &mut impl 
     asked.unwrap_or(own).min(LONGEST).mul_f64(rng.random_range(0.8..=1.2))
 }
 
-/// How late a call must be to be hedged, where its method does not say: what 95 % of the calls before took.
+/// The latency above which a call is hedged, if its method sets none: the 95 % quantile of earlier calls.
 ///
-/// A quantile that is stepped towards each observation, up by 19 parts where it was above and down by one where it was
-/// not, so that it rests where one in twenty is above.
+/// The estimate takes a step towards each observation: up by 19 parts if the observation was above, down by one part if
+/// not. So it rests where one observation in twenty is above.
 ///
 /// Source: Ma, Muthukrishnan, Sandler, "Frugal Streaming for Estimating Quantiles", 2013, with steps in proportion.
 #[derive(Debug, Clone, Copy)]
@@ -140,22 +141,24 @@ pub(crate) struct Lateness {
 }
 
 impl Lateness {
+    /// The downward step, as a share of the estimate.
     const STEP: f64 = 0.002;
+    /// The smallest estimate in nanoseconds: 1 ms.
     const LEAST: f64 = 1e6;
 
-    /// Starts with an assumption.
+    /// Starts with an assumed latency.
     pub(crate) fn new(assumed: Duration) -> Self {
         Self { nanos: assumed.as_nanos() as f64 }
     }
 
-    /// A call took so long.
+    /// Records the latency of a call.
     pub(crate) fn observe(&mut self, latency: Duration) {
         let above = latency.as_nanos() as f64 > self.nanos;
         self.nanos *= if above { 1.0 + 19.0 * Self::STEP } else { 1.0 - Self::STEP };
         self.nanos = self.nanos.max(Self::LEAST);
     }
 
-    /// A call that takes longer is late. At least a millisecond.
+    /// Returns the latency above which a call is late. At least a millisecond.
     pub(crate) fn threshold(&self) -> Duration {
         Duration::from_nanos(self.nanos as u64)
     }

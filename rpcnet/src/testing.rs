@@ -1,12 +1,12 @@
 //! Tests of services without sockets, certificates and waiting.
 //!
-//! A [`Network`] lives within the process. Servers and channels that are given it
-//! ([`with_network`](crate::ServerConfigBuilder::with_network)) are all there is on it, and everything above the
-//! transport is what it is over QUIC: deadlines, retries, balancing, draining. What the network does is up to the test:
-//! latency, loss, cuts in one direction or both, partitions, frozen hosts, connections that are reset.
+//! A [`Network`] lives within the process and connects only the servers and channels that are given it
+//! ([`with_network`](crate::ServerConfigBuilder::with_network)). All layers above the transport work as over QUIC:
+//! deadlines, retries, balancing, draining. The test controls the network: latency, loss, cuts in one direction or
+//! both, partitions, frozen hosts, and connection resets.
 //!
-//! Under tokio's paused clock (`#[tokio::test(start_paused = true)]`) time goes on as soon as nobody has anything to do,
-//! so a test of a cut of a minute takes milliseconds:
+//! Under tokio's paused clock (`#[tokio::test(start_paused = true)]`), time advances as soon as all tasks are idle, so
+//! a test with a cut of a minute takes milliseconds:
 //!
 //! ```
 //! use std::time::Duration;
@@ -38,7 +38,7 @@
 //! server.register(CounterServer::new(Shared(0.into())))?;
 //! tokio::spawn(async move { server.run().await });
 //!
-//! // On a host of its own, so that one can say between whom a cut is.
+//! // The channel has its own host, so that a cut can name it.
 //! let here: std::net::IpAddr = "10.0.0.2".parse()?;
 //! let channel = Channel::builder().with_network(&network.host(here)).connect("10.0.0.1:8081").await?;
 //! let client = CounterClient::new(channel);
@@ -48,7 +48,7 @@
 //! let started = tokio::time::Instant::now();
 //! let error = client.add(1).await.expect_err("nothing gets through");
 //! assert_eq!(error.code(), Code::Unavailable);
-//! // It may have arrived before the cut, for all that this side knows.
+//! // The client can't know whether the call arrived before the cut.
 //! assert!(error.maybe_executed());
 //! assert!(started.elapsed() < Duration::from_secs(4));
 //!
@@ -67,7 +67,11 @@
 //! # }
 //! ```
 //!
-//! What differs from QUIC: nobody is authenticated ([`PeerIdentity`](crate::PeerIdentity) is empty), there is no
-//! congestion control and no bandwidth, packets take up to 16 KiB, and priorities of streams are not heeded.
+//! Differences to QUIC:
+//!
+//! - Peers are not authenticated ([`PeerIdentity`](crate::PeerIdentity) is empty).
+//! - There is no congestion control, and bandwidth is unlimited.
+//! - Packets hold up to 16 KiB.
+//! - Priorities of streams have no effect.
 
 pub use crate::transport::memory::{Between, Network, Place, Traffic};

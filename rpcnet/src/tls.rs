@@ -1,9 +1,12 @@
-//! Who we are and whom we trust, both exchangeable while connections stand.
+//! This node's certificate and the CAs that it trusts. Both can be replaced while connections are open.
 //!
-//! A peer's certificate is checked for its chain, its validity and its extended key usage; then for its name: the
-//! URI SAN `spiffe://<cluster>/node/<name>` (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md>)
-//! must be of our own cluster, or, where a server's certificate has none, the address that was dialled must stand
-//! in its SAN. Sessions are never resumed: a resumed session would skip the check of a client's certificate.
+//! A peer's certificate is checked for its chain, its validity and its extended key usage, and then for its name:
+//!
+//! - The URI SAN `spiffe://<cluster>/node/<name>` (<https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md>)
+//!   must name this side's cluster.
+//! - If one side's certificate names no cluster, a server's SAN must contain the address that was dialled.
+//!
+//! Sessions are never resumed: a resumed session would skip the check of a client's certificate.
 
 mod checks;
 mod described;
@@ -40,7 +43,7 @@ use self::{
 };
 use crate::ConfigError;
 
-/// The TLS provider of this build. Named everywhere, because with two compiled in rustls can't choose.
+/// Returns the TLS provider of this build. It is named everywhere, as rustls can't choose if two are compiled in.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "aws-lc-rs")]
     return Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -50,37 +53,37 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     compile_error!("rpcnet needs a TLS provider: enable the feature `ring` or `aws-lc-rs`");
 }
 
-/// Our certificate and the CAs that we trust. Shared by all that a node listens and dials with, so that one reload
-/// reaches all; each new handshake takes what is in force then.
+/// A node's certificate and trusted CAs. Shared by all endpoints with which a node listens and dials, so that one
+/// reload reaches all of them. Each new handshake uses the current ones.
 #[derive(Debug)]
 pub(crate) struct Tls {
     provider: Arc<CryptoProvider>,
     own: ArcSwap<OwnIdentity>,
-    /// Of the first private key.
+    /// Derived from the first private key.
     secret: Option<Secret>,
     trust: ArcSwap<Trust>,
 }
 
-/// Our own certificate; a client may be without.
+/// This side's certificate. A client may have none.
 #[derive(Debug)]
 struct OwnIdentity {
     key: Option<Arc<CertifiedKey>>,
     cluster: Option<String>,
 }
 
-/// The CAs that we trust, in the two forms that rustls wants.
+/// The trusted CAs, in the two forms that rustls needs.
 #[derive(Debug)]
 struct Trust {
     roots: Arc<RootCertStore>,
-    /// `None` where no CA is trusted at all (rustls makes no verifier of nothing).
+    /// `None` if no CA is trusted: rustls builds no verifier without CAs.
     clients: Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>,
 }
 
-/// PEM text of a certificate and its key, parsed and checked.
+/// A certificate and its key from PEM text, parsed and checked.
 #[derive(Debug, Clone)]
 pub(crate) struct OwnCertificate(Arc<CertifiedKey>, Option<Secret>);
 
-/// PEM text of CA certificates, parsed.
+/// CA certificates from PEM text, parsed.
 #[derive(Debug, Clone)]
 pub(crate) struct CaCertificates(Arc<RootCertStore>);
 
@@ -106,7 +109,7 @@ impl OwnCertificate {
 }
 
 impl CaCertificates {
-    /// Trusts nobody: for networks without TLS.
+    /// Trusts no CA, for networks without TLS.
     pub(crate) fn none() -> Self {
         Self(Arc::new(RootCertStore::empty()))
     }
@@ -141,7 +144,7 @@ impl Tls {
         Ok(Arc::new(tls))
     }
 
-    /// New handshakes show this certificate; connections that stand go on.
+    /// Shows this certificate in new handshakes. Open connections are not affected.
     pub(crate) fn replace_own(&self, certificate: &OwnCertificate, now: UnixTime) -> Result<(), ConfigError> {
         let own = OwnIdentity::new(certificate)?;
         self.check_replacement(&certificate.0.cert, now)?;
@@ -149,36 +152,37 @@ impl Tls {
         Ok(())
     }
 
-    /// New handshakes are checked against these CAs; connections that stand go on.
+    /// Checks new handshakes against these CAs. Open connections are not affected.
     pub(crate) fn replace_trust(&self, ca: &CaCertificates, now: UnixTime) -> Result<(), ConfigError> {
         self.trust.store(Arc::new(Trust::new(ca, &self.provider)?));
         self.warn_of_own(now);
         Ok(())
     }
 
-    /// A secret that the next process with this side's first private key has as well.
+    /// Returns a secret that a later process has too if it starts with the same private key. A reload does not change
+    /// it.
     pub(crate) fn secret(&self) -> Option<&Secret> {
         self.secret.as_ref()
     }
 
-    /// Whether this side has no certificate to show.
+    /// Returns true if this side has no certificate.
     fn is_bare(&self) -> bool {
         self.own.load().key.is_none()
     }
 
-    /// Our own cluster, as our certificate names it.
+    /// Returns the cluster that this side's certificate names.
     pub(crate) fn cluster(&self) -> Option<String> {
         self.own.load().cluster.clone()
     }
 
-    /// The node name in our own certificate.
+    /// Returns the identity in this side's certificate.
     pub(crate) fn own_identity(&self) -> Option<PeerIdentity> {
         let own = self.own.load();
         let leaf = own.key.as_ref()?.cert.first()?;
         PeerIdentity::from_der(leaf).ok()
     }
 
-    /// For one handshake, whose refusal is noted.
+    /// Returns the configuration for one handshake, which writes a refusal into `refusals`.
     pub(crate) fn server_config(
         self: &Arc<Self>,
         alpn: Vec<Vec<u8>>,
@@ -195,7 +199,7 @@ impl Tls {
         Ok(config)
     }
 
-    /// For one handshake, whose refusal is noted.
+    /// Returns the configuration for one handshake, which writes a refusal into `refusals`.
     pub(crate) fn client_config(
         self: &Arc<Self>,
         alpn: &[u8],
@@ -232,7 +236,7 @@ impl Trust {
     }
 }
 
-/// Shows the certificate that is in force at the time of the handshake.
+/// Shows the certificate that is current at the time of the handshake.
 #[derive(Debug)]
 struct CertResolver(Arc<Tls>);
 

@@ -1,4 +1,4 @@
-//! Which services are served somewhere.
+//! Sets of services.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize, de};
 
 use crate::hash::service_id;
 
-/// Digits of a hash as text.
+/// The number of digits of a hash as text.
 const DIGITS: usize = 16;
 
 /// A set of services, each by the 64-bit hash of its wire name.
 ///
-/// Two names with one hash are taken for one service: a call is then sent to a server that does not have it, which
-/// refuses it, and the call is made elsewhere.
+/// Two names with the same hash count as one service. A call may then go to a server that does not have its service.
+/// That server refuses it, and the call is made elsewhere.
 ///
-/// As text (and where it is serialized) it is the hashes in ascending order, 16 lower-case hexadecimal digits each.
+/// As text, and when serialized, a set is the hashes in ascending order, 16 lower-case hexadecimal digits each.
 ///
 /// ```
 /// use rpcnet::discover::ServiceSet;
@@ -27,7 +27,7 @@ const DIGITS: usize = 16;
 pub struct ServiceSet(Arc<[u64]>);
 
 impl ServiceSet {
-    /// The set of the services with these hashes.
+    /// Creates a set of the services with these hashes.
     pub fn from_ids(ids: impl IntoIterator<Item = u64>) -> Self {
         let mut ids: Vec<_> = ids.into_iter().collect();
         ids.sort_unstable();
@@ -35,12 +35,12 @@ impl ServiceSet {
         Self(ids.into())
     }
 
-    /// Returns whether the service of this wire name is in the set.
+    /// Returns true if the set contains the service with this wire name.
     pub fn contains(&self, service: &str) -> bool {
         self.contains_id(service_id(service))
     }
 
-    /// Returns whether the service with this hash is in the set.
+    /// Returns true if the set contains the service with this hash.
     pub fn contains_id(&self, id: u64) -> bool {
         self.0.binary_search(&id).is_ok()
     }
@@ -55,7 +55,7 @@ impl ServiceSet {
         self.0.len()
     }
 
-    /// Returns whether the set is empty.
+    /// Returns true if the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -68,7 +68,7 @@ impl Default for ServiceSet {
     }
 }
 
-/// By wire names.
+/// Collects services by their wire names.
 impl<S: AsRef<str>> FromIterator<S> for ServiceSet {
     fn from_iter<T: IntoIterator<Item = S>>(names: T) -> Self {
         Self::from_ids(names.into_iter().map(|name| service_id(name.as_ref())))
@@ -87,7 +87,7 @@ impl fmt::Debug for ServiceSet {
     }
 }
 
-/// A text is not a [`ServiceSet`] as it prints itself.
+/// The text is not in the form in which a [`ServiceSet`] is displayed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a set of services: expected hashes in ascending order, {DIGITS} lower-case hexadecimal digits each"
@@ -97,7 +97,7 @@ pub struct ParseServicesError;
 impl FromStr for ServiceSet {
     type Err = ParseServicesError;
 
-    /// Reads the one form that [`Display`](fmt::Display) writes, and no other.
+    /// Parses the one form that [`Display`](fmt::Display) writes, and no other.
     fn from_str(text: &str) -> Result<Self, ParseServicesError> {
         let (hashes, []) = text.as_bytes().as_chunks::<DIGITS>() else { return Err(ParseServicesError) };
         let ids = hashes.iter().map(hash).collect::<Option<Vec<_>>>().ok_or(ParseServicesError)?;

@@ -1,4 +1,4 @@
-//! Why a configuration was refused.
+//! Errors of configurations.
 
 use std::{
     error::Error,
@@ -8,7 +8,8 @@ use std::{
 
 use crate::{PemError, tls};
 
-/// Why a configuration was refused. Nothing was bound or dialled; after a reload, what was in force before still is.
+/// The reason why a configuration was refused. Nothing was bound or dialled. After a failed reload, the earlier
+/// configuration stays in force.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -16,7 +17,7 @@ pub enum ConfigError {
     Pem {
         /// `certificate`, `private key` or `CA certificate`.
         item: &'static str,
-        /// The text that was found in its place, or its fault.
+        /// The reason why the text is not usable.
         source: PemError,
     },
     /// The text given as the named item is empty.
@@ -26,18 +27,18 @@ pub enum ConfigError {
     },
     /// A certificate or key that TLS can't use.
     Tls {
-        /// What was refused.
+        /// The item that was refused, such as `private key`.
         item: &'static str,
-        /// Why.
+        /// The reason.
         source: rustls::Error,
     },
-    /// A certificate whose contents could not be understood.
+    /// A certificate that can't be parsed.
     Certificate(String),
     /// A certificate that was to be loaded has expired.
     Expired {
         /// The certificate, in words.
         certificate: String,
-        /// When it expired.
+        /// The end of its validity.
         not_after: SystemTime,
         /// This host's clock.
         now: SystemTime,
@@ -46,22 +47,21 @@ pub enum ConfigError {
     NotYetValid {
         /// The certificate, in words.
         certificate: String,
-        /// When it begins to be valid.
+        /// The start of its validity.
         not_before: SystemTime,
         /// This host's clock.
         now: SystemTime,
     },
-    /// A certificate that was to be loaded is not of a CA that is trusted here, so that peers with the same CAs would
-    /// refuse it.
+    /// The CA of a certificate that was to be loaded is not trusted here, so peers with the same CAs would refuse it.
     Untrusted {
         /// The certificate, in words.
         certificate: String,
         /// The CAs that are trusted.
         trusted: String,
-        /// What TLS says of its chain.
+        /// The reason why TLS refuses the chain.
         source: rustls::Error,
     },
-    /// Something without which there is nothing to build.
+    /// A required setting is missing: the setting, and the call that sets it.
     Missing(&'static str, &'static str),
     /// A value out of its range.
     Range {
@@ -69,7 +69,7 @@ pub enum ConfigError {
         name: &'static str,
         /// The value that was given.
         value: u64,
-        /// What would be right.
+        /// The accepted range.
         expected: &'static str,
     },
 }
@@ -142,7 +142,7 @@ impl Error for ConfigError {
     }
 }
 
-/// As `2026-01-31T12:00:00Z`.
+/// Formats a time as `2026-01-31T12:00:00Z`.
 fn date(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     tls::date(i64::try_from(seconds).unwrap_or(i64::MAX))

@@ -1,4 +1,4 @@
-//! `host:port`, as users write it.
+//! Addresses of the form `host:port`, as users write them.
 
 use std::{
     fmt,
@@ -19,12 +19,12 @@ impl HostPort {
         &self.host
     }
 
-    /// The port. Never 0 where it was parsed.
+    /// The port. A parsed one is never 0.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The IP address, where the host is one: nothing has to be resolved.
+    /// The IP address, if the host is one. It needs no resolution.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
@@ -83,7 +83,7 @@ impl FromStr for HostPort {
         }
         match port.parse() {
             Ok(0) => Err(wrong("port 0 can't be dialled: write the port on which the server listens")),
-            // `u16::from_str` takes a sign.
+            // `u16::from_str` accepts a sign.
             Ok(port) if !text.ends_with(&format!("+{port}")) => Ok(Self { host: host.to_owned(), port }),
             _ => Err(wrong("the port is not a number from 1 to 65535")),
         }

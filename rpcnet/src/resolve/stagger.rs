@@ -1,17 +1,17 @@
-//! Attempts that begin one after the other, of which the first success counts: RFC 8305, section 5.
+//! Staggered attempts, of which the first success counts: RFC 8305, section 5.
 
 use std::{future::poll_fn, net::SocketAddr, pin::Pin, task::Poll, time::Duration};
 
 use tokio::time::sleep;
 
-/// The time after which the next attempt begins beside one that has not ended (RFC 8305, section 8: 250 ms).
+/// The delay between the starts of two attempts, if the earlier one has not ended (RFC 8305, section 8: 250 ms).
 pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Attempts the addresses in their order, the next one as soon as one has failed, or [`ATTEMPT_DELAY`] after the last one
-/// began. Returns the first success, and gives the other attempts up; or what each failed with, in the order in which they
-/// failed. Cancel-safe.
+/// Attempts the addresses in their order. The next attempt starts as soon as one has failed, or [`ATTEMPT_DELAY`] after
+/// the last one started. Returns the first success and drops the other attempts. If all fail, returns their errors in
+/// the order in which they failed. Cancel-safe.
 ///
-/// `attempt` bounds the time of each, and returns `None` where there is none left to begin.
+/// `attempt` bounds the time of each attempt. It returns `None` if there is no time left to start one.
 pub(crate) async fn race<T, E, F>(
     addrs: Vec<SocketAddr>,
     mut attempt: impl FnMut(SocketAddr) -> Option<F>,
@@ -39,7 +39,7 @@ where
     }
 }
 
-/// Resolves to the outcome of the next attempt that ends, and takes it out.
+/// Waits for the next attempt that ends. Removes it and returns its outcome.
 async fn next_end<F: Future>(running: &mut Vec<Pin<Box<F>>>) -> F::Output {
     poll_fn(|cx| {
         for index in 0..running.len() {
@@ -66,8 +66,8 @@ mod tests {
         SocketAddr::from(([10, 0, 0, 1], index as u16 + 1))
     }
 
-    /// Plays a race in which each attempt takes so many milliseconds and then succeeds or fails. Gives the winner or the
-    /// failures, the milliseconds that it took, and those after which each attempt began.
+    /// Runs a race of attempts, each of which takes its milliseconds and then succeeds or fails. Returns the winner or
+    /// the failures, the milliseconds that the race took, and the start of each attempt.
     fn play(attempts: &[(u64, bool)]) -> (Result<usize, Vec<usize>>, u64, Vec<u64>) {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_time().start_paused(true).build().expect("a runtime");

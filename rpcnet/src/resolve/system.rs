@@ -1,8 +1,8 @@
-//! The operating system's resolver, without its faults.
+//! The operating system's resolver, in threads of its own.
 //!
-//! `getaddrinfo` blocks, for as long as the name servers are silent: 10 s for one, a minute for three. On tokio's
-//! blocking pool such a lookup holds up the end of the runtime, and with it the process, for all that time. So lookups have
-//! threads of their own, which nobody waits for.
+//! `getaddrinfo` blocks as long as the name servers are silent: 10 s for one, a minute for three. On tokio's blocking
+//! pool, such a lookup delays the shutdown of the runtime, and so the end of the process. So each lookup runs in its
+//! own thread, which nobody waits for.
 
 use std::{
     io,
@@ -15,13 +15,13 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{HostPort, Resolve, ResolveFuture};
 
-/// The most lookups at a time, and so threads, of one resolver. Further ones wait.
+/// The number of lookups, and so threads, of one resolver at a time. Further lookups wait.
 const LOOKUPS: usize = 8;
 
-/// Asks the operating system: the hosts file, DNS, and whatever else it is configured for.
+/// Resolves names through the operating system: the hosts file, DNS, and other configured sources.
 ///
-/// A lookup runs in a thread of its own, at most eight of one resolver at a time. A lookup whose caller has given up goes
-/// on until the system's own timeout, and does not delay the end of the runtime or the process.
+/// Each lookup runs in its own thread, at most eight of one resolver at a time. If its caller gives up, a lookup goes
+/// on until the system's own timeout. It does not delay the end of the runtime or the process.
 #[derive(Debug, Clone)]
 pub struct SystemResolver {
     lookups: Arc<Semaphore>,
@@ -53,7 +53,7 @@ async fn look_up<T: Send + 'static>(
     thread::Builder::new().name("rpcnet-resolve".into()).spawn(move || {
         let found = lookup();
         drop(permit);
-        // Nobody listens where the caller has given up.
+        // Fails if the caller has given up.
         let _ = sender.send(found);
     })?;
     answer.await.unwrap_or_else(|_| Err(io::Error::other("the lookup panicked")))
@@ -84,7 +84,7 @@ mod tests {
             timeout(Duration::from_millis(10), lookup).await
         });
         assert!(given_up.is_err());
-        // Returns at once, though the lookup goes on: it is released only below.
+        // Returns at once, although the lookup hangs until `release` is dropped below.
         drop(runtime);
         assert_eq!(lookups.available_permits(), LOOKUPS - 1);
         drop(release);

@@ -1,7 +1,8 @@
-//! Whether peers would take our own certificate: asked before it is exchanged, for every new connection would fail after.
+//! Checks of this side's own certificate: would peers accept it? A reload fails if not, as every new connection would
+//! fail after it.
 //!
-//! At the start a node is let up with any certificate, and a warning says what is wrong with it: it may be exchanged
-//! while the node runs, and a clock may be set.
+//! At the start a node accepts any certificate, and a warning says what is wrong with it: the certificate may be
+//! replaced while the node runs, and the clock may be set.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,10 +16,10 @@ use super::{Tls, described};
 use crate::ConfigError;
 
 impl Tls {
-    /// Refuses a certificate that is not valid at this time, or not of a CA that is trusted here.
+    /// Refuses a certificate that is not valid at this time, or whose CA is not trusted here.
     ///
-    /// Certificates of a CA that only the other side trusts are taken in place of such: a side that showed one all along
-    /// knows nothing of its peers' trust.
+    /// There is one exception: if the current certificate's CA is not trusted here either, another such certificate is
+    /// accepted with a warning. The peers of such a side trust other CAs, which it does not know.
     pub(super) fn check_replacement(
         &self,
         chain: &[CertificateDer<'_>],
@@ -43,7 +44,7 @@ impl Tls {
         }
     }
 
-    /// Says what is wrong with our certificate, if anything is.
+    /// Warns if this side's certificate has expired, is not valid yet, or has an untrusted CA.
     pub(super) fn warn_of_own(&self, now: UnixTime) {
         let own = self.own.load();
         let Some(key) = &own.key else { return };
@@ -79,7 +80,7 @@ impl Tls {
         }
     }
 
-    /// Whether the certificate in force is of a CA that is not trusted here.
+    /// Returns true if the CA of the current certificate is not trusted here.
     fn shows_a_foreign_one(&self, now: UnixTime) -> bool {
         let own = self.own.load();
         own.key
@@ -87,7 +88,7 @@ impl Tls {
             .is_some_and(|key| self.check_chain(&key.cert, now).is_err_and(|error| is_unknown_ca(&error)))
     }
 
-    /// As a peer with our CAs would, for servers' or for clients' use.
+    /// Checks the chain as a peer with the same CAs would, for use as a server or as a client.
     fn check_chain(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
         let Some((leaf, intermediates)) = chain.split_first() else {
             return Err(CertificateError::BadEncoding.into());
@@ -134,7 +135,7 @@ fn check_validity(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), Config
     Ok(())
 }
 
-/// Before 1970 there were no certificates.
+/// Converts seconds since 1970. Earlier times become 1970, before which there were no certificates.
 fn at(seconds: i64) -> SystemTime {
     let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)

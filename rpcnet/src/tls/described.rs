@@ -1,4 +1,5 @@
-//! Certificates in words, for messages: bounded and without control characters, for a peer chose what stands in them.
+//! Descriptions of certificates for messages. They are bounded and have no control characters, as a peer chose the
+//! contents.
 
 use std::fmt::{self, Write};
 
@@ -11,12 +12,12 @@ use x509_parser::{
     x509::X509Name,
 };
 
-/// Bytes of one name.
+/// The bound in bytes on one name.
 const LONGEST_NAME: usize = 96;
-/// Names that are listed; of further ones the number is given.
+/// The number of names that are listed; further ones are only counted.
 const MOST_NAMES: usize = 4;
 
-/// A certificate as `CN=worker-1 (issued by CN=CA; for worker-1.example, 10.0.0.1)`.
+/// Describes a certificate, for example `CN=worker-1 (issued by CN=CA; for worker-1.example, 10.0.0.1)`.
 pub(super) fn certificate(der: &[u8]) -> String {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else {
         return "that can't be parsed".to_owned();
@@ -39,14 +40,14 @@ pub(super) fn certificate(der: &[u8]) -> String {
     format!("{subject} ({issuer}; for {names})")
 }
 
-/// When a certificate begins and ends to be valid, in seconds since 1970.
+/// Returns the start and the end of a certificate's validity, in seconds since 1970.
 pub(super) fn validity(der: &[u8]) -> Option<(i64, i64)> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let validity = certificate.validity();
     Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
-/// The subjects of the CAs that are trusted, as a list.
+/// Lists the subjects of the trusted CAs.
 pub(super) fn authorities(roots: &RootCertStore) -> String {
     list(roots.subjects().iter().map(|subject| match X509Name::from_der(subject.as_ref()) {
         Ok((_, name)) => named(&name),
@@ -54,13 +55,13 @@ pub(super) fn authorities(roots: &RootCertStore) -> String {
     }))
 }
 
-/// Whether a trusted CA has the name of this certificate's issuer.
+/// Returns true if a trusted CA has the name of this certificate's issuer.
 pub(super) fn knows_issuer(roots: &RootCertStore, der: &[u8]) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
     roots.subjects().iter().any(|subject| subject.as_ref() == certificate.issuer().as_raw())
 }
 
-/// A time as `2026-01-31T12:00:00Z` (RFC 3339).
+/// Formats a time as `2026-01-31T12:00:00Z` (RFC 3339).
 pub(crate) fn time(seconds: i64) -> String {
     let Ok(time) = ASN1Time::from_timestamp(seconds) else { return format!("{seconds} s after 1970") };
     let time = time.to_datetime();
@@ -96,7 +97,7 @@ fn clean(text: &str) -> String {
     printable(text, LONGEST_NAME)
 }
 
-/// A text of somebody else: cut to about so many bytes, with control characters as escapes.
+/// Makes a peer's text printable: cut after about `longest` bytes, and with control characters escaped.
 pub(crate) fn printable(text: &str, longest: usize) -> String {
     let mut clean = String::new();
     for char in text.chars() {

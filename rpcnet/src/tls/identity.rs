@@ -1,10 +1,10 @@
-//! What a certificate says about its holder.
+//! The identity in a certificate.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
-/// Who a peer is, as its certificate says.
+/// A peer's identity, as its certificate says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerIdentity {
     subject: String,
@@ -19,7 +19,7 @@ impl PeerIdentity {
         &self.subject
     }
 
-    /// Cluster and node, where the certificate has a URI SAN of the form `spiffe://<cluster>/node/<name>`.
+    /// The cluster and the node, if the certificate has a URI SAN of the form `spiffe://<cluster>/node/<name>`.
     pub fn spiffe_id(&self) -> Option<&SpiffeId> {
         self.spiffe.as_ref()
     }
@@ -34,7 +34,7 @@ impl PeerIdentity {
         &self.ip_addresses
     }
 
-    /// The node's name: that of the URI SAN, else the first DNS name, else the subject.
+    /// The node's name: the one in the URI SAN, else the first DNS name, else the subject.
     pub fn name(&self) -> &str {
         match (&self.spiffe, self.dns_names.first()) {
             (Some(id), _) => id.node(),
@@ -66,7 +66,7 @@ impl PeerIdentity {
     }
 }
 
-/// A node of a cluster: `spiffe://<cluster>/node/<name>`.
+/// A cluster's node: `spiffe://<cluster>/node/<name>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SpiffeId {
     cluster: String,

@@ -1,6 +1,6 @@
-//! Certificates and keys from PEM text (RFC 7468), and what was found where they are not.
+//! Reads certificates and keys from PEM text (RFC 7468), and explains unusable text.
 //!
-//! The text is cut into its sections first, so that an error can name the section by its position.
+//! The text is split into sections first, so that an error can give a section's position.
 
 use std::{error::Error, fmt};
 
@@ -16,7 +16,7 @@ const BOM: &str = "\u{feff}";
 /// The length in bytes below which a text may be a path, given in place of a file's contents.
 const LONGEST_PATH: usize = 1024;
 
-/// Why a text holds no usable certificate or private key.
+/// The reason why a text holds no usable certificate or private key.
 ///
 /// A byte order mark is no error: it is skipped.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ pub enum PemError {
     DerCertificate,
     /// A private key, but in DER form.
     DerKey,
-    /// Bytes that are neither text nor DER that is known here, such as a PKCS #12 bundle.
+    /// Bytes that are neither text nor a known form of DER, for example a PKCS #12 bundle.
     Binary,
-    /// Text in UTF-16, as some shells of Windows write it.
+    /// Text in UTF-16, as some Windows shells write it.
     Utf16,
     /// The path of a file.
     Path(String),
@@ -40,9 +40,9 @@ pub enum PemError {
     KeyForCertificate,
     /// A certificate where a private key is wanted.
     CertificateForKey,
-    /// A request for a certificate, which no CA has signed.
+    /// A certificate request (CSR), which no CA has signed.
     Request,
-    /// Sections of another kind; the label of the first one.
+    /// Only sections of another kind, the first one with this label.
     Other(String),
     /// A section that can't be read.
     Section {
@@ -50,9 +50,9 @@ pub enum PemError {
         kind: &'static str,
         /// Its position among the sections of its kind; the first is 1.
         position: usize,
-        /// How many sections of its kind there are.
+        /// The number of sections of its kind.
         of: usize,
-        /// What is wrong with it.
+        /// The reason why it can't be read.
         cause: Box<dyn Error + Send + Sync>,
     },
 }
@@ -110,10 +110,10 @@ impl Error for PemError {
     }
 }
 
-/// A section of the text.
+/// A section of PEM text.
 struct Section<'a> {
     label: &'a str,
-    /// From its first line to its last; `None` where the last is missing.
+    /// The text from the first line to the last; `None` if the last line is missing.
     text: Option<&'a str>,
 }
 
@@ -123,7 +123,7 @@ impl Section<'_> {
     }
 
     fn is_encrypted(&self) -> bool {
-        // PKCS #8, and the older form, in which a header says so (RFC 1421, section 4.6.1.1).
+        // PKCS #8, and the older form with a header for it (RFC 1421, section 4.6.1.1).
         self.label == "ENCRYPTED PRIVATE KEY"
             || self.is_key() && self.text.is_some_and(|text| text.contains("Proc-Type: 4,ENCRYPTED"))
     }
@@ -138,7 +138,7 @@ impl Section<'_> {
     }
 }
 
-/// All certificates of a text; at least one.
+/// Reads all certificates of a text; at least one.
 pub(super) fn certificates(
     bytes: &[u8],
     item: &'static str,
@@ -166,7 +166,7 @@ pub(super) fn certificates(
     found.iter().enumerate().map(read).collect()
 }
 
-/// The first private key of a text.
+/// Reads the first private key of a text.
 pub(super) fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
     const ITEM: &str = "private key";
     let refused = |source| ConfigError::Pem { item: ITEM, source };
@@ -187,7 +187,7 @@ pub(super) fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Config
     }))
 }
 
-/// The bytes as text without byte order marks, which stand between files that were put together, too.
+/// Decodes the bytes. Removes byte order marks, also those between concatenated files.
 fn text(bytes: &[u8], item: &'static str) -> Result<String, ConfigError> {
     if bytes.trim_ascii().is_empty() {
         return Err(ConfigError::Empty { item });
@@ -212,7 +212,7 @@ fn binary(bytes: &[u8]) -> PemError {
     }
 }
 
-/// A path is quoted in the message. A key without its first line is not: base64 has no dots.
+/// The message quotes a path. It never quotes a key whose first line is missing, as base64 has no dots.
 fn no_section(text: &str) -> PemError {
     let line = text.trim();
     let is_path = line.len() < LONGEST_PATH
@@ -233,7 +233,7 @@ fn sections(text: &str) -> Vec<Section<'_>> {
             continue;
         };
         let end = format!("-----END {label}-----");
-        // A section whose end is missing must not swallow the one behind it.
+        // A section without an end must not swallow the next one.
         let next = rest[BEGIN.len()..].find(BEGIN).map_or(rest.len(), |next| next + BEGIN.len());
         let text = rest[..next].find(&end).map(|at| &rest[..at + end.len()]);
         sections.push(Section { label, text });

@@ -1,8 +1,9 @@
-//! Why a certificate was refused, in one sentence that reads the same at both ends.
+//! The reason why a certificate was refused, in one sentence that is the same on both sides.
 //!
-//! TLS has but a number for it, the alert. QUIC carries a reason in words beside it (RFC 9000, section 19.19): there the
-//! sentence goes to the peer, which so learns of which certificate the alert speaks, and of what it was measured by. What
-//! stands in it the peer knows anyhow: its own certificate, and the CA and cluster that ours names.
+//! TLS has only a number for it, the alert. QUIC adds a reason in words (RFC 9000, section 19.19), which carries the
+//! sentence to the peer. The peer learns which certificate was refused, and by which criteria. The sentence reveals
+//! nothing new to the peer: it holds the peer's own certificate, and the CA and cluster that this side's certificate
+//! names.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,7 +12,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::described;
 
-/// The side that refused.
+/// The side that refused a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefusingSide {
     Client,
@@ -34,28 +35,27 @@ impl RefusingSide {
     }
 }
 
-/// What a sentence begins with: who refused whose certificate.
+/// The beginning of a sentence: which side refused whose certificate.
 pub(crate) fn beginning(by: RefusingSide) -> String {
     format!("the {} refused the {}'s certificate", by.as_str(), by.other().as_str())
 }
 
-/// A client that shows no certificate gets no further than to the server's verdict, in which rustls does not ask the
-/// verifier.
+/// The sentence for a client without a certificate. rustls refuses such a client itself, without asking the verifier.
 pub(crate) const NONE_SHOWN: &str = "the server demands a certificate of the client, and none was shown: give the \
                                      client one of a CA that the server trusts (with_cert_and_key)";
 
-/// Why a verifier refuses a certificate.
+/// The reason why a verifier refuses a certificate.
 #[derive(Debug)]
 pub(super) enum CertificateRefusal {
-    /// It can't be parsed.
+    /// The certificate can't be parsed.
     Unreadable(String),
-    /// rustls refused its chain. `trusted` lists the CAs that are; `same_name` is set where one of them has the name of
+    /// rustls refused its chain. `trusted` lists the trusted CAs. `same_name` is true if one of them has the name of
     /// the certificate's issuer.
     Chain { error: Error, trusted: String, same_name: bool },
-    /// It is of another cluster.
+    /// The certificate is of another cluster.
     Cluster { theirs: String, ours: String },
-    /// It is not for the host that was dialled. `bare` is set where this side has no certificate that would name its
-    /// cluster.
+    /// The certificate is not for the host that was dialled. `bare` is true if this side has no certificate that would
+    /// name its cluster.
     Name { dialled: String, bare: bool },
 }
 
@@ -65,11 +65,11 @@ impl CertificateRefusal {
         Self::Chain { error, trusted, same_name: described::knows_issuer(roots, certificate) }
     }
 
-    /// The error whose alert TLS sends.
+    /// Returns the error that determines TLS' alert.
     fn error(&self) -> Error {
         match self {
             Self::Unreadable(_) => CertificateError::BadEncoding.into(),
-            // A CA of a trusted one's name, but with another key, is an unknown CA.
+            // A CA with the name of a trusted one, but another key, is an unknown CA.
             Self::Chain {
                 error: Error::InvalidCertificate(CertificateError::BadSignature),
                 same_name: true,
@@ -81,7 +81,7 @@ impl CertificateRefusal {
         }
     }
 
-    /// The sentence, with the next step.
+    /// Returns the sentence, which ends with the next step.
     fn sentence(&self, by: RefusingSide, certificate: &CertificateDer<'_>, now: UnixTime) -> String {
         let shown = described::certificate(certificate);
         format!("{} {shown}: {}", beginning(by), self.reason(by, certificate, now))
@@ -138,8 +138,8 @@ impl CertificateRefusal {
     }
 }
 
-/// A bound of the certificate's validity, and the verifier's clock: to the minute, so that a peer which comes again soon is
-/// told the same.
+/// Describes a bound of the certificate's validity and the verifier's clock. The clock is cut to the minute, so that a
+/// peer that retries soon gets the same text.
 fn when(certificate: &CertificateDer<'_>, now: UnixTime, bound: impl Fn((i64, i64)) -> i64) -> String {
     let clock = described::time(described::seconds(now) / 60 * 60);
     match described::validity(certificate).map(bound) {
@@ -148,12 +148,12 @@ fn when(certificate: &CertificateDer<'_>, now: UnixTime, bound: impl Fn((i64, i6
     }
 }
 
-/// The sentence about the certificate that one handshake refused.
+/// A slot for the sentence about the certificate that one handshake refused.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RefusalNote(Arc<OnceLock<String>>);
 
 impl RefusalNote {
-    /// Notes why a certificate was refused; gives the error for TLS.
+    /// Records why a certificate was refused. Returns the error for TLS.
     pub(super) fn note(
         &self,
         by: RefusingSide,
@@ -161,7 +161,7 @@ impl RefusalNote {
         certificate: &CertificateDer<'_>,
         now: UnixTime,
     ) -> Error {
-        // The first refusal ends the handshake.
+        // Only the first refusal is kept: it ends the handshake.
         let _ = self.0.set(refusal.sentence(by, certificate, now));
         refusal.error()
     }

@@ -1,4 +1,4 @@
-//! A secret that a process has again after a restart, as it has its private key again.
+//! A secret that survives a restart, as it is derived from the private key.
 
 use std::{fmt, sync::Arc};
 
@@ -6,10 +6,10 @@ use rustls::crypto::tls13::HkdfExpander;
 
 use super::provider;
 
-/// What the salt says of the secret's use.
+/// The salt, which separates this use of the private key from others.
 const SALT: &[u8] = b"rpcnet: keys of an endpoint, from its private key";
 
-/// Derived from a private key, of which it tells nothing (HKDF, RFC 5869). Cheap to clone.
+/// A secret derived from a private key (HKDF, RFC 5869). It reveals nothing about the key. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Secret(Arc<dyn HkdfExpander>);
 
@@ -20,13 +20,13 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// `None` for a TLS provider without TLS 1.3.
+    /// Returns `None` if the TLS provider has no TLS 1.3.
     pub(super) fn of(private_key: &[u8]) -> Option<Self> {
         let suite = provider().cipher_suites.iter().find_map(|suite| suite.tls13())?;
         Some(Self(suite.hkdf_provider.extract_from_secret(Some(SALT), private_key).into()))
     }
 
-    /// Fills `key`, of at most 32 bytes, with the key of this purpose.
+    /// Derives the key for this purpose and fills `key` with it, at most 32 bytes.
     pub(crate) fn derive(&self, purpose: &[&[u8]], key: &mut [u8]) {
         let block = self.0.expand_block(purpose);
         let length = key.len();

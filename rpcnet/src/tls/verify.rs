@@ -1,4 +1,5 @@
-//! The two verifiers, each against the trust that is in force at the time of the handshake.
+//! The verifiers of servers' and clients' certificates. Each uses the CAs that are current at the time of the
+//! handshake.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use super::{
     refused::{CertificateRefusal, RefusalNote, RefusingSide},
 };
 
-/// Whether the name in the certificate settles who this is: `false` where there is none to compare.
+/// Compares the cluster in the certificate with this side's. Returns false if one of the two names none.
 fn check_cluster(tls: &Tls, certificate: &CertificateDer<'_>) -> Result<bool, CertificateRefusal> {
     let identity = PeerIdentity::from_der(certificate).map_err(CertificateRefusal::Unreadable)?;
     match (identity.spiffe_id(), tls.cluster()) {
@@ -30,7 +31,7 @@ fn check_cluster(tls: &Tls, certificate: &CertificateDer<'_>) -> Result<bool, Ce
     }
 }
 
-/// Checks servers that we dial, in one handshake.
+/// Verifies the server that this side dials, in one handshake.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
     tls: Arc<Tls>,
@@ -106,7 +107,7 @@ impl ServerCertVerifier for ServerVerifier {
     }
 }
 
-/// Checks a client that dials us, in one handshake: none is let in without a certificate.
+/// Verifies a client that dials this side, in one handshake. A client without a certificate is refused.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     tls: Arc<Tls>,
