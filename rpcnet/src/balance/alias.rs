@@ -1,11 +1,12 @@
-//! Random numbers in proportion to weights, at a cost that does not depend on how many there are.
+//! Random indices in proportion to weights. The cost of a draw does not depend on the number of weights.
 //!
 //! Source: Vose, "A Linear Algorithm for Generating Random Numbers with a Given Distribution", IEEE Transactions on
 //! Software Engineering, 1991.
 
 use rand::{Rng, RngExt};
 
-/// Each column is an index that keeps this share of it, and another that has the rest.
+/// The columns of the alias method. Each belongs to one index, which is drawn with the column's share; the rest goes to
+/// a second index.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AliasTable {
     columns: Vec<(f64, u32)>,
@@ -13,7 +14,8 @@ pub(super) struct AliasTable {
 }
 
 impl AliasTable {
-    /// Weights that are not finite or negative are taken as 0. Where all are 0, all are alike.
+    /// Creates a table. Weights that are negative or not finite count as 0. If all are 0, all indices have the same
+    /// chance.
     pub(super) fn new(weights: impl Iterator<Item = f64>) -> Self {
         let clean = |weight: f64| if weight.is_finite() { weight.max(0.0) } else { 0.0 };
         let weights: Vec<f64> = weights.map(clean).collect();
@@ -35,7 +37,7 @@ impl AliasTable {
                 small.push(more);
             }
         }
-        // What is left is 1 but for rounding.
+        // The remaining shares are 1, apart from rounding.
         Self { columns, weights }
     }
 
@@ -43,12 +45,12 @@ impl AliasTable {
         self.columns.len()
     }
 
-    /// The weight that it was built with.
+    /// Returns the weight that the table was built with.
     pub(super) fn weight(&self, index: usize) -> f64 {
         self.weights[index]
     }
 
-    /// One of them. There must be some.
+    /// Draws an index. Panics if there is none.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> usize {
         let column = rng.random_range(0..self.columns.len());
         let (share, other) = self.columns[column];
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// The chance of each is what its own column keeps and what others give it.
+        /// The chance of an index is the share of its own column plus the rest of other columns.
         #[test]
         fn chances_are_in_proportion(weights in prop::collection::vec(0.0..1000.0_f64, 1..60)) {
             let table = AliasTable::new(weights.iter().copied());

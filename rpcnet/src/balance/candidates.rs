@@ -1,39 +1,39 @@
-//! What a picker sees of the endpoints.
+//! A picker's view of the endpoints.
 
-/// What a picker may know of the endpoints that it chooses from, at the moment of a call. They are numbered from 0.
+/// The endpoints that a picker chooses from, at the moment of a call. They are numbered from 0.
 ///
-/// All may change while a pick looks at them; a pick that was overtaken is a worse pick, nothing more.
+/// All values may change during a pick. Such a pick may be a worse one, but nothing else happens.
 pub trait Candidates {
-    /// How many endpoints there are, those included that take no calls.
+    /// Returns the number of endpoints, including those that take no calls.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Returns true if there are no endpoints.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What one more call there would cost, in a unit that is the same for all: latency × √calls, say. `None`
-    /// where none may go now.
+    /// Returns the cost of one more call at this endpoint, for example latency × √calls. All endpoints have the same
+    /// unit. `None` if the endpoint takes no calls now.
     fn cost(&self, index: usize) -> Option<f64>;
 
-    /// Whether a call may go there now. Cheaper than [`cost`](Self::cost), and says the same.
+    /// Returns true if the endpoint takes calls now. Equivalent to [`cost`](Self::cost) being `Some`, but cheaper.
     fn takes_calls(&self, index: usize) -> bool;
 
-    /// Calls at work there, as far as this side knows: its own.
+    /// Returns the number of this client's calls in flight at the endpoint.
     fn pending(&self, index: usize) -> usize;
 
-    /// Its share beside the others, 0 to 1000: 1 for most, more for a larger machine, less while it is suspect or
-    /// comes back. With 0 it gets calls only where no other takes them.
+    /// Returns the endpoint's relative weight, 0 to 1000: 1 for most, more for a larger machine, less for an endpoint
+    /// that is suspect or comes back. An endpoint with weight 0 gets calls only if no other takes them.
     fn weight(&self, index: usize) -> f64;
 
-    /// How many take calls now. Only [`ConsistentHash`](super::Policy::ConsistentHash) asks. Unless it is overridden,
-    /// they are counted at each call.
+    /// Returns the number of endpoints that take calls now. Used only by
+    /// [`ConsistentHash`](super::Policy::ConsistentHash). The default implementation counts them each time.
     fn ready(&self) -> usize {
         (0..self.len()).filter(|index| self.takes_calls(*index)).count()
     }
 
-    /// Calls at work at all of them together. Only [`ConsistentHash`](super::Policy::ConsistentHash) asks. Unless it
-    /// is overridden, they are added up at each call.
+    /// Returns the number of calls in flight at all endpoints together. Used only by
+    /// [`ConsistentHash`](super::Policy::ConsistentHash). The default implementation adds them up each time.
     fn pending_in_all(&self) -> usize {
         (0..self.len()).map(|index| self.pending(index)).sum()
     }

@@ -1,8 +1,9 @@
-//! Hashes that are the same in every process, on every platform and in every version: clients that share a ring must
-//! agree on it, and a client that is updated must find its keys where they were.
+//! Hashes that are the same in every process, on every platform and in every version. Clients that share a ring must
+//! agree on it, and an updated client must find its keys where they were.
 //!
-//! FNV-1a, whose high bits hardly depend on the last bytes, and behind it the finalizer of SplitMix64, which makes every
-//! bit depend on every other. Not for those who look for collisions: who chooses keys may well choose where they go.
+//! The hash is FNV-1a, whose high bits hardly depend on the last bytes, followed by the finalizer of SplitMix64, which
+//! makes every bit depend on every other. It does not resist attacks: a client that chooses its keys can choose their
+//! endpoints.
 //!
 //! Source: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014 (variant 13 of Stafford's mixers).
 
@@ -11,19 +12,19 @@ use crate::hash::hash_bytes;
 /// The step of SplitMix64: 2⁶⁴ over the golden ratio.
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The hash of a routing key, for [`Picker::pick`](super::Picker::pick). It will stay as it is.
+/// Returns the hash of a routing key, for [`Picker::pick`](super::Picker::pick). It is the same in all versions.
 pub const fn hash_key(key: &[u8]) -> u64 {
     mix(hash_bytes(key))
 }
 
-/// A permutation of all numbers that leaves no likeness between neighbours.
+/// A permutation of the 64-bit numbers that maps similar numbers to dissimilar ones.
 pub(super) const fn mix(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)
 }
 
-/// The points of one endpoint: SplitMix64, started from its id.
+/// The points of one endpoint on the ring: SplitMix64, seeded with the hash of its id.
 pub(super) fn points(id: &str) -> impl Iterator<Item = u64> {
     let seed = hash_key(id.as_bytes());
     (1..).map(move |step: u64| mix(seed.wrapping_add(step.wrapping_mul(GAMMA))))
@@ -35,7 +36,7 @@ mod tests {
 
     #[test]
     fn splitmix_is_as_published() {
-        // The first numbers of SplitMix64 from zero.
+        // The first outputs of SplitMix64 with seed 0.
         let first: Vec<u64> = (1..4_u64).map(|step| mix(step.wrapping_mul(GAMMA))).collect();
         assert_eq!(first, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
     }

@@ -1,13 +1,13 @@
-//! What is computed once for a set of endpoints.
+//! Data that is computed once for a set of endpoints.
 
 use super::{Policy, alias::AliasTable, ring::Ring};
 
-/// The most points an endpoint may have; a thousand endpoints then take 80 MB.
+/// The bound on points for each endpoint. A thousand endpoints then take 80 MB.
 const MOST_POINTS: usize = 4096;
-/// The most replicas.
+/// The bound on replicas for each key.
 pub(super) const MOST_REPLICAS: usize = 16;
 
-/// How [`Policy::ConsistentHash`] places keys.
+/// Options of [`Policy::ConsistentHash`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct HashOptions {
     points: usize,
@@ -23,27 +23,28 @@ impl Default for HashOptions {
 }
 
 impl HashOptions {
-    /// Points an endpoint on the ring, 1 to 4096, 256 by default. Shares of keys differ by 1/√points: by 6 % at 256. Each
-    /// takes 16 to 20 bytes.
+    /// Sets the number of points of each endpoint on the ring, 1 to 4096, 256 by default. The endpoints' shares of the
+    /// keys differ by about 1/√points: 6 % at 256. Each point takes 16 to 20 bytes.
     #[must_use]
     pub fn with_points(mut self, points: usize) -> Self {
         self.points = points.clamp(1, MOST_POINTS);
         self
     }
 
-    /// How many times the mean of calls at work an endpoint may have before its keys go to the next one, 1.25 by
-    /// default, which is what HAProxy's authors found to do. A smaller bound is more even and moves more keys; at
-    /// `f64::INFINITY` keys stay, however many calls there are. Less than 1 is taken as 1.
+    /// Sets the bound on an endpoint's calls in flight, as a multiple of the mean over all endpoints. Beyond it, the
+    /// endpoint's keys go to the next one. The default is 1.25, the choice of HAProxy's authors. A smaller bound is
+    /// more even and moves more keys. With `f64::INFINITY` keys never move because of load. Values below 1 count as 1.
     ///
-    /// The mean is of this side's own calls. While these are fewer than endpoints, the bound is one call each.
+    /// The mean is over this client's own calls. As long as these are fewer than the endpoints, the bound is one call
+    /// for each endpoint.
     #[must_use]
     pub fn with_bound(mut self, bound: f64) -> Self {
         self.bound = if bound.is_nan() { 1.25 } else { bound.max(1.0) };
         self
     }
 
-    /// Endpoints a key may go to, 1 to 16, 1 by default: the cheapest of the first so many on the ring. More are for hot
-    /// keys, and for caches that are filled on several endpoints.
+    /// Sets the number of endpoints that a key may go to, 1 to 16, 1 by default. The cheapest of the first `replicas`
+    /// endpoints on the ring gets the call. Useful for hot keys, and for caches that are filled on several endpoints.
     #[must_use]
     pub fn with_replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas.clamp(1, MOST_REPLICAS);
@@ -51,11 +52,11 @@ impl HashOptions {
     }
 }
 
-/// What is computed once for a set of endpoints and shared by all picks. Who holds the set builds it anew whenever
-/// the set changes; one of another set gives bad picks, nothing worse.
+/// Data that is computed once for a set of endpoints and shared by all picks. The owner of the set builds it again when
+/// the set changes. With the layout of another set, picks are worse, but nothing else happens.
 ///
-/// Of a thousand endpoints, the ring of [`Policy::ConsistentHash`] takes some tens of milliseconds. For policies other than this
-/// and [`Policy::Weighted`] there is nothing to compute.
+/// For a thousand endpoints, the ring of [`Policy::ConsistentHash`] takes some tens of milliseconds. Policies other
+/// than this one and [`Policy::Weighted`] compute nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
     pub(super) ring: Option<(Ring, HashOptions)>,
@@ -64,17 +65,17 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of the endpoints with these ids, in the order of the candidates. An endpoint's place on the ring is
-    /// by its id alone.
+    /// Creates the layout of the endpoints with these ids, in the order of the candidates. An endpoint's place on the
+    /// ring depends only on its id.
     pub fn new<'a>(policy: Policy, ids: impl Iterator<Item = &'a str>, options: &HashOptions) -> Self {
         let ring =
             (policy == Policy::ConsistentHash).then(|| (Ring::new(ids, options.points), options.clone()));
         Self { ring, weights: None, policy }
     }
 
-    /// The endpoints' weights at their best, in the same order, for [`Policy::Weighted`]; others ignore them. Without, each
-    /// pick looks at every endpoint. A candidate's weight may be lower than the one given here; where one's is higher, picks
-    /// are not quite in proportion.
+    /// Sets the endpoints' highest weights, in the same order, for [`Policy::Weighted`]; other policies ignore them.
+    /// Without them, each pick looks at every endpoint. A candidate's current weight may be lower than the weight given
+    /// here. If it is higher, picks are not quite in proportion.
     #[must_use]
     pub fn with_weights(mut self, weights: impl Iterator<Item = f64>) -> Self {
         if self.policy == Policy::Weighted {

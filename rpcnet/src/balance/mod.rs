@@ -1,7 +1,9 @@
-//! Which endpoint gets the next call, and which get none. Sans-io: time, load and randomness are arguments.
+//! Load balancing and outlier detection: which endpoint gets the next call, and which get none. Sans-io: time, load and
+//! randomness are arguments.
 //!
-//! A [`Picker`] picks by a [`Policy`] from [`Candidates`]: whoever holds the endpoints says what is known of them. What is
-//! worth computing once for a set is its [`Layout`]. [`PeakEwma`] estimates what a call to an endpoint costs.
+//! A [`Picker`] chooses from [`Candidates`] by a [`Policy`]. The owner of the endpoints implements [`Candidates`].
+//! [`Layout`] is the part that is computed once for a set of endpoints. [`PeakEwma`] estimates the cost of a call to an
+//! endpoint.
 
 mod alias;
 mod candidates;

@@ -1,73 +1,80 @@
-//! What a call to an endpoint costs: latency, remembered so that it rises at once and falls slowly.
+//! The cost of a call to an endpoint: a latency estimate that rises at once and falls slowly.
 //!
-//! Source: Finagle's peak EWMA (`com.twitter.finagle.loadbalancer.p2c.PeakEwma`). It keeps one number, which jumps to each
-//! peak, falls to the average within the decay, and fades to zero where no calls are made. That one stutter of 50 ms
-//! would rank an endpoint behind one that always takes 20 ms, for ten seconds, and each endpoint that is slow would be
-//! tried anew after a few decays. So it is kept apart here what differs in how long it is true:
+//! Source: Finagle's peak EWMA (`com.twitter.finagle.loadbalancer.p2c.PeakEwma`). Finagle keeps one number. It jumps to
+//! each peak, falls to the average within the decay, and fades to zero while no calls are made. That has two drawbacks:
+//! after one stutter of 50 ms, an endpoint would rank behind one that always takes 20 ms, for ten seconds. And each
+//! slow endpoint would be tried again after a few decays. So this implementation keeps four values, which are valid for
+//! different times:
 //!
-//! - the *average* of what answers took, over the decay. Where nothing is answered it fades six times slower: a worker ten
-//!   times slower than others is tried again after 14 decays. One that has answered but a few times is tried again soon,
-//!   and one that has not answered yet after some ten times what was assumed of it;
-//! - the *excess* of the last peak over it, at most as much again, which falls ten times faster. It bridges the time until
-//!   the average knows;
-//! - the share of calls that *failed*, over the decay. What fails is fast, and its latency says nothing;
-//! - for how long nothing was answered although calls wait. A worker that hangs completes no calls: without this it would
-//!   look as well as before.
+//! - The *average* latency of answers, over the decay. While nothing is answered, it fades six times slower: a worker
+//!   ten times slower than others is tried again after 14 decays. An endpoint with only a few answers is tried again
+//!   sooner. One without any answer is tried again after about ten times its assumed latency.
+//! - The *excess* of the last peak over the average, at most as much again. It falls ten times faster, and bridges the
+//!   time until the average has followed.
+//! - The share of calls that *failed*, over the decay. Failures are fast, so their latency says nothing.
+//! - The time for which nothing was answered although calls wait. A worker that hangs completes no calls, and without
+//!   this value would look as good as before.
 //!
-//! Finagle's cost of a call is the estimate times the calls that would then be at work there: what it takes where a worker
-//! serves one after the other. One that serves all at a time takes the estimate, however many there are. Which one it is,
-//! nobody has told, so the cost is the geometric mean of the two: the estimate times the root of the calls. Simulated, it is
-//! about as good as Finagle's where workers serve one at a time, and where they serve four, a slow one gets a tenth of the calls
-//! that the product sends it in every burst.
+//! Finagle's cost of a call is the estimate times the number of calls that would then be in flight at the endpoint.
+//! That is the time for a worker that serves one call after the other. A worker that serves all calls at once takes the
+//! estimate, however many there are. The client does not know which kind a worker is, so the cost is the geometric mean
+//! of the two: the estimate times the root of the number of calls. In simulations it is about as good as Finagle's cost
+//! if workers serve one call at a time. If they serve four, a slow worker gets a tenth of the calls that Finagle's
+//! product sends it in each burst.
 
 use std::time::{Duration, Instant};
 
-/// How much faster than the average an excess falls, and how much slower it fades while nothing is answered.
+/// The factor by which the excess falls faster than the average.
 const EXCESS_FASTER: f64 = 10.0;
+/// The factor by which the average fades slower while nothing is answered.
 const FADES_SLOWER: f64 = 6.0;
-/// What one failure adds, in latencies.
+/// The excess that one failure adds, as a multiple of the average.
 const FAILURE: f64 = 4.0;
-/// So many times the average is all that a peak may exceed it by: else one stutter would send calls to workers that are
-/// always slow.
+/// The bound on the excess of a peak, as a multiple of the average. Without it, one stutter would send calls to workers
+/// that are always slow.
 const PEAK: f64 = 1.0;
-/// Answers that an average takes to be believed for long. The first ones tell of caches and connections that are cold.
+/// The number of answers after which an average fades at its slowest. The first answers depend on cold caches and
+/// connections.
 const ENOUGH: f64 = 20.0;
-/// So many times itself is how long an assumption lasts. It is made from the round trips of a handshake, with both sides'
-/// cryptography in them: a worker that answers in a fraction of that would go without calls for seconds beside one that was
-/// asked first.
+/// The time for which an assumed latency lasts, as a multiple of itself. The assumption comes from the round trips of a
+/// handshake, including both sides' cryptography. If it lasted longer, a worker that answers in a fraction of that time
+/// would get no calls for seconds, beside another one that was asked first.
 const ASSUMPTION: f64 = 10.0;
-/// How much dearer is an endpoint all of whose calls fail. Fewer would be outweighed by calls at work elsewhere.
+/// The factor on the cost of an endpoint whose calls all fail. A smaller factor would be outweighed by calls in flight
+/// at other endpoints.
 const ALL_FAIL: f64 = 100.0;
-/// So many times the average is all that one answer may add to it: after a pause of seconds it has the weight of many.
+/// The bound on a latency that enters the average, as a multiple of the average. After a pause of seconds, one answer
+/// has the weight of many.
 const MOST_SURPRISE: f64 = 8.0;
-/// The estimate is never less, so that where little is known calls at work still count. In nanoseconds.
+/// The smallest estimate in nanoseconds. It makes calls in flight count where little is known.
 const LEAST: f64 = 1000.0;
 
 /// An exponentially weighted moving average of an endpoint's latencies that remembers peaks, failures and silence.
 ///
-/// Each call that is sent is told once by [`begin`](Self::begin), and once as
+/// Each call has to be reported once when it is sent ([`begin`](Self::begin)), and once when it ends: as
 /// [`observe`](Self::observe)d, [`fail`](Self::fail)ed or [given up](Self::give_up).
 #[derive(Debug, Clone)]
 pub struct PeakEwma {
-    /// In nanoseconds, as of `at`.
+    /// In nanoseconds, at the time `at`.
     average: f64,
-    /// The peak above it.
+    /// The excess of the last peak over the average.
     excess: f64,
-    /// 0 to 1.
+    /// The share of calls that failed, 0 to 1.
     failing: f64,
     at: Instant,
-    /// Answers so far, up to what is enough; without one the average is an assumption.
+    /// The number of answers so far, saturating. If it is 0, the average is an assumption.
     answers: u8,
-    /// Calls that wait for an answer, and since when none has come.
+    /// The number of calls that wait for an answer.
     waiting: usize,
+    /// The time since which none of them was answered.
     silent_since: Instant,
     /// In nanoseconds.
     decay: f64,
 }
 
 impl PeakEwma {
-    /// Starts with an assumed latency ([`assumed`](Self::assumed), say); the first answer takes its place. Old answers
-    /// lose all but 1/e of their weight within `decay`; 10 s suits most.
+    /// Creates an estimate from an assumed latency, for example [`assumed`](Self::assumed). The first answer replaces
+    /// it. Within `decay`, earlier answers lose all but 1/e of their weight. 10 s suits most services.
     pub fn new(now: Instant, assumed: Duration, decay: Duration) -> Self {
         Self {
             average: assumed.as_nanos() as f64,
@@ -81,13 +88,14 @@ impl PeakEwma {
         }
     }
 
-    /// What a first call will take over a path with this round-trip time and this share of lost packets, 0 to 1, to an
-    /// endpoint that takes `handling` for it: what others take beyond their paths. To assume less than those take would
-    /// send all calls of a moment to the newcomer.
+    /// Estimates the latency of a first call. `rtt` and `loss` describe the path: its round-trip time, and the share of
+    /// lost packets, 0 to 1. `handling` is the time that the endpoint needs, which is taken from other endpoints'
+    /// latencies beyond their paths. An estimate below theirs would send all calls of the moment to the new endpoint.
     ///
-    /// An exchange is a packet each way. Where one of them is lost, the sender waits for a probe timeout, 3 × RTT while
-    /// little is known of the path and 25 ms at the peer, and twice that the next time. With q, the chance that either is
-    /// lost, the sum over all repetitions is q/(1 − 2q) timeouts.
+    /// An exchange has a packet in each direction. If one is lost, the sender waits for a probe timeout, and twice as
+    /// long the next time. The timeout is 3 × RTT, as little is known of the path, plus 25 ms for the peer's
+    /// acknowledgement delay. If q is the chance that either packet is lost, the sum over all repetitions is q/(1 − 2q)
+    /// timeouts.
     ///
     /// Source: RFC 9002, sections 5.3 and 6.2.1.
     pub fn assumed(rtt: Duration, loss: f64, handling: Duration) -> Duration {
@@ -99,7 +107,7 @@ impl PeakEwma {
         handling.saturating_add(rtt).saturating_add(repeating)
     }
 
-    /// A call was sent there.
+    /// Records that a call was sent to the endpoint.
     pub fn begin(&mut self, now: Instant) {
         if self.waiting == 0 {
             self.silent_since = now;
@@ -107,7 +115,7 @@ impl PeakEwma {
         self.waiting += 1;
     }
 
-    /// A call was answered that took so long.
+    /// Records that a call was answered after this latency.
     pub fn observe(&mut self, now: Instant, latency: Duration) {
         self.waiting = self.waiting.saturating_sub(1);
         self.silent_since = self.silent_since.max(now);
@@ -124,7 +132,7 @@ impl PeakEwma {
         self.excess = self.excess.max((latency - self.average).min(self.average * PEAK));
     }
 
-    /// A call failed, for a reason that lies with the endpoint, after so long.
+    /// Records that a call failed after this time, for a reason that lies with the endpoint.
     pub fn fail(&mut self, now: Instant, after: Duration) {
         self.give_up(now, after);
         let weight = self.advance(now);
@@ -132,17 +140,17 @@ impl PeakEwma {
         self.excess = self.excess.max(self.average * FAILURE);
     }
 
-    /// Nobody waits for a call any more that was sent so long ago: it would have taken that, or more.
+    /// Records that the caller gave up a call after this time. The call would have taken at least that long.
     pub fn give_up(&mut self, now: Instant, after: Duration) {
         self.waiting = self.waiting.saturating_sub(1);
         let idle = self.idle(now);
         let excess = after.as_nanos() as f64 - self.faded(idle);
-        // As of `at`, to which everything refers.
+        // Scaled to the time `at`, to which all values refer.
         self.excess = self.excess.max(excess * (idle * EXCESS_FASTER).min(50.0).exp());
     }
 
-    /// The endpoint gets a new start: what was held against it has been dealt with by taking it out, or it is another
-    /// process. Calls at work stay.
+    /// Starts again from an assumption, because the endpoint's ejection has dealt with its faults, or because it is
+    /// another process. Calls in flight still count.
     pub fn forgive(&mut self, now: Instant, assumed: Duration) {
         *self = Self {
             waiting: self.waiting,
@@ -150,13 +158,13 @@ impl PeakEwma {
         };
     }
 
-    /// The cost of sending one more call there: its latency times the root of the calls that it would then hold. In
-    /// nanoseconds.
+    /// Returns the cost of one more call in nanoseconds: the latency times the root of the number of calls that would
+    /// then be in flight.
     pub fn load(&self, now: Instant, pending: usize) -> f64 {
         self.estimate(now) * (pending as f64 + 1.0).sqrt()
     }
 
-    /// What an answer takes there, apart from peaks and failures.
+    /// Returns the average latency, without peaks and failures.
     pub fn latency(&self) -> Duration {
         Duration::from_nanos(self.average as u64)
     }
@@ -173,7 +181,7 @@ impl PeakEwma {
         latency.max(LEAST)
     }
 
-    /// How long ago the last outcome was, in decays.
+    /// Returns the time since the last outcome, in decays.
     fn idle(&self, now: Instant) -> f64 {
         nanos(self.at, now) / self.decay
     }
@@ -182,7 +190,7 @@ impl PeakEwma {
         self.average * faded_by(idle / self.lasts())
     }
 
-    /// How many decays the average takes to fade while nothing is answered.
+    /// Returns the time in which the average fades while nothing is answered, in decays.
     fn lasts(&self) -> f64 {
         let lasts = FADES_SLOWER * (f64::from(self.answers) / ENOUGH).clamp(0.02, 1.0);
         if self.answers > 0 {
@@ -191,7 +199,7 @@ impl PeakEwma {
         lasts.min(ASSUMPTION * self.average.max(LEAST) / self.decay)
     }
 
-    /// Lets fall what falls until now; returns the weight of an outcome now.
+    /// Fades all values until `now`. Returns the weight of an outcome at that time.
     fn advance(&mut self, now: Instant) -> f64 {
         let idle = self.idle(now);
         let kept = faded_by(idle);
@@ -206,8 +214,8 @@ fn nanos(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_nanos() as f64
 }
 
-/// What is left of 1 after so many decays: e to the power of minus that. An exponential function costs as much as the rest
-/// of a pick; for short times the first terms of its series are right to a few parts in ten thousand.
+/// Returns e to the power of `-decays`. An exponential function would cost as much as the rest of a pick. For short
+/// times, the first terms of the series are exact to a few parts in ten thousand.
 fn faded_by(decays: f64) -> f64 {
     if decays < 0.1 { 1.0 / (1.0 + decays + decays * decays / 2.0) } else { (-decays).exp() }
 }

@@ -1,4 +1,4 @@
-//! The policies at work.
+//! The implementation of the policies.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,20 +11,21 @@ use super::{
     search::{DRAWS, busyness, least, least_of_all, proportional, weighted_cost},
 };
 
-/// Up to so many endpoints, the one with the fewest calls is looked for among all.
+/// The number of endpoints up to which [`Policy::LeastRequest`] compares all of them.
 const FEW: usize = 16;
-/// Among more, among so many.
+/// The number of endpoints that it draws and compares otherwise.
 const CHOICES: usize = 4;
-/// A cost is lower than another where it is less than this share of it. Estimates are not better than that, and a client
-/// that makes one call at a time would always ask the same endpoint.
+/// A cost counts as lower than another if it is below this share of it. Estimates are not more exact than that. Without
+/// it, a client that makes one call at a time would always ask the same endpoint.
 const ALIKE: f64 = 0.9;
-/// How often a turn that another thread took is tried for.
+/// The number of attempts to take a turn that other threads take first.
 const TURNS: usize = 4;
-/// How many points of the ring are looked at for an endpoint that has room. At the default bound a few do, unless many
-/// calls have the same key.
+/// The number of the ring's points that are searched for an endpoint with room. At the default bound a few suffice,
+/// unless many calls have the same key.
 const LONGEST_WALK: usize = 1024;
 
-/// Picks by a policy; holds what the policy remembers. Shared without a lock: all that is remembered is whose turn it is.
+/// Picks endpoints by a policy. Threads share a picker without a lock: its only state is the turn of
+/// [`Policy::RoundRobin`].
 #[derive(Debug, Default)]
 pub struct Picker {
     policy: Policy,
@@ -32,19 +33,21 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// A picker of this policy.
+    /// Creates a picker with this policy.
     pub fn new(policy: Policy) -> Self {
         Self { policy, turn: AtomicUsize::new(0) }
     }
 
-    /// The endpoint that the next call goes to, by its index; `None` when none takes calls.
+    /// Picks the endpoint for the next call and returns its index; `None` if no endpoint takes calls.
     ///
-    /// `layout` is that of the same endpoints and policy. `key` is the hash of what the call is routed by
+    /// `layout` belongs to the same endpoints and policy. `key` is the hash of the call's routing key
     /// ([`hash_key`](super::hash_key)), for [`Policy::ConsistentHash`].
     ///
-    /// All policies but two look at a few endpoints, however many there are: [`Policy::Weighted`] looks at all where its
-    /// layout was given no weights, [`Policy::ConsistentHash`] where the candidates count one by one. All look at all where
-    /// most take no calls.
+    /// Most policies look at a few endpoints, however many there are. The exceptions, which look at all of them:
+    ///
+    /// - [`Policy::Weighted`], if the layout has no weights
+    /// - [`Policy::ConsistentHash`], if the candidates count one by one
+    /// - every policy, if most endpoints take no calls
     pub fn pick(
         &self,
         layout: &Layout,
@@ -67,8 +70,9 @@ impl Picker {
         }
     }
 
-    /// The next one. The turn goes to the one behind the one that was picked, not behind the one whose turn it was:
-    /// else one behind an endpoint that is out would get the other's turns too.
+    /// Picks the next endpoint in turn. The next turn belongs to the successor of the picked endpoint. If it belonged
+    /// to the successor of the endpoint whose turn it was, the successor of an ejected endpoint would get that one's
+    /// turns too.
     fn in_turn(&self, candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize> {
         let count = candidates.len();
         let mut turn = self.turn.load(Ordering::Relaxed);
@@ -82,7 +86,7 @@ impl Picker {
                 }
                 let weight = candidates.weight(*index);
                 if weight < 1.0 && rng.random::<f64>() >= weight {
-                    // All may pass; then it is the turn of the one with most weight.
+                    // If all endpoints skip their turns, the one with the highest weight gets the call.
                     if passed.is_none_or(|(_, most)| weight > most) {
                         passed = Some((*index, weight));
                     }
@@ -92,7 +96,7 @@ impl Picker {
             });
             picked = picked.or(passed.map(|(index, _)| index));
             let next = picked? + 1;
-            // Where another thread took the turn in between, the next one is to be found.
+            // If another thread took the turn in between, the search starts again behind it.
             match self.turn.compare_exchange_weak(turn, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(taken) => turn = taken,
@@ -112,7 +116,7 @@ fn random(candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize> {
     proportional(candidates, |index| candidates.weight(index).min(1.0), rng)
 }
 
-/// True with this chance.
+/// Returns true with this chance.
 fn passes(chance: f64, rng: &mut impl Rng) -> bool {
     chance >= 1.0 || rng.random::<f64>() < chance
 }
@@ -134,7 +138,7 @@ fn two_choices(candidates: &impl Candidates, rng: &mut impl Rng) -> Option<usize
         if found == 2 || count == 1 {
             break;
         }
-        // Any other one, each with the same chance.
+        // Any other endpoint, all with the same chance.
         index = (index + rng.random_range(1..count)) % count;
     }
     match best {
@@ -161,7 +165,7 @@ fn weighted(layout: &Layout, candidates: &impl Candidates, rng: &mut impl Rng) -
             let index = table.draw(rng);
             let (now, best) = (candidates.weight(index), table.weight(index));
             if now > best {
-                // The table is of other weights.
+                // The table was built for other weights.
                 break;
             }
             if now > 0.0 && candidates.takes_calls(index) && passes(now / best, rng) {
@@ -172,7 +176,7 @@ fn weighted(layout: &Layout, candidates: &impl Candidates, rng: &mut impl Rng) -
     proportional(candidates, |index| candidates.weight(index), rng)
 }
 
-/// The first on the ring from the key on that has room, or the cheapest of the first few.
+/// Picks the first endpoint with room on the ring, from the key on, or the cheapest of the first few.
 fn by_key(
     ring: &Ring,
     options: &HashOptions,
@@ -183,7 +187,7 @@ fn by_key(
     let bound = match options.bound {
         f64::INFINITY => f64::INFINITY,
         bound => {
-            // Rounded down, to be a bound; but never so low that there is no room for all.
+            // Rounded down, to be a bound, but never below the mean, so that there is room for all calls.
             let mean = (candidates.pending_in_all() + 1) as f64 / candidates.ready().max(1) as f64;
             (bound * mean).floor().max(mean.ceil())
         }
@@ -204,7 +208,7 @@ fn by_key(
         }
     }
     match replicas[..found] {
-        // The least busy of all is never above the bound, unless all are.
+        // The least busy endpoint is never above the bound, unless all are.
         [] => {
             let crowd =
                 |index| Some((candidates.pending(index) + 1) as f64 / candidates.weight(index).min(1.0));

@@ -1,44 +1,48 @@
-//! The policies by name.
+//! The balancing policies and their names.
 
 use std::{fmt, str::FromStr};
 
-/// How an endpoint is picked.
+/// The policy by which endpoints are picked.
 ///
-/// Every policy passes over endpoints that take no calls, and finds the only one that does. Their names, for
-/// configuration, are those of the variants in kebab case: `peak-ewma`, `least-request`.
+/// Every policy skips endpoints that take no calls, and finds the only one that does. The names in configurations are
+/// the variants' names in kebab case: `peak-ewma`, `least-request`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// The better of two random ones, by latency and calls at work ([`PeakEwma`](super::PeakEwma)), divided by weight.
-    /// The default: it avoids what is slow, whatever the reason, and a herd of clients does not run to the same one.
+    /// The better one of two random endpoints, by latency and calls in flight ([`PeakEwma`](super::PeakEwma)), divided
+    /// by weight. This is the default. It avoids slow endpoints, whatever makes them slow, and many clients do not all
+    /// choose the same endpoint.
     ///
     /// Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
     #[default]
     PeakEwma,
-    /// One after the other. One with a weight below 1 gets that share of its turns; weights above are as 1.
+    /// One after the other. An endpoint with a weight below 1 gets that share of its turns; higher weights count as 1.
     RoundRobin,
-    /// Any, each with the same chance. Weights are taken as by [`RoundRobin`](Self::RoundRobin).
+    /// A random endpoint, all with the same chance. Weights count as in [`RoundRobin`](Self::RoundRobin).
     Random,
-    /// The one with the fewest calls at work for its weight: of all where there are up to 16, else of four random ones.
+    /// The endpoint with the fewest calls in flight for its weight: of all endpoints if there are up to 16, else of
+    /// four random ones.
     ///
-    /// Two choices are what Envoy takes, and the first gain is the large one (Mitzenmacher, above). But a client
-    /// counts its own calls alone, so that at most endpoints it counts none, and all that choosing can do is not to
-    /// hit one that is at work already. It hits one when all it has drawn are: each draw more squares that away.
+    /// Envoy draws two, and the second draw brings most of the gain (Mitzenmacher, above). But a client counts only its
+    /// own calls, so it counts none at most endpoints. All that choosing can do then is to avoid an endpoint that is
+    /// busy. It fails if all drawn endpoints are busy, and each further draw multiplies that chance by the share of
+    /// busy endpoints.
     LeastRequest,
-    /// Random, in proportion to weight.
+    /// A random endpoint, in proportion to weight.
     ///
     /// Source: the alias method (Vose, "A Linear Algorithm for Generating Random Numbers with a Given Distribution",
     /// 1991), with rejection for weights that were lowered since.
     Weighted,
-    /// The same one for the same key as long as it is there and not overloaded, on a ring of virtual points; see
-    /// [`HashOptions`](super::HashOptions). Calls without a key are placed as by [`PeakEwma`](Self::PeakEwma).
+    /// The same endpoint for the same key, on a ring of virtual points, as long as the endpoint is there and not
+    /// overloaded; see [`HashOptions`](super::HashOptions). Calls without a key are placed as in
+    /// [`PeakEwma`](Self::PeakEwma).
     ///
     /// Source: Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016.
     ConsistentHash,
 }
 
 impl Policy {
-    /// All there are.
+    /// All policies.
     pub const ALL: [Self; 6] = [
         Self::PeakEwma,
         Self::RoundRobin,
@@ -48,7 +52,7 @@ impl Policy {
         Self::ConsistentHash,
     ];
 
-    /// Its name in configurations.
+    /// Returns the policy's name in configurations.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PeakEwma => "peak-ewma",
@@ -67,7 +71,7 @@ impl fmt::Display for Policy {
     }
 }
 
-/// No policy has this name.
+/// There is no policy with this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no policy is named {0:?}")]
 pub struct UnknownPolicy(String);

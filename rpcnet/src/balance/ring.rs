@@ -1,25 +1,27 @@
-//! The hash ring: where keys and endpoints meet.
+//! The hash ring, which assigns keys to endpoints.
 //!
-//! Every endpoint has as many points on the circle of all 64-bit numbers, and a key belongs to the first point at or after its
-//! own. An endpoint that comes takes over what lies before its points, and nothing else moves. With p points each, an endpoint's share
-//! is one of n, give or take 1/√p of it (the sum of p gaps that are distributed nearly exponentially): 6 % at 256.
+//! The circle consists of all 64-bit numbers. Every endpoint has the same number of points on it. A key belongs to the
+//! first point at or after its own. A new endpoint takes over the keys before its points, and no other key moves. With
+//! p points, an endpoint's share is 1/n, and deviates by about 1/√p of it (the sum of p gaps that are distributed
+//! nearly exponentially): 6 % at 256.
 //!
 //! Source: Karger et al., "Consistent Hashing and Random Trees", 1997.
 
 use super::hash;
 
-/// Points in order, each with the index of the endpoint that it belongs to.
+/// The points in order, each with the index of its endpoint.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ring {
     points: Vec<u64>,
     owners: Vec<u32>,
-    /// Where the points begin whose first bits are the index into this: about one each, so that none is searched for.
+    /// For each prefix of `64 - shift` bits, the position of the first point with this prefix. There is about one point
+    /// for each, so a search takes a step or two.
     starts: Vec<u32>,
     shift: u32,
 }
 
 impl Ring {
-    /// So many points for each of these, whose index is their place.
+    /// Creates a ring with this number of points for each id. The index of an endpoint is the position of its id.
     pub(super) fn new<'a>(ids: impl Iterator<Item = &'a str>, points: usize) -> Self {
         let mut all: Vec<(u64, u32)> = Vec::new();
         for (index, id) in ids.enumerate() {
@@ -42,9 +44,10 @@ impl Ring {
         Self { points, owners, starts, shift }
     }
 
-    /// The owners of all points from a key's on, once round. An endpoint comes as often as it has points.
+    /// Returns the owners of all points, once round the ring from the key on. An endpoint occurs once for each of its
+    /// points.
     pub(super) fn owners(&self, key: u64) -> impl Iterator<Item = usize> {
-        // Keys may be numbers in sequence.
+        // Keys may be consecutive numbers.
         let (after, before) = match self.points.is_empty() {
             true => (&[][..], &[][..]),
             false => {
@@ -55,7 +58,7 @@ impl Ring {
         after.iter().chain(before).map(|owner| *owner as usize)
     }
 
-    /// The first point that is not before `place`.
+    /// Returns the position of the first point at or after `place`.
     fn position(&self, place: u64) -> usize {
         let start = self.starts[(place >> self.shift) as usize] as usize;
         let later = self.points[start..].iter().position(|point| *point >= place);
@@ -115,11 +118,12 @@ mod tests {
 
     #[test]
     fn shares_differ_as_theory_says() {
-        // A share of the circle is the sum of 256 gaps: its deviation is 1/16 of it, and that of 1000 shares is known to
-        // a fiftieth of itself or so. The largest of a thousand normal numbers is 3.2 deviations away, seldom above 4.5.
+        // A share of the circle is the sum of 256 gaps: its deviation is 1/16 of it, and that of 1000 shares is known
+        // to about a fiftieth of itself. The largest of a thousand normal numbers is 3.2 deviations away, seldom more
+        // than 4.5.
         let shares = shares(&ring("worker-", 1000), 1000);
         let deviation = (shares.iter().map(|share| (share - 1.0).powi(2)).sum::<f64>() / 1000.0).sqrt();
-        // 100 keys each add a deviation of their own of 1/10.
+        // 100 keys for each endpoint add a deviation of 1/10.
         let expected = (1.0_f64 / 256.0 + 1.0 / 100.0).sqrt();
         assert!((deviation / expected - 1.0).abs() < 0.1, "{deviation}, not {expected}");
         let fullest = shares.iter().copied().fold(0.0, f64::max);

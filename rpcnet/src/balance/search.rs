@@ -1,18 +1,18 @@
-//! Looking at many endpoints: what policies do where there are few, and where those that they have drawn take no calls.
+//! Searches over all endpoints, for policies with few endpoints, or if the drawn endpoints take no calls.
 
 use rand::{Rng, RngExt};
 
 use super::{Candidates, hash};
 
-/// How often to draw before all are looked at. Where half take calls, one draw in 256 fails so often.
+/// The number of draws before all endpoints are searched. If half of them take calls, one pick in 256 needs more draws.
 pub(super) const DRAWS: usize = 8;
 
-/// What a call there costs beside its weight.
+/// Returns the cost of a call divided by the endpoint's weight.
 pub(super) fn weighted_cost(candidates: &impl Candidates, index: usize) -> Option<f64> {
     Some(by_weight(candidates.cost(index)?, candidates.weight(index)))
 }
 
-/// How busy it is for its weight; nothing if it takes no calls.
+/// Returns the endpoint's calls in flight divided by its weight; `None` if it takes no calls.
 pub(super) fn busyness(candidates: &impl Candidates, index: usize) -> Option<f64> {
     let busyness = || by_weight((candidates.pending(index) + 1) as f64, candidates.weight(index));
     candidates.takes_calls(index).then(busyness)
@@ -22,7 +22,7 @@ fn by_weight(value: f64, weight: f64) -> f64 {
     if weight > 0.0 { value / weight } else { f64::INFINITY }
 }
 
-/// The one with the least of a measure; the first of several, and none without.
+/// Returns the index with the smallest measure, the first one of several. Indices without a measure are skipped.
 pub(super) fn least(
     indices: impl Iterator<Item = usize>,
     measure: impl Fn(usize) -> Option<f64>,
@@ -31,9 +31,9 @@ pub(super) fn least(
     measured.reduce(|best, other| if other.1 < best.1 { other } else { best }).map(|(index, _)| index)
 }
 
-/// The one of all with the least of a measure; any of several, each with the same chance.
+/// Returns the index of all with the smallest measure, or one of several with the same chance.
 ///
-/// To begin at a random place and take the first would give one behind some that are out their calls.
+/// Starting at a random place and taking the first would give an endpoint behind ejected ones their calls as well.
 pub(super) fn least_of_all(
     count: usize,
     measure: impl Fn(usize) -> Option<f64>,
@@ -52,7 +52,8 @@ pub(super) fn least_of_all(
     measured.reduce(better).map(|(index, _)| index)
 }
 
-/// One of all that take calls, in proportion to a share. Those whose share is zero are for when there are no others.
+/// Picks one of all endpoints that take calls, in proportion to a share. An endpoint whose share is zero is picked only
+/// if there are no others.
 ///
 /// Source: a reservoir of one with weights (Chao, "A General Purpose Unequal Probability Sampling Plan", 1982).
 pub(super) fn proportional(

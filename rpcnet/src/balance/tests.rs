@@ -1,4 +1,4 @@
-//! Policies and outlier detection at work, beside each other.
+//! Simulations of policies and outlier detection together.
 
 mod world;
 
@@ -21,7 +21,7 @@ fn only_in_a_row() -> OutlierConfig {
 
 #[test]
 fn one_that_is_ten_times_slower_gets_less_than_a_hundredth() {
-    // By one client and by many, each with few calls of its own; with and without calls that stutter.
+    // With one client and with many that make few calls each; with and without stutters.
     for (clients, rate, slots) in [(1, 600.0, 1), (1, 4800.0, 8), (20, 600.0, 1), (1, 20.0, 1)] {
         for stutter in [0.0, 0.001] {
             let setting = Setting { clients, rate, slots, stutter, ..Setting::default() };
@@ -40,7 +40,7 @@ fn one_that_is_ten_times_slower_gets_less_than_a_hundredth() {
 
 #[test]
 fn neither_bursts_nor_stutters_send_calls_to_a_slow_one() {
-    // Where clients stand still, answers look late, and what was due meanwhile is sent all at once.
+    // While a client is stalled, answers look late. Afterwards all calls that were due are sent at once.
     for stalls in [ms(0), ms(5), ms(10), ms(20)] {
         for stutter in [0.0, 0.01, 0.05] {
             let setting = Setting { rate: 1800.0, slots: 4, stutter, stalls, ..Setting::default() };
@@ -61,7 +61,7 @@ fn others_do_not_avoid_one_that_is_slow() {
     for policy in [Policy::RoundRobin, Policy::Random, Policy::Weighted] {
         assert!((share(policy) - 0.25).abs() < 0.05, "{policy}");
     }
-    // It is busy for longer, which is all that they see.
+    // The slow worker is busy for longer. These policies see only that.
     assert!((0.05..0.24).contains(&share(Policy::LeastRequest)));
 }
 
@@ -97,7 +97,7 @@ fn one_that_hangs_gets_a_call_or_two_of_each_client() {
 
 #[test]
 fn one_that_fails_at_once_does_not_attract() {
-    // Its estimate alone keeps calls away; where the policy has none, it is taken out.
+    // With peak EWMA, the estimate alone keeps calls away. With other policies, the endpoint is ejected.
     for policy in Policy::ALL {
         let outliers = if policy == Policy::PeakEwma { OutlierConfig::off() } else { only_in_a_row() };
         let setting = Setting { policy, outliers, rate: 200.0, slots: 8, ..Setting::default() };
@@ -128,7 +128,7 @@ fn an_outlier_by_rate_is_out_within_a_second() {
         world.run(secs(20));
         world.turn(5, Mode::Flaky(0.5));
         world.run(secs(1));
-        // The next second it is out, but for trials.
+        // In the next second it is ejected, apart from trials.
         let seen = world.run(ms(300));
         assert!(seen.sent[5] <= 2, "{policy}: {:?}", seen.sent);
     }
@@ -169,7 +169,7 @@ fn a_suspect_gets_little() {
         let mut world = World::new(&[FAST; 4], setting);
         world.weigh(&[1.0, 1.0, 1.0, 0.1]);
         let share = world.run(secs(10)).share(3);
-        // By its hash a key is its own as long as it has room.
+        // By its hash a key stays at its endpoint, as long as that has room.
         let most = if policy == Policy::ConsistentHash { 0.15 } else { 0.05 };
         assert!(share < most, "{policy}: {share}");
     }

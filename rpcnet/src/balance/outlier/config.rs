@@ -1,11 +1,11 @@
-//! When an endpoint is out, and for how long.
+//! The rules of ejections, and their durations.
 
 use std::time::Duration;
 
-/// The longest of any of the times below.
+/// The bound on each duration below: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// When calls that fail take an endpoint out, and when it comes back.
+/// The rules by which failing endpoints are ejected and come back.
 #[derive(Debug, Clone)]
 pub struct OutlierConfig {
     pub(super) in_a_row: u32,
@@ -20,7 +20,7 @@ pub struct OutlierConfig {
     pub(super) failure_share: Option<FailureShare>,
 }
 
-/// An endpoint against the others.
+/// Compares an endpoint with the others.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SuccessRate {
     pub(super) deviations: f64,
@@ -29,7 +29,7 @@ pub(super) struct SuccessRate {
     pub(super) calls: u32,
 }
 
-/// An endpoint against a bound.
+/// Compares an endpoint with a fixed bound.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FailureShare {
     pub(super) above: f64,
@@ -55,23 +55,23 @@ impl Default for OutlierConfig {
 }
 
 impl OutlierConfig {
-    /// Nothing takes an endpoint out.
+    /// Disables all rules that eject endpoints.
     pub fn off() -> Self {
         Self { in_a_row: 0, success_rate: None, failure_share: None, ..Self::default() }
     }
 
-    /// Failures without a success between them that take an endpoint out at once, 5 by default as in Envoy: a service that
-    /// fails one call in ten comes to that once in 100 000 calls. Zero for never. A timeout counts half, as the deadline
-    /// may have been the caller's mistake.
+    /// Sets the number of consecutive failures that eject an endpoint at once, 5 by default as in Envoy; 0 for never. A
+    /// service that fails one call in ten reaches 5 once in 100 000 calls. A timeout counts half, as the caller may
+    /// have chosen the deadline badly.
     #[must_use]
     pub fn with_failures_in_a_row(mut self, failures: u32) -> Self {
         self.in_a_row = failures;
         self
     }
 
-    /// How long the first ejection lasts and how long one lasts at most, 1 s and 30 s by default, each ±20 % so that clients
-    /// do not come back together. Each that follows another is twice as long. A50's first one is 30 s; here a trial call
-    /// is all that a return costs.
+    /// Sets the duration of the first ejection, and the longest one. 1 s and 30 s by default. Each consecutive ejection
+    /// is twice as long as the one before. Durations vary by ±20 %, so that clients do not come back together. In A50
+    /// the first ejection takes 30 s. Here it can be shorter, as a return costs only a trial call.
     #[must_use]
     pub fn with_ejection(mut self, first: Duration, longest: Duration) -> Self {
         self.ejection = first.clamp(Duration::from_millis(1), LONGEST);
@@ -79,58 +79,59 @@ impl OutlierConfig {
         self
     }
 
-    /// After how long without an ejection the next one is half as long again as it would have been, 10 s by default, as
-    /// with each of A50's intervals.
+    /// Sets the time without an ejection after which the next ejection is halved, 10 s by default. Each further time of
+    /// this length halves it again, like A50's intervals.
     #[must_use]
     pub fn with_forgiven_after(mut self, time: Duration) -> Self {
         self.forgiven_after = time.max(Duration::from_millis(1));
         self
     }
 
-    /// The share of endpoints that may be out, 0 to 1, 0.5 by default: the others then have twice their load. One of
-    /// several may always be, and the last one never, except that with 0 none may.
+    /// Sets the share of endpoints that may be ejected at a time, 0 to 1, 0.5 by default: the others then have twice
+    /// their load. Of several endpoints one may always be ejected, and the last one never. With 0, none may be ejected.
     #[must_use]
     pub fn with_max_ejected(mut self, share: f64) -> Self {
         self.max_ejected = if share.is_nan() { 0.5 } else { share.clamp(0.0, 1.0) };
         self
     }
 
-    /// Calls that have to succeed, one at a time, before an endpoint is back, 1 by default.
+    /// Sets the number of trial calls, one at a time, that have to succeed before an endpoint is back. 1 by default.
     #[must_use]
     pub fn with_trials(mut self, calls: u32) -> Self {
         self.trials = calls.max(1);
         self
     }
 
-    /// Within which time the weight of one that is back grows from a tenth to its own, 3 s by default: caches are cold,
-    /// and what made it fail may have been load.
+    /// Sets the time in which the weight of an endpoint that is back grows from a tenth to its full value. 3 s by
+    /// default. Its caches are cold, and load may have made it fail.
     #[must_use]
     pub fn with_slow_start(mut self, time: Duration) -> Self {
         self.slow_start = time.min(LONGEST);
         self
     }
 
-    /// How far back the statistics look, 10 s by default and at most: A50's interval. They look no further than for
-    /// as many calls as they need, so where there are many calls an outlier shows at the next sweep.
+    /// Sets the time span of the statistics, at most 10 s, which is the default and A50's interval. They look back only
+    /// as far as they need to find enough calls, so under much load the next sweep shows an outlier.
     #[must_use]
     pub fn with_window(mut self, time: Duration) -> Self {
         self.window = time;
         self
     }
 
-    /// Out is whose share of calls that succeed is more than so many standard deviations, and more than a distance of 0
-    /// to 1, below the mean of all. By default 1.9, and 0.1, which is twice what chance does to 100 calls of which one in
-    /// twenty fails.
+    /// Ejects endpoints by their success rate. An endpoint is ejected if its rate is below the mean of all by more than
+    /// both `deviations` standard deviations and `distance`, 0 to 1. The defaults are 1.9 and 0.1. The latter is twice
+    /// the chance deviation of 100 calls of which one in twenty fails.
     ///
-    /// `hosts` endpoints must have had `calls` calls within the window each, by default 5 and 100; only these count.
+    /// At least `hosts` endpoints must have had `calls` calls each within the window, by default 5 and 100. Only these
+    /// endpoints count.
     #[must_use]
     pub fn with_success_rate(mut self, deviations: f64, distance: f64, hosts: usize, calls: u32) -> Self {
         self.success_rate = Some(SuccessRate { deviations, distance, hosts, calls: calls.max(1) });
         self
     }
 
-    /// Out is where more than this share of calls fails, 0 to 1, by default 0.85; `hosts` and `calls` as above, by default 5
-    /// and 50.
+    /// Ejects endpoints of whose calls more than this share fails, 0 to 1, by default 0.85. `hosts` and `calls` are as
+    /// in [`with_success_rate`](Self::with_success_rate), by default 5 and 50.
     #[must_use]
     pub fn with_failure_share(mut self, above: f64, hosts: usize, calls: u32) -> Self {
         self.failure_share = Some(FailureShare { above, hosts, calls: calls.max(1) });

@@ -1,4 +1,4 @@
-//! All endpoints of a set beside each other.
+//! Outlier detection over a set of endpoints.
 
 use std::{ops::DerefMut, sync::Arc, time::Instant};
 
@@ -11,32 +11,32 @@ use super::{
     window::SlotCounts,
 };
 
-/// How many endpoints of a set are out, and which should be.
+/// Detects outliers in a set of endpoints, and limits how many of them are ejected.
 #[derive(Debug)]
 pub struct Detector {
     config: OutlierConfig,
-    seats: Arc<EjectionSlots>,
+    slots: Arc<EjectionSlots>,
 }
 
 impl Detector {
-    /// Of a set without endpoints; tell it how many there are.
+    /// Creates a detector for an empty set; see [`has_endpoints`](Self::has_endpoints).
     pub fn new(config: OutlierConfig) -> Self {
-        Self { config, seats: Arc::default() }
+        Self { config, slots: Arc::default() }
     }
 
-    /// There are so many endpoints, of which a share may be out. Best is to count those that calls could go to otherwise:
-    /// those connected, say.
+    /// Sets the number of endpoints, of which a share may be ejected. Count the endpoints that calls could go to
+    /// otherwise, for example the connected ones.
     pub fn has_endpoints(&self, count: usize) {
-        self.seats.endpoints(count);
+        self.slots.endpoints(count);
     }
 
-    /// How many are out. While it is zero, all are admitted.
+    /// Returns the number of ejected endpoints. While it is zero, all are admitted.
     pub fn ejected(&self) -> usize {
-        self.seats.taken()
+        self.slots.taken()
     }
 
-    /// Takes out those of which more calls have failed than of others, or than may; the worst first, as not all may be out.
-    /// To be called each 250 ms. Takes one lock at a time.
+    /// Ejects endpoints whose failures exceed the others' or a fixed bound. Starts with the worst, as not all may be
+    /// ejected. To be called every 250 ms. Holds one lock at a time.
     pub fn sweep<L: DerefMut<Target = Outlier>>(
         &self,
         now: Instant,
@@ -59,7 +59,7 @@ impl Detector {
         let mut ejected: Vec<(usize, Ejected)> = Vec::new();
         for ((index, _), cause) in found {
             let mut outlier = lock(index);
-            // By one rule it may be out already, or by a call just now.
+            // Another rule, or a call in the meantime, may have ejected it already.
             if outlier.out_until().is_none()
                 && let Some(out) = outlier.eject(self, now, cause, rng)
             {
@@ -73,8 +73,8 @@ impl Detector {
         &self.config
     }
 
-    pub(super) fn seat(&self) -> Option<EjectionSlot> {
-        self.seats.take(self.config.max_ejected)
+    pub(super) fn slot(&self) -> Option<EjectionSlot> {
+        self.slots.take(self.config.max_ejected)
     }
 }
 
@@ -85,7 +85,7 @@ fn by_success_rate(
     let hosts = counts.len().max(1) as f64;
     let mean = counts.iter().map(|(_, counts)| counts.failing()).sum::<f64>() / hosts;
     let variance = counts.iter().map(|(_, counts)| (counts.failing() - mean).powi(2)).sum::<f64>() / hosts;
-    // Of failures: the mean and the distances are those of successes.
+    // In terms of failures: their mean and deviations mirror those of successes.
     let above = mean + (variance.sqrt() * rule.deviations).max(rule.distance);
     let enough = counts.len() >= rule.hosts;
     counts.iter().copied().filter(move |(_, counts)| enough && counts.failing() > above)

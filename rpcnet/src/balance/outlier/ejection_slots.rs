@@ -1,18 +1,18 @@
-//! How many endpoints may be out.
+//! The bound on ejected endpoints.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Counted without a lock, so that calls to different endpoints don't meet.
+/// Counts ejections without a lock, so that calls to different endpoints don't contend.
 #[derive(Debug, Default)]
 pub(super) struct EjectionSlots {
     endpoints: AtomicUsize,
     taken: AtomicUsize,
 }
 
-/// An endpoint's being out. Whatever ends it, the endpoint's removal included, gives the seat back.
+/// A slot for one ejected endpoint. Dropping it frees the slot, also if the endpoint is removed.
 #[derive(Debug)]
 pub(super) struct EjectionSlot(Arc<EjectionSlots>);
 
@@ -31,7 +31,8 @@ impl EjectionSlots {
         self.taken.load(Ordering::Acquire)
     }
 
-    /// One, unless this share of the endpoints is out. Of several, one may be out; not all may.
+    /// Takes a slot, unless this share of the endpoints is ejected. Of several endpoints one may always be ejected, and
+    /// the last one never.
     pub(super) fn take(self: &Arc<Self>, share: f64) -> Option<EjectionSlot> {
         let endpoints = self.endpoints.load(Ordering::Acquire);
         let most = ((endpoints as f64 * share) as usize).max(usize::from(share > 0.0));

@@ -1,4 +1,4 @@
-//! One endpoint: in, out, or tried.
+//! The state of one endpoint: admitted, ejected, or on trial.
 
 use std::time::{Duration, Instant};
 
@@ -10,86 +10,87 @@ use super::{
     window::{FailureWindow, SlotCounts},
 };
 
-/// The weight with which one that is back begins. Source: Envoy's `min_weight_percent`.
+/// The share of its weight with which an endpoint comes back. Source: Envoy's `min_weight_percent`.
 const FIRST_WEIGHT: f64 = 0.1;
-/// Ejections are longer or shorter by up to this share.
+/// The share by which the duration of an ejection varies.
 const JITTER: f64 = 0.2;
-/// A trial of which nothing was heard for so long keeps no other away: who made it has forgotten it.
+/// The time after which a trial call without an outcome counts as lost, so that another one may be made.
 const TRIAL_LOST: Duration = Duration::from_secs(60);
 
-/// How a call ended, as far as it says something of the endpoint.
+/// The outcome of a call, in terms of the endpoint's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// It was answered. An error that lies with the call or its caller is such an answer too.
+    /// The endpoint answered. Errors that lie with the call or its caller count as answers too.
     Success,
-    /// It failed for a reason that lies with the endpoint, or with the path to it.
+    /// The call failed for a reason that lies with the endpoint or the path to it.
     Failure,
     /// Its deadline passed.
     Timeout,
-    /// It ended otherwise, cancelled by its caller say, which says nothing.
+    /// The call ended in a way that says nothing, for example because its caller cancelled it.
     Unknown,
 }
 
-/// Whether a call may go to an endpoint.
+/// An endpoint's readiness for calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrialState {
-    /// As to any other.
+    /// The endpoint takes calls.
     Yes,
-    /// One may, which decides whether others may.
+    /// The endpoint takes one call, whose outcome decides about further ones.
     Trial,
-    /// None may.
+    /// The endpoint takes no calls.
     No,
 }
 
-/// Why an endpoint is out.
+/// The reason of an ejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// Calls failed one after the other.
+    /// Consecutive calls failed.
     InARow,
-    /// More calls failed than elsewhere.
+    /// The success rate was lower than at other endpoints.
     SuccessRate,
-    /// More calls failed than may.
+    /// The share of failed calls was above the bound.
     FailureShare,
-    /// It was out, and the trial failed.
+    /// A trial call failed.
     Trial,
-    /// Somebody says so: another client or a director, or a check of its health.
+    /// Reported from outside: by another client, a director, or a health check.
     Told,
 }
 
-/// That an endpoint was taken out.
+/// An ejection of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ejected {
-    /// When it will be tried again.
+    /// The end of the ejection. A trial call is made then.
     pub until: Instant,
-    /// Why it is out.
+    /// The reason of the ejection.
     pub cause: Cause,
-    /// The how manieth time in a row this is, from 1.
+    /// The number of this ejection among consecutive ones, from 1.
     pub times: u32,
 }
 
-/// What is remembered of one endpoint. It has a seat with its [`Detector`] while it is out, and gives it back when dropped.
+/// The state of one endpoint. While the endpoint is ejected, it holds a slot of its [`Detector`], which is freed on
+/// drop.
 #[derive(Debug)]
 pub struct Outlier {
     state: EjectionState,
-    /// Failures in a row, in halves.
+    /// Consecutive failures, in halves.
     run: u32,
     window: FailureWindow,
-    /// Ejections in a row.
+    /// The number of consecutive ejections.
     times: u32,
-    /// Calls that began before say nothing any more.
+    /// Calls that began before this time are ignored.
     counts_from: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum EjectionState {
     In { since: Instant, slow_start: Duration },
-    Out { until: Instant, trial: Option<Instant>, passed: u32, seat: EjectionSlot },
+    Out { until: Instant, trial: Option<Instant>, passed: u32, slot: EjectionSlot },
 }
 
 impl Outlier {
-    /// An endpoint of which nothing is known; it is in.
+    /// Creates the state of an unknown endpoint, which takes calls.
     pub fn new(now: Instant) -> Self {
         Self {
             state: EjectionState::In { since: now, slow_start: Duration::ZERO },
@@ -100,7 +101,7 @@ impl Outlier {
         }
     }
 
-    /// Whether a call may go there now.
+    /// Returns whether a call may go to the endpoint now.
     pub fn admits(&self, now: Instant) -> TrialState {
         match self.state {
             EjectionState::In { .. } => TrialState::Yes,
@@ -114,8 +115,8 @@ impl Outlier {
         }
     }
 
-    /// A call goes there that was picked; false where it must not, since another call has become the trial meanwhile, or
-    /// the endpoint went out.
+    /// Records that a picked call starts. Returns false if it must not start, because another call has become the trial
+    /// in the meantime or the endpoint was ejected.
     #[must_use]
     pub fn begin(&mut self, now: Instant) -> bool {
         let admission = self.admits(now);
@@ -125,9 +126,10 @@ impl Outlier {
         admission != TrialState::No
     }
 
-    /// A call has ended that [began](Self::begin) then. Says if the endpoint is out because of that.
+    /// Records the outcome of a call that [began](Self::begin) at this time. Returns the ejection that follows from it,
+    /// if any.
     ///
-    /// What began before the endpoint was out, and ends later, says nothing.
+    /// Calls that began before the end of an ejection are ignored.
     pub fn observe(
         &mut self,
         detector: &Detector,
@@ -171,7 +173,7 @@ impl Outlier {
         None
     }
 
-    /// Takes it out, unless as many are out as may be.
+    /// Ejects the endpoint, unless the bound on ejections is reached.
     pub fn eject(
         &mut self,
         detector: &Detector,
@@ -181,13 +183,13 @@ impl Outlier {
     ) -> Option<Ejected> {
         let config = detector.config();
         let fresh = FailureWindow::new(now);
-        let (seat, well) = match std::mem::replace(
+        let (slot, well) = match std::mem::replace(
             &mut self.state,
             EjectionState::In { since: now, slow_start: Duration::ZERO },
         ) {
-            EjectionState::Out { seat, .. } => (seat, Duration::ZERO),
-            EjectionState::In { since, slow_start } => match detector.seat() {
-                Some(seat) => (seat, now.saturating_duration_since(since)),
+            EjectionState::Out { slot, .. } => (slot, Duration::ZERO),
+            EjectionState::In { since, slow_start } => match detector.slot() {
+                Some(slot) => (slot, now.saturating_duration_since(since)),
                 None => {
                     self.state = EjectionState::In { since, slow_start };
                     return None;
@@ -199,17 +201,17 @@ impl Outlier {
         let doubled = 1_u32.checked_shl(self.times - 1).unwrap_or(u32::MAX);
         let time = config.ejection.saturating_mul(doubled).min(config.longest_ejection);
         let until = now + time.mul_f64(rng.random_range(1.0 - JITTER..=1.0 + JITTER));
-        self.state = EjectionState::Out { until, trial: None, passed: 0, seat };
+        self.state = EjectionState::Out { until, trial: None, passed: 0, slot };
         self.run = 0;
         self.window = fresh;
         self.counts_from = Some(until);
         Some(Ejected { until, cause, times: self.times })
     }
 
-    /// The share of its weight that it has now: less than 1 for a while after it was out.
+    /// Returns the share of its weight that the endpoint has now. It is less than 1 for a while after an ejection.
     pub fn weight(&self, now: Instant) -> f64 {
         let EjectionState::In { since, slow_start } = self.state else {
-            // A trial is one call anyway; with less weight it would not be made.
+            // A trial is only one call. With less weight it might never be made.
             return 1.0;
         };
         let back = now.saturating_duration_since(since);
@@ -219,7 +221,7 @@ impl Outlier {
         FIRST_WEIGHT + (1.0 - FIRST_WEIGHT) * back.as_secs_f64() / slow_start.as_secs_f64()
     }
 
-    /// Until when it is out: then it is tried.
+    /// Returns the end of the ejection; `None` if the endpoint is not ejected.
     pub fn out_until(&self) -> Option<Instant> {
         match self.state {
             EjectionState::In { .. } => None,
@@ -227,7 +229,7 @@ impl Outlier {
         }
     }
 
-    /// Its last calls, if it is in and there were so many.
+    /// Returns the last calls, if the endpoint is not ejected and had at least `calls` of them.
     pub(super) fn last(&self, now: Instant, calls: u32, within: Duration) -> Option<SlotCounts> {
         let EjectionState::In { .. } = self.state else { return None };
         Some(self.window.last(now, calls, within)).filter(|counts| counts.calls >= calls)

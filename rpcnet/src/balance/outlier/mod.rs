@@ -1,17 +1,23 @@
-//! Endpoints that are taken out because calls fail there.
+//! Ejection of endpoints at which calls fail.
 //!
-//! [`Outlier`] is what is remembered of one endpoint, behind whatever lock it has; [`Detector`] is for all of a set, and has
-//! none: a call touches its own endpoint alone.
+//! [`Outlier`] is the state of one endpoint, behind the caller's lock. [`Detector`] is shared by all endpoints of a
+//! set, and has no lock: a call touches only its own endpoint's state.
 //!
-//! An endpoint is out after failures in a row at once, and by the shares of its calls that failed at the next
-//! [`sweep`](Detector::sweep). It is out for a time that grows with each ejection that follows another. Then one call at a
-//! time is tried there, and when one has succeeded its weight grows to its own again within seconds. Of a set only a
-//! share is out, and never the last one: where all fail, the reason lies elsewhere, and those left would get the load of all.
+//! Consecutive failures eject an endpoint at once. Its share of failed calls ejects it at the next
+//! [`sweep`](Detector::sweep). The duration grows with each consecutive ejection. After it, one call at a time is tried
+//! at the endpoint. When one has succeeded, the endpoint's weight grows back to its full value within seconds. Only a
+//! share of a set is ejected, and never the last endpoint: if all fail, the reason lies elsewhere, and the remaining
+//! ones would get the whole load.
 //!
-//! Sources: gRPC A50, "Outlier Detection Support", for both statistics, with their factors and minimums, and for the
-//! growing times; Envoy's outlier detection for failures in a row and its slow start mode for the weight; Nygard, *Release
-//! It!*, for the circuit breaker that is half open. Unlike A50, statistics are of an endpoint's last calls rather than of
-//! intervals of 10 s, and an outlier by success rate is so by a least distance as well: of five hosts or more, one that
+//! Sources:
+//!
+//! - gRPC A50, "Outlier Detection Support": both statistics with their factors and minimums, and the growing durations.
+//! - Envoy's outlier detection: consecutive failures. Its slow start mode: the weight.
+//! - Nygard, *Release It!*: the circuit breaker that is half open.
+//!
+//! There are two differences to A50. The statistics are over an endpoint's last calls rather than intervals of 10 s. An
+//! outlier by success rate also needs a minimum distance: of five hosts or more, one that differs by anything at all is
+//! more than 1.9 standard deviations away from the mean.
 //! differs by anything at all is more than 1.9 standard deviations away from the mean.
 
 mod config;

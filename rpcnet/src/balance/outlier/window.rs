@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// What a slot is for.
+/// The time span of a slot.
 const SLOT: Duration = Duration::from_millis(250);
-/// So many are 10 s.
+/// The number of slots: 10 s in all.
 const SLOTS: usize = 40;
 
-/// Calls, and how many of them failed.
+/// The number of calls, and how many of them failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SlotCounts {
     pub(super) calls: u32,
@@ -34,7 +34,7 @@ impl FailureWindow {
         Self { origin: now, newest: 0, slots: [SlotCounts::default(); SLOTS] }
     }
 
-    /// A call has ended.
+    /// Counts a call that has ended.
     pub(super) fn add(&mut self, now: Instant, failed: bool) {
         let number = self.number(now);
         if number > self.newest {
@@ -48,11 +48,11 @@ impl FailureWindow {
         slot.failures = slot.failures.saturating_add(u32::from(failed));
     }
 
-    /// The last calls: of as many slots as have so many, or of all within this time.
+    /// Sums up the last slots, until they have `calls` calls or reach back over `within`.
     pub(super) fn last(&self, now: Instant, calls: u32, within: Duration) -> SlotCounts {
         let number = self.number(now).max(self.newest);
         let slots = (within.as_nanos() / SLOT.as_nanos()).clamp(1, SLOTS as u128) as u64;
-        // From this one on.
+        // The first slot that counts.
         let oldest = (number + 1).saturating_sub(slots).max((self.newest + 1).saturating_sub(SLOTS as u64));
         let mut sum = SlotCounts::default();
         for number in (oldest..=self.newest).rev() {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Asked for all calls, it has those of the last 10 s, to the slot.
+        /// All calls of the last 10 s are counted, to the slot.
         #[test]
         fn old_calls_are_forgotten(gaps in prop::collection::vec(0..3000_u64, 1..200), later in 0..15_000_u64) {
             let start = tokio::time::Instant::now().into_std();

@@ -12,7 +12,7 @@ fn start() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// One that takes 2 ms, each 10 ms for a minute.
+/// An endpoint that takes 2 ms, with a call every 10 ms for a minute.
 fn steady(start: Instant) -> (PeakEwma, Instant) {
     let mut ewma = PeakEwma::new(start, ms(1), DECAY);
     let mut now = start;
@@ -57,7 +57,7 @@ fn an_assumption_lasts_ten_times_itself() {
         let left = ewma.load(now + assumed * 10, 0) / assumed.as_nanos() as f64;
         assert!((0.3..0.4).contains(&left), "{assumed:?}: {left}");
     }
-    // One of a path around the world, for a second or so.
+    // An assumption for a path around the world lasts for about a second.
     let far = PeakEwma::new(now, ms(500), DECAY);
     assert!((150.0..200.0).contains(&load_ms(&far, now + ms(1200))));
 }
@@ -81,10 +81,10 @@ fn silence_counts_while_a_call_waits() {
     ewma.begin(now + ms(100));
     let silent = load_ms(&ewma, now + ms(300));
     assert!((silent - 300.0).abs() < 1.0, "{silent}");
-    // Others are answered: one call that takes long is no silence.
+    // Another call is answered: one slow call is no silence.
     ewma.observe(now + ms(300), ms(2));
     assert!(load_ms(&ewma, now + ms(301)) < 5.0);
-    // Nobody waits any more, and yet it has not answered.
+    // No call waits any more, but none was answered either.
     ewma.give_up(now + ms(700), ms(700));
     assert!(load_ms(&ewma, now + ms(700)) > 600.0);
 }
@@ -111,14 +111,14 @@ fn losses_cost_their_timeouts() {
     let rtt = ms(20);
     assert_eq!(PeakEwma::assumed(rtt, 0.0, Duration::ZERO), rtt);
     assert_eq!(PeakEwma::assumed(rtt, f64::NAN, ms(3)), ms(23));
-    // One exchange in fifty waits for 85 ms, or more.
+    // One exchange in fifty waits for 85 ms or more.
     let lossy = PeakEwma::assumed(rtt, 0.01, ms(0)).as_secs_f64();
     assert!((0.0217..0.0219).contains(&lossy), "{lossy}");
     assert!(PeakEwma::assumed(Duration::MAX, 1.0, Duration::MAX) == Duration::MAX);
 }
 
 proptest! {
-    /// Whatever happens, in whatever order and at whatever time, a load is a number that can be compared.
+    /// After any calls in any order and at any time, a load is a finite number.
     #[test]
     fn loads_are_finite(steps in prop::collection::vec((0..5_u8, 0..200_000_u64, any::<u64>()), 0..60)) {
         let start = start();

@@ -3,7 +3,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 
-/// Endpoints that stand still.
+/// Endpoints that don't change during picks.
 #[derive(Clone, Debug)]
 pub(super) struct Still {
     costs: Vec<Option<f64>>,
@@ -114,7 +114,7 @@ fn round_robin_shares_a_turn_among_threads() {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).for_each(|index| tally[index] += 1);
         tally
     });
-    // A turn that was fought for too often may be taken twice.
+    // A turn may be taken twice, if threads contend for it too often.
     assert!(tally.iter().all(|picks| picks.abs_diff(1000) < 100), "{tally:?}");
 }
 
@@ -123,7 +123,7 @@ fn one_behind_those_that_are_out_gets_no_more_than_others() {
     for policy in
         [Policy::RoundRobin, Policy::Random, Policy::PeakEwma, Policy::Weighted, Policy::LeastRequest]
     {
-        // Of 40 the first three of each four are out, and of the last ten all but the last.
+        // Of each four of the 40 the first three are ejected, and of the last ten all but the last.
         let mut still = Still::even(40);
         for index in 0..40 {
             if index % 4 != 3 || (30..39).contains(&index) {
@@ -144,7 +144,7 @@ fn weights_below_one_pass_turns() {
         for (picks, share) in tally.iter().zip([1.0, 1.0, 0.1, 0.0, 1.0]) {
             assert!((*picks as f64 - 10_000.0 * share).abs() < 400.0, "{policy}: {tally:?}");
         }
-        // Where all have less, they are alike.
+        // If all have lower weights, all have the same chance.
         let tally = Still::weighted(&[0.1; 4]).tally(policy, 40_000);
         assert!(tally.iter().all(|picks| picks.abs_diff(10_000) < 500), "{policy}: {tally:?}");
     }
@@ -176,7 +176,7 @@ fn least_request_finds_the_idle_one() {
     assert_eq!(still.tally(Policy::LeastRequest, 10)[5], 10);
     still.weights[9] = 8.0;
     assert_eq!(still.tally(Policy::LeastRequest, 10)[9], 10);
-    // Of a thousand, half of them busy, it is one of the busy ones once in 16 times.
+    // Of a thousand endpoints half are busy. One pick in 16 takes a busy one.
     let mut still = Still::even(1000);
     still.pending = (0..1000).map(|index| index % 2).collect();
     let busy: usize = still.tally(Policy::LeastRequest, 16_000).iter().skip(1).step_by(2).sum();
@@ -195,7 +195,8 @@ fn a_key_goes_where_it_went_and_to_the_cheapest_replica() {
     for key in 0..200 {
         let first = picker.pick(&one, &still, Some(key), &mut rng).unwrap();
         assert_eq!(picker.pick(&one, &still, Some(key), &mut rng), Some(first));
-        // The second one on the ring, when the first is dear; when it is out, the same one takes over.
+        // The second endpoint on the ring gets the key if the first is expensive. The same one takes over if the first
+        // is ejected.
         still.costs[first] = Some(5.0);
         let second = picker.pick(&three, &still, Some(key), &mut rng).unwrap();
         assert_ne!(second, first);
@@ -221,7 +222,7 @@ proptest! {
         let any = still.costs.iter().any(Option::is_some);
         let mut rng = StdRng::seed_from_u64(seed);
         for policy in Policy::ALL {
-            // The layout may be one of before.
+            // The layout may be outdated.
             let layout = Still::even(in_layout).layout(policy);
             let picked = Picker::new(policy).pick(&layout, &still, key, &mut rng);
             prop_assert_eq!(picked.is_some(), any);
@@ -229,7 +230,7 @@ proptest! {
         }
     }
 
-    /// Calls that are added one after the other, whatever their keys, and calls that end.
+    /// Calls with any keys, added one after the other, and calls that end.
     #[test]
     fn none_is_above_its_bound(
         count in 1..30_usize,

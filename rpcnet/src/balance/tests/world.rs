@@ -1,4 +1,4 @@
-//! Workers and clients under virtual time: open loop, each client with a picker and estimates of its own.
+//! Workers and clients under virtual time: open loop, and each client with its own picker and estimates.
 
 use std::{
     cell::{Ref, RefCell, RefMut},
@@ -11,16 +11,16 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::balance::*;
 
-/// What a worker does with calls.
+/// The behaviour of a worker.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Mode {
-    /// So long each.
+    /// Serves each call in this time.
     Serves(Duration),
-    /// Fails them at once.
+    /// Fails calls at once.
     Fails,
-    /// Fails this share of them, serves the others within 2 ms.
+    /// Fails this share of the calls, serves the others within 2 ms.
     Flaky(f64),
-    /// Never answers; what it has taken it answers when it serves again.
+    /// Never answers. Accepted calls are answered once the worker serves again.
     Hangs,
 }
 
@@ -33,11 +33,11 @@ pub(super) struct Setting {
     pub(super) clients: usize,
     /// Calls per second of all clients together.
     pub(super) rate: f64,
-    /// Calls that a worker serves at a time; others wait.
+    /// The number of calls that a worker serves at a time; others wait.
     pub(super) slots: usize,
-    /// The share of calls that take up to 50 ms longer, for no reason.
+    /// The share of calls that take up to 50 ms longer at random.
     pub(super) stutter: f64,
-    /// So long of every 100 ms clients do nothing: another process has their processor.
+    /// The part of every 100 ms in which clients do nothing, as if another process had their processor.
     pub(super) stalls: Duration,
     pub(super) deadline: Duration,
     pub(super) outliers: OutlierConfig,
@@ -46,7 +46,7 @@ pub(super) struct Setting {
 }
 
 impl Default for Setting {
-    /// Four workers of 2 ms are at 30 % load.
+    /// A load of 30 % on four workers that take 2 ms.
     fn default() -> Self {
         Self {
             policy: Policy::PeakEwma,
@@ -63,15 +63,15 @@ impl Default for Setting {
     }
 }
 
-/// What calls that ended within a stretch of time have come to.
+/// The results of a stretch of time.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Calls that were sent to each worker.
+    /// The number of calls that were sent to each worker.
     pub(super) sent: Vec<usize>,
-    /// Sorted; of those that were answered.
+    /// The latencies of answered calls, sorted.
     pub(super) latencies: Vec<Duration>,
     pub(super) failures: usize,
-    /// Calls that no worker was found for.
+    /// The number of calls for which no worker was found.
     pub(super) nowhere: usize,
 }
 
@@ -92,7 +92,7 @@ struct Worker {
     weight: f64,
     present: bool,
     free: BinaryHeap<Reverse<Instant>>,
-    /// Calls that it has taken and not answered.
+    /// Calls that were accepted and not answered.
     stuck: Vec<Call>,
 }
 
@@ -124,7 +124,7 @@ struct Client {
     picker: Picker,
     layout: Layout,
     known: Vec<RefCell<Known>>,
-    /// Which worker each one is.
+    /// The worker of each endpoint.
     workers: Vec<usize>,
     weights: Vec<f64>,
     detector: Detector,
@@ -174,9 +174,9 @@ pub(super) struct World {
     numbers: u64,
     rng: StdRng,
     seen: Seen,
-    /// Calls whose end has been told.
+    /// Calls whose end was reported.
     over: HashSet<u64>,
-    /// The most calls at work at one endpoint of one client, beside what consistent hash allows.
+    /// The largest ratio of an endpoint's calls in flight at one client to the bound of consistent hash.
     pub(super) fullest: f64,
 }
 
@@ -244,7 +244,7 @@ impl World {
         (0..self.clients.len()).for_each(|client| self.arrange(client));
     }
 
-    /// How a client sees the set that is now; what it knows of those that stay, it keeps.
+    /// Updates a client to the current set of workers. It keeps its state of those that stay.
     fn arrange(&mut self, index: usize) {
         let now = self.now;
         let client = &mut self.clients[index];
@@ -252,7 +252,7 @@ impl World {
         let workers: Vec<usize> = (0..self.workers.len()).filter(present).collect();
         let mut before: Vec<_> =
             std::mem::take(&mut client.workers).into_iter().zip(client.known.drain(..)).collect();
-        // What is assumed of a newcomer: a path of 0.2 ms, and what the others take.
+        // The assumption for a new worker: a path of 0.2 ms, and the other workers' latency.
         let known: Vec<_> = before.iter().map(|(_, known)| known.borrow().latency.latency()).collect();
         let handling = known.iter().sum::<Duration>() / known.len().max(1) as u32;
         let assumed = PeakEwma::assumed(Duration::from_micros(200), 0.0, handling);
@@ -284,7 +284,7 @@ impl World {
         }
     }
 
-    /// Runs for so long; tells what has happened in it.
+    /// Runs for this time and returns the results.
     pub(super) fn run(&mut self, lasts: Duration) -> Seen {
         let until = self.now + lasts;
         self.seen = Seen { sent: vec![0; self.workers.len()], ..Seen::default() };
@@ -407,7 +407,7 @@ impl World {
         }
     }
 
-    /// Being out is all that an endpoint has to suffer for what took it out.
+    /// Resets the estimate of an ejected endpoint: the ejection has dealt with its faults.
     fn forgive(&mut self, client: usize, index: usize) {
         let known = &self.clients[client].known;
         let mean =

@@ -52,7 +52,7 @@ impl Set {
 
     fn calls(&mut self, index: usize, calls: usize, failures: usize) {
         for number in 0..calls {
-            // Spread, so that there are not five in a row.
+            // Spread out, so that there are not five consecutive failures.
             let failed = (number + 1) * failures / calls > number * failures / calls;
             self.call(index, if failed { CallOutcome::Failure } else { CallOutcome::Success });
         }
@@ -78,13 +78,13 @@ fn five_failures_in_a_row_take_an_endpoint_out_at_once() {
     for outcome in [CallOutcome::Failure; 4] {
         assert_eq!(set.call(0, outcome), None);
     }
-    // It says neither.
+    // An unknown outcome counts neither way.
     assert_eq!(set.call(0, CallOutcome::Unknown), None);
     let out = set.call(0, CallOutcome::Failure).unwrap();
     assert_eq!((out.cause, out.times), (Cause::InARow, 1));
     assert_eq!(set.admits(0), TrialState::No);
     assert_eq!(set.detector.ejected(), 1);
-    // Of timeouts it takes twice as many.
+    // It takes twice as many timeouts.
     assert_eq!(
         (1..20).find(|_| set.call(1, CallOutcome::Timeout).is_some()),
         None,
@@ -113,7 +113,7 @@ fn one_call_at_a_time_is_tried_and_one_success_brings_it_back_slowly() {
     let began = set.now;
     assert!(set.endpoints[0].borrow_mut().begin(began));
     assert_eq!(set.admits(0), TrialState::No);
-    // One that nobody waits for lets the next one try.
+    // A trial call that was cancelled lets the next one try.
     let observe = |set: &mut Set, began, outcome| {
         set.endpoints[0].borrow_mut().observe(&set.detector, began, set.now, outcome, &mut set.rng)
     };
@@ -123,7 +123,7 @@ fn one_call_at_a_time_is_tried_and_one_success_brings_it_back_slowly() {
     let began = set.now;
     assert!(set.endpoints[0].borrow_mut().begin(began));
     set.now += ms(10);
-    // What began before it was out says nothing, whatever it says.
+    // Calls that began before the ejection are ignored, whatever their outcome.
     assert_eq!(observe(&mut set, out.until - ms(500), CallOutcome::Failure), None);
     assert_eq!(observe(&mut set, out.until - ms(500), CallOutcome::Success), None);
     assert_eq!(set.admits(0), TrialState::No);
@@ -150,12 +150,12 @@ fn times_double_and_are_forgiven() {
     set.now = out.until;
     set.call(0, CallOutcome::Success);
     set.now += ms(31_000);
-    // Three times ten seconds of the seven are forgiven.
+    // Three times ten seconds forgive three of the seven ejections.
     assert_eq!(set.fail_until_out(0).unwrap().times, 5);
 }
 
 #[test]
-fn an_endpoint_that_is_dropped_gives_its_seat_back() {
+fn an_endpoint_that_is_dropped_frees_its_slot() {
     let mut set = Set::new(2, OutlierConfig::default());
     assert!(set.fail_until_out(0).is_some());
     assert!(set.fail_until_out(1).is_none(), "the last one stays");
@@ -173,7 +173,7 @@ fn the_rates_of_others_are_what_counts() {
     let out = set.sweep();
     assert_eq!(out.len(), 1);
     assert_eq!((out[0].0, out[0].1.cause), (2, Cause::SuccessRate));
-    // Where all are as bad, none is.
+    // If all fail equally, none is an outlier.
     let mut set = Set::new(6, by_rates());
     (0..6).for_each(|index| set.calls(index, 100, 30));
     assert_eq!(set.sweep(), []);
@@ -201,7 +201,7 @@ fn what_fails_nearly_always_is_out_by_that() {
     let mut set = Set::new(6, by_rates());
     (0..6).for_each(|index| set.calls(index, 60, if index < 4 { 58 } else { 52 - 10 * (index - 4) }));
     let out: Vec<_> = set.sweep().into_iter().map(|(index, out)| (index, out.cause)).collect();
-    // Four have failed more than may be, and half of six may be out.
+    // Four are above the bound, and three of six may be ejected.
     assert_eq!(out.len(), 3);
     assert!(out.iter().all(|(index, cause)| *index < 5 && *cause == Cause::FailureShare), "{out:?}");
 }
@@ -220,7 +220,7 @@ fn old_calls_do_not_hide_what_happens_now() {
 }
 
 proptest! {
-    /// Whatever becomes of calls, never are more out than may be, and never all.
+    /// Whatever the outcomes, never more are ejected than allowed, and never all.
     #[test]
     fn never_are_more_out_than_may_be(
         count in 1..12_usize,
