@@ -1,4 +1,4 @@
-//! Headers, and what else is decoded from one piece.
+//! Checks of headers and other values that are decoded from one piece.
 
 use std::fmt::Debug;
 
@@ -11,12 +11,12 @@ use crate::{
     proto::{self, DecodeError, MAX_HEADER, ReplyHeader, RequestHeader},
 };
 
-/// The header of a request.
+/// Checks the header of a request.
 pub fn request_header(input: &[u8]) {
     header(input, RequestHeader::decode, RequestHeader::encode);
 }
 
-/// The header of a reply; and the body behind it, where it is a status.
+/// Checks the header of a reply, and the body behind it if it is a status.
 pub fn reply_header(input: &[u8]) {
     header(input, ReplyHeader::decode, ReplyHeader::encode);
     let input = Bytes::copy_from_slice(input);
@@ -54,7 +54,7 @@ fn header<H: Debug + PartialEq>(
     }
 }
 
-/// The body of a status.
+/// Checks the body of a status.
 pub fn status(input: &[u8]) {
     let (choice, body) = choice(input);
     let code = Code::from_u8(choice & 0x7f);
@@ -63,7 +63,7 @@ pub fn status(input: &[u8]) {
     assert_eq!((status.code(), status.maybe_executed()), (code, executed));
     let again = proto::decode_status(code, executed, proto::encode_status(&status)).expect("just encoded");
     assert!(status.message().starts_with(again.message()));
-    // A long one is cut between two characters, of at most four bytes.
+    // A long message is cut between two characters of at most four bytes.
     let whole = status.message().len().min(proto::MAX_STATUS_MESSAGE);
     assert!(again.message().len() + 4 > whole);
     assert!(status.message().len() > proto::MAX_STATUS_MESSAGE || again.message() == status.message());
@@ -72,7 +72,7 @@ pub fn status(input: &[u8]) {
     let _ = (status.to_string(), format!("{status:?}"));
 }
 
-/// A block of metadata.
+/// Checks a block of metadata.
 pub fn metadata(input: &[u8]) {
     let Ok(metadata) = Metadata::decode(Bytes::copy_from_slice(input)) else { return };
     assert!(metadata.len() <= MAX_PAIRS);
@@ -85,7 +85,7 @@ pub fn metadata(input: &[u8]) {
     for (name, value) in metadata.iter() {
         assert!(metadata.get(name).is_some() && metadata.get_all(name).any(|known| known == value));
         match inserted.insert(name, value) {
-            // It bounds the bytes of what we send; what arrives is bounded by the header.
+            // `insert` bounds the bytes that this side sends. The header bounds those that arrive.
             Ok(()) | Err(crate::MetadataError::Size) => {}
             Err(error) => panic!("{name:?} was taken from the wire: {error}"),
         }

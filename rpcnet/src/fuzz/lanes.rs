@@ -1,4 +1,4 @@
-//! What is read off a lane: in which pieces must make no difference.
+//! Checks of lane frames. The result must not depend on the pieces in which bytes arrive.
 
 use std::fmt::Debug;
 
@@ -10,9 +10,11 @@ use crate::proto::{
     RequestHeader,
 };
 
+/// The number of frames that are kept for comparison.
 const MOST_FRAMES: usize = 1024;
 
-/// Frames of a lane. An even first byte makes them requests, an odd one replies; the next four tell where the lane is cut.
+/// Checks the frames of a lane. An even first byte makes them requests, an odd one replies. The next four bytes say
+/// where the lane is cut.
 pub fn lane_frames(input: &[u8]) {
     let (choice, input) = choice(input);
     let (pieces, stream) = input.split_at(input.len().min(4));

@@ -1,4 +1,4 @@
-//! Inputs that fuzzing begins with: what our own encoders write, and what has once been wrong elsewhere.
+//! Inputs with which fuzzing starts: outputs of our own encoders, and inputs that have broken other decoders.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Target, name and bytes of each. The same in each run.
+/// Returns the target, name and bytes of each seed. The result is the same in each run.
 pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut seeds = Vec::new();
     let mut add = |target, list: Vec<(&'static str, Vec<u8>)>| {
@@ -176,7 +176,7 @@ fn item_frames() -> Vec<(&'static str, Vec<u8>)> {
         body: proto::encode_status(&Status::internal("broken")),
         ..ending(EndingKind::Status(Code::Internal), b"")
     };
-    // Items of up to 4 KiB, and after so many bytes each a cut.
+    // A stream of items of up to 4 KiB, with the lengths between its cuts.
     let stream = |cuts: [u8; 4], write: &dyn Fn(&mut BytesMut)| {
         [&[12], &cuts[..], &written(|buffer| write(buffer))[..]].concat()
     };

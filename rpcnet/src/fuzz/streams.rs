@@ -1,4 +1,4 @@
-//! What is read as it arrives: in which pieces must make no difference.
+//! Checks of stream frames. The result must not depend on the pieces in which bytes arrive.
 
 use bytes::{Bytes, BytesMut};
 
@@ -7,7 +7,8 @@ use crate::proto::{
     self, ControlFrame, DecodeError, Ending, EndingKind, ItemBuffer, ItemFrame, finish_item, start_item,
 };
 
-/// Frames of a stream of items. The first byte tells how large an item may be, the next four where the stream is cut.
+/// Checks the frames of a stream of items. The first byte gives the largest size of an item, the next four say where
+/// the stream is cut.
 pub fn item_frames(input: &[u8]) {
     let (choice, input) = choice(input);
     let (pieces, stream) = input.split_at(input.len().min(4));
@@ -20,7 +21,7 @@ pub fn item_frames(input: &[u8]) {
     }
 }
 
-/// Reads until the end or an error; whether it ends between two frames.
+/// Reads until the end or an error. Also returns whether the input ends between two frames.
 fn read_items(
     chunks: impl IntoIterator<Item = Bytes>,
     limit: usize,
@@ -31,7 +32,7 @@ fn read_items(
         buffer.push(chunk);
         loop {
             match buffer.take(limit) {
-                // As many as are looked at: a frame has two bytes, and is forty here.
+                // Only so many are kept: a frame of two bytes takes forty in memory.
                 Ok(Some(frame)) if frames.len() < MOST_FRAMES => frames.push(frame),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
@@ -43,6 +44,7 @@ fn read_items(
     (frames, Ok(between))
 }
 
+/// The number of frames that are kept for comparison.
 const MOST_FRAMES: usize = 1024;
 
 fn check_item(frame: ItemFrame, limit: usize) {
@@ -69,7 +71,7 @@ fn check_ending(ending: &Ending) {
     }
 }
 
-/// Frames of the control stream. The first four bytes tell where it is cut.
+/// Checks the frames of the control stream. The first four bytes say where it is cut.
 pub fn control(input: &[u8]) {
     let (pieces, stream) = input.split_at(input.len().min(4));
     let stream = Bytes::copy_from_slice(stream);
@@ -102,7 +104,7 @@ fn read_control(chunks: impl IntoIterator<Item = Bytes>) -> (Vec<ControlFrame>, 
     (frames, Ok(arrived.is_empty()))
 }
 
-/// A stream in pieces of these lengths plus one, again and again; in one piece without any.
+/// Cuts a stream into pieces of these lengths plus one, over and over; into a single piece if there are no lengths.
 pub(super) struct Pieces<'a> {
     rest: Bytes,
     lengths: std::iter::Cycle<std::slice::Iter<'a, u8>>,
@@ -121,7 +123,8 @@ impl Iterator for Pieces<'_> {
         if self.rest.is_empty() {
             return None;
         }
-        // Up to 255 as it is, or a hundred times: long streams are not always cut into thousands of pieces.
+        // Lengths below 128 count as they are, others a hundredfold, so that long streams are not always cut into
+        // thousands of pieces.
         let length = match self.lengths.next() {
             Some(&length) if length < 128 => usize::from(length) + 1,
             Some(&length) => usize::from(length) * 100,

@@ -1,4 +1,4 @@
-//! Values of types that ask for much where a frame has little.
+//! Checks of types that can demand much memory or depth for a small frame.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::choice;
 use crate::codec::{Arguments, decode, decode_value, encode, encode_value};
 
-/// Goes a level deeper with each byte.
+/// Nests one level deeper with each byte.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum List {
     Cons(Box<List>),
     Nil,
 }
 
-/// Each level claims to have many children.
+/// Each level can claim to have many children.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Tree {
     pub(super) children: Vec<Tree>,
@@ -28,7 +28,7 @@ pub(super) struct Tree {
 #[derive(Debug, Serialize, Deserialize)]
 struct Names(BTreeMap<String, Option<Names>>);
 
-/// A kibibyte in memory where the frame may have a byte.
+/// Takes a kibibyte of memory for one byte of the frame.
 #[expect(clippy::large_enum_variant, reason = "it is what is tested")]
 #[derive(Debug, Serialize, Deserialize)]
 enum Wide {
@@ -36,7 +36,7 @@ enum Wide {
     All([[u64; 16]; 8]),
 }
 
-/// A kibibyte in memory where the frame has nothing.
+/// Takes a kibibyte of memory for no byte of the frame.
 #[derive(Debug, Serialize, Deserialize)]
 struct Skipped {
     #[expect(dead_code, reason = "it is there to take room")]
@@ -72,7 +72,7 @@ pub(super) struct Everything {
     pub(super) array: [u8; 4],
 }
 
-/// A value of one of several types; the first byte says of which.
+/// Decodes a value of one of several types. The first byte selects the type.
 pub fn typed_decode(input: &[u8]) {
     let (choice, frame) = choice(input);
     match choice % 20 {
@@ -119,7 +119,7 @@ fn arguments<T: Arguments>(frame: &[u8]) {
     );
 }
 
-/// Compares encodings: a value need not be equal to itself (a NaN is not).
+/// Compares encodings, as a value need not equal itself (a NaN does not).
 fn check<T>(frame: &[u8], decode: impl Fn(&Bytes) -> Option<T>, encode: impl Fn(&T) -> Bytes) {
     let frame = Bytes::copy_from_slice(frame);
     let Some(value) = decode(&frame) else { return };
@@ -128,7 +128,7 @@ fn check<T>(frame: &[u8], decode: impl Fn(&Bytes) -> Option<T>, encode: impl Fn(
     assert!(encoded.len() <= frame.len(), "there is a shorter form than ours");
     match decode(&encoded) {
         Some(again) => assert_eq!(encode(&again), encoded),
-        // The bounds go by the length of the frame, so that a longer form may be taken where a shorter is not.
+        // The bounds depend on the frame's length, so a longer form may be accepted where a shorter one is not.
         None => assert!(encoded.len() < frame.len(), "{encoded:?} is refused"),
     }
 }

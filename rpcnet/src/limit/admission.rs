@@ -1,24 +1,24 @@
-//! How many calls a server runs at once.
+//! The limit on concurrent calls of a server.
 
 use super::gradient::Gradient;
 use crate::ConfigError;
 
-/// The bounds of an adaptive limit that was given none.
+/// The default bounds of an adaptive limit.
 const ADAPTIVE: (usize, usize) = (4, 1000);
-/// The largest limit, and the longest queue: what waits takes memory.
+/// The bound on limits and queues: waiting calls take memory.
 const LARGEST: usize = 1 << 20;
 
-/// How many calls a server runs at once, over all connections, and how many wait for their turn.
+/// The number of calls that a server runs at once, over all connections, and of those that wait for their turn.
 ///
-/// Calls beyond both are refused at once with [`ResourceExhausted`](crate::Code::ResourceExhausted), never started,
-/// and told after which time to come back. Of those that wait, calls of higher priority start first, and first come
-/// first served within one; a full queue refuses the newest of the lowest priority. A call that would have to wait
-/// longer than its deadline allows is refused at once: nobody would be there to read its reply.
+/// Further calls are refused at once with [`ResourceExhausted`](crate::Code::ResourceExhausted), never started, and
+/// told when to retry. Waiting calls start in the order of their priority, and first come first served within one. A
+/// full queue refuses the newest call of the lowest priority. A call that would have to wait beyond its deadline is
+/// refused at once, as nobody would read its reply.
 ///
-/// A call whose answer is a stream has its place until the stream ends, also while its reader reads nothing: give such
-/// methods a timeout where peers are not trusted. Services whose names begin with `rpcnet.`, such
-/// as [`Health`](crate::Health), ask for none. A [`BalancedChannel`](crate::BalancedChannel) tries a call that was refused
-/// elsewhere, within its retry budget; a [`Channel`](crate::Channel) does not.
+/// A call that returns a stream occupies its place until the stream ends, even if its reader reads nothing. Give such
+/// methods a timeout if peers are not trusted. Services whose names begin with `rpcnet.`, such as
+/// [`Health`](crate::Health), need no place. A [`BalancedChannel`](crate::BalancedChannel) retries a refused call at
+/// another endpoint, within its retry budget; a [`Channel`](crate::Channel) does not.
 ///
 /// ```
 /// # use rpcnet::Admission;
@@ -28,8 +28,8 @@ const LARGEST: usize = 1 << 20;
 /// let adaptive = Admission::adaptive().with_bounds(8, 500).with_queue(64);
 /// ```
 ///
-/// A queue evens bursts out; it does not make a server faster. One or two times the limit is enough, for each place
-/// adds to the time that all behind it wait.
+/// A queue smooths bursts; it does not make a server faster. One or two times the limit is enough, as each place adds
+/// to the time that all calls behind it wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
     limit: Limit,
@@ -43,28 +43,31 @@ enum Limit {
         least: usize,
         most: usize,
     },
-    /// Bounds were given for a limit that is fixed.
+    /// Bounds were set on a fixed limit.
     Contradiction(usize),
 }
 
 impl Admission {
-    /// So many calls at once; none waits, unless [`with_queue`](Self::with_queue) lets some.
+    /// Runs up to `limit` calls at once. No call waits, unless [`with_queue`](Self::with_queue) allows it.
     pub fn fixed(limit: usize) -> Self {
         Self { limit: Limit::Fixed(limit), queue: 0 }
     }
 
-    /// As many calls at once as the latency of handlers stays low with, found by measuring. Between 4 and 1000.
+    /// Finds the limit by measuring: as many calls at once as run without slowing each other down. Between 4 and 1000.
     ///
-    /// The limit grows while handlers are as fast as they were at little load, and shrinks where they are not. It fits
-    /// services whose calls cost about the same; where some take a thousand times as long as others, a fixed limit
-    /// does better. Every half minute under load, and for at most a fiftieth of the time, it goes down to its lower
-    /// bound to measure anew; there it begins, too. A handler's time counts from its start, waiting for a turn not included.
+    /// The limit grows while handlers are as fast as at little load, and shrinks when they are slower. It fits services
+    /// whose calls cost about the same. If some take a thousand times as long as others, a fixed limit is better. A
+    /// handler's time counts from its start, without the wait for its turn.
+    ///
+    /// The limit starts at its lower bound. It returns to this bound for short times to measure again: every half
+    /// minute under load, for at most a fiftieth of the time, and if calls stay slow although the limit was cut, for at
+    /// most a tenth.
     pub fn adaptive() -> Self {
         Self { limit: Limit::Adaptive { least: ADAPTIVE.0, most: ADAPTIVE.1 }, queue: 0 }
     }
 
-    /// The bounds of an [adaptive](Self::adaptive) limit, both included. The lower one should be a number of calls
-    /// that do not slow each other down.
+    /// Sets the bounds of an [adaptive](Self::adaptive) limit, both inclusive. The lower one should be a number of
+    /// calls that do not slow each other down.
     #[must_use]
     pub fn with_bounds(mut self, least: usize, most: usize) -> Self {
         self.limit = match self.limit {
@@ -74,7 +77,7 @@ impl Admission {
         self
     }
 
-    /// So many calls may wait for their turn. None by default.
+    /// Sets the number of calls that may wait for their turn. None by default.
     #[must_use]
     pub fn with_queue(mut self, places: usize) -> Self {
         self.queue = places;
@@ -105,7 +108,7 @@ impl Admission {
         }
     }
 
-    /// The limit to begin with.
+    /// Returns the limit to start with.
     pub(super) fn first_limit(&self) -> usize {
         match self.limit {
             Limit::Fixed(limit) | Limit::Contradiction(limit) => limit,

@@ -1,13 +1,13 @@
-//! A rate with bursts.
+//! A rate limit with bursts.
 
 use std::time::Instant;
 
-/// A token bucket (RFC 2697 without the second colour): so many a second, and so many at once.
+/// A token bucket (RFC 2697 without the second colour): a rate per second, and a burst.
 ///
-/// A session keeps one for the streams that its peer resets or stops before they are answered, made by
-/// [`Limits::resets`](crate::Limits::resets). Each takes a token; the first that finds none closes the connection.
-/// Without, a peer could open and give up calls as fast as it can write, each of which starts a handler and never
-/// counts against its streams ("rapid reset", CVE-2023-44487).
+/// A session has one for the streams that its peer resets or stops before they are answered, created by
+/// [`Limits::resets`](crate::Limits::resets). Each such stream takes a token. The first one that finds none closes the
+/// connection. Without this limit, a peer could open and cancel calls as fast as it can write. Each would start a
+/// handler, and none would count against the peer's streams ("rapid reset", CVE-2023-44487).
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
     rate: f64,
@@ -17,13 +17,13 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full one.
+    /// Creates a full bucket.
     pub fn new(rate: u32, burst: u32, now: Instant) -> Self {
         let burst = f64::from(burst);
         Self { rate: f64::from(rate), burst, tokens: burst, at: now }
     }
 
-    /// Takes a token; `false` where there is none.
+    /// Takes a token. Returns false if there is none.
     pub fn take(&mut self, now: Instant) -> bool {
         let refill = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
         self.tokens = (self.tokens + refill).min(self.burst);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the pattern: never more than the burst and what has come since.
+        /// With any pattern, never more than the burst and the refill since.
         #[test]
         fn never_more_than_rate_and_burst(
             rate in 1u32..1000,

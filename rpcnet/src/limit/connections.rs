@@ -1,4 +1,5 @@
-//! Bounds on the connections that stand, in all and of one peer, and the choice of the one that makes room for a new one.
+//! Bounds on the open connections, in total and for each peer, and the choice of the connection that makes room for a
+//! new one.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,22 +10,23 @@ use std::{
 
 use crate::lock::Mutex;
 
-/// Of each bound this share, as a divisor, is kept for protocols beside calls: a cluster's gossip must get through to
-/// a server that has as many clients as it takes, or it would be declared dead for being popular.
+/// The divisor of the share that each bound keeps for protocols beside calls. A cluster's gossip must get through to a
+/// server that has as many clients as it takes, or the server would be declared dead for being popular.
 const RESERVE: usize = 8;
-/// A connection without calls for less than this is not idle: one that is used now and then does not go.
+/// The time without calls after which a connection is idle, so that a connection in use is not evicted between two
+/// calls.
 const IDLE: Duration = Duration::from_millis(100);
-/// For so long an idle connection that was asked to go is waited for, at least.
+/// The time that an idle connection has at least to leave after it was asked to.
 const NOTICE: Duration = Duration::from_millis(100);
 
-/// How many connections may stand.
+/// The bounds on open connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) total: usize,
     pub(crate) per_peer: usize,
 }
 
-/// Why a connection is closed again, or asked to go.
+/// The reason why a connection is refused, or asked to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConnectionRefused {
     #[error(
@@ -46,49 +48,49 @@ impl ConnectionRefused {
     }
 }
 
-/// A connection, as far as its eviction depends on it.
+/// A connection, from the point of view of eviction.
 pub(crate) trait Guest: Clone {
-    /// Since when no call is at work on it; `None` while one is.
+    /// Returns the time since which no call is in flight on the connection; `None` while there is one.
     fn idle_since(&self) -> Option<Instant>;
 }
 
-/// A peer is a certificate's name at an IP address.
+/// A peer: a certificate's name, and an IP address.
 type Peer = (Box<str>, IpAddr);
 
-/// A new connection may stand.
+/// An admitted connection, and the connections that have to make room for it.
 #[derive(Debug)]
-pub(crate) struct Let<G> {
+pub(crate) struct Admitted<G> {
     id: u64,
-    /// These are to be asked to go, each for a bound that it had reached.
+    /// Connections that have to be asked to leave, each with the bound that was reached.
     pub(crate) leave: Vec<(G, ConnectionRefused)>,
-    /// These were asked, and are to be closed.
+    /// Connections that were asked to leave earlier, and have to be closed now.
     pub(crate) close: Vec<G>,
 }
 
 #[derive(Debug)]
 struct SlotEntry<G> {
     peer: Peer,
-    /// Tells whether the connection is idle. `None` for one that is never asked to go.
+    /// Reports whether the connection is idle. `None` for a connection that is never asked to leave.
     guest: Option<G>,
-    /// Since when it was asked to go.
+    /// The time at which the connection was asked to leave.
     leaves: Option<Instant>,
 }
 
-/// Connections by their ids. Those that were asked to go are not counted as standing.
+/// The ids of connections. Those that were asked to leave do not count as standing.
 #[derive(Debug, Default)]
 struct Ids {
     standing: HashSet<u64>,
     leaving: HashSet<u64>,
 }
 
-/// The connections that stand. Sans-io.
+/// The table of open connections. Sans-io.
 #[derive(Debug)]
 struct ConnectionTable<G> {
     bounds: Bounds,
     next: u64,
     places: HashMap<u64, SlotEntry<G>>,
     all: Ids,
-    /// None is without connections, so there are no more peers than connections.
+    /// Peers without connections are removed, so there are never more peers than connections.
     peers: HashMap<Peer, Ids>,
 }
 
@@ -97,9 +99,9 @@ impl<G: Guest> ConnectionTable<G> {
         Self { bounds, next: 0, places: HashMap::new(), all: Ids::default(), peers: HashMap::new() }
     }
 
-    /// Counts one; `reserved` where a part is kept for others. For each bound that is reached, the connection that was idle
-    /// longest is to go. Where there is none, all stays as it is.
-    fn admit(&mut self, peer: &Peer, reserved: bool, now: Instant) -> Result<Let<G>, ConnectionRefused> {
+    /// Admits a connection. With `reserved`, a share of the bounds is kept for other protocols. For each bound that is
+    /// reached, the connection that was idle longest has to leave. If there is none, nothing changes.
+    fn admit(&mut self, peer: &Peer, reserved: bool, now: Instant) -> Result<Admitted<G>, ConnectionRefused> {
         let most = |bound: usize| if reserved { bound - bound / RESERVE } else { bound };
         let (total, per_peer) = (most(self.bounds.total), most(self.bounds.per_peer));
         let mut go = Going::default();
@@ -117,10 +119,10 @@ impl<G: Guest> ConnectionTable<G> {
         self.places.insert(id, SlotEntry { peer: peer.clone(), guest: None, leaves: None });
         self.all.standing.insert(id);
         self.peers.entry(peer.clone()).or_default().standing.insert(id);
-        Ok(Let { id, leave, close })
+        Ok(Admitted { id, leave, close })
     }
 
-    /// Finds one of these to go. Where as many as may be are on their way already, one of those is to be closed.
+    /// Finds a connection of these that can leave. If as many as allowed are leaving already, one of those is closed.
     fn make_room(
         &self,
         ids: &Ids,
@@ -146,7 +148,7 @@ impl<G: Guest> ConnectionTable<G> {
         Ok(())
     }
 
-    /// Of those on their way the one that was asked first, where it is idle and has had some time to go.
+    /// Returns the leaving connection that was asked first, if it is idle and had time to leave.
     fn told_first(&self, ids: &Ids, now: Instant, go: &Going) -> Option<u64> {
         let told = ids.leaving.iter().filter(|id| !go.close.contains(id) && self.idle(**id).is_some());
         let (since, first) = told.filter_map(|id| Some((self.places.get(id)?.leaves?, *id))).min()?;
@@ -157,7 +159,7 @@ impl<G: Guest> ConnectionTable<G> {
         self.places.get(&id)?.guest.as_ref()?.idle_since()
     }
 
-    /// The connection is asked to go.
+    /// Marks the connection as asked to leave.
     fn leaves(&mut self, id: u64, now: Instant) -> Option<G> {
         let place = self.places.get_mut(&id)?;
         place.leaves = Some(now);
@@ -168,7 +170,7 @@ impl<G: Guest> ConnectionTable<G> {
         place.guest.clone()
     }
 
-    /// The connection is no more.
+    /// Removes a connection that has ended.
     fn remove(&mut self, id: u64) -> Option<G> {
         let SlotEntry { peer, guest, .. } = self.places.remove(&id)?;
         self.all.remove(id);
@@ -182,7 +184,7 @@ impl<G: Guest> ConnectionTable<G> {
     }
 }
 
-/// Which connections go for a new one.
+/// The connections that leave or are closed for a new one.
 #[derive(Debug, Default)]
 struct Going {
     leave: Vec<(u64, ConnectionRefused)>,
@@ -196,7 +198,7 @@ impl Ids {
     }
 }
 
-/// The number of connections that may be leaving at a time, beside those that stand.
+/// Returns the number of connections that may be leaving at a time, in addition to those that stand.
 fn leaving_at_most(bound: usize) -> usize {
     (bound / 8).max(8)
 }
@@ -212,22 +214,23 @@ impl<G: Guest> Connections<G> {
         Self { table: Arc::new(Mutex::new(ConnectionTable::new(bounds))) }
     }
 
-    /// Counts a connection of the peer of this name at this address, until what is returned is dropped. `reserved`
-    /// where a part of the bounds is kept for others. What it lets go is the caller's to tell.
+    /// Admits a connection of the peer with this name and address. It counts until the returned slot is dropped. With
+    /// `reserved`, a share of the bounds is kept for other protocols. The caller has to tell the connections that make
+    /// room.
     pub(crate) fn admit(
         &self,
         name: &str,
         address: IpAddr,
         reserved: bool,
         now: Instant,
-    ) -> Result<(ConnectionSlot<G>, Let<G>), ConnectionRefused> {
+    ) -> Result<(ConnectionSlot<G>, Admitted<G>), ConnectionRefused> {
         let peer = (Box::from(name), address);
         let place = lock(&self.table).admit(&peer, reserved, now)?;
         Ok((ConnectionSlot { table: self.table.clone(), id: place.id }, place))
     }
 }
 
-/// A connection that stands.
+/// The slot of an open connection. Dropping it frees the slot.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot<G: Guest> {
     table: Arc<Mutex<ConnectionTable<G>>>,
@@ -235,7 +238,7 @@ pub(crate) struct ConnectionSlot<G: Guest> {
 }
 
 impl<G: Guest> ConnectionSlot<G> {
-    /// From now on the connection may be asked to go while this is idle.
+    /// Sets the connection's guest. From now on the connection may be asked to leave while the guest is idle.
     pub(crate) fn is_of(&self, guest: G) {
         if let Some(place) = lock(&self.table).places.get_mut(&self.id) {
             place.guest = Some(guest);

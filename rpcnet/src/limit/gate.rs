@@ -1,4 +1,4 @@
-//! Where calls ask for their turn: [`Queue`] and [`Gradient`] behind a mutex.
+//! Admission of calls: [`Queue`] and [`Gradient`] behind a mutex.
 
 use std::{
     collections::HashMap,
@@ -17,16 +17,16 @@ use super::{
 };
 use crate::{lock::Mutex, metrics::Metrics};
 
-/// How a call that was let in has ended.
+/// The end of an admitted call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PermitOutcome {
-    /// Its handler returned, with whatever result: how long it took says how loaded the server is.
+    /// Its handler returned any result. The time that it took shows the server's load.
     Completed,
-    /// It was cut off, by its caller or its deadline, or it is a stream, whose length says nothing.
+    /// Its caller or its deadline cut it off, or it is a stream, whose duration says nothing about the load.
     Abandoned,
 }
 
-/// Lets in as many calls as an [`Admission`] says. Cheap to clone.
+/// Admits calls according to an [`Admission`]. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     shared: Arc<GateShared>,
@@ -53,14 +53,14 @@ impl Gate {
         Self { shared: Arc::new(GateShared { state: Mutex::new(state), metrics }) }
     }
 
-    /// Waits for the call's turn, at most until its deadline. The permit is held until the handler has ended.
+    /// Waits for the call's turn, at most until its deadline. The caller holds the permit until the handler has ended.
     ///
-    /// Cancel-safe: a wait that is dropped frees its place, and its turn where that has just come.
+    /// Cancel-safe: dropping the future frees the call's place in the queue, or its turn if that has just come.
     ///
     /// # Errors
     ///
-    /// [`Shed`] where the call is not to be started: because the queue is full of calls that go before it, now or
-    /// while it waits, or because its deadline comes before its turn.
+    /// [`Shed`] if the call must not start: the queue is full of calls that go first, now or while the call waits, or
+    /// the deadline comes before its turn.
     pub(crate) async fn enter(&self, priority: i8, deadline: Option<Instant>) -> Result<Permit, Shed> {
         let now = Instant::now();
         let verdict = {
@@ -74,7 +74,7 @@ impl Gate {
                     Ok(Some(Waiter { shared: &self.shared, ticket, decision }))
                 }
                 Decision::Shed(shed) => {
-                    // Others may have been found late.
+                    // The offer may have expired other calls.
                     state.settle(now, &self.shared.metrics);
                     Err(shed)
                 }
@@ -122,14 +122,14 @@ impl GateShared {
 }
 
 impl GateState {
-    /// Tells those who waited what has become of them.
+    /// Tells waiting calls their outcome.
     fn settle(&mut self, now: Instant, metrics: &Metrics) {
         if self.queue.queued() == 0 && self.waiting.is_empty() {
             return;
         }
         while let Some((ticket, settled)) = self.queue.poll() {
             let Some(waiter) = self.waiting.remove(&ticket) else { continue };
-            // The receiver stands: a waiter that is dropped takes its sender out first, under the same lock.
+            // The receiver still exists: a dropped waiter first removes its sender, under the same lock.
             let _ = waiter.send(match settled {
                 Settled::Started => Ok(now),
                 Settled::Shed(shed) => Err(shed),
@@ -154,7 +154,7 @@ impl Waiter<'_> {
         };
         match decision {
             Some(Ok(decided)) => decided,
-            // Its sender goes with a decision alone, so it is the deadline that has passed.
+            // The sender is dropped only after a decision, so the deadline has passed.
             Some(Err(_)) | None => Err(self.shared.state().queue.shed(ShedReason::Late)),
         }
     }
@@ -169,14 +169,14 @@ impl Drop for Waiter<'_> {
             return;
         }
         drop(state);
-        // Its turn came, and nobody was told.
+        // The turn came, but the waiter was dropped before it noticed.
         if let Ok(Ok(since)) = self.decision.try_recv() {
             self.shared.release(since, PermitOutcome::Abandoned);
         }
     }
 }
 
-/// A call's turn; over when it is dropped.
+/// The permit of a running call. Dropping it ends the call's turn.
 #[derive(Debug)]
 pub(crate) struct Permit {
     shared: Arc<GateShared>,
@@ -185,7 +185,7 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// The handler has ended.
+    /// Records the end of the handler.
     pub(crate) fn done(mut self, outcome: PermitOutcome) {
         self.outcome = outcome;
     }

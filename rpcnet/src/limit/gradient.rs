@@ -1,62 +1,69 @@
-//! A limit of concurrency that is found by measuring. Sans-io.
+//! A concurrency limit that is found by measuring. Sans-io.
 //!
-//! Two averages of latency are compared: a short one, over a window of calls, and a long one, of windows in which the
-//! server was not at its limit. While the short one is no more than a tolerance above the long one, calls do not wait
-//! for each other, and the limit grows by a headroom (the queue that is allowed to form). Where it is more, calls
-//! queue inside of the server, and the limit shrinks in proportion: `limit × long / short + headroom`, smoothed.
+//! Two averages of latency are compared. The short one is over a window of calls. The long one is over windows in which
+//! the server was not at its limit. While the short one exceeds the long one by no more than a tolerance, calls do not
+//! wait for each other, and the limit grows by a headroom (the queue that may form). Otherwise calls queue inside the
+//! server, and the limit shrinks in proportion: `limit × long / short + headroom`, smoothed.
 //!
 //! Source: *Gradient2* of Netflix' concurrency-limits (<https://github.com/Netflix/concurrency-limits>, and
 //! "Performance Under Load", Netflix Technology Blog, 2018), with the headroom of √limit that its predecessor and
-//! Envoy's adaptive concurrency filter use. Under lasting overload Gradient2's long average follows the short one, and
-//! the limit drifts to its maximum. So here it learns from a server at its limit only by *probes*, as Envoy's filter
-//! measures its `minRTT`
-//! (<https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/adaptive_concurrency_filter>): the
-//! limit goes to its lower bound until a few calls that were begun under it have ended, and what they took is the
-//! new long average. There is a probe at the start, then each half minute at the limit, and whenever the limit was
-//! cut and calls did not get faster: then it is not their number that makes them slow.
+//! Envoy's adaptive concurrency filter use.
+//!
+//! Under lasting overload, Gradient2's long average follows the short one, and the limit drifts to its maximum. So here
+//! the long average learns from a server at its limit only through *probes*, as Envoy's filter measures its `minRTT`
+//! (<https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/adaptive_concurrency_filter>). In a
+//! probe, the limit goes to its lower bound until a few calls that began under it have ended. Their average is the new
+//! long average. There is a probe at the start, then every half minute at the limit. There is also one when the limit
+//! was cut and calls did not get faster, as then their number is not what makes them slow.
 
 use std::time::{Duration, Instant};
 
-/// How much slower than at little load is still well.
+/// The factor on the latency at little load up to which the latency counts as good.
 const TOLERANCE: f64 = 1.5;
-/// The share of a new limit in the next one.
+/// The weight of a new limit in the smoothed one.
 const SMOOTHING: f64 = 0.2;
-/// The headroom is never less.
+/// The smallest headroom.
 const LEAST_HEADROOM: f64 = 4.0;
-/// A window ends when it is this long and has this many calls.
+/// The minimum length of a window.
 const WINDOW: Duration = Duration::from_millis(100);
+/// The minimum number of calls in a window.
 const CALLS: usize = 10;
-/// The share of a window in the long average, where it is faster, and where it is slower.
+/// The weight of a faster window in the long average.
 const DOWN: f64 = 0.1;
+/// The weight of a slower window in the long average.
 const UP: f64 = 0.02;
-/// Where to go on after the first probe.
+/// The limit after the first probe.
 const FIRST: f64 = 20.0;
-/// At the limit, a probe each so often; so many times longer than one took, that they cost a fiftieth at most.
+/// The interval between probes at the limit.
 const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// The interval between these probes is at least this multiple of the last probe's duration, so that they take at most
+/// a fiftieth of the time.
 const PROBE_COST: u32 = 50;
-/// Likewise for those that have a cause.
+/// The same multiple for probes because a cut did not help.
 const URGENT_COST: u32 = 10;
-/// It is given up after this time, and so many times the long average.
+/// The longest duration of a probe: a time, or a multiple of the long average if that is longer.
 const PROBE_LONGEST: (Duration, f64) = (Duration::from_secs(1), 20.0);
-/// After so many windows that are slow at the lower end, the cause lies elsewhere.
+/// The number of consecutive slow windows at the lower end after which the number of calls is not the cause.
 const STUCK: u32 = 5;
-/// A cut of the limit to this share should make calls faster than this.
+/// A cut of the limit to this share ...
 const CUT: f64 = 0.7;
+/// ... should reduce the latency below this share. Otherwise the number of calls is not the cause.
 const FASTER: f64 = 0.9;
 
-/// How many calls may run at once, by their latency.
+/// A limit on concurrent calls that follows their latency.
 #[derive(Debug)]
 pub(super) struct Gradient {
     least: f64,
     most: f64,
     limit: f64,
-    /// The long average, in seconds; zero while nothing is known.
+    /// The long average in seconds; zero before the first window.
     long: f64,
     window: LatencyWindow,
-    /// The first one begins with the first call that ends.
+    /// The current probe. The first one starts when the first call ends.
     probe: Option<Probe>,
+    /// The end and the duration of the last probe.
     probed: Option<(Instant, Duration)>,
-    /// Limit and latency when it was last cut.
+    /// The limit and the latency at the last cut.
     cut: Option<(f64, f64)>,
     stuck: u32,
 }
@@ -87,17 +94,17 @@ impl LatencyWindow {
     }
 }
 
-/// Calls run at the lower bound, in order to see how fast they are then.
+/// A probe: calls run at the lower bound to measure their latency.
 #[derive(Debug)]
 struct Probe {
-    /// Calls that began before don't count.
+    /// Calls that began before this time don't count.
     since: Instant,
-    /// The limit to go back to.
+    /// The limit after the probe.
     back_to: f64,
 }
 
 impl Gradient {
-    /// A limit within these bounds, which are at least 1 and in order.
+    /// Creates a limit within these bounds, which are at least 1 and in order.
     pub(super) fn new(least: usize, most: usize) -> Self {
         let (least, most) = (least as f64, most as f64);
         Self {
@@ -113,7 +120,7 @@ impl Gradient {
         }
     }
 
-    /// How many calls may run now.
+    /// Returns the current limit.
     pub(super) fn limit(&self) -> usize {
         match self.probe {
             Some(_) => self.least as usize,
@@ -121,7 +128,7 @@ impl Gradient {
         }
     }
 
-    /// A call has ended that took so long, while so many ran, itself included.
+    /// Records a call that has ended. `in_flight` calls were running, including this one.
     pub(super) fn observe(&mut self, now: Instant, latency: Duration, in_flight: usize) {
         self.pass(now);
         let Some(probe) = &self.probe else {
@@ -141,11 +148,12 @@ impl Gradient {
         }
     }
 
-    /// A call has ended of which nothing can be learnt. Were all like that, a probe would never end by itself.
+    /// Records the end of a call whose duration says nothing. A probe must be able to end even if all calls are like
+    /// this.
     pub(super) fn pass(&mut self, now: Instant) {
         let Some(probe) = &self.probe else {
             if self.probed.is_none() {
-                // The first one: the limit is the lower bound already, and now the time is known.
+                // Starts the first probe. The limit is at the lower bound already, and the time is known only now.
                 self.probed = Some((now, Duration::ZERO));
                 self.probe = Some(Probe { since: now, back_to: FIRST });
             }
@@ -158,7 +166,7 @@ impl Gradient {
         }
     }
 
-    /// Goes on with what is known now, which after a probe that was given up may be nothing new.
+    /// Ends the probe. If it measured nothing, the long average stays.
     fn end_probe(&mut self, now: Instant) {
         let Some(probe) = self.probe.take() else { return };
         let window = std::mem::take(&mut self.window);
@@ -176,7 +184,8 @@ impl Gradient {
         if self.long == 0.0 {
             self.long = short;
         }
-        // Whether more calls would have come in, had the limit been higher, is not known; half of it is the line.
+        // Nobody knows if a higher limit would have let more calls in. A server that uses half of the limit counts as
+        // pressed.
         let pressed = window.in_flight as f64 * 2.0 >= self.limit;
         if short < self.long {
             self.long += (short - self.long) * DOWN;
@@ -197,7 +206,7 @@ impl Gradient {
         }
     }
 
-    /// Whether calls are slow for another reason than that there are too many: fewer are no faster.
+    /// Returns true if the number of calls is not what makes them slow, as fewer calls are no faster.
     fn is_elsewhere(&mut self, gradient: f64, short: f64) -> bool {
         if gradient == 1.0 {
             self.cut = None;
@@ -210,13 +219,13 @@ impl Gradient {
             elsewhere = short > latency * FASTER;
             self.cut = Some((self.limit, short));
         }
-        // Where latency has doubled and the headroom alone remains, there is nothing more to cut.
+        // If latency has doubled and only the headroom is left, nothing more can be cut.
         let floor = (2.0 * LEAST_HEADROOM).max(self.least);
         self.stuck = if gradient == 0.5 && self.limit <= floor * 1.25 { self.stuck + 1 } else { 0 };
         elsewhere || self.stuck >= STUCK
     }
 
-    /// Begins a probe, unless the last one was just now.
+    /// Starts a probe, unless the last one was too recent.
     fn probe_after(&mut self, now: Instant, least: Duration, cost: u32) {
         let due = self.probed.is_none_or(|(at, took)| {
             now.saturating_duration_since(at) >= least.max(took.saturating_mul(cost))

@@ -1,11 +1,11 @@
-//! What a server lets in: connections, handshakes, calls, resets.
+//! Limits on what a server accepts: connections, handshakes, calls, resets.
 //!
-//! Without a bound a server that gets more than it can do does all of it late, and late is as good as never: callers
-//! give up and ask again. With one it does what it can in time and says no to the rest at once, which costs little and
-//! tells the caller to go elsewhere.
+//! Without a limit, an overloaded server does all its work late. Late is as good as never, as callers give up and ask
+//! again. With a limit, the server does as much as it can in time, and refuses the rest at once. A refusal costs little
+//! and tells the caller to go elsewhere.
 //!
 //! The cores ([`queue`], [`gradient`], [`bucket`], the table of [`connections`]) are sans-io: time is an argument.
-//! [`gate`] puts them behind a mutex and wakes who waits.
+//! [`gate`] puts them behind a mutex and wakes waiting calls.
 
 mod admission;
 mod bucket;

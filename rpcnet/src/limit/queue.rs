@@ -1,7 +1,7 @@
-//! Who runs, who waits, who is refused. Sans-io.
+//! The queue of calls: which run, which wait, which are refused. Sans-io.
 //!
-//! What waits is ordered by priority, then by arrival. How long a call will wait follows from Little's law: with
-//! `limit` calls at work that take `held` each, one ends every `held / limit`.
+//! Waiting calls are ordered by priority, then by arrival. The expected wait follows from Little's law: with `limit`
+//! running calls that take `held` each, one ends every `held / limit`.
 
 use std::{
     cmp::Reverse,
@@ -9,26 +9,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a refused caller is told at least, and at most, to wait.
+/// The bounds of the time after which a refused caller is told to retry.
 const RETRY_AFTER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
-/// And before any call has ended, so that nothing is known of how long they take.
+/// That time before any call has ended, when nothing is known of their duration.
 const UNKNOWN: Duration = Duration::from_millis(100);
-/// The share of the newest call in the average of how long calls take.
+/// The weight of the newest call in the average duration.
 const WEIGHT: f64 = 1.0 / 16.0;
 
-/// A place in the queue. Of two, the lesser starts first.
+/// A place in the queue. The smaller ticket starts first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Ticket {
     priority: Reverse<i8>,
     sequence: u64,
 }
 
-/// Why a call was refused.
+/// The reason why a call was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ShedReason {
-    /// All places are taken by calls that go before.
+    /// Calls that go first take all places.
     Full,
-    /// Its turn would come, or came, after its deadline.
+    /// The call's turn would come, or came, after its deadline.
     Late,
 }
 
@@ -41,47 +41,47 @@ impl ShedReason {
     }
 }
 
-/// A call was refused before it was started.
+/// A refusal of a call before its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shed {
     pub(crate) reason: ShedReason,
-    /// The time in which those who wait will have started: 1 ms to 1 s.
+    /// The time in which the waiting calls will have started: 1 ms to 1 s.
     pub(crate) retry_after: Duration,
-    /// How many wait.
+    /// The number of waiting calls.
     pub(crate) queued: usize,
-    /// How many run at once.
+    /// The limit on running calls.
     pub(crate) limit: usize,
 }
 
-/// What becomes of a call that asks.
+/// The decision about a call that asks for its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
     Run,
-    /// [`poll`](Queue::poll) will tell, unless it is abandoned.
+    /// [`poll`](Queue::poll) returns the outcome, unless the call is abandoned.
     Wait(Ticket),
     Shed(Shed),
 }
 
-/// What has become of one that waited.
+/// The outcome of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settled {
     Started,
     Shed(Shed),
 }
 
-/// Calls at work and calls that wait.
+/// The running and the waiting calls.
 #[derive(Debug)]
 pub(super) struct Queue {
     limit: usize,
     running: usize,
     places: usize,
-    /// Nobody waits while fewer than `limit` run.
+    /// Empty while fewer than `limit` calls run.
     waiting: BTreeMap<Ticket, Option<Instant>>,
-    /// How many wait of each priority; none is zero.
+    /// The number of waiting calls of each priority; never zero.
     levels: BTreeMap<Reverse<i8>, usize>,
     deadlines: BTreeSet<(Instant, Ticket)>,
     sequence: u64,
-    /// How long calls take, in seconds.
+    /// The average duration of calls in seconds.
     held: Option<f64>,
     settled: VecDeque<(Ticket, Settled)>,
 }
@@ -113,7 +113,7 @@ impl Queue {
         self.waiting.len()
     }
 
-    /// A call asks for its turn; higher priorities go first.
+    /// Asks for a call's turn. Higher priorities go first.
     pub(super) fn offer(&mut self, now: Instant, priority: i8, deadline: Option<Instant>) -> Decision {
         if self.running < self.limit {
             self.running += 1;
@@ -130,7 +130,7 @@ impl Queue {
             }
         }
         if self.waiting.len() >= self.places {
-            // Lower ones make room. The last of all is the newest of the lowest priority.
+            // A call of lower priority makes room. The last ticket is the newest one of the lowest priority.
             match self.waiting.last_key_value() {
                 Some((&last, _)) if last.priority > priority => {
                     self.remove(last);
@@ -148,7 +148,7 @@ impl Queue {
         Decision::Wait(ticket)
     }
 
-    /// A call that ran for this long has ended, however it did.
+    /// Records that a call has ended, in whatever way, after running for `held`.
     pub(super) fn release(&mut self, now: Instant, held: Duration) {
         let held = held.as_secs_f64();
         self.held = Some(self.held.map_or(held, |average| average + (held - average) * WEIGHT));
@@ -156,23 +156,23 @@ impl Queue {
         self.fill(now);
     }
 
-    /// One that waited has gone; `false` where it does not wait any more.
+    /// Removes a waiting call. Returns false if it does not wait any more.
     pub(super) fn abandon(&mut self, ticket: Ticket) -> bool {
         self.remove(ticket)
     }
 
-    /// Where fewer are allowed than run, those who run go on.
+    /// Sets the limit. If more calls run than it allows, they go on.
     pub(super) fn set_limit(&mut self, now: Instant, limit: usize) {
         self.limit = limit;
         self.fill(now);
     }
 
-    /// What has become of those who waited, in order.
+    /// Returns the outcomes of waits, in order.
     pub(super) fn poll(&mut self) -> Option<(Ticket, Settled)> {
         self.settled.pop_front()
     }
 
-    /// A refusal at this moment.
+    /// Returns a refusal with the current state.
     pub(super) fn shed(&self, reason: ShedReason) -> Shed {
         let (least, most) = RETRY_AFTER;
         let drained = self.time_of(self.waiting.len() + 1).unwrap_or(UNKNOWN);
@@ -184,7 +184,7 @@ impl Queue {
         }
     }
 
-    /// In how long so many calls will have ended.
+    /// Returns the time in which this number of calls will have ended.
     fn time_of(&self, calls: usize) -> Option<Duration> {
         let seconds = self.held? * calls as f64 / self.limit.max(1) as f64;
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
@@ -204,7 +204,7 @@ impl Queue {
         }
     }
 
-    /// Refuses those whose deadline has passed.
+    /// Refuses waiting calls whose deadline has passed.
     fn expire(&mut self, now: Instant) {
         while let Some(&(deadline, ticket)) = self.deadlines.first()
             && deadline <= now

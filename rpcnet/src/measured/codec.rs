@@ -1,4 +1,4 @@
-//! Values to bytes and back.
+//! Pieces of the codec: values to bytes and back.
 
 use std::hint::black_box;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Piece;
 use crate::codec::{Arguments, decode, encode};
 
-/// What a method might take: numbers, text, an option, a list.
+/// A typical argument of a method: numbers, text, an option, a list.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
     number: u64,

@@ -1,4 +1,4 @@
-//! What benches need of the inside: pieces whose instructions they count, and what they give bare quinn so that it
+//! Internals for benches: the pieces whose instructions they count, and the configuration of bare quinn, so that it
 //! differs from rpcnet in nothing else.
 
 mod codec;
@@ -8,24 +8,24 @@ use std::fmt;
 
 pub use crate::transport::{bare_endpoint, bare_transport};
 
-/// Something small that is done for each call or item, and can be done any number of times.
+/// A small operation on the path of each call or item, which can be repeated any number of times.
 pub struct Piece {
     name: &'static str,
     run: Box<dyn FnMut()>,
 }
 
 impl Piece {
-    /// What it is called: `request/encode`.
+    /// Returns the name, for example `request/encode`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Does it once.
+    /// Runs the operation once.
     pub fn run(&mut self) {
         (self.run)();
     }
 
-    /// Something that is done by calling this.
+    /// Creates a piece that runs this function.
     pub fn new(name: &'static str, run: impl FnMut() + 'static) -> Self {
         Self { name, run: Box::new(run) }
     }
@@ -37,7 +37,7 @@ impl fmt::Debug for Piece {
     }
 }
 
-/// All pieces, ready to be done.
+/// Returns all pieces, ready to run.
 pub fn pieces() -> Vec<Piece> {
     let mut pieces = codec::pieces();
     pieces.extend(wire::pieces());

@@ -1,4 +1,4 @@
-//! Frames: written, and read as they arrive.
+//! Pieces of the wire format: frames that are written, and read as they arrive.
 
 use std::{hint::black_box, time::Duration};
 
@@ -16,11 +16,11 @@ use crate::{
 };
 
 const BODY: &[u8] = &[7; 32];
-/// Frames that lie in one chunk, where they are read off it.
+/// The number of frames in a chunk that is read.
 const TOGETHER: usize = 64;
 const WHOLE: &str = "it was written whole";
 
-/// That of a call with a deadline, within a trace.
+/// The header of a call with a deadline and a trace.
 fn request() -> RequestHeader {
     RequestHeader {
         method: method_id("bench.v1.Echo", "echo"),
@@ -74,7 +74,7 @@ pub(super) fn pieces() -> Vec<Piece> {
     ]
 }
 
-/// A request off a lane. It is one of many in a chunk, which was read off the socket before.
+/// Reads a request from a lane. It is one of many in a chunk that was read from the socket earlier.
 fn read_lane(request: &RequestHeader) -> Piece {
     let chunk = encoded(|buffer| {
         for id in 0..TOGETHER as u64 {
@@ -94,7 +94,7 @@ fn read_lane(request: &RequestHeader) -> Piece {
     })
 }
 
-/// Items into batches.
+/// Writes items into batches.
 fn write_items() -> Piece {
     let mut batch = BytesMut::new();
     Piece::new("item/encode", move || {
@@ -107,7 +107,7 @@ fn write_items() -> Piece {
     })
 }
 
-/// Items out of chunks, lent to whoever decodes them.
+/// Reads items from chunks, and lends each to a decoder.
 fn read_items() -> Piece {
     let chunk = encoded(|buffer| {
         for _ in 0..TOGETHER {

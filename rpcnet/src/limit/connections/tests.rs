@@ -6,7 +6,7 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Since when it is idle, for the test to say.
+/// A guest whose idle time the test sets.
 #[derive(Debug, Clone)]
 struct Client(Rc<Cell<Option<Instant>>>);
 
@@ -47,7 +47,7 @@ fn in_all_and_of_one_peer() {
     let first = admit(&connections, "a", 1, false, now).expect("room");
     let _second = admit(&connections, "a", 1, false, now).expect("room");
     assert_eq!(admit(&connections, "a", 1, false, now).expect_err("full"), ConnectionRefused::Peer(2));
-    let _other = admit(&connections, "a", 2, false, now).expect("elsewhere it is another");
+    let _other = admit(&connections, "a", 2, false, now).expect("another address is another peer");
     assert_eq!(admit(&connections, "b", 1, false, now).expect_err("full"), ConnectionRefused::Total(3));
     drop(first);
     admit(&connections, "b", 1, false, now).expect("room again");
@@ -60,10 +60,10 @@ fn a_part_is_kept_for_others() {
     let admit = |name, reserved| admit(&connections, name, 1, reserved, now);
     let mut held: Vec<_> = (0..7).map(|_| admit("a", true).expect("room")).collect();
     assert_eq!(admit("a", true).expect_err("kept"), ConnectionRefused::Peer(7));
-    held.push(admit("a", false).expect("for this it is kept"));
+    held.push(admit("a", false).expect("the reserve is for this"));
     held.extend((0..6).map(|_| admit("b", true).expect("room")));
     assert_eq!(admit("b", true).expect_err("kept"), ConnectionRefused::Total(14));
-    held.extend((0..2).map(|_| admit("b", false).expect("for this it is kept")));
+    held.extend((0..2).map(|_| admit("b", false).expect("the reserve is for this")));
     assert_eq!(admit("c", false).expect_err("full"), ConnectionRefused::Total(16));
 }
 
@@ -86,21 +86,22 @@ fn the_one_that_was_idle_longest_goes() {
             admitted
         })
         .collect();
-    let (_new, place) = connections.admit("a", address(1), true, now).expect("one goes");
+    let (_new, place) = connections.admit("a", address(1), true, now).expect("one connection leaves");
     let [(leaves, ConnectionRefused::Peer(3))] = &place.leave[..] else {
         panic!("one goes, for its peer's bound")
     };
     assert!(Rc::ptr_eq(&leaves.0, &idle[1].0) && place.close.is_empty());
-    // The one that is at work stays; the one that was used a moment ago too.
+    // The connection with a call in flight stays, and so does the one that was used a moment ago.
     idle[2].0.set(None);
-    let (_newer, place) = connections.admit("a", address(1), true, now).expect("one goes");
+    let (_newer, place) = connections.admit("a", address(1), true, now).expect("one connection leaves");
     assert!(Rc::ptr_eq(&place.leave[0].0.0, &idle[0].0));
     idle[2].0.set(Some(now - 99 * MS));
     assert_eq!(
         connections.admit("a", address(1), true, now).expect_err("none is idle"),
         ConnectionRefused::Peer(3)
     );
-    let (_newest, place) = connections.admit("a", address(1), true, now + MS).expect("now it is");
+    let (_newest, place) =
+        connections.admit("a", address(1), true, now + MS).expect("it is idle for long enough");
     assert!(Rc::ptr_eq(&place.leave[0].0.0, &idle[2].0));
     drop(held);
 }
@@ -111,7 +112,7 @@ fn those_that_do_not_go_are_closed() {
     let now = start() + 1000 * MS;
     let mut held = Vec::new();
     let mut clients = Vec::new();
-    // Each goes for the next, and none is gone.
+    // Each connection is asked to leave for the next one, but none leaves.
     for count in 0..10 {
         let (admitted, place) = match connections.admit("a", address(1), false, now) {
             Ok(admitted) => admitted,
@@ -131,7 +132,7 @@ fn those_that_do_not_go_are_closed() {
         clients.push(client);
         held.push(admitted);
     }
-    // The first was told long enough ago, but it has a call at work.
+    // The first one was asked long enough ago, but has a call in flight.
     clients[0].0.set(None);
     let (_new, place) = connections.admit("a", address(1), false, now + NOTICE).expect("one is closed");
     assert!(place.close.len() == 1 && !Rc::ptr_eq(&place.close[0].0, &clients[0].0));
@@ -158,8 +159,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever comes and goes: no more stand than the bounds say, few more are on their way, only an idle one is asked to
-    /// go, none is refused where one is idle and another may be on its way, and in the end nothing is left.
+    /// For any sequence of events: the number of standing connections stays within the bounds, and only few more are
+    /// leaving. Only idle connections are asked to leave. None is refused if one is idle and another one may leave. In
+    /// the end the table is empty.
     #[test]
     fn bounds_hold(steps in prop::collection::vec(step(), 0..200)) {
         let (total, per_peer) = (9, 4);
@@ -198,7 +200,7 @@ proptest! {
                             };
                             let idle = match refused {
                                 ConnectionRefused::Peer(_) => held.iter().filter(|place| place.2 == who).any(|place| is_idle(&place)),
-                                // For a connection that is also one too many of its peer two have to go.
+                                // If the peer's bound is reached as well, two connections have to leave.
                                 ConnectionRefused::Total(_) => held.iter().filter(is_idle).count() > 1,
                             };
                             let leaving = held.iter().filter(|place| place.3).count();

@@ -11,7 +11,7 @@ fn gate(admission: Admission) -> Gate {
     Gate::new(&admission.check().expect("it makes sense"), Metrics::default())
 }
 
-/// Running and waiting.
+/// Returns the numbers of running and waiting calls.
 fn counts(gate: &Gate) -> (usize, usize) {
     let state = gate.shared.state();
     assert_eq!(state.waiting.len(), state.queue.queued());
@@ -42,7 +42,7 @@ async fn a_wait_that_is_dropped_frees_its_place() {
     drop(waiter);
     assert_eq!(counts(&gate), (1, 0));
 
-    // Dropped after its turn came, before it could know.
+    // The waiter is dropped after its turn came, before it was polled.
     let waiter = polled(gate.enter(0, None));
     drop(first);
     assert_eq!(counts(&gate), (1, 0));
@@ -59,7 +59,7 @@ async fn a_deadline_ends_the_wait() {
     assert_eq!(shed.reason, ShedReason::Late);
     assert_eq!(begin.elapsed(), 50 * MS);
     assert_eq!(counts(&gate), (1, 0));
-    // Now it is known how long calls take.
+    // From here on the duration of calls is known.
     first.done(PermitOutcome::Completed);
     let _first = gate.enter(0, None).await.expect("room");
     let begin = Instant::now();
@@ -118,7 +118,7 @@ async fn nothing_leaks_under_contention() {
                 let deadline = (index % 3 == 0).then(|| Instant::now() + Duration::from_micros(round * 10));
                 let entered = gate.enter((index % 5) as i8, deadline);
                 if index % 4 == 1 {
-                    // Given up in the middle.
+                    // The wait is dropped in the middle.
                     let _ = tokio::time::timeout(Duration::from_micros(round), entered).await;
                 } else if let Ok(permit) = entered.await {
                     tokio::task::yield_now().await;
@@ -133,9 +133,9 @@ async fn nothing_leaks_under_contention() {
     assert_eq!(counts(&gate), (0, 0));
 }
 
-/// What callers see who ask 8 slots of 100 ms at a multiple of what these can do, and wait for 2 s at most.
+/// The callers' results. They offer a multiple of the load that 8 slots of 100 ms can serve, and wait for at most 2 s.
 struct Seen {
-    /// Calls answered in time, as a share of what could be.
+    /// Calls that were answered in time, as a share of those that could have been.
     goodput: f64,
     p99: Duration,
 }
@@ -170,7 +170,7 @@ async fn overload(admission: Admission, demand: f64, sheds: bool) -> Seen {
     Seen { goodput: took.len() as f64 / possible, p99 }
 }
 
-/// Times are twenty times those of the bench, for tokio's timer knows no less than a millisecond.
+/// All times are twenty times the bench's, as tokio's timer has a resolution of a millisecond.
 #[tokio::test(start_paused = true)]
 async fn overload_is_shed_and_the_rest_is_answered_in_time() {
     for admission in [Admission::fixed(8).with_queue(16), Admission::adaptive().with_queue(8)] {
@@ -186,7 +186,7 @@ async fn overload_is_shed_and_the_rest_is_answered_in_time() {
     assert!(collapsed.goodput < 0.1, "without shedding nobody is answered in time: {}", collapsed.goodput);
 }
 
-/// A future that was polled once and waits.
+/// A future that was polled once and is pending.
 struct Polled<F: Future>(std::pin::Pin<Box<F>>, Option<F::Output>);
 
 fn polled<F: Future>(future: F) -> Polled<F> {

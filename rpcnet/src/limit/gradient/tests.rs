@@ -1,4 +1,4 @@
-//! A server under virtual time: C workers behind a queue, calls that cost the same, arrivals at a rate.
+//! A server under virtual time: C workers behind a queue, calls of equal cost, arrivals at a rate.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -9,11 +9,11 @@ use super::*;
 
 const SERVICE: Duration = Duration::from_millis(5);
 
-/// What is asked of the server for a while.
+/// A load on the server for some time.
 struct Load {
-    /// Arrivals, as a share of what the server can do at its best.
+    /// Arrivals as a share of the server's capacity.
     demand: f64,
-    /// How much slower it is for now.
+    /// The factor by which the server is slower for this time.
     slower: f64,
     lasts: Duration,
 }
@@ -34,10 +34,10 @@ impl Seen {
 
 struct Server {
     gradient: Gradient,
-    /// When each worker is free again.
+    /// The time at which each worker is free again.
     workers: BinaryHeap<Reverse<Instant>>,
     capacity: usize,
-    /// Calls at work in the order in which they end: end and beginning.
+    /// Running calls in the order in which they end: end and start.
     running: BinaryHeap<Reverse<(Instant, Instant)>>,
     now: Instant,
     rng: StdRng,
@@ -56,7 +56,7 @@ impl Server {
         }
     }
 
-    /// Exponential gaps between arrivals: M/D/C. A call beyond the limit is refused.
+    /// Runs with exponential gaps between arrivals: M/D/C. Calls beyond the limit are refused.
     fn run(&mut self, load: &Load) -> Seen {
         let until = self.now + load.lasts;
         let service = SERVICE.mul_f64(load.slower);
@@ -91,13 +91,13 @@ fn load(demand: f64, seconds: u64) -> Load {
     Load { demand, slower: 1.0, lasts: Duration::from_secs(seconds) }
 }
 
-/// What could have been done at best: what was offered, or what the server is able to.
+/// The best possible result: the offered calls, or the server's capacity.
 fn possible(seen: &Seen, capacity: usize, slower: f64, seconds: f64) -> f64 {
     (seen.offered as f64).min(capacity as f64 / SERVICE.as_secs_f64() / slower * seconds)
 }
 
 const CAPACITIES: [usize; 3] = [4, 8, 32];
-/// Long enough for a probe or two.
+/// Seconds; enough for a probe or two.
 const MINUTE: u64 = 60;
 
 #[test]
@@ -121,7 +121,7 @@ fn at_and_above_capacity_latency_stays_low_and_the_work_is_done() {
             let possible = possible(&seen, capacity, 1.0, MINUTE as f64);
             let note = || format!("{capacity} at {demand}: {seen:?} of {possible}");
             assert!(seen.done as f64 > 0.9 * possible, "{}", note());
-            // A headroom of four is as much as the whole capacity of the smallest.
+            // The headroom of four equals the whole capacity of the smallest server.
             assert!(seen.latency() < 2.6 * SERVICE.as_secs_f64(), "{}", note());
             assert!(seen.limit <= 3 * capacity + 8, "{}", note());
         }
@@ -169,7 +169,7 @@ fn a_probe_of_which_nothing_is_learnt_ends() {
 }
 
 proptest! {
-    /// Whatever is observed, the limit stays within its bounds.
+    /// For any observations, the limit stays within its bounds.
     #[test]
     fn within_its_bounds(
         least in 1usize..50,

@@ -24,7 +24,7 @@ fn shed(verdict: Decision) -> Shed {
     }
 }
 
-/// A queue with one call at work.
+/// A queue with one running call.
 fn busy(places: usize) -> (Queue, Instant) {
     let (mut queue, now) = (Queue::new(1, places), start());
     assert_eq!(queue.offer(now, 0, None), Decision::Run);
@@ -146,7 +146,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Each call ends once, in order and in time; nothing is lost, and no place stays empty while somebody waits.
+    /// Each call ends once, in order and in time. No call is lost, and no slot stays free while a call waits.
     #[test]
     fn nothing_is_lost(
         limit in 1usize..6,
