@@ -31,7 +31,7 @@ pub struct ConnectionStats {
     pub received_packets: u64,
     /// The number of packets sent on the current path.
     pub sent_packets: u64,
-    /// How many of `sent_packets` were lost.
+    /// The number of `sent_packets` that were lost.
     pub lost_packets: u64,
     /// The current receive window for all streams together, in bytes: how much the peer may send before this side
     /// reads. It follows the capacity of the path, up to

@@ -220,7 +220,7 @@ fn old_calls_do_not_hide_what_happens_now() {
 }
 
 proptest! {
-    /// Whatever the outcomes, never more are ejected than allowed, and never all.
+    /// For any outcomes, never more are ejected than allowed, and never all.
     #[test]
     fn never_are_more_out_than_may_be(
         count in 1..12_usize,
