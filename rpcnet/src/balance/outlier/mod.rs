@@ -16,9 +16,8 @@
 //! - Nygard, *Release It!*: the circuit breaker that is half open.
 //!
 //! There are two differences to A50. The statistics are over an endpoint's last calls rather than intervals of 10 s. An
-//! outlier by success rate also needs a minimum distance: of five hosts or more, one that differs by anything at all is
+//! outlier by success rate also needs a minimum distance: of five hosts or more, the only one that differs at all is
 //! more than 1.9 standard deviations away from the mean.
-//! differs by anything at all is more than 1.9 standard deviations away from the mean.
 
 mod config;
 mod detector;
