@@ -59,7 +59,7 @@ type Peer = (Box<str>, IpAddr);
 
 /// An admitted connection, and the connections that have to make room for it.
 #[derive(Debug)]
-pub(crate) struct Admitted<G> {
+pub(crate) struct AdmittedConnection<G> {
     id: u64,
     /// Connections that have to be asked to leave, each with the bound that was reached.
     pub(crate) leave: Vec<(G, ConnectionRefused)>,
@@ -101,7 +101,12 @@ impl<G: Guest> ConnectionTable<G> {
 
     /// Admits a connection. With `reserved`, a share of the bounds is kept for other protocols. For each bound that is
     /// reached, the connection that was idle longest has to leave. If there is none, nothing changes.
-    fn admit(&mut self, peer: &Peer, reserved: bool, now: Instant) -> Result<Admitted<G>, ConnectionRefused> {
+    fn admit(
+        &mut self,
+        peer: &Peer,
+        reserved: bool,
+        now: Instant,
+    ) -> Result<AdmittedConnection<G>, ConnectionRefused> {
         let most = |bound: usize| if reserved { bound - bound / RESERVE } else { bound };
         let (total, per_peer) = (most(self.bounds.total), most(self.bounds.per_peer));
         let mut go = Going::default();
@@ -119,7 +124,7 @@ impl<G: Guest> ConnectionTable<G> {
         self.places.insert(id, SlotEntry { peer: peer.clone(), guest: None, leaves: None });
         self.all.standing.insert(id);
         self.peers.entry(peer.clone()).or_default().standing.insert(id);
-        Ok(Admitted { id, leave, close })
+        Ok(AdmittedConnection { id, leave, close })
     }
 
     /// Finds a connection of these that can leave. If as many as allowed are leaving already, one of those is closed.
@@ -223,7 +228,7 @@ impl<G: Guest> Connections<G> {
         address: IpAddr,
         reserved: bool,
         now: Instant,
-    ) -> Result<(ConnectionSlot<G>, Admitted<G>), ConnectionRefused> {
+    ) -> Result<(ConnectionSlot<G>, AdmittedConnection<G>), ConnectionRefused> {
         let peer = (Box::from(name), address);
         let place = lock(&self.table).admit(&peer, reserved, now)?;
         Ok((ConnectionSlot { table: self.table.clone(), id: place.id }, place))

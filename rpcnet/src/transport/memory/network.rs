@@ -47,7 +47,7 @@ pub struct Network {
 
 struct Inner {
     places: Mutex<Places>,
-    conditions: Mutex<Conditions>,
+    conditions: Mutex<NetworkConditions>,
 }
 
 impl Default for Network {
@@ -64,7 +64,7 @@ impl Network {
 
     /// Creates a network with a seed other than 0, in which other packets are lost and late.
     pub fn with_seed(seed: u64) -> Self {
-        let conditions = Conditions { paths: Paths::default(), rng: SmallRng::seed_from_u64(seed) };
+        let conditions = NetworkConditions { paths: Paths::default(), rng: SmallRng::seed_from_u64(seed) };
         let inner = Inner { places: Mutex::default(), conditions: Mutex::new(conditions) };
         Self { inner: Arc::new(inner), home: None }
     }
@@ -148,7 +148,7 @@ impl Network {
         self.conditions().paths.traffic(Way { from: Place::Anywhere, to: Place::Anywhere })
     }
 
-    pub(super) fn conditions(&self) -> MutexGuard<'_, Conditions> {
+    pub(super) fn conditions(&self) -> MutexGuard<'_, NetworkConditions> {
         self.inner.conditions.lock()
     }
 
@@ -218,12 +218,12 @@ pub(super) fn visible(addr: SocketAddr) -> SocketAddr {
 }
 
 /// The conditions of all paths, and their random generator.
-pub(super) struct Conditions {
+pub(super) struct NetworkConditions {
     pub(super) paths: Paths,
     rng: SmallRng,
 }
 
-impl Conditions {
+impl NetworkConditions {
     pub(super) fn carry(
         &mut self,
         from: SocketAddr,
