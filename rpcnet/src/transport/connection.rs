@@ -214,7 +214,7 @@ impl Connection {
         }
     }
 
-    /// Probes the peer's host until the host reports that nobody listens at the peer's address, and returns true then.
+    /// Probes the peer's host. Returns true once the host reports that nobody listens at the peer's address.
     /// Returns false if the host can't be probed. Only for the side that dialled: in the other direction, a firewall
     /// may reject packets of no connection, which looks the same. Cancel-safe.
     pub(crate) async fn is_refused(&self) -> bool {

@@ -50,7 +50,7 @@ impl DialOptions {
         self
     }
 
-    /// Sets the idle timeout: the connection is given up if nothing has come from the peer for so long. The shorter one
+    /// Sets the idle timeout: the connection is given up if nothing arrives from the peer for this time. The shorter one
     /// of both sides' timeouts applies. 30 s by default, at least 10 ms; `Duration::MAX` for never.
     #[must_use]
     pub fn with_idle_timeout(mut self, after: Duration) -> Self {

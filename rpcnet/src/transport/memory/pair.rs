@@ -225,7 +225,7 @@ impl Pair {
             return self.lose(from, number);
         }
         if self.ends[to].ended.is_some() {
-            // A close is never answered with a close: that would go on for ever.
+            // A close is never answered with a close: that would go on forever.
             if number.is_some()
                 && let Some(farewell) = self.ends[to].farewell.clone()
             {
