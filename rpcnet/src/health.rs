@@ -84,7 +84,7 @@ impl Health for ServerHealth {
         let (sender, updates) = Streaming::channel(1);
         tokio::spawn(async move {
             let _watching = watching;
-            let tell = async {
+            let send_changes = async {
                 loop {
                     let now = Readiness::clone(&readiness.borrow_and_update());
                     if sender.send(now).await.is_err() || readiness.changed().await.is_err() {
@@ -93,7 +93,7 @@ impl Health for ServerHealth {
                 }
             };
             tokio::select! {
-                () = tell => {}
+                () = send_changes => {}
                 () = sender.closed() => {}
                 () = cx.draining() => {
                     // The last item tells the watcher why the stream ends.

@@ -214,7 +214,7 @@ async fn the_log_is_told_once_of_a_peer_that_tries_again() {
     .await;
     let lines = log.lines("handshake refused");
     assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(lines[0].contains(BY_SERVER) && lines[1].contains("untold=4"), "{lines:#?}");
+    assert!(lines[0].contains(BY_SERVER) && lines[1].contains("suppressed=4"), "{lines:#?}");
     let metrics = server.metrics().render();
     assert!(metrics.contains("rpc_handshakes_failed_total{reason=\"certificate\"} 6"), "{metrics}");
 }

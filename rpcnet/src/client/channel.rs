@@ -161,18 +161,18 @@ impl Core {
             None => Box::pin(self.session(times.open_by())).await?,
         };
         let result = session.call(&request, &times).await;
-        self.once_more(request, times, session, result).await
+        self.retry_while_draining(request, times, session, result).await
     }
 
     /// Returns true if the server began to drain just as the call was sent, and never started it. The next
     /// connection may lead to the server's successor.
-    fn was_left(request: &Request, session: &Session, status: &Status) -> bool {
+    fn was_drained(request: &Request, session: &Session, status: &Status) -> bool {
         !status.maybe_executed() && request.is_repeatable() && session.peer_state().borrow().draining
     }
 
     /// Returns the call's result. A call that a draining server refused is made again on the next connection,
     /// at most `max_connections + 1` times: the server may send GOAWAY on each connection separately.
-    async fn once_more(
+    async fn retry_while_draining(
         &self,
         request: Request,
         times: Deadlines,
@@ -184,7 +184,7 @@ impl Core {
                 Ok(reply) => return Ok((reply, session)),
                 Err(status) => status,
             };
-            if !Self::was_left(&request, &session, &status) {
+            if !Self::was_drained(&request, &session, &status) {
                 return Err(status);
             }
             session = Box::pin(self.session(times.open_by())).await.map_err(|_| status)?;
@@ -228,18 +228,18 @@ pub struct ChannelCall {
 enum ChannelCallState {
     New,
     /// On a lane, as most calls are. Polling it looks only at its slot there.
-    Small {
+    OnLane {
         times: Deadlines,
         call: LaneCall,
     },
-    Other(Within<ReplyFuture>),
+    Boxed(Within<ReplyFuture>),
     Done,
 }
 
 impl ChannelCall {
     /// Starts the call.
     fn start(&mut self, cx: &Context<'_>) -> Result<ChannelCallState, Status> {
-        let (channel, request) = self.made.as_mut().expect("it is new");
+        let (channel, request) = self.made.as_mut().expect("a new call has its request");
         inherit_trace(request);
         let core = &channel.inner.core;
         if channel.inner.chain.is_none()
@@ -247,13 +247,13 @@ impl ChannelCall {
         {
             let times = Deadlines::of(request, &core.dialer.limits);
             match session.start_small(request, &times, cx.waker()) {
-                Ok(Some(call)) => return Ok(ChannelCallState::Small { times, call }),
+                Ok(Some(call)) => return Ok(ChannelCallState::OnLane { times, call }),
                 Ok(None) => {}
-                Err((status, session)) if Core::was_left(request, &session, &status) => {}
+                Err((status, session)) if Core::was_drained(request, &session, &status) => {}
                 Err((status, _)) => return Err(status),
             }
         }
-        let (channel, request) = self.made.take().expect("it is new");
+        let (channel, request) = self.made.take().expect("a new call has its request");
         let runtime = channel.inner.core.dialer.runtime.clone();
         let call: ReplyFuture = Box::pin(async move {
             let mut reply = match &channel.inner.chain {
@@ -266,7 +266,7 @@ impl ChannelCall {
             }
             Ok(reply)
         });
-        Ok(ChannelCallState::Other(runtime.within(call)))
+        Ok(ChannelCallState::Boxed(runtime.within(call)))
     }
 }
 
@@ -279,36 +279,37 @@ impl Future for ChannelCall {
                 ChannelCallState::New => {
                     self.state = ChannelCallState::Done;
                     self.state = self.start(cx)?;
-                    if matches!(self.state, ChannelCallState::Small { .. }) {
+                    if matches!(self.state, ChannelCallState::OnLane { .. }) {
                         // The lane has stored the waker.
                         return Poll::Pending;
                     }
                 }
-                ChannelCallState::Small { call, .. } => {
+                ChannelCallState::OnLane { call, .. } => {
                     let outcome = ready!(Pin::new(call).poll(cx));
-                    let ChannelCallState::Small { times, call } =
+                    let ChannelCallState::OnLane { times, call } =
                         std::mem::replace(&mut self.state, ChannelCallState::Done)
                     else {
-                        unreachable!("it was just looked at")
+                        unreachable!("the state was just matched")
                     };
-                    let (channel, request) = self.made.as_ref().expect("it is at work");
+                    let (channel, request) = self.made.as_ref().expect("a call on a lane has its request");
                     let result = call.session().lane_answer(outcome, request);
                     match result {
-                        Err(status) if Core::was_left(request, call.session(), &status) => {
+                        Err(status) if Core::was_drained(request, call.session(), &status) => {
                             let session = call.session().clone();
                             let (channel, request) = (channel.clone(), request.clone());
                             let runtime = channel.inner.core.dialer.runtime.clone();
                             let call: ReplyFuture = Box::pin(async move {
                                 let core = &channel.inner.core;
-                                let answer = core.once_more(request, times, session, Err(status)).await;
+                                let answer =
+                                    core.retry_while_draining(request, times, session, Err(status)).await;
                                 answer.map(|(reply, _)| reply)
                             });
-                            self.state = ChannelCallState::Other(runtime.within(call));
+                            self.state = ChannelCallState::Boxed(runtime.within(call));
                         }
                         result => return Poll::Ready(result),
                     }
                 }
-                ChannelCallState::Other(call) => {
+                ChannelCallState::Boxed(call) => {
                     let result = ready!(Pin::new(call).poll(cx));
                     self.state = ChannelCallState::Done;
                     return Poll::Ready(result);
@@ -323,7 +324,7 @@ impl fmt::Debug for ChannelCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             ChannelCallState::New => "not made yet",
-            ChannelCallState::Small { .. } | ChannelCallState::Other(_) => "at work",
+            ChannelCallState::OnLane { .. } | ChannelCallState::Boxed(_) => "at work",
             ChannelCallState::Done => "done",
         };
         f.debug_struct("ChannelCall").field("state", &state).finish_non_exhaustive()

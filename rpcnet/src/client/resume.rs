@@ -126,7 +126,7 @@ impl Part {
     /// Polls for an item or the end. An error is the reason to leave this server.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Result<Bytes, Failure>>, Status>> {
         Poll::Ready(match self.items.poll_item(cx) {
-            Poll::Ready(Some(Err(Failure::Status(status)))) if goes_on(&status) => Err(status),
+            Poll::Ready(Some(Err(Failure::Status(status)))) if may_resume(&status) => Err(status),
             Poll::Ready(item) => Ok(item),
             Poll::Pending => {
                 ready!(self.better_elsewhere.as_mut().poll(cx));
@@ -137,7 +137,7 @@ impl Part {
 }
 
 impl<R: Reopen> Resumed<R> {
-    fn given(&mut self) {
+    fn count_item(&mut self) {
         self.request.resume_after += 1;
         if self.in_a_row > 0 {
             self.in_a_row = 0;
@@ -147,7 +147,7 @@ impl<R: Reopen> Resumed<R> {
 
     /// Starts to resume elsewhere. Returns the status if the stream was cut off too often or the channel is
     /// closed.
-    fn leave(&mut self, left: Session, status: Status) -> Result<(), Status> {
+    fn start_move(&mut self, left: Session, status: Status) -> Result<(), Status> {
         self.in_a_row += 1;
         if self.in_a_row > MOST_IN_A_ROW || self.reopen.is_closed() {
             return Err(status);
@@ -157,7 +157,7 @@ impl<R: Reopen> Resumed<R> {
             _ => self.backoff.next(&mut rand::rng()),
         };
         debug!(
-            method = %self.request.method, after = self.request.resume_after, %status, "a stream goes on elsewhere"
+            method = %self.request.method, after = self.request.resume_after, %status, "a stream resumes elsewhere"
         );
         let trying = keep_trying(Move {
             reopen: self.reopen.clone(),
@@ -211,8 +211,8 @@ async fn keep_trying<R: Reopen>(job: Move<R>) -> Result<Moved, Status> {
         }
         let opened = reopen.clone().open(request.clone(), times.again(), Some(left.clone())).await;
         status = match opened {
-            Ok((reply, session)) => return moved(reply, session, &request),
-            Err(status) if goes_on(&status) && !reopen.is_closed() => status,
+            Ok((reply, session)) => return part_of(reply, session, &request),
+            Err(status) if may_resume(&status) && !reopen.is_closed() => status,
             Err(status) => return Err(status),
         };
         pause = backoff.next(&mut rand::rng()).max(status.retry_after().unwrap_or_default());
@@ -222,7 +222,7 @@ async fn keep_trying<R: Reopen>(job: Move<R>) -> Result<Moved, Status> {
     }
 }
 
-fn moved(reply: Reply, session: Session, request: &Request) -> Result<Moved, Status> {
+fn part_of(reply: Reply, session: Session, request: &Request) -> Result<Moved, Status> {
     let method = request.method;
     match reply.answer {
         Answer::Items(items) => Ok(Moved { items, metadata: reply.metadata, session }),
@@ -240,7 +240,7 @@ fn moved(reply: Reply, session: Session, request: &Request) -> Result<Moved, Sta
 }
 
 /// Returns true if this status says nothing about the call itself, so that the stream may resume elsewhere.
-fn goes_on(status: &Status) -> bool {
+fn may_resume(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable => true,
         // All servers were full at that moment, and they have said when to try again.
@@ -256,7 +256,7 @@ impl<R: Reopen> Remote for Resumed<R> {
                 ResumeState::Open(part) => match ready!(part.poll(cx)) {
                     Ok(item) => {
                         if matches!(item, Some(Ok(_))) {
-                            self.given();
+                            self.count_item();
                         }
                         return Poll::Ready(item);
                     }
@@ -264,7 +264,7 @@ impl<R: Reopen> Remote for Resumed<R> {
                         let left = part.session.clone();
                         // The part is dropped with its state, which cancels the call at a server that has
                         // gone silent.
-                        if let Err(status) = self.leave(left, status) {
+                        if let Err(status) = self.start_move(left, status) {
                             return Poll::Ready(Some(Err(status.into())));
                         }
                     }
@@ -289,7 +289,7 @@ impl<R: Reopen> Remote for Resumed<R> {
         let ResumeState::Open(part) = &mut self.state else { return false };
         let lent = part.items.lend_small(take);
         if lent {
-            self.given();
+            self.count_item();
         }
         lent
     }

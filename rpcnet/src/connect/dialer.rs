@@ -99,7 +99,7 @@ impl Dialer {
     }
 
     /// Dials a session and waits until the peer has accepted it. The first address of the name whose server
-    /// accepts wins. The session belongs to the given life of the endpoint. Cancel-safe.
+    /// accepts wins. The session belongs to the given epoch of the endpoint. Cancel-safe.
     pub(super) async fn connect(
         &self,
         target: &Target,
@@ -117,14 +117,14 @@ impl Dialer {
             Err(error) if error.is_unanswered() => DialOutcome::Unanswered,
             Err(_) => DialOutcome::Answered,
         };
-        if dial.ends(outcome) {
+        if dial.end(outcome) {
             match self.endpoint.rebind() {
-                Ok(()) => debug!(%target, "nobody answers: dialling from another local port"),
-                Err(error) => warn!(%target, %error, "no other local port to dial from"),
+                Ok(()) => debug!(%target, "no answer: dialling from another local port"),
+                Err(error) => warn!(%target, %error, "cannot move to another local port"),
             }
         }
         let (session, driving) = connected?;
-        let standing = local_port.stand();
+        let standing = local_port.hold_session();
         let driving = async move {
             let _standing = standing;
             driving.await

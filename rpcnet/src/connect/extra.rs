@@ -57,7 +57,7 @@ struct ExtraState {
     /// Set by calls, cleared by the periodic check of use.
     used: AtomicBool,
     /// Set once the connection takes no further calls.
-    leaves: AtomicBool,
+    is_closing: AtomicBool,
 }
 
 impl Drop for ExtraConnection {
@@ -71,7 +71,7 @@ impl ExtraConnection {
     pub(crate) fn start(dialer: Arc<Dialer>, target: Target, common: PoolShared) -> Self {
         let state = Arc::<ExtraState>::default();
         let runtime = dialer.runtime.clone();
-        let task = runtime.handle().spawn(stand(dialer, target, common, state.clone())).abort_handle();
+        let task = runtime.handle().spawn(run(dialer, target, common, state.clone())).abort_handle();
         Self { state, task }
     }
 
@@ -95,8 +95,8 @@ impl ExtraConnection {
     }
 
     /// Returns true if it takes calls now or may do so later.
-    pub(crate) fn stays(&self) -> bool {
-        !self.state.leaves.load(Ordering::Relaxed) && !self.is_over()
+    pub(crate) fn may_take_calls(&self) -> bool {
+        !self.state.is_closing.load(Ordering::Relaxed) && !self.is_over()
     }
 
     /// Returns true if its task has ended.
@@ -111,16 +111,16 @@ enum ExtraEnd {
     Unused,
 }
 
-async fn stand(dialer: Arc<Dialer>, target: Target, common: PoolShared, state: Arc<ExtraState>) {
+async fn run(dialer: Arc<Dialer>, target: Target, common: PoolShared, state: Arc<ExtraState>) {
     let closing = common.closing.clone();
     tokio::select! {
         biased;
         () = closing.closed() => {}
-        () = stand_open(dialer, target, common, state) => {}
+        () = keep_connected(dialer, target, common, state) => {}
     }
 }
 
-async fn stand_open(dialer: Arc<Dialer>, target: Target, common: PoolShared, state: Arc<ExtraState>) {
+async fn keep_connected(dialer: Arc<Dialer>, target: Target, common: PoolShared, state: Arc<ExtraState>) {
     let mut rng: SmallRng = SmallRng::from_rng(&mut rand::rng());
     let mut backoff = dialer.backoff.clone();
     loop {
@@ -128,14 +128,14 @@ async fn stand_open(dialer: Arc<Dialer>, target: Target, common: PoolShared, sta
         let (session, mut driving) = match dialer.connect(&target, epoch.clone(), &common.closing).await {
             Ok(connected) => connected,
             Err(error) => {
-                debug!(address = %target, error = chain(&error), "no further connection");
+                debug!(address = %target, error = chain(&error), "no extra connection could be made");
                 sleep(REFUSED).await;
                 return;
             }
         };
         let since = Instant::now();
         state.current.set(Some(&session));
-        common.told.send_replace(());
+        common.session_changes.send_replace(());
         let mut peer_state = session.peer_state();
         let end = tokio::select! {
             _ = &mut driving => ExtraEnd::Lost,
@@ -145,17 +145,17 @@ async fn stand_open(dialer: Arc<Dialer>, target: Target, common: PoolShared, sta
         if !matches!(end, ExtraEnd::Unused) {
             epoch.ends();
         }
-        state.leaves.store(!matches!(end, ExtraEnd::Lost), Ordering::Relaxed);
+        state.is_closing.store(!matches!(end, ExtraEnd::Lost), Ordering::Relaxed);
         state.current.set(None);
-        common.told.send_replace(());
+        common.session_changes.send_replace(());
         match end {
             ExtraEnd::Lost if session.peer_state().borrow().rests => return,
             ExtraEnd::Lost if since.elapsed() >= STABLE => backoff.reset(),
             ExtraEnd::Lost => sleep(backoff.next(&mut rng)).await,
             ExtraEnd::Draining => return finish(session, driving).await,
             ExtraEnd::Unused => {
-                debug!(address = %target, "a further connection is not needed any more");
-                return leave(session, driving).await;
+                debug!(address = %target, "closing an extra connection: not used");
+                return drain_unused(session, driving).await;
             }
         }
     }
@@ -175,7 +175,7 @@ async fn unused(dialer: &Dialer, session: &Session, state: &ExtraState) {
 
 /// Waits [`LAST`] for calls that picked the session just before it was withdrawn, and then until no call is
 /// in flight. Then closes the connection.
-async fn leave(session: Session, driving: Driving) {
+async fn drain_unused(session: Session, driving: Driving) {
     let quiet = async {
         loop {
             sleep(LAST).await;

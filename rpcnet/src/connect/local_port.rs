@@ -59,7 +59,7 @@ impl LocalPort {
     }
 
     /// Counts a session until the guard is dropped.
-    pub(super) fn stand(self: &Arc<Self>) -> SessionGuard {
+    pub(super) fn hold_session(self: &Arc<Self>) -> SessionGuard {
         self.state().standing += 1;
         SessionGuard(self.clone())
     }
@@ -71,7 +71,7 @@ impl DialGuard<'_> {
     /// - [`UNANSWERED`] dials in a row had no answer,
     /// - no other dial is in progress,
     /// - no session is open.
-    pub(super) fn ends(mut self, outcome: DialOutcome) -> bool {
+    pub(super) fn end(mut self, outcome: DialOutcome) -> bool {
         self.outcome = outcome;
         let mut state = self.port.state();
         match outcome {
@@ -108,27 +108,27 @@ mod tests {
     fn two_dials_in_a_row_without_an_answer() {
         let port = LocalPort::default();
         let dials = [Unanswered, Answered, Unanswered, Unknown, Unanswered, Unanswered, Unanswered];
-        let due = dials.map(|outcome| port.dial().ends(outcome));
+        let due = dials.map(|outcome| port.dial().end(outcome));
         assert_eq!(due, [false, false, false, false, true, false, true]);
     }
 
     #[test]
     fn not_while_a_session_stands_or_another_dial_is_under_way() {
         let port = Arc::new(LocalPort::default());
-        let standing = port.stand();
-        assert!(![Unanswered; 4].map(|outcome| port.dial().ends(outcome)).contains(&true));
+        let standing = port.hold_session();
+        assert!(![Unanswered; 4].map(|outcome| port.dial().end(outcome)).contains(&true));
         drop(standing);
         let other = port.dial();
-        assert!(!port.dial().ends(Unanswered));
+        assert!(!port.dial().end(Unanswered));
         drop(other);
-        assert!(port.dial().ends(Unanswered));
+        assert!(port.dial().end(Unanswered));
     }
 
     #[test]
     fn a_dial_that_is_given_up_says_nothing() {
         let port = LocalPort::default();
-        assert!(!port.dial().ends(Unanswered));
+        assert!(!port.dial().end(Unanswered));
         drop(port.dial());
-        assert!(port.dial().ends(Unanswered));
+        assert!(port.dial().end(Unanswered));
     }
 }

@@ -98,7 +98,7 @@ impl ConnectionPool {
     /// calls pile up.
     pub(crate) fn ready(&self) -> Option<Session> {
         let session = self.ready_for_few()?;
-        if session.may_be_saturated() && self.more.is_looked_at() && session.is_saturated() {
+        if session.may_be_saturated() && self.more.is_sampled() && session.is_saturated() {
             self.open();
         }
         Some(session)
@@ -107,7 +107,7 @@ impl ConnectionPool {
     /// As [`ready`](Self::ready), for a server with so few calls in flight that none can pile up. Skips the
     /// check, which reads memory that picking does not touch otherwise.
     pub(crate) fn ready_for_few(&self) -> Option<Session> {
-        if self.has_more() { self.least() } else { self.first.ready() }
+        if self.has_more() { self.least_busy() } else { self.first.ready() }
     }
 
     /// As [`ready`](Self::ready), for a call that was tried on these sessions.
@@ -163,7 +163,7 @@ impl ConnectionPool {
 
     /// The session with the fewest calls in flight. On a tie the earlier one wins, so that later ones fall
     /// idle when they are not needed.
-    fn least(&self) -> Option<Session> {
+    fn least_busy(&self) -> Option<Session> {
         let more = self.more.connections.load();
         let (mut fewest, mut least) = (self.first.outstanding(), None);
         let mut is_over = false;
@@ -175,15 +175,15 @@ impl ConnectionPool {
             }
         }
         if is_over {
-            self.forget();
+            self.remove_ended();
         }
         least.map_or_else(|| self.first.ready(), |extra| extra.ready())
     }
 
     /// Removes extra connections that have ended.
-    fn forget(&self) {
+    fn remove_ended(&self) {
         let _changing = self.more.opened();
-        self.change(None);
+        self.replace_extras(None);
     }
 
     /// Opens an extra connection, unless the pool has reached its bound or opened one less than [`PAUSE`]
@@ -191,17 +191,17 @@ impl ConnectionPool {
     fn open(&self) {
         let mut opened = self.more.opened();
         let now = Instant::now();
-        let before = self.more.connections.load().iter().filter(|extra| extra.stays()).count() + 1;
+        let before = self.more.connections.load().iter().filter(|extra| extra.may_take_calls()).count() + 1;
         if before >= self.more.most || opened.is_some_and(|opened| now < opened + PAUSE) {
             return;
         }
         *opened = Some(now);
-        debug!(address = %self.more.target, connections = before + 1, "one more connection");
-        self.change(Some(self.more.start(self.first.ready().as_ref())));
+        debug!(address = %self.more.target, connections = before + 1, "opening an extra connection");
+        self.replace_extras(Some(self.more.start(self.first.ready().as_ref())));
     }
 
     /// Removes extra connections that have ended and adds one. The caller holds the lock of `opened`.
-    fn change(&self, added: Option<ExtraConnection>) {
+    fn replace_extras(&self, added: Option<ExtraConnection>) {
         let before = self.more.connections.load();
         let stay = before.iter().filter(|extra| !extra.is_over()).cloned();
         let connections: Vec<_> = stay.chain(added.map(Arc::new)).collect();
@@ -212,7 +212,7 @@ impl ConnectionPool {
 
 impl Extras {
     /// Returns true if this call should check whether calls pile up.
-    fn is_looked_at(&self) -> bool {
+    fn is_sampled(&self) -> bool {
         const LOOK_EVERY: usize = 64;
         self.most > 1 && self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY)
     }

@@ -30,13 +30,13 @@ const REST: Duration = Duration::from_secs(15);
 pub(crate) struct PoolShared {
     pub(super) epochs: Arc<Epochs>,
     /// Notified whenever a session begins or ends.
-    pub(super) told: watch::Sender<()>,
+    pub(super) session_changes: watch::Sender<()>,
     pub(super) closing: Closing,
 }
 
 impl PoolShared {
     pub(crate) fn new(closing: Closing) -> Self {
-        Self { epochs: Arc::default(), told: watch::Sender::default(), closing }
+        Self { epochs: Arc::default(), session_changes: watch::Sender::default(), closing }
     }
 
     /// Returns the scope in which the connections are closed.
@@ -46,9 +46,9 @@ impl PoolShared {
 
     /// Resolves when the next session begins or ends.
     pub(crate) fn changes(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut told = self.told.subscribe();
+        let mut changes = self.session_changes.subscribe();
         async move {
-            let _ = told.changed().await;
+            let _ = changes.changed().await;
         }
     }
 }
@@ -171,7 +171,7 @@ impl Reconnecting {
     }
 }
 
-/// A session that is open already, and the life that it belongs to.
+/// A session that is open already, and its epoch.
 type First = (Epoch, (Session, Driving));
 
 /// Publishes the state of the connection.
@@ -183,12 +183,12 @@ struct ConnectProgress {
 }
 
 impl ConnectProgress {
-    fn is(&self, state: ReconnectState) {
+    fn set(&self, state: ReconnectState) {
         let session = if let ReconnectState::Ready(session) = &state { Some(session) } else { None };
         // Set before the notifications, so that a task that they wake finds the session.
         self.current.set(session);
         self.state.send_replace(state);
-        self.common.told.send_replace(());
+        self.common.session_changes.send_replace(());
     }
 }
 
@@ -205,7 +205,7 @@ async fn keep_connected(
         () = closing.closed() => {}
         () = dial_again(dialer, target, &progress, first) => {}
     }
-    progress.is(ReconnectState::Closed);
+    progress.set(ReconnectState::Closed);
 }
 
 async fn dial_again(
@@ -230,7 +230,7 @@ async fn dial_again(
         let failure = match attempt {
             Ok((session, mut driving)) => {
                 let since = Instant::now();
-                progress.is(ReconnectState::Ready(session.clone()));
+                progress.set(ReconnectState::Ready(session.clone()));
                 // This connection satisfies a pending request for one.
                 let _ = std::pin::pin!(progress.wanted.notified()).enable();
                 let mut peer_state = session.peer_state();
@@ -242,13 +242,13 @@ async fn dial_again(
                 let rests = peer_state.borrow().rests;
                 let has_ended = ended.is_some();
                 let Some(source) = ended.filter(|_| !rests) else {
-                    debug!(address = %target, rests, "the server wants no more calls on this connection");
+                    debug!(address = %target, rests, "the server takes no more calls on this connection");
                     if !has_ended {
                         leaving.spawn(finish(session, driving));
                     }
                     // This is no failure: calls wait for the successor. A connection that ended at once is
                     // still followed by a pause.
-                    progress.is(ReconnectState::Connecting);
+                    progress.set(ReconnectState::Connecting);
                     if since.elapsed() < STABLE {
                         tokio::time::sleep(backoff.next(&mut rng)).await;
                     }
@@ -261,7 +261,7 @@ async fn dial_again(
                 if since.elapsed() >= STABLE {
                     backoff.reset();
                     info!(address = %target, error = %source, "connection lost, dialling again");
-                    progress.is(ReconnectState::Connecting);
+                    progress.set(ReconnectState::Connecting);
                     continue;
                 }
                 ConnectError::of(session.connection().remote_addr(), source)
@@ -269,10 +269,10 @@ async fn dial_again(
             Err(error) => error,
         };
         let pause = backoff.next(&mut rng);
-        debug!(address = %target, error = chain(&failure), ?pause, "no connection");
-        progress.is(ReconnectState::Failed(Arc::new(failure)));
+        debug!(address = %target, error = chain(&failure), ?pause, "could not connect");
+        progress.set(ReconnectState::Failed(Arc::new(failure)));
         tokio::time::sleep(pause).await;
-        progress.is(ReconnectState::Connecting);
+        progress.set(ReconnectState::Connecting);
     }
 }
 

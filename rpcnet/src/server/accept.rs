@@ -44,18 +44,18 @@ pub(super) async fn accept(endpoint: Endpoint, server: Weak<Inner>) {
             }
         };
         let Some(incoming) = incoming else { return };
-        let Some(incoming) = validated(&server, incoming, most - handshakes.available_permits()) else {
+        let Some(incoming) = validate(&server, incoming, most - handshakes.available_permits()) else {
             continue;
         };
         // While this waits, new handshakes queue up in the transport, whose queue is bounded.
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
-        connections.spawn(take(server.clone(), incoming, permit));
+        connections.spawn(serve_peer(server.clone(), incoming, permit));
     }
 }
 
 /// Returns the peer's handshake if it may proceed. While many handshakes are in progress, a peer has to prove
 /// its address first.
-fn validated(server: &Weak<Inner>, incoming: Incoming, at_work: usize) -> Option<Incoming> {
+fn validate(server: &Weak<Inner>, incoming: Incoming, at_work: usize) -> Option<Incoming> {
     let server = server.upgrade()?;
     if at_work < server.retry_above || incoming.is_validated() {
         return Some(incoming);
@@ -66,7 +66,7 @@ fn validated(server: &Weak<Inner>, incoming: Incoming, at_work: usize) -> Option
 }
 
 /// Serves one peer, from its handshake to the end of its connection.
-fn take(
+fn serve_peer(
     server: Weak<Inner>,
     incoming: Incoming,
     permit: OwnedSemaphorePermit,
@@ -78,14 +78,14 @@ fn take(
         drop(permit);
         let Some(connection) = connection else { return };
         let Some((admitted, _gauge)) = admit(&server, &connection) else { return };
-        if is_of_calls(&connection) {
+        if carries_calls(&connection) {
             // Boxed for the same reason: the wait for the server to run.
-            let Some((driver, guard)) = Box::pin(begin(&server, connection)).await else { return };
+            let Some((driver, guard)) = Box::pin(start_session(&server, connection)).await else { return };
             admitted.is_of(guard.session.downgrade());
             let error = driver.drive().await;
             guard.disconnected(&error);
         } else {
-            Box::pin(serve(server, connection)).await;
+            Box::pin(serve_protocol(server, connection)).await;
         }
     }
 }
@@ -96,7 +96,7 @@ async fn handshake(server: Weak<Inner>, incoming: Incoming) -> Option<Connection
     let reason = match timeout(within, incoming.handshake()).await {
         Ok(Ok(connection)) => return Some(connection),
         Ok(Err(ConnectionError::Certificate { message })) => {
-            refused(&server.upgrade()?.refusals, peer, &message);
+            log_refusal(&server.upgrade()?.refusals, peer, &message);
             "certificate"
         }
         Ok(Err(error)) => {
@@ -113,11 +113,11 @@ async fn handshake(server: Weak<Inner>, incoming: Incoming) -> Option<Connection
 }
 
 /// Logs a refused certificate, ours or the peer's, unless the same refusal was logged recently.
-fn refused(refusals: &Mutex<RefusalLog>, peer: SocketAddr, reason: &str) {
+fn log_refusal(refusals: &Mutex<RefusalLog>, peer: SocketAddr, reason: &str) {
     let mut refusals = refusals.lock();
-    match refusals.tell(peer.ip(), reason, Instant::now()) {
+    match refusals.record(peer.ip(), reason, Instant::now()) {
         Some(0) => warn!(%peer, %reason, "handshake refused"),
-        Some(untold) => warn!(%peer, %reason, untold, "handshake refused"),
+        Some(suppressed) => warn!(%peer, %reason, suppressed, "handshake refused"),
         None => debug!(%peer, %reason, "handshake refused"),
     }
 }
@@ -132,7 +132,7 @@ fn admit(
 ) -> Option<(ConnectionSlot<WeakSession>, ConnectionGauge)> {
     let server = Server { inner: server.upgrade()? };
     // Places are reserved for other protocols only if there are any.
-    let reserved = is_of_calls(connection) && !server.protocols().is_empty();
+    let reserved = carries_calls(connection) && !server.protocols().is_empty();
     let metrics = server.inner.router.metrics();
     let (peer, name) = (connection.remote_addr(), connection.peer().name());
     match server.inner.connections.admit(name, peer.ip(), reserved, Instant::now().into_std()) {
@@ -143,7 +143,7 @@ fn admit(
             for (session, reason) in place.leave {
                 let Some(session) = session.upgrade() else { continue };
                 metrics.connection_evicted(reason.as_str());
-                debug!(peer = %session.connection().remote_addr(), %reason, "an idle connection goes for a new one");
+                debug!(peer = %session.connection().remote_addr(), %reason, "an idle connection makes room for a new one");
                 session.rest();
                 server.spawn_owned(async move { session.rested(PATIENCE).await });
             }
@@ -158,12 +158,12 @@ fn admit(
     }
 }
 
-fn is_of_calls(connection: &Connection) -> bool {
+fn carries_calls(connection: &Connection) -> bool {
     [proto::ALPN, proto::RELAY_ALPN].contains(&connection.protocol())
 }
 
 /// Serves a connection of another protocol.
-async fn serve(server: Weak<Inner>, connection: Connection) {
+async fn serve_protocol(server: Weak<Inner>, connection: Connection) {
     let handler =
         server.upgrade().and_then(|inner| Server { inner }.protocols().get(connection.protocol()).cloned());
     match handler {
@@ -174,7 +174,7 @@ async fn serve(server: Weak<Inner>, connection: Connection) {
 
 /// Starts the session of a connection of calls. Returns `None` if the connection ends first, or if the server
 /// does not take calls any more.
-async fn begin(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, Registered)> {
+async fn start_session(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, Registered)> {
     // Calls wait until `run`. The transport's windows bound the memory that they hold.
     let mut phase = server.upgrade()?.phase.subscribe();
     let phase = tokio::select! {
@@ -185,13 +185,13 @@ async fn begin(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, 
         connection.close(close::DRAINING, "the server is going away");
         return None;
     }
-    let (driver, guard) = open(server, connection)?;
+    let (driver, guard) = register_session(server, connection)?;
     debug!(peer = %guard.peer(), "peer connected");
     Some((driver, guard))
 }
 
 /// Registers the session, so that draining reaches it.
-fn open(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, Registered)> {
+fn register_session(server: &Weak<Inner>, connection: Connection) -> Option<(Driver, Registered)> {
     let server = Server { inner: server.upgrade()? };
     let forward = match connection.protocol() {
         proto::RELAY_ALPN => match server.inner.relay.get().filter(|relay| relay.forward.is_open()) {

@@ -118,7 +118,7 @@ impl Server {
                     Err(_) => Some(format!("no answer within {period:?}")),
                 };
                 let Some(server) = server.upgrade() else { return };
-                server.checked(&name, failure);
+                server.record_check(&name, failure);
                 drop(server);
                 tokio::time::sleep(period).await;
             }
@@ -132,7 +132,7 @@ impl Server {
         ReadinessCondition { server: self.downgrade(), name: name.into() }
     }
 
-    fn checked(&self, name: &str, failure: Option<String>) {
+    fn record_check(&self, name: &str, failure: Option<String>) {
         self.change(|conditions| match failure {
             None => {
                 if conditions.failing.remove(name).is_some() {

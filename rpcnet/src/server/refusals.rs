@@ -18,23 +18,23 @@ const LONGEST: usize = 512;
 /// The refusals that were logged in the last ten seconds.
 #[derive(Debug, Default)]
 pub(super) struct RefusalLog {
-    told: HashMap<(IpAddr, String), Instant>,
+    logged: HashMap<(IpAddr, String), Instant>,
     /// Refusals since the last log line that were not logged.
-    untold: u64,
+    suppressed: u64,
 }
 
 impl RefusalLog {
     /// Returns `None` if the refusal should not be logged. Otherwise returns the number of refusals, of any
     /// peer, that were not logged since the last one that was.
-    pub(super) fn tell(&mut self, peer: IpAddr, reason: &str, now: Instant) -> Option<u64> {
+    pub(super) fn record(&mut self, peer: IpAddr, reason: &str, now: Instant) -> Option<u64> {
         let key = (peer, printable(reason, LONGEST));
-        self.told.retain(|_, told| now.saturating_duration_since(*told) < PAUSE);
-        if self.told.len() >= MOST || self.told.contains_key(&key) {
-            self.untold = self.untold.saturating_add(1);
+        self.logged.retain(|_, logged| now.saturating_duration_since(*logged) < PAUSE);
+        if self.logged.len() >= MOST || self.logged.contains_key(&key) {
+            self.suppressed = self.suppressed.saturating_add(1);
             return None;
         }
-        self.told.insert(key, now);
-        Some(std::mem::take(&mut self.untold))
+        self.logged.insert(key, now);
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
@@ -49,23 +49,23 @@ mod tests {
     fn once_in_ten_seconds_for_each_peer_and_reason() {
         let start = Instant::now();
         let mut refusals = RefusalLog::default();
-        assert_eq!(refusals.tell(A, "expired", start), Some(0));
-        assert_eq!(refusals.tell(A, "expired", start + PAUSE / 2), None);
-        assert_eq!(refusals.tell(A, "expired", start + PAUSE / 2), None);
-        assert_eq!(refusals.tell(A, "unknown CA", start + PAUSE / 2), Some(2));
-        assert_eq!(refusals.tell(B, "expired", start + PAUSE / 2), Some(0));
-        assert_eq!(refusals.tell(A, "expired", start + PAUSE), Some(0));
+        assert_eq!(refusals.record(A, "expired", start), Some(0));
+        assert_eq!(refusals.record(A, "expired", start + PAUSE / 2), None);
+        assert_eq!(refusals.record(A, "expired", start + PAUSE / 2), None);
+        assert_eq!(refusals.record(A, "unknown CA", start + PAUSE / 2), Some(2));
+        assert_eq!(refusals.record(B, "expired", start + PAUSE / 2), Some(0));
+        assert_eq!(refusals.record(A, "expired", start + PAUSE), Some(0));
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
         let start = Instant::now();
         let mut refusals = RefusalLog::default();
-        let told = (0..10_000).filter(|n| refusals.tell(A, &n.to_string(), start).is_some()).count();
-        assert_eq!((told, refusals.told.len()), (MOST, MOST));
-        assert_eq!(refusals.tell(B, "late", start + PAUSE), Some(10_000 - MOST as u64));
-        assert_eq!(refusals.told.len(), 1);
-        refusals.tell(B, &"x".repeat(1 << 20), start + PAUSE);
-        assert!(refusals.told.keys().all(|(_, reason)| reason.len() <= LONGEST + "…".len()));
+        let logged = (0..10_000).filter(|n| refusals.record(A, &n.to_string(), start).is_some()).count();
+        assert_eq!((logged, refusals.logged.len()), (MOST, MOST));
+        assert_eq!(refusals.record(B, "late", start + PAUSE), Some(10_000 - MOST as u64));
+        assert_eq!(refusals.logged.len(), 1);
+        refusals.record(B, &"x".repeat(1 << 20), start + PAUSE);
+        assert!(refusals.logged.keys().all(|(_, reason)| reason.len() <= LONGEST + "…".len()));
     }
 }

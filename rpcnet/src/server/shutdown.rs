@@ -47,16 +47,16 @@ impl Server {
     /// None today.
     pub async fn shutdown(&self) -> Result<(), ServerError> {
         // If the runtime is shut down, everything has ended with it.
-        self.on_runtime(self.go_down()).await.unwrap_or(Ok(()))
+        self.on_runtime(self.shut_down()).await.unwrap_or(Ok(()))
     }
 
-    async fn go_down(&self) -> Result<(), ServerError> {
+    async fn shut_down(&self) -> Result<(), ServerError> {
         self.stop_accepting().await;
         let handlers: Vec<(Vec<u8>, Arc<dyn ProtocolHandler>)> =
             self.protocols().iter().map(|(alpn, handler)| (alpn.clone(), handler.clone())).collect();
         for (alpn, handler) in handlers {
             if timeout(PROTOCOLS, handler.shutdown()).await.is_err() {
-                warn!("a protocol took too long to say goodbye");
+                warn!("a protocol took too long to shut down");
             }
             // Removed only after its shutdown: if this future is dropped before, the next one calls the
             // handler again.
@@ -115,9 +115,9 @@ impl Server {
     ///
     /// [`ServerError::Closed`] if the server has been shut down before.
     pub async fn run_until(&self, signal: impl Future<Output: Hurry>) -> Result<(), ServerError> {
-        let told = tokio::select! {
+        let hurry = tokio::select! {
             ended = self.run() => return ended,
-            told = signal => told,
+            hurry = signal => hurry,
         };
         info!(in_flight = self.in_flight(), "draining");
         let in_good_order = async {
@@ -127,8 +127,8 @@ impl Server {
         tokio::select! {
             biased;
             done = in_good_order => done,
-            () = told.hurried() => {
-                warn!(in_flight = self.in_flight(), "told again to stop: calls are cut off");
+            () = hurry.hurried() => {
+                warn!(in_flight = self.in_flight(), "second signal to stop: calls are cut off");
                 self.close().await;
                 Ok(())
             }
@@ -205,7 +205,7 @@ impl Signals {
             let interrupt = signal(SignalKind::interrupt())?;
             Ok([terminate, interrupt])
         });
-        Self(both.inspect_err(|error| warn!(%error, "no signal can be waited for")).ok())
+        Self(both.inspect_err(|error| warn!(%error, "cannot listen for signals to stop")).ok())
     }
 
     async fn next(&mut self) {
@@ -233,7 +233,7 @@ impl Signals {
 
     async fn next(&mut self) {
         if let Err(error) = tokio::signal::ctrl_c().await {
-            warn!(%error, "no signal can be waited for");
+            warn!(%error, "cannot listen for signals to stop");
             std::future::pending().await
         }
     }

@@ -18,7 +18,7 @@ pub(super) struct Attempts<'a> {
     pub(super) shared: &'a BalancedShared,
     pub(super) request: Request,
     pub(super) times: Deadlines,
-    /// The sessions on which the call was tried. No session of the same life of an endpoint is tried again.
+    /// The sessions on which the call was tried. No session of the same epoch of an endpoint is tried again.
     pub(super) tried: Vec<Session>,
     last: Option<Status>,
     maybe_executed: bool,
@@ -54,7 +54,7 @@ impl<'a> Attempts<'a> {
     pub(super) async fn run_elsewhere(mut self, left: Option<Session>) -> Result<(Reply, Session), Status> {
         self.left = left;
         let reply = self.run().await?;
-        Ok((reply, self.answered_by.expect("it was answered on one")))
+        Ok((reply, self.answered_by.expect("a reply came on a session")))
     }
 
     /// Makes the call.
@@ -75,7 +75,7 @@ impl<'a> Attempts<'a> {
                     (picked, result)
                 }
             };
-            if let Some(result) = self.ended(picked, result).await {
+            if let Some(result) = self.after_attempt(picked, result).await {
                 return result;
             }
         }
@@ -93,7 +93,7 @@ impl<'a> Attempts<'a> {
         picked: InFlight,
         result: Result<Reply, Status>,
     ) -> Result<Reply, Status> {
-        match self.ended(picked, result).await {
+        match self.after_attempt(picked, result).await {
             Some(result) => result,
             None => self.run().await,
         }
@@ -106,7 +106,7 @@ impl<'a> Attempts<'a> {
             _ => None,
         };
         if let Some(picked) = elsewhere {
-            return Ok(picked.begun());
+            return Ok(picked.mark_sent());
         }
         match &self.last {
             // If no other endpoint qualifies, the caller should know at once.
@@ -115,7 +115,7 @@ impl<'a> Attempts<'a> {
             }
             _ => self.shared.pick_or_wait(&self.request, &self.tried, self.times.open_by()).await,
         }
-        .map(InFlight::begun)
+        .map(InFlight::mark_sent)
     }
 
     /// Makes one attempt. An idempotent call leaves an endpoint that has gone silent if another takes calls.
@@ -147,14 +147,14 @@ impl<'a> Attempts<'a> {
     }
 
     /// Handles the end of an attempt. Returns the call's result, or `None` if the call may be tried again.
-    async fn ended(
+    async fn after_attempt(
         &mut self,
         mut picked: InFlight,
         result: Result<Reply, Status>,
     ) -> Option<Result<Reply, Status>> {
         let status = match result {
             Ok(mut reply) => {
-                let latency = picked.answered(reply.load);
+                let latency = picked.record_answer(reply.load);
                 self.answered_by = Some(picked.session.clone());
                 self.shared.hedges.observe(&self.request, latency);
                 // A stream counts as a call in flight there until it ends.
@@ -166,14 +166,14 @@ impl<'a> Attempts<'a> {
             Err(status) => status,
         };
         let addr = picked.member.addr();
-        self.lost(picked, &status);
+        self.record_lost(picked, &status);
         let again = self.may_repeat(&status);
         // The caller's status covers all attempts: an earlier one may have run.
         let status = status.with_maybe_executed(self.maybe_executed);
         if !again {
             return Some(Err(status));
         }
-        debug!(method = %self.request.method, endpoint = %addr, %status, "sent again");
+        debug!(method = %self.request.method, endpoint = %addr, %status, "retrying");
         let paused = self.pause(&status).await;
         if !paused {
             return Some(Err(status));
@@ -183,8 +183,8 @@ impl<'a> Attempts<'a> {
     }
 
     /// Records a failed attempt.
-    pub(super) fn lost(&mut self, mut picked: InFlight, status: &Status) {
-        picked.failed(status);
+    pub(super) fn record_lost(&mut self, mut picked: InFlight, status: &Status) {
+        picked.record_failure(status);
         self.tried.push(picked.session.clone());
         self.maybe_executed |= status.maybe_executed();
     }

@@ -30,12 +30,12 @@ pub struct BalancedCall {
 enum BalancedCallState {
     New,
     /// The first attempt, on a lane.
-    Small {
+    OnLane {
         times: Deadlines,
         picked: InFlight,
         call: LaneCall,
     },
-    Other(Within<ReplyFuture>),
+    Boxed(Within<ReplyFuture>),
     Done,
 }
 
@@ -56,22 +56,22 @@ impl BalancedCall {
 
     /// Starts the call.
     fn start(&mut self, cx: &Context<'_>) -> BalancedCallState {
-        let (channel, request) = self.made.as_mut().expect("it is new");
+        let (channel, request) = self.made.as_mut().expect("a new call has its request");
         inherit_trace(request);
         let shared = &channel.inner.shared;
         let method = request.method;
         let plain = channel.inner.chain.is_none() && request.hedge().is_none() && !method.resumable();
         if plain && let Ok(picked) = shared.pick(request, &[]) {
-            let picked = picked.begun();
+            let picked = picked.mark_sent();
             shared.made.fetch_add(1, Ordering::Relaxed);
             let times = Deadlines::of(request, &shared.dialer.limits);
             return match picked.session.clone().start_small(request, &times, cx.waker()) {
-                Ok(Some(call)) => BalancedCallState::Small { times, picked, call },
-                Ok(None) => self.leave(times, Then::Begin(picked)),
-                Err((status, _)) => self.leave(times, Then::Ended(picked, Err(status))),
+                Ok(Some(call)) => BalancedCallState::OnLane { times, picked, call },
+                Ok(None) => self.leave_fast_path(times, FirstAttempt::Begin(picked)),
+                Err((status, _)) => self.leave_fast_path(times, FirstAttempt::Ended(picked, Err(status))),
             };
         }
-        let (channel, request) = self.made.take().expect("it is new");
+        let (channel, request) = self.made.take().expect("a new call has its request");
         let runtime = channel.inner.shared.dialer.runtime.clone();
         let call: ReplyFuture = Box::pin(async move {
             let moves = request.method.resumable();
@@ -86,27 +86,27 @@ impl BalancedCall {
                 reply => reply,
             }
         });
-        BalancedCallState::Other(runtime.within(call))
+        BalancedCallState::Boxed(runtime.within(call))
     }
 
     /// Leaves the fast path.
-    fn leave(&mut self, times: Deadlines, then: Then) -> BalancedCallState {
-        let (channel, request) = self.made.take().expect("it is at work");
+    fn leave_fast_path(&mut self, times: Deadlines, then: FirstAttempt) -> BalancedCallState {
+        let (channel, request) = self.made.take().expect("a call on a lane has its request");
         let runtime = channel.inner.shared.dialer.runtime.clone();
         let call: ReplyFuture = Box::pin(async move {
             let attempts = Attempts::begun(&channel.inner.shared, request, times);
             match then {
-                Then::Begin(picked) => attempts.go_on(picked, None).await,
-                Then::GoOn(picked, call) => attempts.go_on(picked, Some(call)).await,
-                Then::Ended(picked, result) => attempts.first_ended(picked, result).await,
+                FirstAttempt::Begin(picked) => attempts.go_on(picked, None).await,
+                FirstAttempt::GoOn(picked, call) => attempts.go_on(picked, Some(call)).await,
+                FirstAttempt::Ended(picked, result) => attempts.first_ended(picked, result).await,
             }
         });
-        BalancedCallState::Other(runtime.within(call))
+        BalancedCallState::Boxed(runtime.within(call))
     }
 }
 
 /// The progress of a first attempt that leaves the fast path.
-enum Then {
+enum FirstAttempt {
     /// An endpoint was picked, but nothing was sent.
     Begin(InFlight),
     GoOn(InFlight, LaneCall),
@@ -122,39 +122,40 @@ impl Future for BalancedCall {
                 BalancedCallState::New => {
                     self.state = BalancedCallState::Done;
                     self.state = self.start(cx);
-                    if matches!(self.state, BalancedCallState::Small { .. }) {
+                    if matches!(self.state, BalancedCallState::OnLane { .. }) {
                         // The lane has stored the waker.
                         return Poll::Pending;
                     }
                 }
-                BalancedCallState::Small { picked, call, .. } => {
+                BalancedCallState::OnLane { picked, call, .. } => {
                     let polled = Pin::new(&mut *call).poll(cx);
                     if polled.is_pending() && !picked.session.is_silent() {
                         return Poll::Pending;
                     }
-                    let BalancedCallState::Small { times, mut picked, call } =
+                    let BalancedCallState::OnLane { times, mut picked, call } =
                         std::mem::replace(&mut self.state, BalancedCallState::Done)
                     else {
-                        unreachable!("it was just looked at")
+                        unreachable!("the state was just matched")
                     };
                     let Poll::Ready(outcome) = polled else {
-                        self.state = self.leave(times, Then::GoOn(picked, call));
+                        self.state = self.leave_fast_path(times, FirstAttempt::GoOn(picked, call));
                         continue;
                     };
-                    let (_, request) = self.made.as_ref().expect("it is at work");
+                    let (_, request) = self.made.as_ref().expect("a call on a lane has its request");
                     match picked.session.lane_answer(outcome, request) {
                         Ok(reply) => {
-                            picked.answered(reply.load);
+                            picked.record_answer(reply.load);
                             return Poll::Ready(Ok(reply));
                         }
                         // The call may be tried elsewhere.
                         Err(status) => {
                             drop(call);
-                            self.state = self.leave(times, Then::Ended(picked, Err(status)));
+                            self.state =
+                                self.leave_fast_path(times, FirstAttempt::Ended(picked, Err(status)));
                         }
                     }
                 }
-                BalancedCallState::Other(call) => {
+                BalancedCallState::Boxed(call) => {
                     let result = ready!(Pin::new(call).poll(cx));
                     self.state = BalancedCallState::Done;
                     let kept = self.kept.take();
@@ -173,7 +174,7 @@ impl fmt::Debug for BalancedCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             BalancedCallState::New => "not made yet",
-            BalancedCallState::Small { .. } | BalancedCallState::Other(_) => "at work",
+            BalancedCallState::OnLane { .. } | BalancedCallState::Boxed(_) => "at work",
             BalancedCallState::Done => "done",
         };
         f.debug_struct("BalancedCall").field("state", &state).finish_non_exhaustive()

@@ -61,7 +61,7 @@ pub(super) struct EndpointState {
     record: Mutex<CallRecord>,
     outlier: Mutex<Outlier>,
     /// Set once the endpoint was ejected for the first time. Until then its outlier state need not be locked.
-    was_out: AtomicBool,
+    was_ejected: AtomicBool,
     common: Arc<SharedCounts>,
     calls: AtomicU64,
     failures: AtomicU64,
@@ -112,7 +112,7 @@ impl EndpointState {
                 others: None,
             }),
             outlier: Mutex::new(Outlier::new(now.into_std())),
-            was_out: AtomicBool::new(false),
+            was_ejected: AtomicBool::new(false),
             common: common.clone(),
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -120,7 +120,7 @@ impl EndpointState {
             last_pick: AtomicU64::new(0),
             since: (now, SystemTime::now()),
         };
-        member.told(endpoint);
+        member.update_from(endpoint);
         Arc::new(member)
     }
 
@@ -142,7 +142,7 @@ impl EndpointState {
 
     /// Takes over what the source of the set announces about the endpoint. Returns true if its services have
     /// changed.
-    pub(super) fn told(&self, endpoint: &Endpoint) -> bool {
+    pub(super) fn update_from(&self, endpoint: &Endpoint) -> bool {
         if **self.tags.load() != *endpoint.tags() {
             self.tags.store(Arc::new(endpoint.tags().clone()));
         }
@@ -220,8 +220,8 @@ impl EndpointState {
     }
 
     /// Records that the endpoint is ejected.
-    pub(super) fn out(&self, ejected: Ejected) {
-        self.was_out.store(true, Ordering::Relaxed);
+    pub(super) fn eject(&self, ejected: Ejected) {
+        self.was_ejected.store(true, Ordering::Relaxed);
         let now = Instant::now().into_std();
         // The ejection has dealt with the measured failures. If they still counted, picking would never
         // choose this endpoint for its trial.
@@ -230,7 +230,7 @@ impl EndpointState {
         record.latency.forgive(now, assumed);
         drop(record);
         let time = ejected.until.saturating_duration_since(now);
-        info!(id = %self.id, addr = %self.addr, cause = ?ejected.cause, ?time, "endpoint left out: calls there fail");
+        info!(id = %self.id, addr = %self.addr, cause = ?ejected.cause, ?time, "endpoint ejected: calls there fail");
     }
 
     /// The cost of one more call there.
@@ -247,8 +247,11 @@ impl EndpointState {
     pub(super) fn weight(&self, now: Instant) -> f64 {
         let own = f64::from_bits(self.weight.load(Ordering::Relaxed));
         let suspect = if self.is_standing(Standing::Suspect) { SUSPECT } else { 1.0 };
-        let back =
-            if self.was_out.load(Ordering::Relaxed) { self.outlier().weight(now.into_std()) } else { 1.0 };
+        let back = if self.was_ejected.load(Ordering::Relaxed) {
+            self.outlier().weight(now.into_std())
+        } else {
+            1.0
+        };
         own * suspect * back
     }
 
@@ -332,7 +335,7 @@ pub(super) struct InFlight {
 
 /// The effect of a call's end on the cost estimate of its endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
+enum CostSample {
     /// The latency is recorded.
     Latency,
     /// A failure is recorded.
@@ -351,7 +354,7 @@ enum FlightState {
 
 impl InFlight {
     /// Marks the call as sent.
-    pub(super) fn begun(mut self) -> Self {
+    pub(super) fn mark_sent(mut self) -> Self {
         self.state = FlightState::Sent;
         self.member.record().latency.begin(self.since.into_std());
         self
@@ -359,8 +362,8 @@ impl InFlight {
 
     /// Records an answer and returns its latency. `load` is the number of calls in flight that the endpoint
     /// has reported.
-    pub(super) fn answered(&mut self, load: Option<u64>) -> Duration {
-        let latency = self.ended(CallOutcome::Success, Shown::Latency);
+    pub(super) fn record_answer(&mut self, load: Option<u64>) -> Duration {
+        let latency = self.record_end(CallOutcome::Success, CostSample::Latency);
         if let Some(load) = load {
             // The report includes our own calls.
             let others = load.saturating_sub(self.member.pending() as u64);
@@ -370,48 +373,50 @@ impl InFlight {
     }
 
     /// Records a failure.
-    pub(super) fn failed(&mut self, status: &Status) {
-        let (outcome, shown) = match status.code() {
+    pub(super) fn record_failure(&mut self, status: &Status) {
+        let (outcome, sample) = match status.code() {
             // The endpoint does not have the service, or not yet. That is not a failure, and the time of the
             // answer says nothing about latency.
-            Code::Unimplemented if !status.maybe_executed() => (CallOutcome::Unknown, Shown::Nothing),
+            Code::Unimplemented if !status.maybe_executed() => (CallOutcome::Unknown, CostSample::Nothing),
             // A status that a relay hands on says nothing about the relay. Neither does the time that a
             // server behind it takes.
             code if self.session.is_relayed()
                 && (status.is_handed_on() || code == Code::DeadlineExceeded) =>
             {
-                (CallOutcome::Unknown, Shown::Latency)
+                (CallOutcome::Unknown, CostSample::Latency)
             }
             // An endpoint that drains or is full says so itself. That is no reason to eject it for longer
             // than it asks.
-            Code::Unavailable if !status.maybe_executed() => (CallOutcome::Unknown, Shown::Failure),
-            Code::ResourceExhausted => (CallOutcome::Unknown, Shown::Failure),
-            Code::DeadlineExceeded => (CallOutcome::Timeout, Shown::Failure),
-            Code::Unavailable | Code::Internal | Code::DataLoss => (CallOutcome::Failure, Shown::Failure),
+            Code::Unavailable if !status.maybe_executed() => (CallOutcome::Unknown, CostSample::Failure),
+            Code::ResourceExhausted => (CallOutcome::Unknown, CostSample::Failure),
+            Code::DeadlineExceeded => (CallOutcome::Timeout, CostSample::Failure),
+            Code::Unavailable | Code::Internal | Code::DataLoss => {
+                (CallOutcome::Failure, CostSample::Failure)
+            }
             // The status is about the call, not about the endpoint.
-            _ => (CallOutcome::Success, Shown::Latency),
+            _ => (CallOutcome::Success, CostSample::Latency),
         };
-        if shown == Shown::Failure {
+        if sample == CostSample::Failure {
             self.member.failures.fetch_add(1, Ordering::Relaxed);
         }
-        self.ended(outcome, shown);
+        self.record_end(outcome, sample);
     }
 
-    fn ended(&mut self, outcome: CallOutcome, shown: Shown) -> Duration {
+    fn record_end(&mut self, outcome: CallOutcome, sample: CostSample) -> Duration {
         self.state = FlightState::Ended;
         self.member.calls.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let latency = now.saturating_duration_since(self.since);
-        match shown {
-            Shown::Latency => self.member.record().latency.observe(now.into_std(), latency),
-            Shown::Failure => self.member.record().latency.fail(now.into_std(), latency),
-            Shown::Nothing => self.member.record().latency.give_up(now.into_std(), Duration::ZERO),
+        match sample {
+            CostSample::Latency => self.member.record().latency.observe(now.into_std(), latency),
+            CostSample::Failure => self.member.record().latency.fail(now.into_std(), latency),
+            CostSample::Nothing => self.member.record().latency.give_up(now.into_std(), Duration::ZERO),
         }
         let (began, detector) = (self.since.into_std(), &self.member.common.detector);
         let ejected =
             self.member.outlier().observe(detector, began, now.into_std(), outcome, &mut rand::rng());
         if let Some(ejected) = ejected {
-            self.member.out(ejected);
+            self.member.eject(ejected);
         }
         latency
     }
@@ -432,7 +437,7 @@ impl Drop for InFlight {
             let after = now.saturating_duration_since(self.since);
             self.member.record().latency.give_up(now.into_std(), after);
         }
-        if self.member.was_out.load(Ordering::Relaxed) {
+        if self.member.was_ejected.load(Ordering::Relaxed) {
             // This call may have been the trial, even if it was never sent. Release the trial for another
             // call.
             let (began, detector) = (self.since.into_std(), &self.member.common.detector);

@@ -103,7 +103,7 @@ impl Members {
         };
         let every: Vec<_> =
             (0..).zip(&lists).filter(|(_, list)| list.is_none()).map(|(index, _)| index).collect();
-        let any = group(&every, Some(&self.any)).expect("there is room for a first group");
+        let any = group(&every, Some(&self.any)).expect("the first group is below MOST_GROUPS");
         let mut by_service = Vec::with_capacity(served.len());
         for (service, listed) in served {
             let mut indices = [listed.as_slice(), every.as_slice()].concat();

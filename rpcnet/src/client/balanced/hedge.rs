@@ -97,7 +97,7 @@ impl Attempts<'_> {
             second => (first, second),
         };
         if let (Some(loser), Some(status)) = (loser, lost) {
-            self.lost(loser, &status);
+            self.record_lost(loser, &status);
         }
         (winner, result)
     }
@@ -111,7 +111,7 @@ impl Attempts<'_> {
             return None;
         }
         self.shared.hedges.made.fetch_add(1, Ordering::Relaxed);
-        Some(second.begun())
+        Some(second.mark_sent())
     }
 }
 

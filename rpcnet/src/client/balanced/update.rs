@@ -30,13 +30,13 @@ pub(super) async fn follow(shared: Arc<BalancedShared>, endpoints: watch::Receiv
     tokio::select! {
         biased;
         () = closing.closed() => {}
-        () = keep_up(shared.clone(), endpoints) => {}
+        () = follow_set(shared.clone(), endpoints) => {}
     }
     // A connector that closes all its channels ends this task too: calls that wait must notice.
     shared.changed.notify_waiters();
 }
 
-async fn keep_up(shared: Arc<BalancedShared>, mut endpoints: watch::Receiver<EndpointSet>) {
+async fn follow_set(shared: Arc<BalancedShared>, mut endpoints: watch::Receiver<EndpointSet>) {
     let mut watchers = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -66,7 +66,7 @@ impl BalancedShared {
         let mut grew = false;
         for endpoint in &**set {
             if let Some(member) = before.all.iter().find(|member| member.is(endpoint)) {
-                grew |= member.told(endpoint);
+                grew |= member.update_from(endpoint);
                 all.push(member.clone());
                 continue;
             }
@@ -119,7 +119,7 @@ impl BalancedShared {
         let found =
             self.common.detector.sweep(now, all.len(), |index| all[index].outlier(), &mut rand::rng());
         for (index, ejected) in found {
-            all[index].out(ejected);
+            all[index].eject(ejected);
         }
     }
 }
