@@ -47,7 +47,7 @@ impl DemoArgs {
     pub fn input(&self) -> PathBuf {
         self.input.clone().unwrap_or_else(|| {
             let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-            let checkout = package.parent().unwrap_or(package);
+            let checkout = package.ancestors().nth(2).unwrap_or(package);
             // A binary that was copied elsewhere counts where it is run.
             if checkout.is_dir() { checkout.to_owned() } else { PathBuf::from(".") }
         })
