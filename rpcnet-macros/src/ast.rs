@@ -1,4 +1,4 @@
-//! What a trait says, sorted: its methods with their arguments and options.
+//! The parsed trait: its methods with their arguments and options.
 
 use quote::format_ident;
 use syn::{
@@ -11,13 +11,13 @@ use crate::{
     error::Errors,
 };
 
-/// A trait that is to become a service.
+/// A trait with `#[rpc_trait]`.
 pub(crate) struct Service {
     /// The trait without its methods.
     pub(crate) item: ItemTrait,
     pub(crate) options: TraitOptions,
     pub(crate) methods: Vec<Method>,
-    /// What is not a method, and has no business here.
+    /// Items that are not methods. Each is a mistake.
     pub(crate) others: Vec<TraitItem>,
 }
 
@@ -26,9 +26,9 @@ pub(crate) struct Method {
     /// As it was written, without `#[rpc(..)]`.
     pub(crate) item: TraitItemFn,
     pub(crate) options: MethodOptions,
-    /// Whether it takes `cx: &Context`.
+    /// The method takes `cx: &Context`.
     pub(crate) context: bool,
-    /// What is sent, as it was written: all but the receiver and the context.
+    /// The arguments that are sent: all but the receiver and the context.
     pub(crate) arguments: Vec<Argument>,
     pub(crate) output: Type,
     pub(crate) fate: Fate,
@@ -40,16 +40,17 @@ pub(crate) struct Argument {
     pub(crate) ty: Type,
 }
 
-/// What is made of a method.
+/// The code that is generated for a method.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
-    /// All that is promised.
+    /// Everything: the trait's method, the client's, the server's.
     Served,
-    /// It has a mistake, which is reported: signatures that keep code which uses it free of further errors.
+    /// Only signatures: the method has a mistake, which is reported. With a signature, code that uses the method raises no
+    /// further errors.
     Declared,
-    /// Likewise, but a client can't name its types.
+    /// Only the signature in the trait: a client can't name the method's types.
     DeclaredWithoutClient,
-    /// Nothing: another has its name.
+    /// Nothing: another method has the same name.
     Dropped,
 }
 
@@ -66,12 +67,12 @@ impl Service {
         Self { item, options, methods, others }
     }
 
-    /// Whether the trait has parameters. No service has.
+    /// Returns `true` if the trait has generic parameters, which is a mistake.
     pub(crate) fn is_generic(&self) -> bool {
         !self.item.generics.params.is_empty()
     }
 
-    /// The name that the default name on the wire ends with.
+    /// The trait's name. The default name on the wire ends with it.
     pub(crate) fn name(&self) -> String {
         self.item.ident.unraw().to_string()
     }
@@ -104,17 +105,17 @@ impl Method {
         self.item.sig.receiver()
     }
 
-    /// The stream among the arguments. It is the last one.
+    /// The stream argument, which is the last one.
     pub(crate) fn items(&self) -> Option<&Argument> {
         self.arguments.last().filter(|argument| is_streaming(&argument.ty))
     }
 
-    /// The other arguments, which are sent as one tuple.
+    /// The arguments that are no stream. They are sent as one tuple.
     pub(crate) fn values(&self) -> &[Argument] {
         &self.arguments[..self.arguments.len() - usize::from(self.items().is_some())]
     }
 
-    /// Whether it has a stream that is written as one. An alias may hide another.
+    /// Returns `true` if a type is written as a stream. An alias of a stream is not recognised.
     pub(crate) fn has_stream(&self) -> bool {
         self.items().is_some() || result_value(&self.output).is_some_and(is_streaming)
     }
@@ -127,18 +128,18 @@ impl Method {
         }
     }
 
-    /// Whether it says `fn .. -> impl Future`, which is what the macro makes of an `async fn`.
+    /// Returns `true` for `fn .. -> impl Future`, the form that the macro itself generates for an `async fn`.
     pub(crate) fn returns_future(&self) -> bool {
         self.item.sig.asyncness.is_none() && matches!(plain(&self.output), Type::ImplTrait(_))
     }
 
-    /// Makes of it no more than this.
+    /// Limits the generated code to at most this.
     pub(crate) fn restrict(&mut self, fate: Fate) {
         self.fate = self.fate.max(fate);
     }
 }
 
-/// The arguments behind the receiver.
+/// The arguments after the receiver.
 pub(crate) fn typed(signature: &Signature) -> impl Iterator<Item = &PatType> {
     signature.inputs.iter().filter_map(|input| match input {
         FnArg::Typed(typed) => Some(typed),
@@ -146,7 +147,7 @@ pub(crate) fn typed(signature: &Signature) -> impl Iterator<Item = &PatType> {
     })
 }
 
-/// Whether it is `&Context`, under whatever path.
+/// Returns `true` for `&Context`, with any path before the name.
 pub(crate) fn is_context(ty: &Type) -> bool {
     match plain(ty) {
         Type::Reference(reference) => reference.mutability.is_none() && names_context(&reference.elem),
@@ -154,17 +155,18 @@ pub(crate) fn is_context(ty: &Type) -> bool {
     }
 }
 
-/// Whether it is `Context`, under whatever path.
+/// Returns `true` for `Context`, with any path before the name.
 pub(crate) fn names_context(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|(name, arguments)| name == "Context" && arguments.is_none())
 }
 
-/// Whether it is `Streaming<..>`, under whatever path.
+/// Returns `true` for `Streaming<..>`, with any path before the name.
 pub(crate) fn is_streaming(ty: &Type) -> bool {
     matches!(plain(ty), Type::Path(TypePath { path, .. }) if names_streaming(path))
 }
 
-/// Whether a path ends in `Streaming`. A macro sees names alone, and takes each type of this name for ours.
+/// Returns `true` if a path ends in `Streaming`. A macro sees only names, so that every type of this name counts as
+/// rpcnet's.
 pub(crate) fn names_streaming(path: &Path) -> bool {
     path.segments.last().is_some_and(|segment| segment.ident.unraw() == "Streaming")
 }
@@ -174,7 +176,7 @@ pub(crate) fn result_value(ty: &Type) -> Option<&Type> {
     result_arguments(ty)?.first().copied()
 }
 
-/// The type arguments of `Result<..>`: of whatever type's name ends so.
+/// The type arguments of `Result<..>`, or of any type whose name ends in `Result`.
 pub(crate) fn result_arguments(ty: &Type) -> Option<Vec<&Type>> {
     let (name, arguments) = last_segment(ty)?;
     if !name.unraw().to_string().ends_with("Result") {
@@ -194,7 +196,7 @@ pub(crate) fn last_segment(ty: &Type) -> Option<(&Ident, &PathArguments)> {
     path.segments.last().map(|segment| (&segment.ident, &segment.arguments))
 }
 
-/// Without parentheses, and the invisible ones that `macro_rules!` adds.
+/// The type without parentheses and without the invisible groups that `macro_rules!` adds.
 pub(crate) fn plain(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => plain(&group.elem),

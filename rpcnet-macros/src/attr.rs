@@ -1,4 +1,5 @@
-//! The options of `#[rpc_trait(..)]` and `#[rpc(..)]`, and which of the user's other attributes go where.
+//! The options of `#[rpc_trait(..)]`, `#[rpc_impl(..)]` and `#[rpc(..)]`, and the user's other attributes, which generated
+//! items partly share.
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
@@ -13,46 +14,48 @@ use syn::{
     token,
 };
 
-use crate::{error::Errors, size, timeout};
+use crate::{crate_path::CratePath, error::Errors, size, timeout};
 
 /// The options of a trait.
 #[derive(Default)]
 pub(crate) struct TraitOptions {
     /// The name on the wire.
     pub(crate) name: Option<LitStr>,
+    /// The option `crate`.
+    pub(crate) rpcnet: CratePath,
 }
 
-/// The options of a method. What was wrong is left out.
+/// The options of a method, without those that have a mistake.
 #[derive(Default)]
 pub(crate) struct MethodOptions {
     /// The name on the wire.
     pub(crate) name: Option<LitStr>,
     pub(crate) idempotent: bool,
     pub(crate) timeout: Option<Duration>,
-    /// With its own name, to underline.
+    /// With the option's name, where errors are reported.
     pub(crate) item_timeout: Option<(Ident, Duration)>,
     /// In bytes.
     pub(crate) max_message: Option<usize>,
     pub(crate) priority: Option<i8>,
-    /// The arguments by which calls are routed.
+    /// The arguments whose hash routes calls.
     pub(crate) key: Vec<Ident>,
     pub(crate) hedge: Option<Hedge>,
-    /// Its own name, to underline.
+    /// The option's name, where errors are reported.
     pub(crate) resumable: Option<Ident>,
 }
 
-/// That calls are made a second time, elsewhere, where the first takes long.
+/// The option `hedge`: a late call is made a second time, at another server.
 pub(crate) struct Hedge {
-    /// The option's name, to underline.
+    /// The option's name, where errors are reported.
     pub(crate) option: Ident,
-    /// After how long; the channel decides where it is not said.
+    /// The time after which a call is late. Without it, the channel decides.
     pub(crate) after: Option<Duration>,
 }
 
 const OF_A_METHOD: &str = "`#[rpc(..)]` knows `name`, `idempotent`, `timeout`, `item_timeout`, `max_message`, \
                            `priority`, `key`, `hedge` and `resumable`";
 
-/// From the last to the first.
+/// The allowed priorities. Calls with the highest go first.
 const PRIORITIES: RangeInclusive<i8> = -100..=100;
 
 impl TraitOptions {
@@ -61,8 +64,10 @@ impl TraitOptions {
         for option in parse_options(arguments, errors) {
             match option.name().as_str() {
                 "name" => this.name = wire_name(&option, "text.v1.WordCount", errors),
+                "crate" => this.rpcnet = option.crate_path(errors).unwrap_or_default(),
                 unknown => {
-                    let message = format!("unknown option `{unknown}`: `#[rpc_trait(..)]` knows `name`");
+                    let message =
+                        format!("unknown option `{unknown}`: `#[rpc_trait(..)]` knows `name` and `crate`");
                     errors.add(&option.path, message);
                 }
             }
@@ -71,8 +76,25 @@ impl TraitOptions {
     }
 }
 
+/// Checks the options of `#[rpc_impl(..)]`. Its expansion names no item of rpcnet, so that the path itself is not needed.
+pub(crate) fn check_impl_options(arguments: TokenStream, errors: &mut Errors) {
+    for option in parse_options(arguments, errors) {
+        match option.name().as_str() {
+            "crate" => {
+                option.crate_path(errors);
+            }
+            unknown => {
+                let message = format!(
+                    "unknown option `{unknown}`: `#[rpc_impl(..)]` knows `crate`; those of a service stand at its trait"
+                );
+                errors.add(&option.path, message);
+            }
+        }
+    }
+}
+
 impl MethodOptions {
-    /// Takes the `#[rpc(..)]`s out of the attributes of a method.
+    /// Removes the `#[rpc(..)]` attributes from a method and parses them.
     pub(crate) fn take(attributes: &mut Vec<Attribute>, errors: &mut Errors) -> Self {
         let mut arguments = TokenStream::new();
         attributes.retain(|attribute| {
@@ -89,7 +111,7 @@ impl MethodOptions {
             match &attribute.meta {
                 Meta::Path(_) => {}
                 Meta::List(list) => {
-                    // Several attributes are one list, so that a duplicate across them is found.
+                    // The attributes are joined, so that an option in two of them counts as a duplicate.
                     if !arguments.is_empty() {
                         <Token![,]>::default().to_tokens(&mut arguments);
                     }
@@ -158,7 +180,7 @@ impl RpcOption {
         self.path.to_string()
     }
 
-    /// The value, if it is a string.
+    /// Returns the value if it is a string, and reports a mistake otherwise.
     fn string(&self, example: impl Display, errors: &mut Errors) -> Option<LitStr> {
         let name = &self.path;
         match &self.value {
@@ -169,7 +191,7 @@ impl RpcOption {
         None
     }
 
-    /// Whether it stands without a value, as it has to.
+    /// Returns `true` if the option has no value, and reports a mistake otherwise.
     fn alone(&self, errors: &mut Errors) -> bool {
         let Some(value) = &self.value else { return true };
         let message = format!("`{}` has no value: write it alone, or leave it out", self.path);
@@ -177,12 +199,27 @@ impl RpcOption {
         false
     }
 
+    /// The path of rpcnet.
+    fn crate_path(&self, errors: &mut Errors) -> Option<CratePath> {
+        let text = self.string("wire", errors)?;
+        let path = CratePath::parse(&text);
+        if path.is_err() {
+            let message = format!(
+                "`{}` is not a path to rpcnet: write the dependency's name, as in `crate = \"wire\"`, or where a \
+                 module has it, as in `crate = \"crate::wire\"`",
+                text.value(),
+            );
+            errors.add(&text, message);
+        }
+        path.ok()
+    }
+
     fn timeout(&self, example: &str, errors: &mut Errors) -> Option<Duration> {
         let text = self.string(example, errors)?;
         timeout::parse(&text.value()).map_err(|message| errors.add(&text, message)).ok()
     }
 
-    /// A string with a unit, or a number of bytes.
+    /// Parses a string with a unit, or a number of bytes.
     fn size(&self, errors: &mut Errors) -> Option<usize> {
         let name = &self.path;
         let size = match &self.value {
@@ -218,7 +255,7 @@ impl RpcOption {
         priority
     }
 
-    /// With a time, or without.
+    /// Parses an optional time.
     fn hedge(&self, errors: &mut Errors) -> Option<Hedge> {
         let after = match &self.value {
             None => None,
@@ -227,7 +264,7 @@ impl RpcOption {
         Some(Hedge { option: self.path.clone(), after })
     }
 
-    /// One name, or several in parentheses.
+    /// Parses one name, or several in parentheses.
     fn arguments(&self, errors: &mut Errors) -> Vec<Ident> {
         let names: Option<Vec<Ident>> = match &self.value {
             Some(Expr::Tuple(tuple)) if !tuple.elems.is_empty() => tuple.elems.iter().map(name_of).collect(),
@@ -241,7 +278,7 @@ impl RpcOption {
         })
     }
 
-    /// At the value, if there is one.
+    /// Reports a mistake at the value, or at the name if there is no value.
     fn refuse(&self, message: String, errors: &mut Errors) {
         match &self.value {
             Some(value) => errors.add(value, message),
@@ -250,7 +287,7 @@ impl RpcOption {
     }
 }
 
-/// The name that an expression is.
+/// Returns the name if the expression is a single one.
 fn name_of(expression: &Expr) -> Option<Ident> {
     match expression {
         Expr::Path(path) if path.attrs.is_empty() => path.path.get_ident().cloned(),
@@ -260,7 +297,7 @@ fn name_of(expression: &Expr) -> Option<Ident> {
     }
 }
 
-/// Without the invisible parentheses that `macro_rules!` adds.
+/// The expression without the invisible groups that `macro_rules!` adds.
 fn plain(expression: Expr) -> Expr {
     match expression {
         Expr::Group(group) => plain(*group.expr),
@@ -269,7 +306,7 @@ fn plain(expression: Expr) -> Expr {
     }
 }
 
-/// Reports duplicates, and leaves them out.
+/// Parses a list of options. Duplicates are reported and left out.
 fn parse_options(arguments: TokenStream, errors: &mut Errors) -> Vec<RpcOption> {
     let options = match Punctuated::<RpcOption, Token![,]>::parse_terminated.parse2(arguments) {
         Ok(options) => options,
@@ -289,7 +326,8 @@ fn parse_options(arguments: TokenStream, errors: &mut Errors) -> Vec<RpcOption> 
     unique
 }
 
-/// Ids are hashes of `"service/method"`, so that a slash inside a name would make two pairs one.
+/// Parses a name on the wire. Ids are hashes of `"service/method"`: with a slash inside a name, two different pairs could
+/// have one id.
 fn wire_name(option: &RpcOption, example: &str, errors: &mut Errors) -> Option<LitStr> {
     let name = option.string(example, errors)?;
     let text = name.value();
@@ -302,7 +340,7 @@ fn wire_name(option: &RpcOption, example: &str, errors: &mut Errors) -> Option<L
     Some(name)
 }
 
-/// Takes `#[rpc(..)]`s out of where they don't belong.
+/// Removes `#[rpc(..)]` attributes from an implementation, where they don't belong, and reports them.
 pub(crate) fn refuse_options(attributes: &mut Vec<Attribute>, errors: &mut Errors) {
     attributes.retain(|attribute| {
         let is_options = attribute.path().is_ident("rpc") || is_conditional_rpc(attribute);
@@ -339,12 +377,12 @@ fn conditional(attribute: &Attribute) -> Option<(Meta, Vec<Meta>)> {
     Some((metas.next()?, metas.collect()))
 }
 
-/// Whether an item with these attributes may be left out by the compiler.
+/// Returns `true` if the compiler may leave out an item with these attributes.
 pub(crate) fn is_configured(attributes: &[Attribute]) -> bool {
     !select(attributes, &["cfg"]).is_empty()
 }
 
-/// The attributes of these names, also where they stand in a `#[cfg_attr(..)]`.
+/// The attributes of these names, including those inside a `#[cfg_attr(..)]`.
 pub(crate) fn select(attributes: &[Attribute], names: &[&str]) -> Vec<Attribute> {
     let wanted = |meta: &Meta| names.iter().any(|name| meta.path().is_ident(name));
     let mut selected = Vec::new();
@@ -361,7 +399,8 @@ pub(crate) fn select(attributes: &[Attribute], names: &[&str]) -> Vec<Attribute>
     selected
 }
 
-/// The lints that the user allows. What the user expects need not show in generated code, and is allowed there.
+/// The lints that the user allows. A lint that the user *expects* may not occur in generated code, so that it is allowed
+/// there.
 pub(crate) fn lint_levels(attributes: &[Attribute]) -> Vec<Attribute> {
     let mut allowed = select(attributes, &["allow"]);
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("expect")) {

@@ -1,4 +1,4 @@
-//! Mistakes, collected: all of them are reported together.
+//! Collects mistakes, so that all of them are reported together.
 
 use std::fmt::Display;
 
@@ -6,22 +6,22 @@ use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::Item;
 
-/// What is wrong with the input. Starts empty.
+/// The mistakes found so far.
 #[derive(Default)]
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    /// Adds one that underlines these tokens.
+    /// Adds a mistake at these tokens.
     pub(crate) fn add(&mut self, at: impl ToTokens, message: impl Display) {
         self.merge(syn::Error::new_spanned(at, message));
     }
 
-    /// Adds one at this place.
+    /// Adds a mistake at a span.
     pub(crate) fn add_at(&mut self, at: Span, message: impl Display) {
         self.merge(syn::Error::new(at, message));
     }
 
-    /// Adds one that the parser found.
+    /// Adds a mistake that the parser found.
     pub(crate) fn merge(&mut self, error: syn::Error) {
         match &mut self.0 {
             Some(first) => first.combine(error),
@@ -29,13 +29,13 @@ impl Errors {
         }
     }
 
-    /// One `compile_error!` for each; nothing if there are none.
+    /// Returns one `compile_error!` for each mistake.
     pub(crate) fn to_compile_error(&self) -> TokenStream {
         self.0.as_ref().map(syn::Error::to_compile_error).unwrap_or_default()
     }
 }
 
-/// The name of an item, to underline in place of all its lines.
+/// The span of an item's name. An error there is shorter than one at all lines of the item.
 pub(crate) fn head(item: &Item) -> Option<Span> {
     let name = match item {
         Item::Const(item) => &item.ident,

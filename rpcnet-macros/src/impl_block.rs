@@ -1,5 +1,5 @@
-//! `#[rpc_impl]`: checks an implementation. What it emits is the implementation itself, for an `async fn` may stand
-//! where the trait says `impl Future + Send`, and the compiler reports what is not `Send` at that `async fn`.
+//! `#[rpc_impl]`: checks an implementation, and emits it as it is. An `async fn` may implement a method that returns
+//! `impl Future + Send`, and the compiler reports a future that is not `Send` at that `async fn`.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -11,9 +11,7 @@ use crate::{
 };
 
 pub(crate) fn expand(arguments: TokenStream, item: Item, errors: &mut Errors) -> TokenStream {
-    if !arguments.is_empty() {
-        errors.add(arguments, "`#[rpc_impl]` has no options: those of a service stand at its trait");
-    }
+    attr::check_impl_options(arguments, errors);
     let mut item = match item {
         Item::Impl(item) => item,
         other => {
@@ -40,7 +38,7 @@ pub(crate) fn expand(arguments: TokenStream, item: Item, errors: &mut Errors) ->
     item.into_token_stream()
 }
 
-/// Reports what is wrong, and mends it, so that it raises no error of the compiler's beside ours.
+/// Reports mistakes, and mends them in the output, so that the compiler adds no errors of its own.
 fn check_method(method: &mut ImplItemFn, errors: &mut Errors) {
     attr::refuse_options(&mut method.attrs, errors);
     if method.sig.asyncness.is_some() {

@@ -3,12 +3,49 @@
 //! [`macro@rpc_trait`] generates a client and a server from a trait. [`macro@rpc_impl`] checks an implementation of the
 //! trait.
 //!
-//! The generated code is thin: it calls `::rpcnet::__private` and nothing else. All its paths are absolute, so that no
-//! name in the user's module can shadow them. A mistake is reported at its own tokens. The macros emit the rest of the
-//! trait beside the error, so that one mistake does not cause further errors.
+//! ```
+//! use rpcnet::{rpc_impl, rpc_trait};
+//!
+//! #[rpc_trait(name = "greet.v1.Greeter")]
+//! pub trait Greeter {
+//!     #[rpc(idempotent, timeout = "2s")]
+//!     async fn greet(&self, name: String) -> rpcnet::Result<String>;
+//! }
+//!
+//! struct English;
+//!
+//! #[rpc_impl]
+//! impl Greeter for English {
+//!     async fn greet(&self, name: String) -> rpcnet::Result<String> {
+//!         Ok(format!("hello, {name}"))
+//!     }
+//! }
+//!
+//! let server = GreeterServer::new(English);
+//!
+//! async fn ask(channel: rpcnet::Channel) -> Result<String, rpcnet::CallError> {
+//!     GreeterClient::new(channel).greet("Ada".into()).await
+//! }
+//! ```
+//!
+//! The options of each attribute, with meaning and default:
+//!
+//! | attribute | options |
+//! |---|---|
+//! | `#[rpc_trait(..)]`, at the trait | [`name`, `crate`](macro@rpc_trait#options-of-rpc_trait) |
+//! | `#[rpc(..)]`, at a method of the trait | [`name`, `idempotent`, `timeout`, `item_timeout`, `max_message`, `priority`, `key`, `hedge`, `resumable`](macro@rpc_trait#options-of-rpc-on-a-method) |
+//! | `#[rpc_impl(..)]`, at the implementation | [`crate`](macro@rpc_impl#options-of-rpc_impl) |
+//!
+//! # Generated code
+//!
+//! The generated code is thin: it calls functions of rpcnet and nothing else. All its paths are absolute, so that no name
+//! in the user's module can shadow them; a path given by the option `crate` is used as it is written. A mistake is reported
+//! at its own tokens. The macros emit the rest of the trait beside the error, so that one mistake does not cause further
+//! errors.
 
 mod ast;
 mod attr;
+mod crate_path;
 mod error;
 mod expand;
 mod id;
@@ -25,7 +62,7 @@ use syn::{Item, parse_macro_input, spanned::Spanned};
 
 use crate::{attr::TraitOptions, error::Errors};
 
-/// Makes a service of a trait: `…Client`, which calls it, and `…Server`, which a server registers.
+/// Makes a service of a trait: a client `…Client`, and a server `…Server` to register with `rpcnet::Server`.
 ///
 /// ```
 /// use rpcnet::{Context, Streaming, rpc_impl, rpc_trait};
@@ -33,7 +70,7 @@ use crate::{attr::TraitOptions, error::Errors};
 /// /// Docs reach the trait and the client.
 /// #[rpc_trait(name = "text.v1.WordCount")]
 /// pub trait WordCount {
-///     /// How many words there are.
+///     /// Counts the words of a text.
 ///     #[rpc(idempotent, timeout = "2s")]
 ///     async fn count(&self, text: String) -> rpcnet::Result<u64>;
 ///
@@ -94,63 +131,98 @@ use crate::{attr::TraitOptions, error::Errors};
 /// }
 /// ```
 ///
-/// # What it makes
+/// # Generated items
 ///
 /// * The trait. Its methods return `impl Future + Send` in place of being `async`, and it requires
 ///   `Send + Sync + 'static`. Implement it with `async fn`s; [`macro@rpc_impl`] checks them.
-/// * `WordCountClient<C: Caller = Channel>` with a method for each of the trait's. It returns an `rpcnet::Call`: a
-///   builder, and a future that is owned and `Send`.
-/// * `WordCountServer<T>`, a `rpcnet::Service` for each `T: WordCount`.
+/// * `WordCountClient<C: Caller = Channel>`, with a method for each of the trait's methods. A method returns an
+///   `rpcnet::Call`: a builder, and a future that is owned and `Send`.
+/// * `WordCountServer<T>`, an `rpcnet::Service` for each `T: WordCount`.
 ///
-/// # What a method may be
+/// # Methods
 ///
-/// `async`, with `&self`, then perhaps `cx: &Context`, then at most sixteen owned arguments of serde types that are
-/// `Send`, then perhaps a stream; its result is a `Result`, by that name or one that ends so. The error is a serde type
-/// or `Status`. `#[cfg]`, `#[deprecated]`, docs and default bodies are allowed. Methods and arguments have no type
-/// parameters, references or patterns.
+/// A method is `async`. Its arguments are, in this order:
+///
+/// 1. `&self`;
+/// 2. optionally `cx: &Context`, which is not sent;
+/// 3. at most sixteen owned arguments, of serde types that are `Send`;
+/// 4. optionally a stream.
+///
+/// It returns a `Result`, or a type whose name ends in `Result`. The error is a serde type or `Status`. `#[cfg]`,
+/// `#[deprecated]`, docs and default bodies are allowed. Methods have no type parameters, and arguments are neither
+/// references nor patterns.
 ///
 /// # Streams
 ///
-/// The last argument may be a `Streaming<T>` or `Streaming<T, E>`, and so may the value of the result, with or without
-/// the other: `Result<Streaming<T>, E>`. Clients take and return what is written here. A stream stands nowhere else:
-/// not inside another type, not twice among the arguments.
+/// The last argument may be a `Streaming<T>` or `Streaming<T, E>`. So may the value of the result:
+/// `Result<Streaming<T>, E>`. A method may have both. The client's method takes and returns the same types. A stream
+/// stands nowhere else: not inside another type, and not twice among the arguments.
 ///
-/// The macro knows an argument that is a stream by the last name of its type's path, as it is written: another type
-/// that is called `Streaming` is taken for one, and an alias of `Streaming` that has another name is not. Write
-/// `Streaming` for the one, and an alias (`type Water = river::Streaming;`) for the other. In results, aliases of
-/// streams are streams.
+/// Among the arguments, the macro knows a stream by the last name of its type's path:
 ///
-/// Adding or taking away a stream changes the method's signature, as any other change of its types does.
+/// * Another type that is called `Streaming` is taken for a stream. Give it an alias (`type Water = river::Streaming;`).
+/// * An alias of `Streaming` under another name is not taken for a stream. Write `Streaming`.
 ///
-/// # Options of `#[rpc_trait(..)]`
+/// In results, aliases of streams are streams.
 ///
-/// * `name = "text.v1.WordCount"`: the name on the wire. Default: the name of the crate, a dot, and that of the trait.
+/// Adding or removing a stream changes the method's signature, as any other change of its types does.
 ///
-/// # Options of `#[rpc(..)]` on a method
+/// # Options of `rpc_trait`
 ///
-/// * `name = "count"`: the name on the wire. Default: the method's.
-/// * `idempotent`: running it twice does no harm, so that a call is repeated where it may have run.
-/// * `timeout = "2s"`: how long a call may take unless the caller says otherwise, with streams to their last item. A
-///   number and `ms`, `s`, `m` or `h`. Default: that of the channel, which for a call with streams bounds the start of
-///   its answer alone.
-/// * `item_timeout = "10s"`: how long each item of the method's streams may be waited for, on both sides. Default: as
-///   long as the call has.
-/// * `max_message = "16MiB"`: the largest message, on both sides: the arguments together, the result, an item. A whole
-///   number and `B`, `KiB`, `MiB` or `GiB`, or a number of bytes; at most 256 MiB. Default: that of the channel and of
-///   the server.
-/// * `priority = 5`: what goes first where calls compete, on the wire and where a server is full. From -100, the last,
-///   to 100. Default: 0.
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `name = "text.v1.WordCount"` | The name on the wire. | The crate's name, a dot, the trait's name. |
+/// | `crate = "path"` | The path of rpcnet in generated code: see [below](#a-renamed-dependency). | `::rpcnet` |
 ///
-/// * `key = user`, `key = (tenant, user)`: the arguments by which calls are routed where a channel's policy goes by keys:
-///   calls with equal ones go to one server. What is hashed is their encoding, which must be the same for equal values:
-///   that of a `HashMap` is not. Default: a channel routes as it likes.
-/// * `hedge`, `hedge = "20ms"`: a call that has not been answered for this long is made a second time, elsewhere, and the
-///   first answer counts. Needs `idempotent`, and no stream among the arguments. Alone, the channel decides for how long,
-///   from how long calls take. Default: a call is made once.
-/// * `resumable`: the stream that the method returns goes on elsewhere when its server drains or dies. The handler asks
-///   `Context::resume_after` how many items its caller has had, and begins behind them; the caller sees each once, in order.
-///   Such a method is also `idempotent`: it runs as often as it moves. Needs a stream as the result and none among the
-///   arguments. Default: the stream ends in an error.
+/// # Options of `rpc` on a method
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `name = "count"` | The name on the wire. | The method's name. |
+/// | `idempotent` | Running the method twice does no harm, so that a call is repeated even if it may have run. | A call is repeated only if it did not run. |
+/// | `timeout = "2s"` | The longest time for a call unless the caller sets another, including its streams up to their last item. A number and `ms`, `s`, `m` or `h`. | The channel's default. For a call with streams, that bounds only the start of the answer. |
+/// | `item_timeout = "10s"` | The longest wait for one item of the method's streams, on both sides. | The time that the call has. |
+/// | `max_message = "16MiB"` | The largest message, on both sides: the arguments together, the result, an item. A whole number and `B`, `KiB`, `MiB` or `GiB`, or a number of bytes; at most 256 MiB. | The limits of the channel and of the server. |
+/// | `priority = 5` | The rank of calls that compete, on the wire and at a full server. From -100 (last) to 100 (first). | 0 |
+/// | `key = user`, `key = (tenant, user)` | The arguments by which calls are routed under a policy that uses keys: calls with equal keys go to one server. | The channel chooses the server. |
+/// | `hedge`, `hedge = "20ms"` | A call that has no answer after this time is made a second time, at another server. The first answer counts. | One attempt at a time. |
+/// | `resumable` | The stream that the method returns goes on at another server when its own drains or dies. | The stream ends in an error. |
+///
+/// * `key`: the hash is of the arguments' encoding, which must be the same for equal values. The encoding of a `HashMap`
+///   is not.
+/// * `hedge` needs `idempotent`, and no stream among the arguments. Without a time, the channel decides when a call is
+///   late, from the times that calls take.
+/// * `resumable`: the handler asks `Context::resume_after` how many items its caller already has, and begins behind them.
+///   The caller sees each item once, in order. Such a method is also `idempotent`, because it runs again with each move.
+///   It returns a stream, and has no stream among its arguments.
+///
+/// # A renamed dependency
+///
+/// Generated code finds rpcnet as `::rpcnet`. If the dependency has another name (`wire = { package = "rpcnet", .. }` in
+/// Cargo.toml), or only another crate's re-export is within reach, `crate` says where it is:
+///
+/// ```
+/// mod inner {
+///     pub use rpcnet as wire;
+/// }
+///
+/// use inner::wire::{rpc_impl, rpc_trait};
+///
+/// #[rpc_trait(crate = "crate::inner::wire")]
+/// trait Greeter {
+///     async fn greet(&self, name: String) -> inner::wire::Result<String>;
+/// }
+///
+/// struct English;
+///
+/// #[rpc_impl]
+/// impl Greeter for English {
+///     async fn greet(&self, name: String) -> inner::wire::Result<String> {
+///         Ok(format!("hello, {name}"))
+///     }
+/// }
+/// # fn main() {}
+/// ```
 #[proc_macro_attribute]
 pub fn rpc_trait(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as Item);
@@ -172,9 +244,16 @@ pub fn rpc_trait(arguments: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#expanded #errors).into()
 }
 
-/// Checks an implementation of a trait that [`macro@rpc_trait`] made: `impl WordCount for Worker { .. }`.
+/// Checks an implementation of a trait with [`macro@rpc_trait`]: `impl WordCount for Worker { .. }`.
 ///
-/// The methods are written `async` and stay as they are.
+/// The methods are written `async` and stay as they are. A method that is not `async` is an error, and so is `#[rpc(..)]`,
+/// which belongs to the trait.
+///
+/// # Options of `rpc_impl`
+///
+/// | option | meaning | default |
+/// |---|---|---|
+/// | `crate = "path"` | Accepted as in [`macro@rpc_trait`]. An implementation needs no path, so that it may be left out. | `::rpcnet` |
 #[proc_macro_attribute]
 pub fn rpc_impl(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as Item);

@@ -1,7 +1,7 @@
-//! The schema of a method: its types as they are written, in one form whatever the formatting.
+//! The schema of a method: its types as they are written, in a form that formatting does not change.
 //!
-//! `(String,u64)->Result<Counts,CountError>`. Its hash is compared between client and server, so that the form is
-//! a part of the protocol: the order of tokens alone decides it, never how a compiler prints them.
+//! For example `(String,u64)->Result<Counts,CountError>`. Client and server compare its hash, so that the form is part of
+//! the protocol. It depends only on the order of tokens, not on a compiler's way to print them.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -11,18 +11,18 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-/// The signature of a method with these arguments and this result.
+/// The schema of a method with these arguments and this result.
 pub(crate) fn of<'a>(arguments: impl Iterator<Item = &'a Type>, output: &Type) -> String {
     let arguments: Vec<String> = arguments.map(written).collect();
     format!("({})->{}", arguments.join(","), written(output))
 }
 
-/// The type as it is written, for people.
+/// The type as it is written, for error messages.
 pub(crate) fn shown(ty: &Type) -> String {
     written(ty).replace(',', ", ")
 }
 
-/// Likewise, of a path.
+/// The path as it is written, for error messages.
 pub(crate) fn shown_path(path: &Path) -> String {
     shown(&Type::Path(TypePath { qself: None, path: path.clone() }))
 }
@@ -35,7 +35,7 @@ fn written(ty: &Type) -> String {
     text
 }
 
-/// Drops what rustfmt may add or take away: commas at the end; and parentheses that do nothing.
+/// Removes trailing commas, which rustfmt may add or remove, and parentheses without effect.
 struct Plain;
 
 impl VisitMut for Plain {
@@ -83,7 +83,7 @@ fn write(tokens: TokenStream, text: &mut String) {
     }
 }
 
-/// Two words must not become one.
+/// Appends a word, with a space before it if it would otherwise join the word before.
 fn word(word: &str, text: &mut String) {
     if text.ends_with(|last: char| last.is_alphanumeric() || last == '_') {
         text.push(' ');

@@ -1,13 +1,13 @@
-//! Sizes as people write them: `"512B"`, `"64KiB"`, `"16MiB"`.
+//! Parses sizes: `"512B"`, `"64KiB"`, `"16MiB"`.
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// What `rpcnet`'s codec takes at most (`rpcnet/src/codec.rs`, `LARGEST`).
+/// The largest message that rpcnet's codec accepts, in bytes: `LARGEST` in `rpcnet/src/codec`.
 const LARGEST: u64 = 256 * MIB;
 
-/// The size in bytes, or what to write instead.
+/// Returns the size in bytes, or a message that says how to write one.
 pub(crate) fn parse(text: &str) -> Result<usize, String> {
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(unit);
@@ -24,13 +24,13 @@ pub(crate) fn parse(text: &str) -> Result<usize, String> {
     bounded(digits, unit)
 }
 
-/// The size that these decimal digits are, in bytes.
+/// Parses decimal digits as a number of bytes.
 pub(crate) fn of_digits(digits: &str) -> Result<usize, String> {
     bounded(digits, 1)
 }
 
 fn bounded(digits: &str, unit: u64) -> Result<usize, String> {
-    // What does not fit a `u64` is too large in any unit.
+    // A number that does not fit into a `u64` is too large in every unit.
     let bytes = digits.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(unit);
     match bytes {
         0 => Err("a size of zero lets no message through: write a larger one, for example \"64KiB\"".into()),

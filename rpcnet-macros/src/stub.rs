@@ -1,5 +1,5 @@
-//! What is emitted for a method with a mistake: enough that the implementation and the calls of it raise no further
-//! errors. The mistake itself is reported; nothing of this ever runs.
+//! Generates stubs for a method with a mistake, so that its implementation and its calls raise no further errors. The
+//! mistake itself is reported as an error, so that a stub never runs.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
@@ -7,10 +7,11 @@ use syn::{FnArg, ReturnType, TraitItemFn, Visibility, parse_quote};
 
 use crate::{
     ast::{self, Method},
+    crate_path::CratePath,
     expand::client_attributes,
 };
 
-/// The method in the trait, as an `async fn` in its implementation would match it.
+/// The method in the trait. An `async fn` in an implementation matches it.
 pub(crate) fn declare(method: &Method) -> TraitItemFn {
     let mut item = method.item.clone();
     let output = &method.output;
@@ -26,7 +27,7 @@ pub(crate) fn declare(method: &Method) -> TraitItemFn {
     let mut index = 0;
     for input in &mut item.sig.inputs {
         if let FnArg::Typed(argument) = input {
-            // A trait has no patterns.
+            // Methods of a trait may not have patterns as arguments.
             let name = quote::format_ident!("argument{index}");
             argument.pat = parse_quote!(#name);
             argument.attrs.clear();
@@ -40,8 +41,13 @@ pub(crate) fn declare(method: &Method) -> TraitItemFn {
     item
 }
 
-/// The method of the client, with the types as they were written.
-pub(crate) fn call(method: &Method, visibility: &Visibility, caller: &Ident) -> TokenStream {
+/// The method of the client, with the types as they are written.
+pub(crate) fn call(
+    rpcnet: &CratePath,
+    method: &Method,
+    visibility: &Visibility,
+    caller: &Ident,
+) -> TokenStream {
     let name = &method.item.sig.ident;
     let attributes = client_attributes(method);
     let generics = &method.item.sig.generics;
@@ -65,7 +71,7 @@ pub(crate) fn call(method: &Method, visibility: &Visibility, caller: &Ident) -> 
         #visibility fn #name #generics(
             #receiver
             #(#parameters,)*
-        ) -> ::rpcnet::Call<#caller, #value, #error> #clause {
+        ) -> #rpcnet::Call<#caller, #value, #error> #clause {
             ::core::unreachable!()
         }
     }

@@ -1,11 +1,11 @@
-//! Durations as people write them: `"250ms"`, `"1.5s"`, `"2m"`, `"1h"`.
+//! Parses durations: `"250ms"`, `"1.5s"`, `"2m"`, `"1h"`.
 
 use std::time::Duration;
 
-/// A year. What is longer is a mistake, and could overflow the clock that it is added to.
+/// The longest time: a year. A longer one is a mistake, and could overflow a clock when it is added.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// The duration, or what to write instead.
+/// Returns the duration, or a message that says how to write one.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let duration = parse_exact(text).ok_or_else(|| {
         format!("`{text}` is not a time: write a number and `ms`, `s`, `m` or `h`, for example \"250ms\" or \"2s\"")
@@ -19,7 +19,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// In integers, so that `"0.1s"` is a tenth and nothing beside it.
+/// Parses in integers, so that `"0.1s"` is exactly a tenth of a second.
 fn parse_exact(text: &str) -> Option<Duration> {
     let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(unit);

@@ -1,11 +1,11 @@
-//! What is emitted: the trait, its client, its server, and between the last two a table of the methods.
+//! Generates the trait, its client, its server, and a table of the methods that both use.
 //!
-//! A method may carry `#[cfg(..)]`, of which a macro can't know whether it holds. So nothing here is counted: each
-//! method is a variant of an enum, an entry of a table of methods and one of a table of variants, each under the
-//! same `#[cfg(..)]`, and the compiler numbers what is left. `Service::call` turns the index into the variant.
+//! A method may have a `#[cfg(..)]`, and a macro can't know its value. So the macro does not count methods. Each method is
+//! a variant of an enum, an entry of a table of methods and an entry of a table of variants, all under the same
+//! `#[cfg(..)]`, and the compiler numbers the remaining ones. `Service::call` turns the index into the variant.
 //!
-//! Names that a user's types could have are avoided: what is nested is called `__Rpcnet…`, type parameters get
-//! names that do not occur in the trait, and arguments of handlers are hygienic.
+//! Generated names do not collide with the user's: nested items are called `__Rpcnet…`, type parameters have names that do
+//! not occur in the trait, and arguments of handlers are hygienic.
 
 mod itself;
 mod table;
@@ -19,6 +19,7 @@ use syn::{
 use crate::{
     ast::{Argument, Fate, Method, Service},
     attr::{lint_levels, select},
+    crate_path::CratePath,
     stub,
 };
 
@@ -42,7 +43,7 @@ pub(crate) fn expand(service: &Service) -> TokenStream {
     }
 }
 
-/// Names that nothing in the trait has.
+/// Names of generated types and type parameters. They do not occur in the trait.
 struct Names {
     client: Ident,
     caller: Ident,
@@ -55,6 +56,7 @@ impl Names {
         let name = &service.item.ident;
         let mut used = Vec::new();
         collect_names(service.item.to_token_stream(), &mut used);
+        collect_names(service.options.rpcnet.to_token_stream(), &mut used);
         for method in &service.methods {
             collect_names(method.item.sig.to_token_stream(), &mut used);
         }
@@ -102,12 +104,12 @@ fn expand_trait(service: &Service) -> TokenStream {
     item.into_token_stream()
 }
 
-/// `async fn` says nothing of `Send`; `impl Future + Send` does.
+/// Rewrites `async fn`, which promises no `Send`, to a function that returns `impl Future + Send`.
 fn declare(method: &Method) -> TraitItemFn {
     let mut item = method.item.clone();
     let output = &method.output;
-    // Located at the result, so that what is wrong with the future is reported there; but not the user's own code,
-    // so that lints leave it alone.
+    // Located at the result, so that errors about the future are reported there. Resolved at the call site, so that lints do
+    // not take the tokens for the user's code.
     let span = Span::call_site().located_at(output.span());
     item.sig.asyncness = None;
     item.sig.output = ReturnType::Type(
@@ -126,14 +128,14 @@ fn declare(method: &Method) -> TraitItemFn {
 /// The types of the client, and its methods.
 fn expand_client(service: &Service, names: &Names) -> (TokenStream, TokenStream) {
     let Names { client, caller, .. } = names;
+    let rpcnet = &service.options.rpcnet;
     let item = &service.item;
     let visibility = &item.vis;
     let trait_name = item.ident.unraw();
     let attributes = select(&item.attrs, &["doc", "deprecated"]);
     let levels = lint_levels(&item.attrs);
-    let summary =
-        format!(" A client of [`{trait_name}`]: calls it on a `Channel`, or whatever else takes calls.");
-    let new = format!(" A client of [`{trait_name}`] that makes its calls on this.");
+    let summary = format!(" A client of [`{trait_name}`], on a `Channel` or another `Caller`.");
+    let new = format!(" Returns a client of [`{trait_name}`] that makes its calls on `caller`.");
     let client_type = quote! {
         #[doc = #summary]
         ///
@@ -141,13 +143,13 @@ fn expand_client(service: &Service, names: &Names) -> (TokenStream, TokenStream)
         #(#levels)*
         #[allow(dead_code, unreachable_pub)]
         #[derive(::core::clone::Clone, ::core::fmt::Debug)]
-        #visibility struct #client<#caller: ::rpcnet::Caller = ::rpcnet::Channel> {
+        #visibility struct #client<#caller: #rpcnet::Caller = #rpcnet::Channel> {
             caller: #caller,
         }
     };
     let methods = service.methods.iter().filter_map(|method| match method.fate {
-        Fate::Served => Some(expand_call(method, visibility, caller)),
-        Fate::Declared => Some(stub::call(method, visibility, caller)),
+        Fate::Served => Some(expand_call(rpcnet, method, visibility, caller)),
+        Fate::Declared => Some(stub::call(rpcnet, method, visibility, caller)),
         Fate::DeclaredWithoutClient | Fate::Dropped => None,
     });
     let client_methods = quote! {
@@ -159,13 +161,13 @@ fn expand_client(service: &Service, names: &Names) -> (TokenStream, TokenStream)
             clippy::too_many_arguments,
             clippy::type_complexity
         )]
-        impl<#caller: ::rpcnet::Caller> #client<#caller> {
+        impl<#caller: #rpcnet::Caller> #client<#caller> {
             #[doc = #new]
             #visibility fn new(caller: #caller) -> Self {
                 Self { caller }
             }
 
-            /// What the calls are made on.
+            /// The channel, or other caller, on which the calls are made.
             #visibility fn caller(&self) -> &#caller {
                 &self.caller
             }
@@ -176,35 +178,41 @@ fn expand_client(service: &Service, names: &Names) -> (TokenStream, TokenStream)
     (client_type, client_methods)
 }
 
-/// A method of the client.
-fn expand_call(method: &Method, visibility: &syn::Visibility, caller: &Ident) -> TokenStream {
+/// A method of the client: encodes the arguments and starts the call.
+fn expand_call(
+    rpcnet: &CratePath,
+    method: &Method,
+    visibility: &syn::Visibility,
+    caller: &Ident,
+) -> TokenStream {
     let name = &method.item.sig.ident;
     let attributes = client_attributes(method);
     let output = &method.output;
-    let values = method.values().iter().map(|argument| itself::given(&argument.name, &argument.ty));
+    let values = method.values().iter().map(|argument| itself::given(rpcnet, &argument.name, &argument.ty));
     let parameters = method.arguments.iter().map(|argument| {
         let (name, ty) = (&argument.name, &argument.ty);
         quote!(#name: #ty)
     });
-    let call = itself::call(caller, output);
-    let output = itself::outcome(output, "Itself");
+    let call = itself::call(rpcnet, caller, output);
+    let output = itself::outcome(rpcnet, output, "Itself");
     let at_name = Span::call_site().located_at(name.span());
+    let root = rpcnet.at(at_name);
     let entry = quote_spanned! {at_name=>
         &__RPCNET_METHODS[__RpcnetMethod::#name as ::core::primitive::usize]
     };
     let start = match method.items() {
         None => quote_spanned! {at_name=>
-            ::rpcnet::__private::start_call::<#caller, _, #output>(
+            #root::__private::start_call::<#caller, _, #output>(
                 &self.caller,
                 #entry,
                 &(#(#values,)*),
             )
         },
         Some(Argument { name: items, ty }) => {
-            let items = itself::given_items(items, ty);
-            let ty = itself::items(ty);
+            let items = itself::given_items(rpcnet, items, ty);
+            let ty = itself::items(rpcnet, ty);
             quote_spanned! {at_name=>
-                ::rpcnet::__private::start_items::<#caller, _, #ty, #output>(
+                #root::__private::start_items::<#caller, _, #ty, #output>(
                     &self.caller,
                     #entry,
                     &(#(#values,)*),
@@ -213,17 +221,17 @@ fn expand_call(method: &Method, visibility: &syn::Visibility, caller: &Ident) ->
             }
         }
     };
-    // The arguments are moved into the call: what is made of them is made before.
+    // The call takes the arguments, so that the key is computed before.
     let (hashed, routed) = match &*method.options.key {
         [] => (quote!(), quote!()),
         key => {
             let by = Ident::new("by", Span::mixed_site());
             let key = key.iter().map(|name| {
                 let argument = method.values().iter().find(|argument| argument.name == *name);
-                argument.map_or_else(|| quote!(&#name), |argument| itself::lent(name, &argument.ty))
+                argument.map_or_else(|| quote!(&#name), |argument| itself::lent(rpcnet, name, &argument.ty))
             });
             let hashed = quote_spanned! {at_name=>
-                let #by = ::rpcnet::__private::Key::of(&(#(#key,)*));
+                let #by = #root::__private::Key::of(&(#(#key,)*));
             };
             (hashed, quote!(.routed(#by)))
         }
@@ -237,7 +245,7 @@ fn expand_call(method: &Method, visibility: &syn::Visibility, caller: &Ident) ->
     }
 }
 
-/// The user's attributes that a method of the client has too; and a doc, if there is none.
+/// The user's attributes that the client's method shares, and a doc if the user wrote none.
 pub(crate) fn client_attributes(method: &Method) -> Vec<syn::Attribute> {
     let mut attributes = select(&method.item.attrs, &["doc", "cfg", "deprecated"]);
     if select(&attributes, &["doc"]).is_empty() {
@@ -248,9 +256,10 @@ pub(crate) fn client_attributes(method: &Method) -> Vec<syn::Attribute> {
     attributes
 }
 
-/// The type of the server, and how it dispatches.
+/// The type of the server, and its dispatch.
 fn expand_server(service: &Service, names: &Names) -> (TokenStream, TokenStream) {
     let Names { server, handler, .. } = names;
+    let rpcnet = &service.options.rpcnet;
     let item = &service.item;
     let visibility = &item.vis;
     let interface = &item.ident;
@@ -258,16 +267,15 @@ fn expand_server(service: &Service, names: &Names) -> (TokenStream, TokenStream)
     let server_name = server.to_string();
     let attributes = select(&item.attrs, &["deprecated"]);
     let levels = lint_levels(&item.attrs);
-    let summary =
-        format!(" A server of [`{trait_name}`]: hands the calls that arrive to what implements it.");
-    let new = format!(" A server of this implementation of [`{trait_name}`].");
+    let summary = format!(" A server of [`{trait_name}`]: passes incoming calls to an implementation.");
+    let new = format!(" Returns a server of this implementation of [`{trait_name}`].");
     let server_type = quote! {
         #[doc = #summary]
         #(#attributes)*
         #(#levels)*
         #[allow(dead_code, unreachable_pub)]
         #visibility struct #server<#handler> {
-            service: ::rpcnet::__private::Arc<#handler>,
+            service: #rpcnet::__private::Arc<#handler>,
         }
     };
     let bound = if service.is_generic() {
@@ -275,18 +283,18 @@ fn expand_server(service: &Service, names: &Names) -> (TokenStream, TokenStream)
     } else {
         interface.to_token_stream()
     };
-    let arms = served(service).map(|method| expand_handler(method, interface, handler));
+    let arms = served(service).map(|method| expand_handler(rpcnet, method, interface, handler));
     let missing = format!("{trait_name} has no such method");
     let server_dispatch = quote! {
         #[allow(dead_code, deprecated, unreachable_pub)]
         impl<#handler> #server<#handler> {
             #[doc = #new]
             #visibility fn new(service: #handler) -> Self {
-                Self::from_arc(::rpcnet::__private::Arc::new(service))
+                Self::from_arc(#rpcnet::__private::Arc::new(service))
             }
 
-            /// Likewise, of one that is used elsewhere too.
-            #visibility fn from_arc(service: ::rpcnet::__private::Arc<#handler>) -> Self {
+            /// Returns a server of an implementation that other code shares.
+            #visibility fn from_arc(service: #rpcnet::__private::Arc<#handler>) -> Self {
                 Self { service }
             }
         }
@@ -309,24 +317,24 @@ fn expand_server(service: &Service, names: &Names) -> (TokenStream, TokenStream)
 
         #[automatically_derived]
         #[allow(deprecated)]
-        impl<#handler: #bound> ::rpcnet::Service for #server<#handler> {
-            fn descriptor(&self) -> &'static ::rpcnet::ServiceDescriptor {
+        impl<#handler: #bound> #rpcnet::Service for #server<#handler> {
+            fn descriptor(&self) -> &'static #rpcnet::ServiceDescriptor {
                 &__RPCNET_SERVICE
             }
 
             fn call(
                 &self,
                 method: ::core::primitive::usize,
-                inbound: ::rpcnet::__private::Inbound,
-            ) -> ::rpcnet::__private::HandlerFuture {
+                inbound: #rpcnet::__private::Inbound,
+            ) -> #rpcnet::__private::HandlerFuture {
                 match __RPCNET_VARIANTS.get(method).copied() {
                     #(#arms)*
                     ::core::option::Option::None => {
-                        // The index is one of the table's, so that it does not come to this.
+                        // Unreachable: the index comes from the table of methods.
                         let missing = |_, _, ()| ::core::future::ready(::core::result::Result::Err(
-                            ::rpcnet::Status::unimplemented(#missing),
+                            #rpcnet::Status::unimplemented(#missing),
                         ));
-                        ::rpcnet::__private::handle::<(), ::core::result::Result<(), ::rpcnet::Status>, _, _, _>(
+                        #rpcnet::__private::handle::<(), ::core::result::Result<(), #rpcnet::Status>, _, _, _>(
                             (),
                             inbound,
                             missing,
@@ -340,12 +348,12 @@ fn expand_server(service: &Service, names: &Names) -> (TokenStream, TokenStream)
     (server_type, server_dispatch)
 }
 
-/// The arm of a method: decode, run.
-fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenStream {
+/// The match arm of a method: decodes the arguments and runs the handler.
+fn expand_handler(rpcnet: &CratePath, method: &Method, interface: &Ident, handler: &Ident) -> TokenStream {
     let name = &method.item.sig.ident;
     let configured = select(&method.item.attrs, &["cfg"]);
-    let types = method.values().iter().map(|argument| itself::argument(&argument.ty));
-    let output = itself::outcome(&method.output, "Itself");
+    let types = method.values().iter().map(|argument| itself::argument(rpcnet, &argument.ty));
+    let output = itself::outcome(rpcnet, &method.output, "Itself");
     let values: Vec<Ident> = (0..method.values().len())
         .map(|index| Ident::new(&format!("argument{index}"), Span::mixed_site()))
         .collect();
@@ -353,23 +361,24 @@ fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenS
         .values()
         .iter()
         .zip(&values)
-        .map(|(argument, value)| itself::taken(value, &argument.ty))
+        .map(|(argument, value)| itself::taken(rpcnet, value, &argument.ty))
         .collect();
     let (context, pass_context) =
         if method.context { (quote!(cx), quote!(&cx,)) } else { (quote!(_), quote!()) };
     let at_name = Span::call_site().located_at(name.span());
-    // Each handler is run in two ways, of which its size decides: a large future is moved into memory of its own at once,
-    // as an unoptimised build copies a future on the stack wherever it is moved.
+    let root = rpcnet.at(at_name);
+    // Two closures run the handler; the size of its future decides which. A large future is moved to the heap at once,
+    // because an unoptimised build copies a future on the stack with each move.
     let handle = match method.items() {
         None => quote_spanned! {at_name=>
-            ::rpcnet::__private::handle::<(#(#types,)*), #output, _, _, _>(
+            #root::__private::handle::<(#(#types,)*), #output, _, _, _>(
                 ::core::clone::Clone::clone(&self.service),
                 inbound,
                 |service, #context, (#(#values,)*)| async move {
                     <#handler as #interface>::#name(&service, #pass_context #(#passed,)*).await
                 },
                 |service, #context, (#(#values,)*)| async move {
-                    ::rpcnet::__private::boxed(
+                    #root::__private::boxed(
                         || <#handler as #interface>::#name(&service, #pass_context #(#passed,)*)
                     ).await
                 },
@@ -377,17 +386,17 @@ fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenS
         },
         Some(Argument { ty, .. }) => {
             let items = Ident::new("items", Span::mixed_site());
-            let passed_items = itself::taken(&items, ty);
-            let ty = itself::items(ty);
+            let passed_items = itself::taken(rpcnet, &items, ty);
+            let ty = itself::items(rpcnet, ty);
             quote_spanned! {at_name=>
-                ::rpcnet::__private::handle_items::<(#(#types,)*), #ty, #output, _, _, _>(
+                #root::__private::handle_items::<(#(#types,)*), #ty, #output, _, _, _>(
                     ::core::clone::Clone::clone(&self.service),
                     inbound,
                     |service, #context, (#(#values,)*), #items| async move {
                         <#handler as #interface>::#name(&service, #pass_context #(#passed,)* #passed_items).await
                     },
                     |service, #context, (#(#values,)*), #items| async move {
-                        ::rpcnet::__private::boxed(
+                        #root::__private::boxed(
                             || <#handler as #interface>::#name(&service, #pass_context #(#passed,)* #passed_items)
                         ).await
                     },
@@ -406,3 +415,6 @@ fn expand_handler(method: &Method, interface: &Ident, handler: &Ident) -> TokenS
 fn served(service: &Service) -> impl Iterator<Item = &Method> {
     service.methods.iter().filter(|method| method.fate == Fate::Served)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The table of the methods: what a service says of itself, and what numbers its methods.
+//! The table of the methods: the service's descriptor, and the enum that numbers the methods.
 
 use std::time::Duration;
 
@@ -10,18 +10,22 @@ use super::{itself, served};
 use crate::{
     ast::{Method, Service},
     attr::select,
+    crate_path::CratePath,
     signature,
 };
 
-/// Whether a result is a stream only the compiler knows, and it is told what to say.
+/// The error for `item_timeout` without a stream. An alias may hide a stream, so that only the compiler knows; it reports
+/// this text.
 const NO_STREAM: &str = "`item_timeout` bounds the time between the items of a stream, and this method has none: \
                          write `timeout`, or leave it out";
 
+/// The error for `resumable` without a stream in the result.
 const NO_STREAM_TO_RESUME: &str = "`resumable` lets a stream of answers go on elsewhere, and this method has none: leave \
                                    it out, or return `Result<Streaming<T>, ..>`";
 
-/// The descriptor, and what numbers the methods.
+/// The descriptor, the table of methods, and the enum with its table of variants.
 pub(super) fn expand(service: &Service) -> TokenStream {
+    let rpcnet = &service.options.rpcnet;
     let service_name = match &service.options.name {
         Some(name) => name.to_token_stream(),
         None => {
@@ -33,10 +37,10 @@ pub(super) fn expand(service: &Service) -> TokenStream {
         let configured = select(&method.item.attrs, &["cfg"]);
         let name = method.wire_name();
         let signature = signature::of(method.arguments.iter().map(|argument| &argument.ty), &method.output);
-        let options = options(method);
+        let options = options(rpcnet, method);
         quote! {
             #(#configured)*
-            ::rpcnet::Method::new(__RPCNET_NAME, #name, #signature) #options
+            #rpcnet::Method::new(__RPCNET_NAME, #name, #signature) #options
         }
     });
     let variants: Vec<TokenStream> = served(service)
@@ -60,23 +64,25 @@ pub(super) fn expand(service: &Service) -> TokenStream {
 
         const __RPCNET_NAME: &::core::primitive::str = #service_name;
 
-        static __RPCNET_METHODS: &[::rpcnet::Method] = &[#(#entries,)*];
+        static __RPCNET_METHODS: &[#rpcnet::Method] = &[#(#entries,)*];
 
         static __RPCNET_VARIANTS: &[__RpcnetMethod] = &[#(#paths,)*];
 
-        static __RPCNET_SERVICE: ::rpcnet::ServiceDescriptor =
-            ::rpcnet::ServiceDescriptor { name: __RPCNET_NAME, methods: __RPCNET_METHODS };
+        static __RPCNET_SERVICE: #rpcnet::ServiceDescriptor =
+            #rpcnet::ServiceDescriptor { name: __RPCNET_NAME, methods: __RPCNET_METHODS };
     }
 }
 
-/// What a method says of itself beside its name and its types.
-fn options(method: &Method) -> TokenStream {
+/// The calls of `Method`'s setters for a method's types, streams and options.
+fn options(rpcnet: &CratePath, method: &Method) -> TokenStream {
     let output = &method.output;
     let takes_stream = method.items().is_some();
-    // An alias may hide a stream, so that the type is asked and not its name.
-    let itself = itself::outcome(output, "Itself");
-    let returns_stream = quote_spanned! {Span::call_site().located_at(output.span())=>
-        ::rpcnet::__private::streams::<#itself>()
+    // An alias may hide a stream, so that the type decides, not its name.
+    let itself = itself::outcome(rpcnet, output, "Itself");
+    let at_output = Span::call_site().located_at(output.span());
+    let root = rpcnet.at(at_output);
+    let returns_stream = quote_spanned! {at_output=>
+        #root::__private::streams::<#itself>()
     };
     let options = &method.options;
     let idempotent = options.idempotent.then(|| quote!(.with_idempotent()));
@@ -97,10 +103,10 @@ fn options(method: &Method) -> TokenStream {
     let priority = options.priority.map(|priority| quote!(.with_priority(#priority)));
     let key = (!options.key.is_empty()).then(|| quote!(.with_key()));
     let hedge = options.hedge.as_ref().map(|hedge| match hedge.after {
-        None => quote!(.with_hedge(::rpcnet::Hedge::Automatic)),
+        None => quote!(.with_hedge(#rpcnet::Hedge::Automatic)),
         Some(after) => {
             let after = duration(after);
-            quote!(.with_hedge(::rpcnet::Hedge::After(#after)))
+            quote!(.with_hedge(#rpcnet::Hedge::After(#after)))
         }
     });
     let resumable = options.resumable.is_some().then(|| quote!(.with_resumable()));
@@ -109,7 +115,7 @@ fn options(method: &Method) -> TokenStream {
             ::core::assert!(#returns_stream, #NO_STREAM_TO_RESUME);
         }
     });
-    let types = types(method);
+    let types = types(rpcnet, method);
     quote! {
         .with_types(#types)
         .with_streams(#takes_stream, { #checked #returns_stream })
@@ -117,16 +123,17 @@ fn options(method: &Method) -> TokenStream {
     }
 }
 
-/// The method's types, for what is found out of them when the program runs.
-fn types(method: &Method) -> TokenStream {
-    let arguments = method.values().iter().map(|argument| itself::argument(&argument.ty));
+/// The method's types, from which the program computes their shapes and fingerprint.
+fn types(rpcnet: &CratePath, method: &Method) -> TokenStream {
+    let arguments = method.values().iter().map(|argument| itself::argument(rpcnet, &argument.ty));
     let span = Span::call_site().located_at(method.output.span());
-    let output = itself::outcome(&method.output, "Itself");
+    let output = itself::outcome(rpcnet, &method.output, "Itself");
+    let root = rpcnet.at(span);
     match method.items() {
-        None => quote_spanned!(span=> ::rpcnet::__private::types::<(#(#arguments,)*), #output>()),
+        None => quote_spanned!(span=> #root::__private::types::<(#(#arguments,)*), #output>()),
         Some(items) => {
-            let items = itself::items(&items.ty);
-            quote_spanned!(span=> ::rpcnet::__private::types_items::<(#(#arguments,)*), #items, #output>())
+            let items = itself::items(rpcnet, &items.ty);
+            quote_spanned!(span=> #root::__private::types_items::<(#(#arguments,)*), #items, #output>())
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a trait must be to become a service. Each mistake is reported where it stands, with what to write instead,
-//! and restricts what is made of its method.
+//! Checks that a trait can become a service. Each mistake is reported at its tokens, with the text to write instead, and
+//! restricts the code that is generated for its method.
 
 mod routing;
 mod types;
@@ -64,7 +64,7 @@ fn check_trait(service: &Service, errors: &mut Errors) {
     }
 }
 
-/// The client has functions of its own.
+/// Refuses the names of functions that every client has.
 fn check_name(method: &mut Method, errors: &mut Errors) {
     let name = &method.item.sig.ident;
     let text = name.unraw().to_string();
@@ -150,7 +150,7 @@ fn check_arguments(method: &mut Method, associated: bool, errors: &mut Errors) {
     method.restrict(fate);
 }
 
-/// One stream, and that the last: its items follow the other arguments.
+/// Checks that a method has at most one stream argument, and that it is the last: its items follow the other arguments.
 fn check_streams(method: &mut Method, errors: &mut Errors) {
     let is_stream = |argument: &&ast::Argument| ast::is_streaming(&argument.ty);
     let mut streams = method.arguments.iter().filter(is_stream);
@@ -247,11 +247,11 @@ fn check_output(method: &mut Method, associated: bool, errors: &mut Errors) {
     method.restrict(fate);
 }
 
-/// A server finds a method by the hash of its names.
+/// Refuses two methods with one id: a server finds a method by the hash of its names.
 fn check_ids(service: &mut Service, errors: &mut Errors) {
     let name = service.options.name.as_ref().map(LitStr::value);
-    // The default name of a service is known to the compiler alone. That two hashes meet under it is left to the
-    // server, which refuses to register such a service.
+    // Only the compiler knows the default name of a service. If two hashes are equal under that name, the server refuses to
+    // register the service.
     let key = |method: &Method| match &name {
         Some(service) => Key::Id(id::method_id(service, &method.wire_name())),
         None => Key::Name(method.wire_name()),

@@ -1,4 +1,4 @@
-//! Where calls of a method go: what its options need of its arguments. A mistake leaves the method as it is without the
+//! Checks the options that route calls against the method's arguments. After a mistake, the method is generated without the
 //! option.
 
 use syn::ext::IdentExt;
@@ -26,7 +26,7 @@ pub(super) fn check(method: &mut Method, errors: &mut Errors) {
     }
 }
 
-/// The arguments are named once each, and sent before the call is.
+/// Checks that each argument of a key exists, is named once, and is not a stream.
 fn check_key(method: &mut Method, errors: &mut Errors) {
     let mut seen = Vec::new();
     for name in std::mem::take(&mut method.options.key) {

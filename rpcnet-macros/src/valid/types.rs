@@ -1,4 +1,4 @@
-//! Which types can be sent: owned ones that both sides can name, and streams where streams may stand.
+//! Checks that types can be sent: they are owned, both sides can name them, and streams are only where they may be.
 
 use std::fmt::Display;
 
@@ -14,17 +14,17 @@ use crate::{
     signature,
 };
 
-/// Reports the first thing in the type of an argument that can't be sent.
+/// Reports the first part of an argument's type that can't be sent.
 pub(super) fn check_argument(ty: &Type, associated: bool, errors: &mut Errors) -> Fate {
     check(ty, Place::Argument, associated, errors)
 }
 
-/// Likewise, in that of a result.
+/// Reports the first part of a result's type that can't be sent.
 pub(super) fn check_result(ty: &Type, associated: bool, errors: &mut Errors) -> Fate {
     check(ty, Place::Result, associated, errors)
 }
 
-/// Whether it is a type around a stream: one that has to be written in another way, whatever it is.
+/// Returns `true` if the type contains a stream without being one. No such type can be sent.
 pub(super) fn has_inner_stream(ty: &Type) -> bool {
     let mut search = Streams(false);
     search.visit_type(ty);
@@ -40,7 +40,7 @@ fn check(ty: &Type, place: Place, associated: bool, errors: &mut Errors) -> Fate
     search.fate
 }
 
-/// What a type is of.
+/// The place of a type in a method.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Argument,
@@ -55,7 +55,7 @@ impl Place {
         }
     }
 
-    /// The stream that the type is, or is a result of.
+    /// The path of the stream that the argument is, or that is the result's value.
     fn stream(self, ty: &Type) -> Option<&Path> {
         let ty = match self {
             Self::Argument => ty,
@@ -70,9 +70,9 @@ impl Place {
 
 struct Search<'ast> {
     place: Place,
-    /// The one stream that may stand where it does.
+    /// The stream that is allowed here.
     stream: Option<&'ast Path>,
-    /// Whether the trait has associated types, which has been reported: `Self::Item` is no mistake of its own.
+    /// The trait has associated types, which was reported: then `Self::Item` is not reported again.
     associated: bool,
     found: Option<syn::Error>,
     fate: Fate,
@@ -101,7 +101,7 @@ impl<'ast> Visit<'ast> for Search<'ast> {
         };
         let fate = match self.place {
             Place::Argument => Fate::Declared,
-            // The client would promise a type that nothing decides.
+            // In the client, nothing would decide the type.
             Place::Result => Fate::DeclaredWithoutClient,
         };
         self.find(ty, fate, message);
@@ -142,7 +142,7 @@ impl<'ast> Visit<'ast> for Search<'ast> {
     }
 }
 
-/// Whether a stream occurs anywhere.
+/// Finds out if a stream occurs anywhere in a type.
 struct Streams(bool);
 
 impl<'ast> Visit<'ast> for Streams {
@@ -152,7 +152,7 @@ impl<'ast> Visit<'ast> for Streams {
     }
 }
 
-/// Whether it is `impl Stream`.
+/// Returns `true` for `impl Stream`.
 fn is_stream(ty: &TypeImplTrait) -> bool {
     ty.bounds.iter().any(|bound| match bound {
         TypeParamBound::Trait(bound) => {
@@ -162,7 +162,7 @@ fn is_stream(ty: &TypeImplTrait) -> bool {
     })
 }
 
-/// What to take in place of a reference to it.
+/// The owned type to take in place of a reference.
 fn owned(ty: &Type) -> String {
     match ast::plain(ty) {
         Type::Slice(slice) => format!("Vec<{}>", signature::shown(&slice.elem)),
