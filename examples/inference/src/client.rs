@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use rpcnet_cluster::ClusterChannel;
-use rpcnet_examples::{
+use rpcnet_wordcount::{
     CallerSettings,
     roles::{RoleError, connect, init_log, say},
 };

@@ -4,7 +4,7 @@ use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rpcnet::{Context, Streaming, rpc_impl};
-use rpcnet_examples::{
+use rpcnet_wordcount::{
     WorkerSettings,
     roles::{Node, NodeSettings, RoleError, init_log},
 };

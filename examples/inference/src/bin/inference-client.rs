@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use rpcnet_examples::CallerArgs;
+use rpcnet_wordcount::CallerArgs;
 
 /// Prints what the workers generate, as it comes
 #[derive(Debug, Parser)]

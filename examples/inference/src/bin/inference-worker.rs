@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use rpcnet_examples::WorkerArgs;
+use rpcnet_wordcount::WorkerArgs;
 
 /// Generates text, word by word
 #[derive(Debug, Parser)]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rpcnet_examples::{ClientArgs, roles};
+use rpcnet_wordcount::{ClientArgs, roles};
 
 #[tokio::main]
 async fn main() -> ExitCode {

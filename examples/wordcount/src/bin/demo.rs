@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    rpcnet_examples::demo::main(std::env::args_os()).await
+    rpcnet_wordcount::demo::main(std::env::args_os()).await
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rpcnet_examples::{DirectorArgs, roles};
+use rpcnet_wordcount::{DirectorArgs, roles};
 
 #[tokio::main]
 async fn main() -> ExitCode {

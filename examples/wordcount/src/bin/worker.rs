@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rpcnet_examples::{WorkerArgs, roles};
+use rpcnet_wordcount::{WorkerArgs, roles};
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -1,8 +1,8 @@
-//! The binaries of `examples`, as they are.
+//! The binaries of `examples/wordcount`, as they are.
 
 use clap::Subcommand;
 use rpcnet_benches::Failure;
-use rpcnet_examples::{ClientArgs, DirectorArgs, WorkerArgs, roles};
+use rpcnet_wordcount::{ClientArgs, DirectorArgs, WorkerArgs, roles};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WordCount {
