@@ -85,7 +85,7 @@ pub(crate) fn check_impl_options(arguments: TokenStream, errors: &mut Errors) {
             }
             unknown => {
                 let message = format!(
-                    "unknown option `{unknown}`: `#[rpc_impl(..)]` knows `crate`; those of a service stand at its trait"
+                    "unknown option `{unknown}`: `#[rpc_impl(..)]` knows `crate`; options of a service stand at its trait"
                 );
                 errors.add(&option.path, message);
             }
@@ -205,8 +205,8 @@ impl RpcOption {
         let path = CratePath::parse(&text);
         if path.is_err() {
             let message = format!(
-                "`{}` is not a path to rpcnet: write the dependency's name, as in `crate = \"wire\"`, or where a \
-                 module has it, as in `crate = \"crate::wire\"`",
+                "`{}` is not a path: write the name of the dependency on rpcnet, as in `crate = \"wire\"`, or the path of \
+                 a re-export, as in `crate = \"crate::wire\"`",
                 text.value(),
             );
             errors.add(&text, message);

@@ -5,34 +5,57 @@ use quote::ToTokens;
 use syn::{LitStr, Path, parse_quote};
 
 /// The path of rpcnet in generated code.
-pub(crate) struct CratePath(Path);
+pub(crate) enum CratePath {
+    /// `::rpcnet`.
+    Default(Path),
+    /// The value of the option `crate`.
+    Given(Path),
+}
 
 impl Default for CratePath {
     fn default() -> Self {
-        Self(parse_quote!(::rpcnet))
+        Self::Default(parse_quote!(::rpcnet))
     }
 }
 
 impl CratePath {
     /// Parses the value of the option `crate`: names with `::` between them, without generic arguments.
     pub(crate) fn parse(text: &LitStr) -> syn::Result<Self> {
-        text.parse_with(Path::parse_mod_style).map(Self)
+        text.parse_with(Path::parse_mod_style).map(Self::Given)
     }
 
-    /// The path with its errors reported at `span`. Its names are still resolved where the path was written.
+    /// The path in code with this span, so that the compiler reports an error of that code at `span`.
+    ///
+    /// A path that the user gave keeps its own span: if it does not exist, the compiler merges the errors of all places.
     pub(crate) fn at(&self, span: Span) -> TokenStream {
-        let tokens = self.0.to_token_stream().into_iter();
-        let moved = tokens.map(|mut token| {
-            token.set_span(token.span().located_at(span));
-            token
-        });
-        moved.collect()
+        match self {
+            Self::Default(path) => respanned(path, |_| span),
+            Self::Given(path) => path.to_token_stream(),
+        }
     }
+
+    /// The path as the beginning of a type that the compiler reports as a whole: its errors are at `span` in any case.
+    pub(crate) fn beginning_at(&self, span: Span) -> TokenStream {
+        match self {
+            Self::Default(path) => respanned(path, |_| span),
+            Self::Given(path) => respanned(path, |own| own.located_at(span)),
+        }
+    }
+}
+
+fn respanned(path: &Path, span: impl Fn(Span) -> Span) -> TokenStream {
+    let tokens = path.to_token_stream().into_iter();
+    let respanned = tokens.map(|mut token| {
+        token.set_span(span(token.span()));
+        token
+    });
+    respanned.collect()
 }
 
 impl ToTokens for CratePath {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        self.0.to_tokens(tokens);
+        let (Self::Default(path) | Self::Given(path)) = self;
+        path.to_tokens(tokens);
     }
 }
 

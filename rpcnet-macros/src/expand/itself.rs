@@ -57,7 +57,7 @@ fn converted(rpcnet: &CratePath, value: &Ident, to: TokenStream) -> TokenStream 
 pub(super) fn call(rpcnet: &CratePath, caller: &Ident, output: &Type) -> TokenStream {
     let (start, end) = ends(output);
     let (value, error) = (outcome(rpcnet, output, "Value"), outcome(rpcnet, output, "ClientError"));
-    let rpcnet = rpcnet.at(start);
+    let rpcnet = rpcnet.beginning_at(start);
     let open = quote_spanned!(start=> #rpcnet::Call<);
     let close = quote_spanned!(end=> >);
     quote!(#open #caller, #value, #error #close)
