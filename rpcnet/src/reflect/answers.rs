@@ -11,9 +11,8 @@ use futures_core::Stream;
 use super::{ApplicationError, call::Writer, late::Late};
 use crate::{
     CallError, Code, Context, Metadata, Status,
-    limit::PermitOutcome,
     message::{Failure, Items},
-    session::Running,
+    session::Execution,
 };
 
 /// The answers of a call that runs, as whoever asked gets them.
@@ -22,7 +21,7 @@ pub(super) struct Answers {
     pub(super) writer: Writer,
     pub(super) late: Late,
     /// `None` once it has ended.
-    pub(super) running: Option<Running>,
+    pub(super) running: Option<Execution>,
     /// Of the call of reflection.
     pub(super) outer: Context,
     /// What interceptors have added to the end.
@@ -89,6 +88,6 @@ impl Answers {
         trailers.append(self.items.trailers().cloned().unwrap_or_default());
         trailers.append(std::mem::take(&mut self.trailers));
         self.outer.append_trailers(trailers);
-        running.done(code, PermitOutcome::Abandoned);
+        running.done(code);
     }
 }

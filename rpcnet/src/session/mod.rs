@@ -7,6 +7,7 @@ mod control;
 mod counts;
 mod deadlines;
 mod epoch;
+mod execution;
 mod frame;
 mod inbound;
 mod items;
@@ -36,19 +37,20 @@ use tokio::{
 
 pub(crate) use self::counts::PeerCallGuard;
 use self::counts::{Counts, StreamGuard};
-#[cfg(feature = "reflect")]
-pub(crate) use self::inbound::{Running, call_instead};
 #[cfg(feature = "measuring")]
 pub(crate) use self::lane::lane_call;
 pub use self::peer_caller::PeerCaller;
 pub(crate) use self::{
     deadlines::{Deadlines, after},
     epoch::{Epoch, Epochs},
-    inbound::{Dispatch, forwarding_entry},
+    execution::Dispatch,
+    inbound::forwarding_entry,
     lane::LaneCall,
     peer_caller::inherit_trace,
     router::{Background, Entry, Router},
 };
+#[cfg(feature = "reflect")]
+pub(crate) use self::{execution::Execution, inbound::call_instead};
 use crate::{
     Limits, Method, Request, Status, codec,
     ids::IdMap,

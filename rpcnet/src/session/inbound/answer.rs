@@ -15,6 +15,7 @@ use crate::{
     proto::{self, ReplyHeader, ReplyKind, reset},
     session::{
         Session,
+        execution::until,
         frame::{frame_buffer, write_frame},
         items::write_items,
     },
@@ -154,7 +155,7 @@ async fn stream(
     let scope = context.inherits();
     let leave = moves(session, method);
     let writing = write_items(send, &mut items, &mut batch, method, limit, Some(metrics), leave);
-    let writing = super::until(scope.deadline, scope.around(writing));
+    let writing = until(scope.deadline, scope.around(writing));
     let stuck = async {
         moves(session, method).await;
         tokio::time::sleep(LEAVING).await;

@@ -2,11 +2,9 @@
 
 pub(super) mod answer;
 pub(super) mod forward;
-pub(super) mod handler;
 pub(super) mod receive;
 #[cfg(feature = "reflect")]
 mod substitute;
-mod timer;
 
 use std::pin::{Pin, pin};
 
@@ -16,16 +14,20 @@ use tokio::{
 };
 use tracing::{error, warn};
 
+pub(crate) use self::forward::entry as forwarding_entry;
 use self::receive::{Arrival, Refusal};
 #[cfg(feature = "reflect")]
-pub(crate) use self::substitute::{Running, call_instead};
-pub(super) use self::timer::CallTimer;
-pub(crate) use self::{forward::entry as forwarding_entry, handler::Dispatch};
-use super::{Session, frame::FrameReader, lane, router::CallGuard};
+pub(crate) use self::substitute::call_instead;
+use super::{
+    Session,
+    execution::{Execution, Turn},
+    frame::FrameReader,
+    lane,
+};
 use crate::{
     Code, Context, Status,
     context::Scope,
-    limit::{Permit, PermitOutcome, Shed},
+    limit::Shed,
     proto::{close, reset},
     transport::{ConnectionError, RecvStream, SendStream},
 };
@@ -168,9 +170,7 @@ async fn refuse(session: Session, mut send: SendStream, mut reader: FrameReader,
 /// A call that may run.
 struct Admitted {
     arrival: Arrival,
-    /// Its turn, where turns are given.
-    permit: Option<Permit>,
-    in_flight: CallGuard,
+    turn: Turn,
 }
 
 /// Takes a request in, and waits for its turn before its body is decoded; before it is read, where it is large.
@@ -209,9 +209,10 @@ async fn admit(
             within(by(transit), receive::body(session, reader, &entry, &header, deadline)).await?
         }
     };
-    let in_flight = router.enter().ok_or(Refusal::Draining)?;
+    let in_flight = Some(router.enter().ok_or(Refusal::Draining)?);
     let scope = Scope { deadline, trace: forward::own_span(&entry, header.trace) };
-    Ok(Admitted { arrival: Arrival { entry, header, body, scope }, permit, in_flight })
+    let turn = Turn { permit, in_flight };
+    Ok(Admitted { arrival: Arrival { entry, header, body, scope }, turn })
 }
 
 /// What does not come in time has been given up.
@@ -247,7 +248,7 @@ pub(super) fn count_reset(session: &Session, deadline: Option<Instant>) {
     }
 }
 
-/// Runs the handler and sends what it comes to.
+/// Runs the handler and sends its answer.
 async fn run(
     session: &Session,
     admitted: Admitted,
@@ -255,66 +256,31 @@ async fn run(
     send: &mut SendStream,
     received: Instant,
 ) {
-    let Admitted { arrival: Arrival { entry, mut header, body, scope }, permit, in_flight: _in_flight } =
-        admitted;
+    let Admitted { arrival: Arrival { entry, mut header, body, scope }, turn } = admitted;
     let relayed = forward::relayed(&entry, &mut header);
     let method = forward::method(&entry, relayed.as_deref(), header.items);
-    let timer = CallTimer::start(session, &entry, received);
     if method.priority() != 0 {
         send.set_priority(method.priority().into());
     }
     let context = Context::new(method, session.clone(), scope, header.metadata)
         .with_relayed(relayed)
         .resuming(header.resume_after);
-    let mut cancel = CancelOnDrop(Some(context.clone()));
     let items = header.items.then(|| receive::items(session, reader, method, scope.deadline));
-    let metrics = entry.metrics.clone();
-    let handler = handler::start(session, entry, context.clone(), body, items);
-    let handled = tokio::select! {
+    let mut execution = Execution::start(session, entry, context, (body, items), received, turn);
+    let result = tokio::select! {
         // Many handlers are ready at once; then nothing needs to be set up to hear of a cancellation.
         biased;
-        handled = until(scope.deadline, scope.around(handler)) => handled,
+        result = execution.run() => result,
         _ = send.stopped() => {
-            timer.done(Some(Code::Cancelled));
+            execution.given_up();
             return count_reset(session, scope.deadline);
         }
     };
-    // A stream has its turn to its end.
-    let _turn = match (&handled, permit) {
-        (Some(Ok(reply)), Some(permit)) if reply.is_stream() => Some(permit),
-        (Some(_), Some(permit)) => {
-            permit.done(PermitOutcome::Completed);
-            None
-        }
-        (_, permit) => permit,
-    };
-    let result = handled.unwrap_or_else(|| {
-        context.cancel();
-        Err(Status::deadline_exceeded(format!("{method} ran out of time")))
-    });
-    let code = answer::reply(session, &context, &metrics, send, result).await;
+    let code = answer::reply(session, execution.context(), execution.metrics(), send, result).await;
     if code == Some(Code::Cancelled) {
+        execution.given_up();
         count_reset(session, scope.deadline);
     } else {
-        cancel.0 = None;
-    }
-    timer.done(code);
-}
-
-pub(super) async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        Some(deadline) => timeout_at(deadline, future).await.ok(),
-        None => Some(future.await),
-    }
-}
-
-/// Tells those who wait for [`Context::cancelled`] when the call ends before its handler does.
-pub(super) struct CancelOnDrop(pub(super) Option<Context>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(context) = &self.0 {
-            context.cancel();
-        }
+        execution.done(code);
     }
 }

@@ -3,39 +3,16 @@
 
 use tokio::time::Instant;
 
-use super::{CallTimer, CancelOnDrop, answer, full, handler, until};
+use super::{answer, full};
 use crate::{
     Code, Context, Reply, Status,
     codec::Body,
-    limit::{Permit, PermitOutcome},
     message::{Answer, Items},
-    session::Entry,
+    session::{
+        Entry,
+        execution::{Execution, Turn},
+    },
 };
-
-/// A call of which more is to come: it has its turn, and is counted, until this is dropped. Then it was cancelled,
-/// unless it was [`done`](Self::done).
-pub(crate) struct Running {
-    context: Context,
-    cancel: CancelOnDrop,
-    timer: CallTimer,
-    permit: Option<Permit>,
-}
-
-impl Running {
-    /// What the handler knows of its call.
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
-    }
-
-    /// The call has ended; with this code, where it was in an error.
-    pub(crate) fn done(mut self, code: Option<Code>, outcome: PermitOutcome) {
-        self.cancel.0 = None;
-        self.timer.done(code);
-        if let Some(permit) = self.permit {
-            permit.done(outcome);
-        }
-    }
-}
 
 /// Calls a method, of which this is the context, in place of another one. What the arguments are is asked once it is
 /// its turn.
@@ -46,7 +23,7 @@ pub(crate) async fn call_instead(
     entry: &Entry,
     arguments: impl FnOnce() -> Result<Body, Status>,
     items: Option<Items>,
-) -> Result<(Reply, Option<Running>), Status> {
+) -> Result<(Reply, Option<Execution>), Status> {
     let (session, method, since) = (context.session().clone(), entry.method, Instant::now());
     let scope = context.inherits();
     let permit = match session.router().gate() {
@@ -68,36 +45,28 @@ pub(crate) async fn call_instead(
         ))
         .not_executed());
     }
-    let running = Running {
-        context: context.clone(),
-        cancel: CancelOnDrop(Some(context.clone())),
-        timer: CallTimer::start(&session, entry, since),
-        permit,
-    };
-    let handler = handler::start(&session, entry.clone(), context.clone(), body.into_bytes(), items);
-    let Some(handled) = until(scope.deadline, scope.around(handler)).await else {
-        context.cancel();
-        running.done(Some(Code::DeadlineExceeded), PermitOutcome::Abandoned);
-        return Err(Status::deadline_exceeded(format!("{method} ran out of time")));
-    };
-    let reply = match answer::gather(&context, handled) {
+    let turn = Turn { permit, in_flight: None };
+    let arguments = (body.into_bytes(), items);
+    let mut execution = Execution::start(&session, entry.clone(), context, arguments, since, turn);
+    let handled = execution.run().await;
+    let reply = match answer::gather(execution.context(), handled) {
         Ok(reply) => reply,
         Err(status) => {
-            running.done(Some(status.wire_code()), PermitOutcome::Completed);
+            execution.done(Some(status.wire_code()));
             return Err(status);
         }
     };
     let (code, length) = match &reply.answer {
-        Answer::Items(_) => return Ok((reply, Some(running))),
+        Answer::Items(_) => return Ok((reply, Some(execution))),
         Answer::Value(body) => (None, body.len()),
         Answer::Application(body) => (Some(Code::Unknown), body.len()),
     };
     if length > limit {
-        running.done(Some(Code::ResourceExhausted), PermitOutcome::Completed);
+        execution.done(Some(Code::ResourceExhausted));
         return Err(Status::resource_exhausted(format!(
             "the reply of {method} has {length} bytes, the server's limit is {limit}: ask for less, or raise max_message"
         )));
     }
-    running.done(code, PermitOutcome::Completed);
+    execution.done(code);
     Ok((reply, None))
 }

@@ -16,13 +16,14 @@ use super::outbox::Outbox;
 use crate::{
     Context, Reply, Status,
     context::Scope,
-    limit::{Permit, PermitOutcome},
+    limit::Permit,
     metrics::BLOCKS,
     proto::{self, LaneFrame, LaneKind, MAX_LANE_MESSAGE, RequestHeader, put_message, reset, varint},
     session::{
         Entry, Session,
+        execution::{Execution, Turn},
         frame::{frame_buffer, write_frame},
-        inbound::{CallTimer, CancelOnDrop, TRANSIT, answer, forward, full, handler, receive, until},
+        inbound::{TRANSIT, answer, forward, full, receive},
         router::CallGuard,
     },
 };
@@ -47,13 +48,9 @@ pub(super) enum Dispatched {
 }
 
 /// A call that runs.
-struct Running {
+struct RunningLaneCall {
     id: u64,
-    context: Context,
-    handler: handler::RunningHandler,
-    timer: CallTimer,
-    permit: Option<Permit>,
-    in_flight: CallGuard,
+    execution: Execution,
 }
 
 impl LaneRequest {
@@ -97,14 +94,14 @@ impl LaneRequest {
         let Some(mut running) = self.run(session, outbox, entry, None) else { return Dispatched::Answered };
         if in_place {
             let begun = *now;
-            let polled = running.context.inherits().enter(|| Pin::new(&mut running.handler).poll(task));
+            let polled = running.execution.poll(task);
             // The clock is looked at once a call: it costs as much as a tenth of all the rest.
             *now = Instant::now();
             if *now > begun + LONG {
                 running.took_long(*now - begun, *now);
             }
             if let Poll::Ready(result) = polled {
-                return running.answer(outbox, Some(result), *now);
+                return running.answer(outbox, result, *now);
             }
         }
         Dispatched::AtWork(Box::pin(running.finish(outbox.clone())))
@@ -147,7 +144,7 @@ impl LaneRequest {
         outbox: &Arc<Outbox>,
         entry: Entry,
         permit: Option<Permit>,
-    ) -> Option<Running> {
+    ) -> Option<RunningLaneCall> {
         let Some(in_flight) = session.router().enter() else {
             refuse(self.id, outbox);
             return None;
@@ -155,11 +152,11 @@ impl LaneRequest {
         let deadline = self.deadline();
         let scope = Scope { deadline, trace: forward::own_span(&entry, self.header.trace) };
         let relayed = forward::relayed(&entry, &mut self.header);
-        let timer = CallTimer::start(session, &entry, self.received);
         let context =
             Context::new(entry.method, session.clone(), scope, self.header.metadata).with_relayed(relayed);
-        let handler = handler::start(session, entry, context.clone(), self.body, None);
-        Some(Running { id: self.id, context, handler, timer, permit, in_flight })
+        let turn = Turn { permit, in_flight: Some(in_flight) };
+        let execution = Execution::start(session, entry, context, (self.body, None), self.received, turn);
+        Some(RunningLaneCall { id: self.id, execution })
     }
 
     /// It is not taken: it may be sent elsewhere.
@@ -186,17 +183,17 @@ impl LaneRequest {
     }
 }
 
-impl Running {
+impl RunningLaneCall {
     /// The handler ran in place for so long before it first waited.
     #[cold]
     fn took_long(&self, took: Duration, now: Instant) {
-        let metrics = self.timer.metrics();
+        let metrics = self.execution.metrics();
         metrics.took_long();
         if took < BLOCKS {
             return;
         }
         if let Some(times) = metrics.blocked(now) {
-            let method = self.context.method();
+            let method = self.execution.context().method();
             warn!(
                 %method, ?took, times,
                 "a handler blocked its thread, and with it all calls of its connection: what computes or blocks belongs \
@@ -205,48 +202,32 @@ impl Running {
         }
     }
 
-    /// Runs it to its end, as a task.
-    fn finish(mut self, outbox: Arc<Outbox>) -> impl Future<Output = ()> + Send {
-        // Not in the future: a task may be aborted before it was ever polled, and this handler has run already.
-        let mut cancel = CancelOnDrop(Some(self.context.clone()));
-        async move {
-            let scope = self.context.inherits();
-            let result = until(scope.deadline, scope.around(&mut self.handler)).await;
-            if result.is_some() {
-                cancel.0 = None;
-            }
-            drop(cancel);
-            if let Dispatched::AtWork(rest) = self.answer(&outbox, result, Instant::now()) {
-                rest.await;
-            }
+    /// Runs it to its end, as a task. A task may be aborted before it was ever polled, and this handler has run already: its
+    /// context is cancelled then too.
+    async fn finish(mut self, outbox: Arc<Outbox>) {
+        let result = self.execution.run().await;
+        if let Dispatched::AtWork(rest) = self.answer(&outbox, result, Instant::now()) {
+            rest.await;
         }
     }
 
     /// Puts the answer into the outbox; one that is too large for the lane goes on a stream of its own.
-    fn answer(self, outbox: &Outbox, result: Option<Result<Reply, Status>>, now: Instant) -> Dispatched {
-        let Self { id, context, handler, timer, permit, in_flight } = self;
-        // Nothing of it is left when its caller has the answer.
-        drop(handler);
-        if let Some(permit) = permit
-            && result.is_some()
-        {
-            permit.done(PermitOutcome::Completed);
-        }
+    fn answer(self, outbox: &Outbox, result: Result<Reply, Status>, now: Instant) -> Dispatched {
+        let Self { id, mut execution } = self;
+        let context = execution.context();
         let method = context.method();
-        let result = result
-            .unwrap_or_else(|| Err(Status::deadline_exceeded(format!("{method} ran out of time"))))
-            .and_then(|reply| match reply.is_stream() {
-                false => Ok(reply),
-                true => Err(Status::internal(format!("{method} answered with a stream, and declares none"))),
-            });
-        let result = answer::gather(&context, result);
+        let result = result.and_then(|reply| match reply.is_stream() {
+            false => Ok(reply),
+            true => Err(Status::internal(format!("{method} answered with a stream, and declares none"))),
+        });
+        let result = answer::gather(context, result);
         let (header, body, code) = answer::frame(context.session(), method, result);
-        timer.done_at(now, code);
+        execution.done_at(now, code);
         if header.size_hint() + body.len() <= MAX_LANE_MESSAGE {
             put(outbox, id, &header, &body);
             return Dispatched::Answered;
         }
-        let session = context.session().clone();
+        let (session, in_flight) = (execution.context().session().clone(), execution.take_in_flight());
         Dispatched::AtWork(Box::pin(async move {
             // Who drains waits for this reply as for others.
             let _in_flight = in_flight;

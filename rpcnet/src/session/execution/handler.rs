@@ -14,16 +14,16 @@ use std::{
 use bytes::Bytes;
 use tracing::error;
 
-use super::{CancelOnDrop, answer};
+use super::CancelOnDrop;
 use crate::{
     Context, Reply, Request, Status, interceptor,
     message::{Items, ReplyFuture},
     service::Inbound,
-    session::{Entry, Session},
+    session::{Entry, Session, inbound::answer},
 };
 
 /// A handler at work, with the interceptors around it. A panic in them becomes `Internal` for this call alone.
-pub(in crate::session) struct RunningHandler {
+pub(super) struct RunningHandler {
     entry: Entry,
     future: ReplyFuture,
     /// Whether the handler has run, where interceptors could say otherwise. Without interceptors nobody sets it,
@@ -48,7 +48,7 @@ impl Request {
 }
 
 /// Starts a handler.
-pub(in crate::session) fn start(
+pub(super) fn start(
     session: &Session,
     entry: Entry,
     context: Context,
@@ -116,16 +116,14 @@ impl interceptor::RequestHandler for Dispatch {
         let handler = entry.service.call(entry.index, inbound);
         Box::pin(async move {
             // An interceptor may drop it while the call goes on.
-            let mut cancel = CancelOnDrop(Some(context));
+            let mut cancel = CancelOnDrop::new(context);
             let mut run = MayHaveRun(Some(ran));
             let handled = handler.await;
             if handled.as_ref().is_err_and(|status| !status.maybe_executed()) {
                 run.0 = None;
             }
-            match cancel.0.take() {
-                Some(context) => answer::gather(&context, handled),
-                None => handled,
-            }
+            cancel.disarm();
+            answer::gather(&cancel.context, handled)
         })
     }
 }

@@ -2,18 +2,17 @@
 
 use tokio::time::Instant;
 
-use super::Session;
 use crate::{
     Code,
     metrics::{CallEnd, MethodMetrics},
     proto::close,
-    session::{Entry, PeerCallGuard},
+    session::{Entry, PeerCallGuard, Session},
     transport::ConnectionError,
 };
 
 /// A handler at work. One that is dropped before it is done was cancelled, or its caller has left.
 #[derive(Debug)]
-pub(in crate::session) struct CallTimer {
+pub(super) struct CallTimer {
     metrics: MethodMetrics,
     at_work: PeerCallGuard,
     arrived: Instant,
@@ -22,26 +21,17 @@ pub(in crate::session) struct CallTimer {
 
 impl CallTimer {
     /// A handler is started, of a request that came then.
-    pub(in crate::session) fn start(session: &Session, entry: &Entry, arrived: Instant) -> Self {
+    pub(super) fn start(session: &Session, entry: &Entry, arrived: Instant) -> Self {
         entry.metrics.started();
         Self { metrics: entry.metrics.clone(), at_work: session.at_work(), arrived, is_open: true }
     }
 
-    pub(in crate::session) fn metrics(&self) -> &MethodMetrics {
+    pub(super) fn metrics(&self) -> &MethodMetrics {
         &self.metrics
     }
 
     /// The handler has ended; with this code, where it was in an error.
-    pub(super) fn done(self, error: Option<Code>) {
-        self.done_at(Instant::now(), error);
-    }
-
-    /// As [`done`](Self::done), at this time.
-    pub(in crate::session) fn done_at(mut self, now: Instant, error: Option<Code>) {
-        self.end(now, error);
-    }
-
-    fn end(&mut self, now: Instant, error: Option<Code>) {
+    pub(super) fn end(&mut self, now: Instant, error: Option<Code>) {
         self.is_open = false;
         self.at_work.ends_at(now);
         let ended = match error {
