@@ -4,6 +4,12 @@
 //! Source: <https://datatracker.ietf.org/doc/html/rfc9923>. FNV-1a does not resist deliberate collisions, and
 //! does not have to: names come from our own users, and registration refuses a collision.
 
+use rustc_hash::FxHashMap;
+
+/// A map by ids of our own methods, or by addresses of statics: each call looks into one. Never by what a peer sends: it
+/// could choose ids that collide.
+pub(crate) type IdMap<V> = FxHashMap<u64, V>;
+
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
 

@@ -112,7 +112,6 @@ mod error;
 mod fuzz;
 mod hash;
 mod health;
-mod ids;
 pub mod interceptor;
 mod limit;
 mod lock;

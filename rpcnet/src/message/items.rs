@@ -10,6 +10,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
+use super::too_large;
 use crate::{
     Metadata, Status,
     lock::Mutex,
@@ -183,9 +184,7 @@ impl Items {
                         }
                         return Poll::Ready(None);
                     }
-                    Err(Failure::Status(Status::resource_exhausted(format!(
-                        "an item has {length} bytes, this side's limit is {limit}: send less, or raise max_message"
-                    ))))
+                    Err(Failure::Status(too_large("an item", length, "this side's", limit)))
                 }
                 Produced::End(result) => result,
             };

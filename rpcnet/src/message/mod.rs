@@ -5,12 +5,14 @@ mod extensions;
 mod items;
 mod reply;
 mod request;
+mod too_large;
 
 pub use self::{caller::Caller, items::Items, reply::Reply, request::Request};
 pub(crate) use self::{
     extensions::Extensions,
     items::{Batch, Failure, ItemsCell, ItemsEnd, Produced, Remote, Source},
     reply::Answer,
+    too_large::{reply_too_large, too_large},
 };
 
 /// A call at work, or an interceptor around one.

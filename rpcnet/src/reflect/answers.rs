@@ -8,18 +8,18 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::{ApplicationError, call::Writer, late::Late};
+use super::{ApplicationError, call::Writer};
 use crate::{
     CallError, Code, Context, Metadata, Status,
     message::{Failure, Items},
-    session::Execution,
+    session::{Execution, ItemTimer},
 };
 
 /// The answers of a call that runs, as whoever asked gets them.
 pub(super) struct Answers {
     pub(super) items: Items,
     pub(super) writer: Writer,
-    pub(super) late: Late,
+    pub(super) timer: ItemTimer,
     /// `None` once it has ended.
     pub(super) running: Option<Execution>,
     /// Of the call of reflection.
@@ -36,14 +36,14 @@ impl Stream for Answers {
             return Poll::Ready(None);
         }
         // First: where items come fast the deadline would never be looked at.
-        if let Poll::Ready(status) = self.late.poll_deadline(cx) {
+        if let Poll::Ready(status) = self.timer.poll_deadline(cx) {
             return Poll::Ready(Some(self.cut(status)));
         }
         let item = match self.items.poll_item(cx) {
             Poll::Ready(item) => item,
-            Poll::Pending => return self.late.poll_gap(cx).map(|status| Some(self.cut(status))),
+            Poll::Pending => return self.timer.poll_gap(cx).map(|status| Some(self.cut(status))),
         };
-        self.late.came();
+        self.timer.came();
         Poll::Ready(match item {
             None => {
                 self.end(None);

@@ -5,8 +5,7 @@ use std::{collections::HashMap, fmt};
 use bytes::Bytes;
 
 use super::{
-    ApplicationError, MethodInfo, Reflection, ServiceInfo, answers::Answers, described, late::Late,
-    questions::Questions,
+    ApplicationError, MethodInfo, Reflection, ServiceInfo, answers::Answers, described, questions::Questions,
 };
 use crate::{
     CallError, Context, Method, Result, Status, Streaming,
@@ -16,7 +15,7 @@ use crate::{
     message::{Answer, Items},
     method::{Json, Write},
     rpc_impl,
-    session::{Entry, call_instead},
+    session::{Entry, ItemTimer, call_instead},
 };
 
 type Answered = Result<Streaming<String, CallError<ApplicationError>>>;
@@ -63,9 +62,9 @@ impl Reflection for Reflecting {
             )));
         };
         let method = found.entry.method;
-        let late = Late::new(method, found.context.inherits().deadline);
+        let timer = ItemTimer::new(method, found.context.inherits().deadline, method.item_timeout());
         let limit = cx.session().max_message(method);
-        let items = Items::local(Questions { method, items, read, late, limit });
+        let items = Items::local(Questions { method, items, read, timer, limit });
         found.call(cx, &arguments, Some(items)).await
     }
 }
@@ -139,9 +138,9 @@ impl Found {
                 sender.fail(CallError::Application(writer.error(&body.into_bytes())?)).await;
             }
             Answer::Items(items) => {
-                let late = Late::new(method, deadline);
+                let timer = ItemTimer::new(method, deadline, method.item_timeout());
                 let (outer, trailers) = (cx.clone(), reply.trailers);
-                return Ok(Streaming::new(Answers { items, writer, late, running, outer, trailers }));
+                return Ok(Streaming::new(Answers { items, writer, timer, running, outer, trailers }));
             }
         }
         cx.append_trailers(reply.trailers);

@@ -45,7 +45,6 @@
 mod answers;
 mod call;
 mod described;
-mod late;
 mod questions;
 
 use std::fmt;

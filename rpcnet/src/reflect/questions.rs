@@ -2,17 +2,17 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
-use super::late::Late;
 use crate::{
     Method, Status, Streaming,
-    message::{Failure, Produced, Source},
+    message::{Failure, Produced, Source, too_large},
     method::ReadItem,
+    session::ItemTimer,
 };
 
 /// The items of a call, as its handler gets them.
@@ -20,7 +20,7 @@ pub(super) struct Questions {
     pub(super) method: &'static Method,
     pub(super) items: Streaming<String>,
     pub(super) read: ReadItem,
-    pub(super) late: Late,
+    pub(super) timer: ItemTimer,
     /// The most bytes of an item.
     pub(super) limit: usize,
 }
@@ -30,7 +30,7 @@ impl Source for Questions {
         let end = |result: Result<(), Status>| Poll::Ready(Produced::End(result.map_err(Failure::Status)));
         match Pin::new(&mut self.items).poll_next(cx) {
             Poll::Ready(Some(Ok(text))) => {
-                self.late.came();
+                self.timer.came();
                 match self.item(&text, buffer) {
                     Ok(rest) => Poll::Ready(Produced::Item(rest)),
                     Err(status) => end(Err(status)),
@@ -38,10 +38,7 @@ impl Source for Questions {
             }
             Poll::Ready(Some(Err(status))) => end(Err(status)),
             Poll::Ready(None) => end(Ok(())),
-            Poll::Pending => match (self.late.poll_deadline(cx), self.late.poll_gap(cx)) {
-                (Poll::Ready(status), _) | (_, Poll::Ready(status)) => end(Err(status)),
-                (Poll::Pending, Poll::Pending) => Poll::Pending,
-            },
+            Poll::Pending => end(Err(ready!(self.timer.poll(cx)))),
         }
     }
 }
@@ -55,9 +52,7 @@ impl Questions {
         })?;
         let (length, limit) = (buffer.len() - start + rest.as_ref().map_or(0, Bytes::len), self.limit);
         if length > limit {
-            return Err(Status::resource_exhausted(format!(
-                "an item of {method} has {length} bytes, this side's limit is {limit}: send less, or raise max_message"
-            )));
+            return Err(too_large(format_args!("an item of {method}"), length, "this side's", limit));
         }
         Ok(rest)
     }

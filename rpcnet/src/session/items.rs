@@ -3,27 +3,23 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::{
-    sync::watch,
-    task::AbortHandle,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::{sync::watch, task::AbortHandle, time::Instant};
 use tracing::error;
 
 use bytes::Bytes;
 
 use super::{
-    Session, StreamGuard, after,
+    Session, StreamGuard,
     frame::{FrameError, ItemFrames},
+    item_timer::ItemTimer,
 };
 use crate::{
     Metadata, Method, Status,
-    message::{Batch, Failure, Items, ItemsEnd, Remote},
+    message::{Batch, Failure, Items, ItemsEnd, Remote, too_large},
     metrics::MethodMetrics,
     proto::{self, DecodeError, EndingKind, ItemFrame, reset},
     relay::stands_for_others,
@@ -56,16 +52,8 @@ pub(super) struct ItemReader {
     method: &'static Method,
     role: Role,
     limit: usize,
-    deadline: Option<Pin<Box<Sleep>>>,
-    gap: Option<Gap>,
+    timer: ItemTimer,
     trailers: Option<Metadata>,
-}
-
-/// Bounds the time for which a reader waits for one item.
-struct Gap {
-    most: Duration,
-    timer: Pin<Box<Sleep>>,
-    waiting: bool,
 }
 
 impl ItemReader {
@@ -77,7 +65,6 @@ impl ItemReader {
         deadline: Option<Instant>,
         gap: Option<Duration>,
     ) -> Self {
-        let timer = |at| Box::pin(sleep_until(at));
         let is_awaited =
             matches!(role, Role::Reply { .. }) && (!method.is_internal() || stands_for_others(method));
         Self {
@@ -87,8 +74,7 @@ impl ItemReader {
             session,
             method,
             role,
-            deadline: deadline.map(timer),
-            gap: gap.map(|most| Gap { most, timer: timer(Instant::now()), waiting: false }),
+            timer: ItemTimer::new(method, deadline, gap),
             trailers: None,
         }
     }
@@ -114,9 +100,7 @@ impl ItemReader {
         if let FrameError::Decode(DecodeError::ItemTooLarge(length)) = error {
             self.frames.stop(reset::TOO_LARGE);
             let limit = self.limit;
-            return Status::resource_exhausted(format!(
-                "an item of {method} has {length} bytes, this side's limit is {limit}: send less, or raise max_message"
-            ));
+            return too_large(format_args!("an item of {method}"), length, "this side's", limit);
         }
         match &self.role {
             Role::Reply { .. } => self.session.unread(error),
@@ -129,28 +113,6 @@ impl ItemReader {
             },
         }
     }
-
-    /// Nothing has come yet: is it too late for it?
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
-        let method = self.method;
-        if let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            self.frames.stop(reset::DEADLINE);
-            return Poll::Ready(Status::deadline_exceeded(format!("{method}: the stream took too long")));
-        }
-        if let Some(gap) = &mut self.gap {
-            if !std::mem::replace(&mut gap.waiting, true) {
-                gap.timer.as_mut().reset(after(Instant::now(), gap.most));
-            }
-            if gap.timer.as_mut().poll(cx).is_ready() {
-                self.frames.stop(reset::DEADLINE);
-                let message = format!("{method}: no item came within {:?}", gap.most);
-                return Poll::Ready(Status::deadline_exceeded(message));
-            }
-        }
-        Poll::Pending
-    }
 }
 
 impl Remote for ItemReader {
@@ -159,24 +121,26 @@ impl Remote for ItemReader {
         loop {
             match self.frames.poll_frame(cx, self.limit) {
                 Poll::Ready(Ok(Some(ItemFrame::Item(item)))) => {
-                    if let Some(gap) = &mut self.gap {
-                        gap.waiting = false;
-                    }
+                    self.timer.came();
                     return Poll::Ready(Some(Ok(item)));
                 }
                 Poll::Ready(Ok(Some(ItemFrame::Other))) => {}
                 Poll::Ready(Ok(Some(ItemFrame::End(ending)))) => return Poll::Ready(self.end(ending)),
                 Poll::Ready(Ok(None)) => return failed(self.broken(ReadError::TooShort.into())),
                 Poll::Ready(Err(error)) => return failed(self.broken(error)),
-                Poll::Pending => return self.poll_late(cx).map(|status| Some(Err(status.into()))),
+                Poll::Pending => {
+                    let late = ready!(self.timer.poll(cx));
+                    self.frames.stop(reset::DEADLINE);
+                    return failed(late);
+                }
             }
         }
     }
 
     fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
         let lent = self.frames.lend_small(self.limit, take);
-        if lent && let Some(gap) = &mut self.gap {
-            gap.waiting = false;
+        if lent {
+            self.timer.came();
         }
         lent
     }

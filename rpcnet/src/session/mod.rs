@@ -10,6 +10,7 @@ mod epoch;
 mod execution;
 mod frame;
 mod inbound;
+mod item_timer;
 mod items;
 mod lane;
 mod liveness;
@@ -50,10 +51,10 @@ pub(crate) use self::{
     router::{Background, Entry, Router},
 };
 #[cfg(feature = "reflect")]
-pub(crate) use self::{execution::Execution, inbound::call_instead};
+pub(crate) use self::{execution::Execution, inbound::call_instead, item_timer::ItemTimer};
 use crate::{
     Limits, Method, Request, Status, codec,
-    ids::IdMap,
+    hash::IdMap,
     limit::TokenBucket,
     lock::Mutex,
     proto::{self, Hello, close},

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Code, Method, Reply, Request, Status,
-    message::{Answer, Items},
+    message::{Answer, Items, reply_too_large, too_large},
     proto::{self, ReplyHeader, ReplyKind, RequestHeader, reset},
     transport::{ConnectionError, ReadError, SendStream, WriteError},
 };
@@ -286,11 +286,8 @@ impl Session {
         if size <= limit {
             return Ok(());
         }
-        Err(Status::resource_exhausted(format!(
-            "the request of {} has {size} bytes, {whose} limit is {limit}: send less, or raise max_message",
-            request.method
-        ))
-        .not_executed())
+        let what = format_args!("the request of {}", request.method);
+        Err(too_large(what, size, whose, limit).not_executed())
     }
 
     /// What is to be sent for the peer to compare: nothing, where it has told its own and they are the same.
@@ -337,9 +334,7 @@ impl Session {
         if length <= limit as u64 {
             return Ok(());
         }
-        Err(Status::resource_exhausted(format!(
-            "the reply of {method} has {length} bytes, this side's limit is {limit}: ask for less, or raise max_message"
-        )))
+        Err(reply_too_large(method, length, "this side's", limit))
     }
 
     pub(super) fn unread(&self, error: FrameError) -> Status {

@@ -16,7 +16,7 @@ use crate::{
     Method, RegisterError, Service,
     codec::Flaw,
     discover::ServiceSet,
-    ids::IdMap,
+    hash::IdMap,
     interceptor::{Chain, Next},
     limit::Gate,
     metrics::{MethodMetrics, Metrics},

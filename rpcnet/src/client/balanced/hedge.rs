@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{attempts::Attempts, endpoint::InFlight};
-use crate::{Code, Hedge, Method, Reply, Request, Status, ids::IdMap, lock::Mutex, retry::Lateness};
+use crate::{Code, Hedge, Method, Reply, Request, Status, hash::IdMap, lock::Mutex, retry::Lateness};
 
 /// The lateness that is assumed until it has been measured.
 const ASSUMED: Duration = Duration::from_millis(50);

@@ -10,7 +10,7 @@ use super::TRANSIT;
 use crate::{
     Code, Context, Metadata, Method, Reply, Status,
     codec::Body,
-    message::{Answer, Batch, Failure, Items, ItemsEnd},
+    message::{Answer, Batch, Failure, Items, ItemsEnd, reply_too_large},
     metrics::MethodMetrics,
     proto::{self, ReplyHeader, ReplyKind, reset},
     session::{
@@ -64,10 +64,7 @@ pub(in crate::session) fn frame(
                 let header = ReplyHeader { metadata, trailers, load, ..ReplyHeader::new(kind, body.len()) };
                 return (header, body, code);
             }
-            Status::resource_exhausted(format!(
-                "the reply of {method} has {} bytes, the server's limit is {limit}: ask for less, or raise max_message",
-                body.len()
-            ))
+            reply_too_large(method, body.len(), "the server's", limit)
         }
         Err(status) => status,
     };

@@ -8,7 +8,7 @@ use super::forward;
 use crate::{
     Method, Status,
     context::Scope,
-    message::Items,
+    message::{Items, too_large},
     proto::{RequestHeader, reset},
     session::{
         Entry, Session,
@@ -118,11 +118,8 @@ pub(in crate::session) fn examine(session: &Session, header: &RequestHeader) -> 
     }
     let limit = session.max_message(entry.method);
     if header.body_length > limit as u64 {
-        let message = format!(
-            "the request of {} has {} bytes, the server's limit is {limit}: send less, or raise max_message",
-            entry.method, header.body_length
-        );
-        return Err((Status::resource_exhausted(message), reset::TOO_LARGE));
+        let what = format_args!("the request of {}", entry.method);
+        return Err((too_large(what, header.body_length, "the server's", limit), reset::TOO_LARGE));
     }
     let limits = session.limits();
     let (bytes, pairs) = (header.metadata.size(), header.metadata.len());

@@ -7,7 +7,7 @@ use super::{answer, full};
 use crate::{
     Code, Context, Reply, Status,
     codec::Body,
-    message::{Answer, Items},
+    message::{Answer, Items, reply_too_large, too_large},
     session::{
         Entry,
         execution::{Execution, Turn},
@@ -39,11 +39,8 @@ pub(crate) async fn call_instead(
     let body = arguments()?;
     let limit = session.max_message(method);
     if body.len() > limit {
-        return Err(Status::resource_exhausted(format!(
-            "the request of {method} has {} bytes, the server's limit is {limit}: send less, or raise max_message",
-            body.len()
-        ))
-        .not_executed());
+        return Err(too_large(format_args!("the request of {method}"), body.len(), "the server's", limit)
+            .not_executed());
     }
     let turn = Turn { permit, in_flight: None };
     let arguments = (body.into_bytes(), items);
@@ -63,9 +60,7 @@ pub(crate) async fn call_instead(
     };
     if length > limit {
         execution.done(Some(Code::ResourceExhausted));
-        return Err(Status::resource_exhausted(format!(
-            "the reply of {method} has {length} bytes, the server's limit is {limit}: ask for less, or raise max_message"
-        )));
+        return Err(reply_too_large(method, length, "the server's", limit));
     }
     execution.done(code);
     Ok((reply, None))

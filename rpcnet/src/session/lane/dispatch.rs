@@ -24,7 +24,6 @@ use crate::{
         execution::{Execution, Turn},
         frame::{frame_buffer, write_frame},
         inbound::{TRANSIT, answer, forward, full, receive},
-        router::CallGuard,
     },
 };
 
