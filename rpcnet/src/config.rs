@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::{ConfigError, codec, limit::TokenBucket, metadata};
 
-/// So many seconds' worth of resets may come at once.
+/// The seconds' worth of resets that may come at once.
 const RESET_BURST: u32 = 5;
 /// quinn sets memory aside for each stream that a peer may open.
 const MOST_CALLS: u32 = 10_000;
 
-/// What one side of a connection puts up with.
+/// The limits that one side of a connection sets for its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     max_message: usize,
@@ -66,19 +66,19 @@ impl Limits {
         self
     }
 
-    /// After how long without any packet, while calls wait and the peer is pinged, a connection is dead. 3 s by default,
-    /// at least 100 ms; `Duration::MAX` for never. A peer is avoided after a twelfth of it already (250 ms by default). It is
-    /// dead by then where its host says that nobody listens at its port, or its successor that it does not know the
-    /// connection.
+    /// After how long without any packet, while calls wait and the peer is pinged, a connection is dead. 3 s by
+    /// default, at least 100 ms; `Duration::MAX` for never. A peer is avoided after a twelfth of it already (250 ms by
+    /// default). It is dead by then where its host says that nobody listens at its port, or its successor that it does
+    /// not know the connection.
     #[must_use]
     pub fn with_silence(mut self, after: Duration) -> Self {
         self.silence = after;
         self
     }
 
-    /// How many calls the peer may have open at a time on one connection; further ones wait at the peer. 256 by
-    /// default, 10 000 at most. Over QUIC the peer may open a seventh more now and then, for that is announced in
-    /// steps. Each takes memory even while it is not open.
+    /// Sets the number of calls that the peer may have open at a time on one connection; further ones wait at the peer.
+    /// 256 by default, 10 000 at most. Over QUIC the peer may open a seventh more now and then, for that is announced
+    /// in steps. Each takes memory even while it is not open.
     ///
     /// Read when a connection is made, for each side from its own limits.
     #[must_use]
@@ -96,9 +96,9 @@ impl Limits {
         self
     }
 
-    /// How many calls a second a peer may give up before they are answered, on one connection; five times as many at
-    /// once. A peer that gives up more is cut off: each such call makes work and counts against no other limit. 2000
-    /// by default. Calls whose deadline is about to pass don't count.
+    /// Sets the number of calls a second that a peer may give up before they are answered, on one connection; five
+    /// times as many at once. A peer that gives up more is cut off: each such call makes work and counts against no
+    /// other limit. 2000 by default. Calls whose deadline is about to pass don't count.
     #[must_use]
     pub fn with_max_resets_per_second(mut self, resets: u32) -> Self {
         self.max_resets_per_second = resets;
@@ -120,19 +120,19 @@ impl Limits {
         self.silence
     }
 
-    /// What the windows of a connection may grow to, in bytes: how much a peer may have sent that was not read here, and how
-    /// much this side may have written that was not acknowledged. 64 MiB by default, 64 KiB to 1 GiB. What crosses a path in
-    /// a second is at most this, divided by the round-trip time in seconds: 64 MiB are 10 Gbit/s over 53 ms or 1 Gbit/s
-    /// over 530 ms.
+    /// Sets the bytes that the windows of a connection may grow to: how much a peer may have sent that was not read
+    /// here, and how much this side may have written that was not acknowledged. 64 MiB by default, 64 KiB to 1 GiB.
+    /// What crosses a path in a second is at most this, divided by the round-trip time in seconds: 64 MiB are 10 Gbit/s
+    /// over 53 ms or 1 Gbit/s over 530 ms.
     ///
-    /// A connection begins with 16 MiB for receiving and 4 MiB for sending, or with this, where it is less. They follow what
-    /// the path does. What may be received grows to twice of what is read in a round trip, so a peer gets more only by sending
-    /// as fast over as long a path to a reader who keeps up; it falls back to 16 MiB where less is needed for a while. What
-    /// may be written is twice the congestion window, and at least 1 MiB.
+    /// A connection begins with 16 MiB for receiving and 4 MiB for sending, or with this, where it is less. They follow
+    /// what the path does. What may be received grows to twice of what is read in a round trip, so a peer gets more
+    /// only by sending as fast over as long a path to a reader who keeps up; it falls back to 16 MiB where less is
+    /// needed for a while. What may be written is twice the congestion window, and at least 1 MiB.
     ///
-    /// A stream's window for receiving is an eighth of what its connection began with, 2 MiB by default, and stays so. A
-    /// peer can make this side hold as much as the limit on each of its connections, beside the messages that are being
-    /// collected. In memory windows are fixed.
+    /// A stream's window for receiving is an eighth of what its connection began with, 2 MiB by default, and stays so.
+    /// A peer can make this side hold as much as the limit on each of its connections, beside the messages that are
+    /// being collected. In memory windows are fixed.
     ///
     /// Read when a connection is made, for each side from its own limits.
     #[must_use]
@@ -141,38 +141,38 @@ impl Limits {
         self
     }
 
-    /// Whether small calls may share a stream. On by default; off, each call has a stream of its own, which is several
-    /// times dearer. Calls to a side that has it off have their own streams too.
+    /// Sets whether small calls may share a stream. On by default; off, each call has a stream of its own, which is
+    /// several times dearer. Calls to a side that has it off have their own streams too.
     #[must_use]
     pub fn with_lanes(mut self, lanes: bool) -> Self {
         self.lanes = if lanes { Lanes::WherePathsAreSmooth } else { Lanes::Never };
         self
     }
 
-    /// Lets small calls of this side share a stream whatever the path is like. Over one that takes long and loses packets that
-    /// makes calls wait for each other: it is for tests, which are to take the same way on a busy machine.
+    /// Lets small calls of this side share a stream whatever the path is like. Over one that takes long and loses
+    /// packets that makes calls wait for each other: it is for tests, which are to take the same way on a busy machine.
     #[must_use]
     pub fn with_lanes_on_any_path(mut self) -> Self {
         self.lanes = Lanes::Always;
         self
     }
 
-    /// Whether small calls may share a stream.
+    /// Returns whether small calls may share a stream.
     pub fn lanes(&self) -> bool {
         self.lanes != Lanes::Never
     }
 
-    /// Whether they do so whatever the path is like.
+    /// Returns whether small calls share a stream on paths of any quality.
     pub(crate) fn lanes_on_any_path(&self) -> bool {
         self.lanes == Lanes::Always
     }
 
-    /// What the windows of a connection may grow to, in bytes.
+    /// The bytes that the windows of a connection may grow to.
     pub fn receive_window(&self) -> u32 {
         self.receive_window
     }
 
-    /// How many calls the peer may have open at a time on one connection.
+    /// The number of calls that the peer may have open at a time on one connection.
     pub fn max_calls_per_connection(&self) -> u32 {
         self.max_calls_per_connection
     }
@@ -187,7 +187,7 @@ impl Limits {
         self.max_metadata_pairs
     }
 
-    /// How many calls a second a peer may give up on one connection.
+    /// The number of calls a second that a peer may give up on one connection.
     pub fn max_resets_per_second(&self) -> u32 {
         self.max_resets_per_second
     }

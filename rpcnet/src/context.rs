@@ -1,4 +1,4 @@
-//! What a handler may want to know of the call beside its arguments.
+//! The context of a call, for its handler.
 
 use std::{
     future::Future,
@@ -26,7 +26,7 @@ tokio::task_local! {
     static SCOPE: Scope;
 }
 
-/// What calls that are made inside a handler inherit.
+/// The deadline and trace that calls inside a handler inherit.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Scope {
     pub(crate) deadline: Option<Instant>,
@@ -34,7 +34,7 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// That of the handler in which this runs.
+    /// The scope of the handler in which this runs.
     pub(crate) fn inherited() -> Self {
         SCOPE.try_with(|scope| *scope).unwrap_or_default()
     }
@@ -57,7 +57,7 @@ impl Scope {
 #[derive(Debug, Clone)]
 pub struct Context {
     inner: Arc<Inner>,
-    /// What interceptors have changed.
+    /// Metadata and extensions as interceptors have changed them.
     changed: Option<Arc<Overrides>>,
     resume_after: u64,
 }
@@ -83,7 +83,7 @@ struct Inner {
     token: OnceLock<CancellationToken>,
 }
 
-/// What goes back beside the result.
+/// Metadata and trailers that go back beside the result.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseMetadata {
     pub(crate) metadata: Metadata,
@@ -105,12 +105,12 @@ impl Context {
         Self { inner: Arc::new(inner), changed: None, resume_after: 0 }
     }
 
-    /// That of a call whose stream goes on behind so many items.
+    /// Sets how many items of its stream the caller has had.
     pub(crate) fn resuming(self, after: u64) -> Self {
         Self { resume_after: after, ..self }
     }
 
-    /// That of a call which is to be forwarded, where this says how. Nobody else may hold it yet.
+    /// Marks the call as one to be forwarded. No clone of the context may exist yet.
     pub(crate) fn with_relayed(mut self, relayed: Option<Arc<Relayed>>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             inner.relayed = relayed;
@@ -140,7 +140,7 @@ impl Context {
         self.inner.method
     }
 
-    /// Who called, as its certificate says: subject, names, and the node's id in the cluster.
+    /// The identity of the caller from its certificate: subject, names, and the node's id in the cluster.
     pub fn peer(&self) -> &PeerIdentity {
         self.inner.session.connection().peer()
     }
@@ -150,7 +150,7 @@ impl Context {
         self.inner.session.connection().remote_addr()
     }
 
-    /// What the caller sent beside the arguments.
+    /// The metadata that the caller sent beside the arguments.
     pub fn metadata(&self) -> &Metadata {
         self.changed.as_ref().map_or(&self.inner.metadata, |changed| &changed.metadata)
     }
@@ -193,7 +193,7 @@ impl Context {
         self.inner.scope.deadline.map(Instant::into_std)
     }
 
-    /// How long there is until the deadline; zero once it has passed.
+    /// The time until the deadline; zero once it has passed.
     pub fn remaining(&self) -> Option<Duration> {
         self.inner.scope.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
@@ -210,7 +210,7 @@ impl Context {
         self.inner.scope.around(future)
     }
 
-    /// Whether the call ended before its handler did.
+    /// Returns whether the call ended before its handler did.
     pub fn is_cancelled(&self) -> bool {
         self.inner.cancelled.load(Ordering::Acquire)
     }
@@ -238,8 +238,8 @@ impl Context {
         self.inner.session.router().drained().await;
     }
 
-    /// How many items of this stream its caller has had, from servers that have gone: the handler of a `resumable`
-    /// method begins behind them. Zero for a stream that begins, and for all other methods.
+    /// The number of items of this stream that its caller has had, from servers that have gone: the handler of a
+    /// `resumable` method begins behind them. Zero for a stream that begins, and for all other methods.
     ///
     /// The item that it sends first is number `resume_after() + 1` to the caller, so all servers must make the same
     /// items of the same arguments, or keep their number beside them. When the server drains, such a stream is ended
@@ -256,8 +256,8 @@ impl Context {
         PeerCaller::new(self.inner.session.clone())
     }
 
-    /// That of a call which is made in this one's place: the same caller with what it sent beside this one, before
-    /// interceptors changed it; and not more time.
+    /// Derives the context of a call that reflection makes in place of this one: the same peer, the caller's metadata
+    /// from before interceptors changed it, and a deadline no later than this call's.
     #[cfg(feature = "reflect")]
     pub(crate) fn for_other(&self, method: &'static Method) -> Self {
         let Inner { session, scope, metadata, .. } = &*self.inner;
@@ -284,7 +284,7 @@ impl Context {
         self.beside().trailers.append(trailers);
     }
 
-    /// What the handler has said so far to go beside its result.
+    /// Takes the metadata that the handler has added so far.
     pub(crate) fn take_metadata(&self) -> Metadata {
         self.take(|beside| &mut beside.metadata)
     }

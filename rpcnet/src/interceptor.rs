@@ -50,7 +50,7 @@ pub trait Interceptor: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Next(Arc<dyn RequestHandler>);
 
-/// What takes a call: a link of a chain, or its end.
+/// Takes a call: a link of a chain, or its end.
 pub(crate) trait RequestHandler: Send + Sync + 'static {
     fn call(&self, request: Request) -> ReplyFuture;
 }

@@ -55,7 +55,7 @@ impl Metadata {
         self.pairs.len()
     }
 
-    /// Whether there is no pair.
+    /// Returns whether there is no pair.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
@@ -119,8 +119,8 @@ impl Metadata {
         self.pairs.iter().map(|(name, value)| [&name.0[..], &value.0[..]])
     }
 
-    /// Adds a pair that shares memory with others, as it came from a peer. Returns `None` and adds nothing if the name is
-    /// not allowed or the value is no UTF-8 text.
+    /// Adds a pair that shares memory with others, as it came from a peer. Returns `None` and adds nothing if the name
+    /// is not allowed or the value is no UTF-8 text.
     pub(crate) fn push_raw(&mut self, name: Bytes, value: Bytes) -> Option<()> {
         if !is_name(&name) || std::str::from_utf8(&value).is_err() {
             return None;

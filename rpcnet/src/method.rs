@@ -1,4 +1,4 @@
-//! What a service says of itself: its methods, with their ids and options.
+//! The description of a service: its methods, with their ids and options.
 
 use std::{fmt, time::Duration};
 
@@ -175,8 +175,8 @@ impl Method {
         hash::fingerprint(&made)
     }
 
-    /// What its types are made of, such as `(string)->struct Counts{words:u64}!enum CountError{..}`; empty for a method
-    /// that was described by hand.
+    /// Its types in one canonical text, such as `(string)->struct Counts{words:u64}!enum CountError{..}`; empty for a
+    /// method that was described by hand.
     pub fn shape(&self) -> String {
         self.types.as_ref().map(Types::shape).unwrap_or_default()
     }
@@ -192,17 +192,17 @@ impl Method {
         self.types.as_ref().map(Types::json)
     }
 
-    /// Whether it may be repeated where it may have run.
+    /// Returns whether it may be repeated where it may have run.
     pub const fn idempotent(&self) -> bool {
         self.idempotent
     }
 
-    /// Whether a stream of items goes with its arguments.
+    /// Returns whether a stream of items goes with its arguments.
     pub const fn streams_request(&self) -> bool {
         self.request_items
     }
 
-    /// Whether its result is a stream of items.
+    /// Returns whether its result is a stream of items.
     pub const fn streams_reply(&self) -> bool {
         self.reply_items
     }
@@ -212,7 +212,7 @@ impl Method {
         self.timeout
     }
 
-    /// How long may pass between two items of its streams.
+    /// The most time between two items of its streams.
     pub const fn item_timeout(&self) -> Option<Duration> {
         self.item_timeout
     }
@@ -232,12 +232,12 @@ impl Method {
         self.hedge
     }
 
-    /// Whether its stream of answers can go on elsewhere.
+    /// Returns whether its stream of answers can go on elsewhere.
     pub const fn resumable(&self) -> bool {
         self.resumable
     }
 
-    /// Whether its calls carry a key. Any call may be given one: see [`Call::key`](crate::Call::key).
+    /// Returns whether its calls carry a key. Any call may be given one: see [`Call::key`](crate::Call::key).
     pub const fn keyed(&self) -> bool {
         self.keyed
     }
@@ -247,7 +247,7 @@ impl Method {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Whether either side may send a stream of items.
+    /// Returns whether either side may send a stream of items.
     pub(crate) const fn streams(&self) -> bool {
         self.request_items || self.reply_items
     }
@@ -278,7 +278,7 @@ pub struct Types {
 }
 
 impl Types {
-    /// What they are made of.
+    /// The types in one canonical text.
     pub(crate) fn shape(&self) -> String {
         (self.shape)()
     }
@@ -307,7 +307,7 @@ pub(crate) type ReadItem = fn(&str, &mut BytesMut) -> Result<Option<Bytes>, Json
 #[cfg(feature = "reflect")]
 pub(crate) type Write = fn(&Bytes, usize) -> Result<String, JsonError>;
 
-/// How what a method takes and gives is read from JSON and written as it.
+/// Functions that read a method's arguments from JSON and write its results as JSON.
 #[cfg(feature = "reflect")]
 #[derive(Clone, Copy)]
 pub(crate) struct Json {

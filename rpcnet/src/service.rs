@@ -1,4 +1,4 @@
-//! What the macros make of a trait: a service that a server can dispatch to, and how a handler's result becomes a
+//! The runtime side of the macros: a service that a server can dispatch to, and how a handler's result becomes a
 //! reply.
 
 mod message;
@@ -47,7 +47,7 @@ pub struct Inbound {
 /// A handler at work.
 pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Reply, Status>> + Send>>;
 
-/// What a method returns: `Result<T, E>`, whatever name it goes by.
+/// The return type of a method: `Result<T, E>`, under any name.
 #[diagnostic::on_unimplemented(
     message = "a remote method can't return `{Self}`",
     label = "not a `Result` of types that can be sent",
@@ -62,14 +62,14 @@ pub trait Outcome: Sized {
     type Itself: Outcome<Value = Self::Value, ClientError = Self::ClientError>;
     /// `T`.
     type Value;
-    /// What a client gets in place of `E`: `E` itself, or [`Infallible`] where `E` is [`Status`].
+    /// The error that a client gets in place of `E`: `E` itself, or [`Infallible`] where `E` is [`Status`].
     type ClientError;
 
-    /// Whether `T` is a stream of items.
+    /// True if `T` is a stream of items.
     #[doc(hidden)]
     const STREAMS: bool;
 
-    /// What it is made of.
+    /// A text of the parts of the type.
     #[doc(hidden)]
     fn shape() -> String;
     /// A part that the encoding can't carry.
@@ -97,7 +97,7 @@ pub trait Outcome: Sized {
 
 /// The error of a method: any serde type, or [`Status`].
 pub trait HandlerError: Sized {
-    /// What a client gets in its place.
+    /// The error that a client gets in its place.
     type Client;
 
     #[doc(hidden)]
@@ -358,7 +358,7 @@ where
     }
 }
 
-/// Likewise, for a method whose last argument is a stream of items.
+/// As [`handle`], for a method whose last argument is a stream of items.
 pub fn handle_items<A, I, R, S, F, G>(
     service: S,
     inbound: Inbound,

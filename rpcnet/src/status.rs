@@ -1,4 +1,4 @@
-//! How a call ended when it did not end well.
+//! The status of a call that failed.
 
 #[cfg(feature = "anyhow")]
 mod from_anyhow;
@@ -26,9 +26,9 @@ pub enum Code {
     InvalidArgument = 3,
     /// The time ran out before the call was done. It may have succeeded.
     DeadlineExceeded = 4,
-    /// What was asked for does not exist.
+    /// The requested thing does not exist.
     NotFound = 5,
-    /// What was to be created exists.
+    /// The thing to create exists already.
     AlreadyExists = 6,
     /// The caller is known, and is not allowed to do this.
     PermissionDenied = 7,
@@ -158,19 +158,19 @@ impl Status {
         &self.0.details
     }
 
-    /// How long the server asks to wait before a repetition.
+    /// The time for which the server asks to wait before a retry.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether the handler may have run, so that repeating the call could do its work twice.
+    /// Returns whether the handler may have run, so that repeating the call could do its work twice.
     ///
     /// `false` is a promise: the handler was never started.
     pub fn maybe_executed(&self) -> bool {
         self.0.maybe_executed
     }
 
-    /// What the server sent beside it, before it and with it.
+    /// The metadata that the server sent beside it, before it and with it.
     pub fn metadata(&self) -> &Metadata {
         &self.0.metadata
     }

@@ -47,7 +47,7 @@ impl Trace {
         self.span
     }
 
-    /// Whether whoever started the trace wants it recorded.
+    /// Returns whether the node that started the trace wants it recorded.
     pub fn is_sampled(&self) -> bool {
         self.sampled
     }

@@ -33,7 +33,7 @@ pub trait Arguments: Sized + Send + 'static {
     /// When the frame is not exactly these, or exceeds the limits on depth, elements and memory.
     fn decode(frame: &Bytes) -> Result<Self, CodecError>;
 
-    /// What they are made of, in words.
+    /// The types in one canonical text.
     fn shape() -> String;
 
     /// One of them that the encoding can't carry.

@@ -28,12 +28,12 @@ impl Body {
         }
     }
 
-    /// How many bytes it has.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         self.chunks().iter().map(Bytes::len).sum()
     }
 
-    /// Whether it has no bytes.
+    /// Returns whether it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.chunks().iter().all(Bytes::is_empty)
     }

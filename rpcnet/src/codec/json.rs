@@ -24,15 +24,15 @@ pub enum JsonError {
     /// The text is no JSON, or not of this type; or a value has no form in JSON.
     #[error("{0}")]
     Invalid(String),
-    /// What stands for arguments is something else.
+    /// The text for the arguments is no array.
     #[error("arguments stand in an array, such as [1, \"two\"]")]
     NoArray,
     /// There are more or fewer arguments than the method has.
     #[error("{expected} arguments are expected, not {found}")]
     Count {
-        /// How many the method has.
+        /// The number of arguments that the method has.
         expected: usize,
-        /// How many there are.
+        /// The number of elements in the text.
         found: usize,
     },
     /// The text would be longer than a message may be.
@@ -95,7 +95,7 @@ pub(crate) fn transcode<T: Serialize + DeserializeOwned + 'static>(
     }
 }
 
-/// Whether a text may be read; of an array, how many elements it has.
+/// Checks that a text may be read; returns the number of elements of an array.
 fn look_through(text: &str) -> Result<Option<usize>, JsonError> {
     let mut left = VALUES;
     let mut source = serde_json::Deserializer::from_str(text);

@@ -34,7 +34,7 @@ use super::{
 
 /// Levels of nesting. A thread of tokio has 2 MiB of stack; a test sees to it that a debug build needs half of that.
 pub(super) const DEPTH: u32 = 128;
-/// What the elements of all sequences and maps together may be beyond the frame's length.
+/// The most elements of all sequences and maps together beyond the frame's length in bytes.
 pub(super) const FREE_ELEMENTS: usize = 64 << 10;
 /// A value of this size or less is not counted: a byte of the frame may well become this.
 const SMALL_VALUE: usize = 64;
@@ -42,8 +42,8 @@ const SMALL_VALUE: usize = 64;
 const MEMORY_PER_BYTE: usize = 64;
 pub(super) const FREE_MEMORY: usize = 16 << 20;
 
-/// How many levels one of this type is: one, and one more for each 512 bytes of its value, up to eight. Not more, or a
-/// large matrix within a few structs would never be decoded.
+/// The levels that one value of this type counts for: one, and one more for each 512 bytes of the value, up to eight.
+/// Not more, or a large matrix within a few structs would never be decoded.
 pub(super) const fn levels<T>() -> u32 {
     let more = size_of::<T>() >> 9;
     if more < 7 { 1 + more as u32 } else { 8 }

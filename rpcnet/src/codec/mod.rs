@@ -1,4 +1,4 @@
-//! How values become bytes and back.
+//! The encoding of values as bytes.
 //!
 //! The form is bincode 2's standard configuration: little-endian, integers of variable length. bincode is known to this
 //! folder alone, so that it can be replaced. Encoding goes through its serializer. Decoding does not go through its
@@ -33,7 +33,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// No frame may be larger, whatever is configured.
 pub(crate) const LARGEST: usize = 256 << 20;
 
-/// What a message of a few fields fits in.
+/// Bytes that a message of a few fields fits in.
 const SMALL: usize = 128;
 
 const CONFIGURATION: Configuration = standard();

@@ -1,12 +1,12 @@
-//! What a type consists of, found out by deserializing it from nothing.
+//! The structure of a type, found by deserializing it from nothing.
 //!
 //! A `Deserialize` impl says what it wants to read next and is given something of that kind, and what it asked for is
 //! noted down: names, fields, variants. One pass sees one variant of an enum, so there are as many passes as bring
 //! something new. The idea is that of the crate [serde-reflection](https://docs.rs/serde-reflection).
 //!
 //! An impl may refuse what it is given (a text that is no date). Then other values are tried; where none is taken, that
-//! part stays unknown, and what comes behind it may, too. All this is bounded: in depth as decoding is, in steps, passes
-//! and length of the text.
+//! part stays unknown, and what comes behind it may, too. All this is bounded: in depth as decoding is, in steps,
+//! passes and length of the text.
 
 mod access;
 mod classes;
@@ -29,7 +29,7 @@ const PASSES: usize = 4096;
 /// Passes in a row that bring nothing new, before it is taken that there is nothing.
 const IDLE_PASSES: usize = 32;
 
-/// What a type consists of on the wire, in one canonical form.
+/// Returns the structure of a type on the wire in one canonical form.
 ///
 /// Two types of the same shape have the same encoding, as far as their impls tell: what serde calls by the same names,
 /// with the same fields in the same order. `Vec<u8>` and `Bytes` have one shape, as have all sequences of the same
@@ -82,7 +82,8 @@ impl fmt::Display for Shape {
 
 /// Finds out what a type consists of.
 ///
-/// It runs `Deserialize` impls many times, so it is done once a type. An impl that panics is taken for one that refuses.
+/// It runs `Deserialize` impls many times, so it is done once a type. An impl that panics is taken for one that
+/// refuses.
 pub(crate) fn shape<T: DeserializeOwned>() -> Shape {
     let mut graph = Graph::new();
     let mut idle = 0;
@@ -91,7 +92,7 @@ pub(crate) fn shape<T: DeserializeOwned>() -> Shape {
             break;
         }
         let known = graph.begin_pass();
-        // What a panic leaves behind in the graph are marks that the next pass clears.
+        // A panic leaves marks behind in the graph, which the next pass clears.
         let traced = catch_unwind(AssertUnwindSafe(|| T::deserialize(Tracer::new(&mut graph)).is_ok()));
         if !matches!(traced, Ok(true)) {
             graph.end_failed_pass();

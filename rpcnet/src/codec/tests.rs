@@ -253,7 +253,7 @@ prop_compose! {
     }
 }
 
-/// What bincode's own deserializer makes of a whole frame.
+/// Decodes a whole frame with bincode's own deserializer.
 fn by_bincode<T: DeserializeOwned>(frame: &[u8]) -> Option<T> {
     match bincode::serde::decode_from_slice::<T, _>(frame, CONFIGURATION.with_limit::<{ 1 << 30 }>()) {
         Ok((value, read)) if read == frame.len() => Some(value),

@@ -1,7 +1,7 @@
 //! Values that may *be* bytes: those are written and read as one slice, and large ones are not copied at all.
 //!
-//! serde shows a `Vec<u8>` as a sequence of numbers, one call each, and a `Bytes` as a slice that has to be copied. Which
-//! type a value has is found out by [`Any`]. On the wire all three are the same: a length and as many bytes.
+//! serde shows a `Vec<u8>` as a sequence of numbers, one call each, and a `Bytes` as a slice that has to be copied.
+//! Which type a value has is found out by [`Any`]. On the wire all three are the same: a length and as many bytes.
 
 use std::any::Any;
 
@@ -52,8 +52,8 @@ pub(crate) fn decode_copied<T: DeserializeOwned + 'static>(frame: &[u8]) -> Resu
     Ok(value)
 }
 
-/// Encodes a value behind what `buffer` holds, to be sent with others. Of large `Bytes` only the length is appended; they
-/// are returned, and have to be sent right behind the buffer.
+/// Encodes a value behind what `buffer` holds, to be sent with others. Of large `Bytes` only the length is appended;
+/// they are returned, and have to be sent right behind the buffer.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ fn encode_length(length: usize, buffer: &mut BytesMut) -> Result<(), CodecError>
 
 /// Collects values into a body.
 pub(super) struct Encoder {
-    /// What stands before the buffer.
+    /// The chunks before the buffer.
     chunks: Vec<Bytes>,
     buffer: BytesMut,
 }

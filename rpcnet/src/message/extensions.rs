@@ -16,7 +16,7 @@ impl Extensions {
         self.insert_shared(Arc::new(value));
     }
 
-    /// Likewise, one that others have too.
+    /// As [`insert`](Self::insert), for a value that is shared.
     pub(crate) fn insert_shared<T: Send + Sync + 'static>(&mut self, value: Arc<T>) {
         let id = TypeId::of::<T>();
         self.0.retain(|(other, _)| *other != id);

@@ -24,13 +24,13 @@ const BATCH: usize = 16 << 10;
 pub(crate) trait Source: Send {
     fn poll_next(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<Produced>;
 
-    /// What goes with the end.
+    /// The trailers that go with the end.
     fn take_trailers(&mut self) -> Metadata {
         Metadata::default()
     }
 }
 
-/// What a source came to.
+/// The result of polling a source.
 #[derive(Debug)]
 pub(crate) enum Produced {
     /// An item is in the buffer; where it is a large run of bytes, these follow.
@@ -62,10 +62,11 @@ pub(crate) trait Remote: Send + fmt::Debug {
     /// `Bytes`, which count who shares them.
     fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool;
 
-    /// What came with the end; none before.
+    /// The trailers that came with the end; `None` before.
     fn trailers(&self) -> Option<&Metadata>;
 
-    /// What came before the items, where that is not what came with the answer: a stream that moves has several beginnings.
+    /// The metadata that came before the items, if it differs from that of the answer: a stream that moves has several
+    /// beginnings.
     fn metadata(&self) -> Option<&Metadata> {
         None
     }
@@ -125,7 +126,7 @@ impl Items {
         mapped
     }
 
-    /// Likewise: whether it was handed on.
+    /// Lends the next item to `take` if it is small and ready; returns whether it did.
     pub(crate) fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
         match &mut self.flow {
             ItemsSource::Remote(remote) => remote.lend_small(take),
@@ -133,7 +134,7 @@ impl Items {
         }
     }
 
-    /// What came with the end.
+    /// The trailers that came with the end.
     pub(crate) fn trailers(&self) -> Option<&Metadata> {
         match &self.flow {
             ItemsSource::Remote(remote) => remote.trailers(),
@@ -141,7 +142,7 @@ impl Items {
         }
     }
 
-    /// What came before the items, where that is not what came with the answer.
+    /// The metadata that came before the items, if it differs from that of the answer.
     pub(crate) fn metadata(&self) -> Option<&Metadata> {
         match &self.flow {
             ItemsSource::Remote(remote) => remote.metadata(),
@@ -213,7 +214,7 @@ impl fmt::Debug for Items {
     }
 }
 
-/// How items ended.
+/// The end of a stream of items.
 #[derive(Debug)]
 pub(crate) struct ItemsEnd {
     pub(crate) result: Result<(), Failure>,
@@ -244,9 +245,9 @@ pub(crate) struct Batch {
     chunks: Vec<Bytes>,
     /// Of the chunks.
     length: usize,
-    /// What the last batch needed of the buffer: the next will need as much.
+    /// The bytes that the last batch took of the buffer: the next will need as many.
     expected: usize,
-    /// How much of the buffer is whole frames.
+    /// The bytes of the buffer that are whole frames.
     finished: usize,
 }
 
@@ -291,7 +292,7 @@ impl Batch {
         ending.encode(&mut self.buffer);
     }
 
-    /// What is to be written; the batch is empty then.
+    /// Takes the chunks to write; the batch is empty then.
     pub(crate) fn take(&mut self) -> Vec<Bytes> {
         let mut chunks = std::mem::take(&mut self.chunks);
         self.length = 0;
@@ -313,12 +314,12 @@ impl ItemsCell {
         Self(Some(Arc::new(Mutex::new(Some(items)))))
     }
 
-    /// Whether the call has items at all.
+    /// Returns whether the call has items at all.
     pub(crate) fn is_some(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether an attempt has taken them, so that the call can't be made again.
+    /// Returns whether an attempt has taken them, so that the call can't be made again.
     pub(crate) fn is_spent(&self) -> bool {
         self.0.as_ref().is_some_and(|cell| cell.lock().is_none())
     }

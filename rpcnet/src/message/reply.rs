@@ -1,4 +1,4 @@
-//! What a call came to.
+//! The reply to a call.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Reply {
     pub(crate) answer: Answer,
     pub(crate) metadata: Metadata,
     pub(crate) trailers: Metadata,
-    /// How many calls are at work where it comes from, by that server's account.
+    /// The number of calls that run at the server that sent it, by that server's account.
     pub(crate) load: Option<u64>,
 }
 
@@ -44,7 +44,7 @@ impl Reply {
         Self::encode(Answer::Value, value)
     }
 
-    /// Likewise, with the method's own error.
+    /// A reply with the method's own error.
     ///
     /// # Errors
     ///
@@ -83,27 +83,28 @@ impl Reply {
         }
     }
 
-    /// Whether items follow.
+    /// Returns whether items follow.
     pub fn is_stream(&self) -> bool {
         matches!(self.answer, Answer::Items(_))
     }
 
-    /// What the server sent beside the answer, before it or with it.
+    /// The metadata that the server sent beside the answer, before it or with it.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Likewise, to change.
+    /// The metadata, to change.
     pub fn metadata_mut(&mut self) -> &mut Metadata {
         &mut self.metadata
     }
 
-    /// What the server sent with the end of the call. That of a stream comes with its last item, and is empty here.
+    /// The trailers that the server sent with the end of the call. Those of a stream come with its last item, and is
+    /// empty here.
     pub fn trailers(&self) -> &Metadata {
         &self.trailers
     }
 
-    /// Likewise, to change. On a server, what is added to the reply of a stream is sent at the stream's end.
+    /// The trailers, to change. On a server, a pair that is added to the reply of a stream is sent at the stream's end.
     pub fn trailers_mut(&mut self) -> &mut Metadata {
         &mut self.trailers
     }

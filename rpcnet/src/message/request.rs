@@ -20,7 +20,7 @@ pub struct Request {
     pub(crate) metadata: Metadata,
     pub(crate) trace: Option<Trace>,
     pub(crate) key: Option<u64>,
-    /// How many items of its stream of answers the caller has had.
+    /// The number of items of its stream of answers that the caller has had.
     pub(crate) resume_after: u64,
     pub(crate) extensions: Extensions,
 }
@@ -53,12 +53,12 @@ impl Request {
         self.method
     }
 
-    /// What goes beside the arguments.
+    /// The metadata that goes beside the arguments.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Likewise, to change.
+    /// The metadata, to change.
     pub fn metadata_mut(&mut self) -> &mut Metadata {
         &mut self.metadata
     }
@@ -89,8 +89,8 @@ impl Request {
         self.trace = Some(trace);
     }
 
-    /// On a client, the hash of what the call is routed by, if anything: see [`Call::key`](crate::Call::key). It is sent to
-    /// nobody but a relay.
+    /// On a client, the hash of what the call is routed by, if anything: see [`Call::key`](crate::Call::key). It is
+    /// sent to nobody but a relay.
     pub fn key(&self) -> Option<u64> {
         self.key
     }
@@ -101,13 +101,13 @@ impl Request {
     }
 
     /// Among which servers a relay is to choose for this call, in words that it understands: for `rpcnet-cluster`, a
-    /// filter of tags. At most 512 bytes: a longer one makes the call end with `InvalidArgument`. Where there is no relay it
-    /// changes nothing.
+    /// filter of tags. At most 512 bytes: a longer one makes the call end with `InvalidArgument`. Where there is no
+    /// relay it changes nothing.
     pub fn set_selector(&mut self, selector: impl Into<Arc<str>>) {
         self.extensions.insert(Selector(selector.into()));
     }
 
-    /// What was set by [`set_selector`](Self::set_selector), here or, on a relay, by the client.
+    /// The selector that was set by [`set_selector`](Self::set_selector), here or, on a relay, by the client.
     pub fn selector(&self) -> Option<&str> {
         let own = self.extension::<Selector>().map(|selector| &*selector.0);
         own.or_else(|| self.relayed()?.routing.selector.as_deref())
@@ -118,7 +118,7 @@ impl Request {
         self.relayed().map_or(self.method.hedge(), |relayed| relayed.routing.hedge)
     }
 
-    /// What is known of a call that is forwarded; its method is one that stands for others.
+    /// The description of a call that is forwarded; its method is one that stands for others.
     pub(crate) fn relayed(&self) -> Option<&Relayed> {
         self.extensions.of()
     }
@@ -129,7 +129,7 @@ impl Request {
         self.extensions.insert_shared(relayed);
     }
 
-    /// What a relay has to know of it.
+    /// The routing of the call, for a relay.
     pub(crate) fn routing(&self) -> Routing {
         Routing {
             idempotent: self.method.idempotent(),
@@ -179,7 +179,7 @@ impl Request {
         self.extensions.of()
     }
 
-    /// Whether it can be sent again: it has no stream of items, or none of them was sent.
+    /// Returns whether it can be sent again: it has no stream of items, or none of them was sent.
     pub fn is_repeatable(&self) -> bool {
         !self.items.is_spent()
     }

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{DecodeError, VERSION, check_version, varint};
 
-/// What one side understands beside what all do.
+/// A flag of the hello: this side takes lanes.
 const LANES: u8 = 1;
 
 const HELLO: u8 = 0;

@@ -7,12 +7,12 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{DecodeError, Routing, varint};
 
-/// How many items of the stream the caller has had: a varint.
+/// Key of the number of items of the stream that the caller has had: a varint.
 const RESUME_AFTER: u64 = 1;
-/// What whoever forwards the call has to know.
+/// Key of the routing, for a relay.
 const ROUTING: u64 = 2;
 
-/// What stands in a request's extension.
+/// The extension of a request's header.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Extension {
     pub(super) resume_after: u64,
@@ -37,7 +37,7 @@ impl Extension {
         buffer.put_slice(&entries);
     }
 
-    /// That of a whole block.
+    /// Decodes a whole block.
     pub(super) fn decode(mut block: Bytes) -> Result<Self, DecodeError> {
         let mut this = Self::default();
         while block.has_remaining() {
@@ -54,7 +54,7 @@ impl Extension {
                         return Err(DecodeError::Extension);
                     }
                 }
-                // What can't be understood is as if it were not there: the call is refused where it is forwarded.
+                // Routing that can't be decoded is left out: the relay refuses the call.
                 ROUTING => this.routing = Routing::decode(&value).map(Arc::new),
                 _ => {}
             }

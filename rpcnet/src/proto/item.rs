@@ -1,4 +1,4 @@
-//! What follows the opening frame of a streaming call, in either direction: items, then one frame that ends them.
+//! The frames behind the opening frame of a streaming call, in either direction: items, then one frame that ends them.
 //!
 //! A stream that ends without such a frame was cut off.
 
@@ -16,7 +16,7 @@ const END: u8 = 1;
 const APPLICATION: u8 = 2;
 const STATUS: u8 = 3;
 
-/// What comes before an item of at most 16 383 bytes: kind and length.
+/// The bytes of kind and length before an item of at most 16 383 bytes.
 const SHORT: usize = 3;
 
 /// A frame behind the opening one.
@@ -28,7 +28,7 @@ pub(crate) enum ItemFrame {
     Other,
 }
 
-/// How a stream of items ends, and what goes beside its end.
+/// The end of a stream of items, with its trailers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ending {
     pub(crate) kind: EndingKind,

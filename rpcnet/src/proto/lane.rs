@@ -10,10 +10,10 @@ use super::{DecodeError, ReplyHeader, RequestHeader, VERSION, check_version, var
 /// In the place of a request's flags: what follows is a lane.
 const LANE: u8 = 1 << 7;
 
-/// How a lane begins.
+/// The first bytes of a lane.
 pub(crate) const PREFACE: [u8; 2] = [VERSION, LANE];
 
-/// Whether a stream that begins so is a lane.
+/// Returns whether a stream that begins so is a lane.
 pub(crate) fn is_lane(beginning: [u8; 2]) -> Result<bool, DecodeError> {
     check_version(beginning[0])?;
     Ok(beginning[1] & LANE != 0)
@@ -30,7 +30,7 @@ const MESSAGE: u8 = 0;
 const CANCEL: u8 = 1;
 const REFUSED: u8 = 2;
 
-/// What stands before each frame.
+/// The kind and the id before each frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LaneFrame {
     pub(crate) kind: LaneKind,
@@ -72,13 +72,13 @@ impl LaneFrame {
     }
 }
 
-/// What the messages of a lane begin with: requests in one direction, replies in the other.
+/// The header of a message on a lane: of a request in one direction, of a reply in the other.
 pub(crate) trait LaneHeader: Sized {
     /// The header that begins at `start`, and its length; `None` while it has not all arrived.
     fn decode_at(input: &Bytes, start: usize) -> Result<Option<(Self, usize)>, DecodeError>;
     fn encode(&self, buffer: &mut impl BufMut);
     fn body_length(&self) -> u64;
-    /// Whether it is of a few numbers only.
+    /// Returns whether it is of a few numbers only.
     fn is_short(&self) -> bool;
 }
 
@@ -146,11 +146,12 @@ pub(crate) enum LaneInput<H> {
     Refused,
 }
 
-/// What has arrived on a lane and was not yet taken: the beginning of a frame at most, and what the last chunk brought.
+/// Bytes of a lane that have arrived and were not taken yet: at most the beginning of a frame, and the last chunk.
 #[derive(Debug, Default)]
 pub(crate) struct LaneBuffer {
     arrived: Bytes,
-    /// How long the first frame is, once its header says so. Headers are read once, however their bodies arrive.
+    /// The length of the first frame, once its header is known. A header is read once, in however many pieces its body
+    /// arrives.
     needed: usize,
 }
 

@@ -34,7 +34,8 @@ use crate::metadata::Metadata;
 /// The ALPN protocol id of calls.
 pub(crate) const ALPN: &[u8] = b"rpcnet/1";
 
-/// That of calls which are forwarded: the same frames, but no method is served at the other end of the connection.
+/// The ALPN protocol id of forwarded calls: the same frames, but no method is served at the other end of the
+/// connection.
 pub(crate) const RELAY_ALPN: &[u8] = b"rpcnet-relay/1";
 
 /// First byte of each frame: the major version in the high half, the minor in the low one. A peer of a later minor
@@ -46,7 +47,7 @@ pub(crate) const MAX_HEADER: usize = 64 << 10;
 
 /// Error codes of streams: what a reset or a stop says. Numbers are part of the protocol.
 pub(crate) mod reset {
-    /// Whoever opened or answered the call gave it up.
+    /// The side that opened or answered the call gave it up.
     pub(crate) const CANCELLED: u32 = 1;
     /// The call was refused before its handler started: it may be sent again, here later or elsewhere now.
     pub(crate) const REFUSED: u32 = 2;
@@ -118,7 +119,7 @@ fn put_block(buffer: &mut impl BufMut, pairs: &Metadata) {
     buffer.put_slice(&block);
 }
 
-/// What has arrived and is read from its beginning. Only what is kept shares the memory: reading numbers counts no
+/// A cursor over bytes that have arrived. Only the parts that are kept share the memory: reading numbers counts no
 /// references.
 struct Cursor<'a> {
     input: &'a Bytes,
@@ -130,7 +131,7 @@ impl<'a> Cursor<'a> {
         Self { input, rest: &input[start..] }
     }
 
-    /// How far it has come.
+    /// The number of bytes that were read.
     fn position(&self) -> usize {
         self.input.len() - self.rest.len()
     }

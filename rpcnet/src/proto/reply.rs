@@ -17,7 +17,7 @@ const HAS_EXTENSION: u8 = 1 << 4;
 const HAS_LOAD: u8 = 1 << 5;
 const HAS_TRAILERS: u8 = 1 << 6;
 
-/// What the body of a reply frame is.
+/// The kind of a reply frame's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplyKind {
     /// The value.
@@ -30,14 +30,14 @@ pub(crate) enum ReplyKind {
     Status { code: Code, executed: bool },
 }
 
-/// What stands before the body of a reply frame.
+/// The header of a reply frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReplyHeader {
     pub(crate) kind: ReplyKind,
-    /// How busy the server is, in its own measure; clients may prefer a lower one.
+    /// The load of the server in its own measure; clients may prefer a lower one.
     pub(crate) load: Option<u64>,
     pub(crate) metadata: Metadata,
-    /// What goes with the end of the call; where items follow, it goes with theirs.
+    /// The trailers of the call; where items follow, their end carries them instead.
     pub(crate) trailers: Metadata,
     pub(crate) body_length: u64,
 }

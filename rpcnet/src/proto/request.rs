@@ -15,7 +15,7 @@ const HAS_FINGERPRINT: u8 = 1 << 2;
 const HAS_ITEMS: u8 = 1 << 3;
 const HAS_TRACE: u8 = 1 << 4;
 
-/// What stands before the body of a request.
+/// The header of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestHeader {
     /// Hash of `"service/method"`.

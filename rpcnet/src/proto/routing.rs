@@ -1,4 +1,4 @@
-//! What whoever forwards a call has to know of it, in the extension of a request's header.
+//! The facts about a call that a relay needs, in the extension of a request's header.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ pub enum Hedge {
     After(Duration),
 }
 
-/// What is known of a method where its trait is, and not where its calls are forwarded.
+/// The facts about a method that a relay lacks, as it does not have the trait.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Routing {
     /// It may be repeated where it may have run.
@@ -38,7 +38,7 @@ pub(crate) struct Routing {
     pub(crate) priority: i8,
     /// The hash of its service's name: some servers take calls of some services alone.
     pub(crate) service: Option<u64>,
-    /// What the call is routed by.
+    /// The hash by which the call is routed.
     pub(crate) key: Option<u64>,
     /// When it is made a second time.
     pub(crate) hedge: Option<Hedge>,
@@ -54,7 +54,7 @@ impl Routing {
         })
     }
 
-    /// So many bytes it takes.
+    /// The number of bytes of the encoding.
     pub(super) fn length(&self) -> usize {
         let service = self.service.map_or(0, |_| 8);
         let key = self.key.map_or(0, |_| 8);

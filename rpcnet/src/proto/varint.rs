@@ -17,7 +17,7 @@ pub(crate) fn put(buffer: &mut impl BufMut, value: u64) {
     }
 }
 
-/// How many bytes a value takes.
+/// Returns the number of bytes that a value takes.
 pub(crate) fn length(value: u64) -> usize {
     match value {
         0..0x40 => 1,

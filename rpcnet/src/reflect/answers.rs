@@ -24,7 +24,7 @@ pub(super) struct Answers {
     pub(super) running: Option<Execution>,
     /// Of the call of reflection.
     pub(super) outer: Context,
-    /// What interceptors have added to the end.
+    /// Trailers that interceptors have added.
     pub(super) trailers: Metadata,
 }
 

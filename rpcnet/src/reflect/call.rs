@@ -23,7 +23,7 @@ type Answered = Result<Streaming<String, CallError<ApplicationError>>>;
 /// Implements [`Reflection`] for whatever the connection's calls are dispatched to.
 #[derive(Default)]
 pub(super) struct Reflecting {
-    /// What types are made of takes long to find out. By where the methods stand.
+    /// Texts of types, by the methods' addresses: finding one takes long.
     shapes: Mutex<HashMap<usize, String>>,
 }
 

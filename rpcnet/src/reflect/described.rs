@@ -1,4 +1,4 @@
-//! What is told of a service.
+//! The descriptions of services and methods.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Method;
 
-/// What a server tells of one of its services.
+/// The description of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceInfo {
     /// The wire name.
@@ -15,7 +15,7 @@ pub struct ServiceInfo {
     pub methods: Vec<MethodInfo>,
 }
 
-/// What a server tells of a method.
+/// The description of a method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MethodInfo {
     /// The wire name.
@@ -29,17 +29,17 @@ pub struct MethodInfo {
     pub arguments: Vec<String>,
     /// The type of the result, as it was written.
     pub result: String,
-    /// What the types are made of ([`Method::shape`]).
+    /// The types in one canonical text ([`Method::shape`]).
     pub shape: String,
-    /// Whether running it twice does no harm.
+    /// True if running it twice does no harm.
     pub idempotent: bool,
-    /// Whether a stream of items goes with the arguments.
+    /// True if a stream of items goes with the arguments.
     pub streams_request: bool,
-    /// Whether the result is a stream of items.
+    /// True if the result is a stream of items.
     pub streams_reply: bool,
     /// Its own default deadline.
     pub timeout: Option<Duration>,
-    /// How long may pass between two items of its streams.
+    /// The most time between two items of its streams.
     pub item_timeout: Option<Duration>,
     /// Its priority; zero unless it was given another.
     pub priority: i8,
@@ -84,7 +84,7 @@ pub(super) fn split(signature: &str) -> Option<(Vec<&str>, &str)> {
             '[' => closing.push(']'),
             '{' => closing.push('}'),
             '<' if types => closing.push('>'),
-            // That of an arrow closes nothing.
+            // The `>` of an arrow closes nothing.
             '>' if !types || before == '-' => {}
             '\'' | '"' => {
                 for _ in 0..literal(&signature[index..]) {
@@ -112,7 +112,7 @@ pub(super) fn split(signature: &str) -> Option<(Vec<&str>, &str)> {
     None
 }
 
-/// How many characters follow the first of a literal, if one begins here and not a lifetime.
+/// Returns the number of characters behind the first of a literal; `None` if none begins here, or a lifetime does.
 fn literal(text: &str) -> usize {
     let quote = text.chars().next();
     let mut escaped = false;

@@ -1,4 +1,4 @@
-//! What a server serves, told by itself; and calls whose arguments and answers are JSON, for tools that were not built
+//! Descriptions of a server's services, and calls whose arguments and answers are JSON, for tools that were not built
 //! with the traits.
 //!
 //! Off until a server registers it:
@@ -74,8 +74,8 @@ pub trait Reflection {
         arguments: String,
     ) -> Result<Streaming<String, CallError<ApplicationError>>>;
 
-    /// Likewise, of a method whose last argument is a stream. It is no part of the array: each of `items` is one of its
-    /// items.
+    /// Calls a method whose last argument is a stream. The stream is no part of the array: each of `items` is one of
+    /// its items.
     async fn call_items(
         &self,
         cx: &Context,

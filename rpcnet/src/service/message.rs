@@ -1,11 +1,12 @@
 //! One error for a type that can't be sent, at the type.
 //!
-//! The compiler reports each bound that does not hold, wherever generated code needs it, and as far down as it can follow:
-//! a type without serde would get several long errors. Therefore generated code names each type by way of a trait:
+//! The compiler reports each bound that does not hold, wherever generated code needs it, and as far down as it can
+//! follow: a type without serde would get several long errors. Therefore generated code names each type by way of a
+//! trait:
 //! `<Order as Message>::Itself` is `Order`. Where the trait does not hold, that is an unknown type, of which nothing further
 //! is said. And each of these traits has a second impl, of a condition that never holds: with two that might apply, the
-//! compiler reports the trait itself, in the words that stand at the trait, and not the bounds of one impl. Errors of the
-//! same words at the same place are shown once.
+//! compiler reports the trait itself, in the words that stand at the trait, and not the bounds of one impl. Errors of
+//! the same words at the same place are shown once.
 
 use std::convert::Infallible;
 
@@ -92,7 +93,7 @@ pub fn same_ref<A: Same<B>, B>(value: &A) -> &B {
     value.same_ref()
 }
 
-/// Whether the result is a stream of items.
+/// Returns whether the result is a stream of items.
 pub const fn streams<R: Outcome>() -> bool {
     R::STREAMS
 }

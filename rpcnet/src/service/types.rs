@@ -13,7 +13,7 @@ use crate::{
     method::Types,
 };
 
-/// Those of a method with these arguments and this result.
+/// Returns the types of a method with these arguments and this result.
 pub const fn types<A: Arguments, R: Outcome>() -> Types {
     Types {
         shape: shape::<A, R>,
@@ -23,7 +23,7 @@ pub const fn types<A: Arguments, R: Outcome>() -> Types {
     }
 }
 
-/// Likewise, of one whose last argument is a stream of items.
+/// As [`types`], for a method whose last argument is a stream of items.
 pub const fn types_items<A: Arguments, S: ItemsArgument, R: Outcome>() -> Types {
     Types {
         shape: shape_items::<A, S, R>,

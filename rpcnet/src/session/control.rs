@@ -22,7 +22,7 @@ use crate::{
 /// Of so many methods a peer may tell.
 const MOST_METHODS: usize = 1 << 14;
 
-/// What is to be said on our control stream. What is said again before it was written is written once.
+/// The frames that wait for our control stream. A frame that is sent again before it was written is written once.
 #[derive(Debug, Default)]
 pub(super) struct ControlSender {
     ping: AtomicBool,

@@ -1,4 +1,4 @@
-//! What is at work on a session: our calls that wait for answers, and streams of items that are read here.
+//! Counts of the work on a session: our calls that wait for answers, and streams of items that are read here.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use super::{Session, WeakSession};
 use crate::limit::Guest;
 
-/// What each call counts. In a cache line of its own (processors fetch them in pairs): the other fields of a session are
-/// read with each call, and hardly ever written.
+/// Counters that each call changes. In a cache line of its own (processors fetch them in pairs): the other fields of a
+/// session are read with each call, and hardly ever written.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Counts {
@@ -18,7 +18,7 @@ pub(super) struct Counts {
     pub(super) outstanding: AtomicUsize,
     /// Streams of items that are read here.
     streams: AtomicUsize,
-    /// Those of them that users wait for: answers to calls that are not internal.
+    /// Streams of items that users wait for: answers to calls that are not internal.
     awaited: AtomicUsize,
     /// Calls of the peer that are at work here, and those who may call it back.
     calls: AtomicUsize,
@@ -122,7 +122,7 @@ impl Session {
         }
     }
 
-    /// Whether no call of ours waits for an answer and no stream of ours is read.
+    /// Returns whether no call of ours waits for an answer and no stream of ours is read.
     pub(crate) fn is_quiet(&self) -> bool {
         let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
         count(&self.inner.counts.outstanding) + count(&self.inner.counts.streams) == 0
@@ -170,8 +170,8 @@ impl Session {
     }
 
     fn left(&self, count: &AtomicUsize) {
-        // Counted down first, then looked, while who waits for it to drain has told before it counts: one of them sees the
-        // other. Mostly calls are taken, and then the peer does not drain.
+        // Counted down first, then looked, while who waits for it to drain has told before it counts: one of them sees
+        // the other. Mostly calls are taken, and then the peer does not drain.
         let last = count.fetch_sub(1, Ordering::SeqCst) == 1;
         if last && !self.inner.takes_calls.load(Ordering::SeqCst) && self.inner.peer_state.borrow().draining {
             self.inner.quiet.notify_one();

@@ -1,10 +1,10 @@
 //! Which connections lead to the same process.
 //!
 //! A call that has failed on one connection is to be made elsewhere, and another connection to the same process is not
-//! elsewhere. No peer says which process it is, so that is told by what happens to its connections: a life of an endpoint
-//! ends with the first of its connections that is lost, or on which it says that it goes away. What is dialled from then
-//! on belongs to the next life. So a connection that was lost alone begins a life too soon, which costs a call one attempt;
-//! and a process that was restarted always has a life that its predecessor's calls were not tried in.
+//! elsewhere. No peer says which process it is, so that is told by what happens to its connections: a life of an
+//! endpoint ends with the first of its connections that is lost, or on which it says that it goes away. What is dialled
+//! from then on belongs to the next life. So a connection that was lost alone begins a life too soon, which costs a
+//! call one attempt; and a process that was restarted always has a life that its predecessor's calls were not tried in.
 
 use std::sync::{
     Arc,
@@ -36,7 +36,7 @@ impl Epoch {
         let _ = self.of.0.compare_exchange(self.number, next, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// Whether what was tried in this life need not be tried in the other: that is the same, or an earlier one.
+    /// Returns whether what was tried in this life need not be tried in the other: that is the same, or an earlier one.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.of, &other.of) && other.number <= self.number
     }

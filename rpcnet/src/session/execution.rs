@@ -1,8 +1,8 @@
-//! A handler at work. Every call runs this way: one with a stream of its own, one on a lane, and one that reflection makes
-//! in place of another.
+//! A handler at work. Every call runs this way: one with a stream of its own, one on a lane, and one that reflection
+//! makes in place of another.
 //!
-//! An [`Execution`] holds all that begins and ends with the handler: the interceptors around it, the call's deadline, its
-//! turn, its metrics, and its cancellation.
+//! An [`Execution`] holds all that begins and ends with the handler: the interceptors around it, the call's deadline,
+//! its turn, its metrics, and its cancellation.
 
 mod handler;
 mod timer;
@@ -59,7 +59,7 @@ impl Execution {
         Self { context: CancelOnDrop::new(context), handler: Some(handler), timer, turn }
     }
 
-    /// What the handler knows of its call.
+    /// The context that the handler has.
     pub(crate) fn context(&self) -> &Context {
         &self.context.context
     }

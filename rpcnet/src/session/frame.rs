@@ -68,7 +68,7 @@ impl FrameReader {
         Self { stream, buffer: Bytes::new() }
     }
 
-    /// Whether a lane begins here; its preface is taken then. Cancel-safe.
+    /// Returns whether a lane begins here; its preface is taken then. Cancel-safe.
     pub(super) async fn begins_lane(&mut self) -> Result<bool, FrameError> {
         while self.buffer.len() < proto::PREFACE.len() {
             match self.stream.read_chunk(CHUNK).await? {
@@ -165,7 +165,7 @@ impl FrameReader {
         self.stream.stop(code);
     }
 
-    /// What follows are items.
+    /// Turns to the items behind the header.
     pub(super) fn into_items(self) -> ItemFrames {
         ItemFrames { stream: self.stream, arrived: ItemBuffer::new(self.buffer) }
     }

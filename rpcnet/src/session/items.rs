@@ -29,9 +29,9 @@ use crate::{
 /// Whose items are read.
 #[derive(Debug)]
 pub(super) enum Role {
-    /// Those of a server's reply. The request ends with them.
+    /// The items of a server's reply. The request ends with them.
     Reply { _request: Sending },
-    /// Those of a caller.
+    /// The items of a caller's request.
     Request,
 }
 
@@ -171,7 +171,8 @@ pub(super) async fn write_items(
     tokio::pin!(leave);
     loop {
         let next = std::future::poll_fn(|cx| {
-            // What a stream that panicked has borrowed is dropped with it and never looked at again.
+            // Unwind safe: all state that a stream that panicked has borrowed is dropped with it and never looked at
+            // again.
             match catch_unwind(AssertUnwindSafe(|| items.poll_batch(cx, batch, limit))) {
                 Ok(poll) => poll,
                 Err(panic) => {

@@ -2,8 +2,8 @@
 //!
 //! A killed process acknowledges nothing, and QUIC declares nothing lost while no acknowledgement comes: until the
 //! idle timeout of 30 s such a connection looks well. So while something is expected of the peer, and no packet of any
-//! kind has come for a while, the peer is pinged. If still none comes the peer is *silent*, and gets no new calls; later
-//! it is dead.
+//! kind has come for a while, the peer is pinged. If still none comes the peer is *silent*, and gets no new calls;
+//! later it is dead.
 //!
 //! | what is expected | pinged after | silent after |
 //! |---|---|---|
@@ -11,10 +11,11 @@
 //! | items of streams that users read | 250 ms | 400 ms |
 //! | items of other streams | 1 s to 2 s | 250 ms more |
 //!
-//! Silence alone does not tell a process that was killed from one that stands still, or from a path that does: so a silent
-//! peer is given up only after three seconds. Two facts tell them apart, and end the connection at once. A host answers a
-//! datagram to a port on which nobody listens with ICMP, which the side that has dialled asks for while the peer is quiet. And
-//! a process that was restarted answers packets of its former life with a stateless reset (`transport::quic::reset`).
+//! Silence alone does not tell a process that was killed from one that stands still, or from a path that does: so a
+//! silent peer is given up only after three seconds. Two facts tell them apart, and end the connection at once. A host
+//! answers a datagram to a port on which nobody listens with ICMP, which the side that has dialled asks for while the
+//! peer is quiet. And a process that was restarted answers packets of its former life with a stateless reset
+//! (`transport::quic::reset`).
 
 use std::{pin::Pin, time::Duration};
 
@@ -32,12 +33,12 @@ const TICK: Duration = Duration::from_millis(50);
 const CALLS_WAIT: Duration = Duration::from_millis(100);
 /// The same where nothing but streams that users read is at work: with four pings a second at most.
 const STREAMS_WAIT: Duration = Duration::from_millis(250);
-/// How often a connection on which nothing but other streams is at work is looked at.
+/// The period of checks on a connection with no work but streams that no user waits for.
 const STREAM_CHECK: Duration = Duration::from_secs(1);
-/// What one tick counts for at most, however late it comes.
+/// The longest time that one tick counts for, however late it comes.
 const LONGEST_TICK: Duration = Duration::from_millis(100);
 
-/// What the watch has to say at a tick.
+/// The result of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// Packets have come since the last tick.
@@ -74,7 +75,7 @@ impl Watch {
         self.hears(packets);
     }
 
-    /// Whether packets have come.
+    /// Returns whether packets have come.
     fn hears(&mut self, packets: u64) -> bool {
         let heard = packets != self.packets;
         if heard {
@@ -274,8 +275,8 @@ mod tests {
         assert_eq!(watch.tick(start + Duration::from_millis(60_050), 8, RTT, CALLS_WAIT), Verdict::Alive);
     }
 
-    /// The time after the last packet at which each verdict comes first, where something is expected that may be quiet for
-    /// so long. Looked at every 50 ms, as the driver does.
+    /// The time after the last packet at which each verdict comes first, where something is expected that may be quiet
+    /// for so long. Looked at every 50 ms, as the driver does.
     fn verdicts(wait: Duration, refused: bool) -> Vec<(u64, Verdict)> {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::from_secs(3), 7, start);

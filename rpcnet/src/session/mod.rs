@@ -62,7 +62,7 @@ use crate::{
     transport::{Connection, ConnectionError, Side},
 };
 
-/// What is known of the other side, for those who choose where to send calls.
+/// The state of the peer, for the choice of where to send calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PeerState {
     /// The peer has let us in: its hello is here.
@@ -80,7 +80,7 @@ pub(crate) struct PeerState {
 }
 
 impl PeerState {
-    /// Whether a new call may be sent here.
+    /// Returns whether a new call may be sent here.
     pub(crate) fn takes_calls(&self) -> bool {
         self.ready && !self.silent && !self.draining && self.closed.is_none()
     }
@@ -97,7 +97,7 @@ pub(crate) struct Session {
 pub(crate) struct WeakSession(std::sync::Weak<Inner>);
 
 impl WeakSession {
-    /// Whether it is a handle on the same connection.
+    /// Returns whether it is a handle on the same connection.
     pub(crate) fn is(&self, session: &Session) -> bool {
         std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&session.inner))
     }
@@ -107,7 +107,7 @@ impl WeakSession {
     }
 }
 
-/// What is known of a method that was called here.
+/// Facts about a method that was called on this connection.
 #[derive(Debug, Clone, Copy, Default)]
 struct MethodState {
     /// The peer serves it in the form that we know.
@@ -128,12 +128,12 @@ struct Inner {
     /// Of the endpoint, where this side has dialled.
     epoch: Option<Epoch>,
     peer_state: watch::Sender<PeerState>,
-    /// What it says of calls: each call asks.
+    /// [`PeerState::takes_calls`], kept where each call can read it cheaply.
     takes_calls: AtomicBool,
     peer: OnceLock<Hello>,
-    /// What the peer serves: fingerprints by method id.
+    /// The methods that the peer serves: fingerprints by method id.
     schema: ArcSwap<HashMap<u64, u64>>,
-    /// What is known of methods that were called here, by where they stand.
+    /// Facts about methods that were called here, by [`Request::place`].
     called: ArcSwap<IdMap<MethodState>>,
     /// The stream that our small calls share, once there is one.
     lane: OnceLock<lane::LaneClient>,
@@ -188,7 +188,7 @@ impl Inner {
     }
 }
 
-/// What the driver alone holds.
+/// The half of a session that runs it.
 #[derive(Debug)]
 pub(crate) struct Driver {
     session: Session,
@@ -283,18 +283,19 @@ impl Session {
         &self.inner.connection
     }
 
-    /// Whether calls that are made here are forwarded by the peer.
+    /// Returns whether calls that are made here are forwarded by the peer.
     pub(crate) fn is_relayed(&self) -> bool {
         let connection = self.connection();
         connection.side() == Side::Client && connection.protocol() == proto::RELAY_ALPN
     }
 
-    /// Whether both are handles on the same connection.
+    /// Returns whether both are handles on the same connection.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Whether a call that was tried here was, as far as is known, tried at the process that the other connection leads to.
+    /// Returns whether a call that was tried here was, as far as is known, tried at the process behind the other
+    /// connection.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         let epochs = || Some(self.inner.epoch.as_ref()?.covers(other.inner.epoch.as_ref()?));
         self.is(other) || epochs().unwrap_or(false)
@@ -318,7 +319,7 @@ impl Session {
         method.max_message().unwrap_or_else(|| self.limits().max_message()).min(codec::LARGEST)
     }
 
-    /// What is known of the other side, now and whenever it changes.
+    /// Subscribes to the state of the peer.
     pub(crate) fn peer_state(&self) -> watch::Receiver<PeerState> {
         self.inner.peer_state.subscribe()
     }
@@ -327,7 +328,7 @@ impl Session {
         self.inner.takes_calls()
     }
 
-    /// Whether calls wait and nothing comes.
+    /// Returns whether calls wait and nothing comes.
     pub(crate) fn is_silent(&self) -> bool {
         self.inner.peer_state.borrow().silent
     }
@@ -370,14 +371,14 @@ impl Session {
         self.connection().close(code, reason);
     }
 
-    /// Asks the peer to close the connection, as it is not used, and to dial again when it needs one. What the peer sends
-    /// all the same is taken.
+    /// Asks the peer to close the connection, as it is not used, and to dial again when it needs one. What the peer
+    /// sends all the same is taken.
     pub(crate) fn rest(&self) {
         self.inner.control.rest();
     }
 
-    /// Waits until the peer has closed a connection that it was [asked](Self::rest) to, and closes it once no call was at
-    /// work on it for `patience`. A peer that lives has heard by then, and has sent no more.
+    /// Waits until the peer has closed a connection that it was [asked](Self::rest) to, and closes it once no call was
+    /// at work on it for `patience`. A peer that lives has heard by then, and has sent no more.
     pub(crate) async fn rested(&self, patience: Duration) {
         let mut state = self.peer_state();
         let unused = async {
@@ -416,12 +417,13 @@ impl Session {
         }
     }
 
-    /// Whether there are enough calls for a crowd.
+    /// Returns whether enough calls are in flight for saturation. A cheap check before
+    /// [`is_saturated`](Self::is_saturated).
     pub(crate) fn may_be_saturated(&self) -> bool {
         self.outstanding() >= lane::CROWD
     }
 
-    /// Whether calls gather on its lane faster than they leave.
+    /// Returns whether calls gather on its lane faster than they leave.
     pub(crate) fn is_saturated(&self) -> bool {
         self.inner.lane.get().is_some_and(lane::LaneClient::is_saturated)
     }
@@ -443,7 +445,7 @@ impl Driver {
     /// Dropping it cancels all handlers that the peer has started here.
     pub(crate) async fn drive(self) -> ConnectionError {
         let session = &self.session;
-        // Whoever accepts or reads is told when the connection ends.
+        // Each of these ends when the connection ends.
         let error = tokio::select! {
             error = inbound::accept(session) => error,
             error = control::write(session) => error,

@@ -25,7 +25,7 @@ use crate::{
     transport::{ConnectionError, ReadError, SendStream, WriteError},
 };
 
-/// What a request's header takes at most, without its metadata.
+/// The most bytes of a request's header without its metadata.
 const LANE_HEADER: usize = 1 << 10;
 
 /// The call was refused before its handler started.
@@ -78,7 +78,7 @@ impl Session {
         }
     }
 
-    /// What a call on the lane came to.
+    /// Turns the outcome of a call on the lane into a reply.
     pub(crate) fn lane_answer(
         &self,
         outcome: Result<(ReplyHeader, Bytes), Status>,
@@ -109,7 +109,7 @@ impl Session {
         timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(out_of_time(request, &sent)))
     }
 
-    /// Whether a call is small enough, and the path smooth enough, to share a stream with others.
+    /// Returns whether a call is small enough, and the path smooth enough, to share a stream with others.
     fn fits_lane(&self, request: &Request, called: MethodState) -> bool {
         let method = request.method;
         !method.streams()
@@ -177,7 +177,7 @@ impl Session {
         Ok(lane.call(request, (fingerprint, routing), times, caller))
     }
 
-    /// Likewise, where items go with the request, with the reply, or with both.
+    /// Makes a call with items in the request, in the reply, or in both.
     async fn stream(&self, request: &Request, times: &Deadlines, sent: &AtomicBool) -> Result<Reply, Status> {
         let method = request.method;
         let late = |_| Err(out_of_time(request, sent));
@@ -230,7 +230,7 @@ impl Session {
         let (mut send, recv) = tokio::select! {
             biased;
             opened = self.connection().open_bi() => opened.map_err(|error| self.lost(error, false))?,
-            // Whoever waits for a stream need not wait in order to be refused.
+            // A draining peer would refuse the stream: there is no need to wait for one.
             () = self.draining() => return Err(refused("the server is going away")),
         };
         if method.priority() != 0 {
@@ -290,7 +290,7 @@ impl Session {
         Err(too_large(what, size, whose, limit).not_executed())
     }
 
-    /// What is to be sent for the peer to compare: nothing, where it has told its own and they are the same.
+    /// Returns the fingerprint to send for the peer to compare; `None` if the peer has sent its own and they are equal.
     fn fingerprint(&self, request: &Request) -> Result<Option<u64>, Status> {
         if let Some(relayed) = request.relayed() {
             return Ok(relayed.fingerprint);
@@ -411,7 +411,7 @@ fn answered(code: Code, executed: bool, body: Bytes, method: &Method) -> Status 
     }
 }
 
-/// What is said of a call that was sent, and not answered within its deadline.
+/// The message of a call that was sent and not answered within its deadline.
 pub(super) const LATE: &str = "no answer came in time: the handler takes longer than the call's deadline, or waits; give the \
                                call more (timeout), or look at the server";
 

@@ -1,4 +1,4 @@
-//! What a node serves: methods by id, and how many calls are at work.
+//! The services of a node: methods by id, and the number of calls that run.
 
 use std::sync::{
     Arc,
@@ -62,7 +62,7 @@ pub(crate) struct RegisteredMethod {
     pub(crate) index: usize,
     pub(crate) method: &'static Method,
     pub(crate) metrics: MethodMetrics,
-    /// What callers must have too.
+    /// The fingerprint that callers must have too.
     pub(crate) fingerprint: u64,
     /// Of a service of this crate's family, which watches over the others: it is never refused for want of room.
     pub(crate) internal: bool,
@@ -174,7 +174,7 @@ impl Router {
         ServiceSet::from_ids(users.map(|entry| entry.method.service_id()))
     }
 
-    /// Whether there are services that are not of this crate's family.
+    /// Returns whether there are services that are not of this crate's family.
     pub(crate) fn serves_users(&self) -> bool {
         self.methods.load().values().any(|entry| !entry.internal)
     }
@@ -226,7 +226,7 @@ impl Router {
         self.in_flight.load(Ordering::SeqCst).saturating_sub(watching)
     }
 
-    /// What replies say of the load here: calls at work, and what was reported. Nothing where there is but the one
+    /// The load that replies report: calls that run, and the load that was reported. `None` if there is only the one
     /// that is answered.
     pub(crate) fn load(&self) -> Option<u64> {
         let at_work = self.in_flight() as u64;

@@ -1,4 +1,4 @@
-//! What tests of a session's parts need, and how large its futures are.
+//! Helpers of the tests of a session's parts, and a test of the size of its futures.
 
 use std::{
     net::SocketAddr,

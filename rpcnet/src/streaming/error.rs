@@ -1,4 +1,4 @@
-//! What may end a stream before its end.
+//! The errors that may end a stream early.
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};

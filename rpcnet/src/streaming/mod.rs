@@ -27,11 +27,11 @@ use crate::{Metadata, Status, codec, message::Items};
 /// not an error is one that the other side has said: a lost connection is never taken for it.
 ///
 /// Whoever sends is slowed down by whoever reads: no more is under way than the connection's windows hold (2 MiB a
-/// stream, 16 MiB a connection or what its path needs, unless both sides are in one process). Dropping a stream that is received tells the
-/// sender to stop: its handler is dropped, or its source.
+/// stream, 16 MiB a connection or what its path needs, unless both sides are in one process). Dropping a stream that is
+/// received tells the sender to stop: its handler is dropped, or its source.
 ///
-/// An item is a message: it has the method's limit, or that of [`Limits`](crate::Limits), 4 MiB by default. A larger one
-/// ends the stream in `ResourceExhausted`, one that can't be encoded, and a source that panics, in `Internal`.
+/// An item is a message: it has the method's limit, or that of [`Limits`](crate::Limits), 4 MiB by default. A larger
+/// one ends the stream in `ResourceExhausted`, one that can't be encoded, and a source that panics, in `Internal`.
 ///
 /// ```
 /// use rpcnet::Streaming;
@@ -124,9 +124,9 @@ where
 }
 
 impl<T, E> Streaming<T, E> {
-    /// What the server sent before the first item; for a stream that has gone on elsewhere, that of the server which it
-    /// comes from now. Empty in a handler, which has it in [`Context::metadata`](crate::Context::metadata), and for a
-    /// stream that was made on this side.
+    /// The metadata that the server sent before the first item; for a stream that has gone on elsewhere, that of the
+    /// server which it comes from now. Empty in a handler, which has it in
+    /// [`Context::metadata`](crate::Context::metadata), and for a stream that was made on this side.
     pub fn metadata(&self) -> &Metadata {
         match &self.flow {
             Flow::Encoded(items) => items.metadata().unwrap_or(&self.metadata),
@@ -134,8 +134,8 @@ impl<T, E> Streaming<T, E> {
         }
     }
 
-    /// What the server sent with the end, or with the error in its place; `None` before it. Empty where nothing was
-    /// sent, and for a stream that was made on this side.
+    /// The trailers that the server sent with the end, or with the error in its place; `None` before it. Empty where
+    /// nothing was sent, and for a stream that was made on this side.
     pub fn trailers(&self) -> Option<&Metadata> {
         match &self.flow {
             Flow::ItemsEnd(trailers) => Some(trailers),

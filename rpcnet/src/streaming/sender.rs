@@ -78,7 +78,7 @@ impl<T, E> StreamSender<T, E> {
         self.items.closed().await;
     }
 
-    /// Whether nobody reads any more.
+    /// Returns whether nobody reads any more.
     pub fn is_closed(&self) -> bool {
         self.items.is_closed()
     }

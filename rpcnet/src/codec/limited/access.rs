@@ -1,4 +1,4 @@
-//! What a visitor reads fields, elements and variants through.
+//! Access of a visitor to fields, elements and variants.
 
 use bincode::de::Decode;
 use serde::de::{
@@ -9,7 +9,7 @@ use serde::de::{
 use super::Decoder;
 use crate::codec::error::CodecError;
 
-/// What a struct or tuple consists of: as many as its type says.
+/// The fields of a struct or tuple: as many as its type says.
 pub(super) struct LimitedFields<'a, 'de> {
     pub(super) decoder: &'a mut Decoder<'de>,
     pub(super) left: usize,
@@ -35,11 +35,11 @@ impl<'de> SeqAccess<'de> for LimitedFields<'_, 'de> {
     }
 }
 
-/// What a sequence or map consists of: as many as the frame says.
+/// The elements of a sequence or map: as many as the frame says.
 pub(super) struct LimitedElements<'a, 'de> {
     pub(super) decoder: &'a mut Decoder<'de>,
     pub(super) left: usize,
-    /// How many elements that have bytes can have been in the frame where it began.
+    /// The most elements that have bytes and can have been in the frame where the sequence began.
     pub(super) most: usize,
 }
 

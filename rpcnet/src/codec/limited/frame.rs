@@ -1,11 +1,11 @@
-//! What bincode reads from.
+//! The reader that bincode reads from.
 
 use bincode::{
     de::read::{BorrowReader, Reader},
     error::DecodeError,
 };
 
-/// What is left of a frame. bincode's own reader does not say how much that is.
+/// The rest of a frame. bincode's own reader does not say how much that is.
 pub(super) struct Frame<'de>(pub(super) &'de [u8]);
 
 impl Reader for Frame<'_> {

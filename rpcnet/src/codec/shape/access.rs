@@ -1,4 +1,4 @@
-//! What a visitor is given in place of fields, elements and variants.
+//! The fields, elements and variants that a visitor is given while a type is traced.
 
 use serde::de::{
     DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,

@@ -37,7 +37,7 @@ impl<'a> Classes<'a> {
         self.definitions[index]
     }
 
-    /// Whether the same type stands in all of these.
+    /// Returns whether the same type stands in all of these.
     pub(super) fn are_same(&mut self, slots: &[Slot]) -> bool {
         let mut classes = slots.iter().map(|slot| self.slot(*slot));
         let first = classes.next();

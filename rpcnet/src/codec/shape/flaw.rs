@@ -2,7 +2,7 @@
 
 use super::graph::{Content, Fields, Graph, ShapeNode, Slot};
 
-/// What the tracer notes where a type asks so.
+/// The note that the tracer makes where a type uses `deserialize_any`.
 pub(super) const ANY: &str = "any";
 
 /// Bytes of a path.
@@ -38,7 +38,7 @@ impl Search<'_> {
         }
     }
 
-    /// Whether there is such a place below, wherever.
+    /// Returns whether there is such a place below, wherever.
     fn holds(&mut self, slot: Slot) -> bool {
         self.slot(slot, String::new()).is_some()
     }

@@ -1,4 +1,4 @@
-//! What is known of a type so far.
+//! The graph of a type as far as it is known.
 //!
 //! A *slot* is a place where a type stands: a field, the inside of an option. What stands there is a node; structs and
 //! enums are definitions, which several slots may name, and by which types can contain themselves.
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// So often something that contains a part that refuses is entered, before it is left alone.
 const FAILURES: u8 = 16;
-/// So many different values are tried for one slot.
+/// The number of different values that are tried for one slot.
 pub(super) const ATTEMPTS: u8 = 12;
 /// Values that may be asked for, in all passes together.
 const STEPS: usize = 1 << 20;
@@ -59,7 +59,7 @@ pub(super) struct Definition {
     seen: usize,
 }
 
-/// What tells definitions apart: the name is that of all instances of a generic type, the path is never shown.
+/// The key of a definition: the name is that of all instances of a generic type, the path is never shown.
 pub(super) type Key = (&'static str, &'static str, &'static [&'static str]);
 
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Graph {
         &self.places[slot].node
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     pub(super) fn slots(&self) -> usize {
         self.places.len()
     }
@@ -213,7 +213,7 @@ impl Graph {
         self.places[slot].busy
     }
 
-    /// Whether there is more to find out in a place that may be left empty.
+    /// Returns whether there is more to find out in a place that may be left empty.
     pub(super) fn wants(&mut self, slot: Slot) -> bool {
         !self.is_busy(slot) && self.places[slot].failures < FAILURES && !self.is_complete(slot)
     }
@@ -329,7 +329,7 @@ impl Graph {
         }
     }
 
-    /// Whether everything that can be reached from here is known, or given up. It stays so then.
+    /// Returns whether everything that can be reached from here is known, or given up. It stays so then.
     pub(super) fn is_complete(&mut self, slot: Slot) -> bool {
         if self.places[slot].complete {
             return true;

@@ -254,7 +254,7 @@ fn names_that_look_like_structure_are_quoted() {
     assert_eq!(text::<Odd>(), r#"struct Odd{"a:u8,b":u8}"#);
 }
 
-/// What a peer of another version may have.
+/// Types of a peer of another version.
 mod other {
     use super::*;
 

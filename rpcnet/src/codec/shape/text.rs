@@ -1,4 +1,4 @@
-//! What was found out, in words.
+//! The canonical text of a traced type.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{
 
 /// Bytes of a text.
 const LONGEST: usize = 64 << 10;
-/// How deep definitions may stand in each other.
+/// The most levels of definitions within each other.
 const DEEPEST: usize = 256;
 
 /// The canonical text of a type.

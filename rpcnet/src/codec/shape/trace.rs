@@ -16,9 +16,9 @@ const LONGEST_TUPLE: usize = 64;
 /// Fields that have no names: nobody writes more.
 const MOST_FIELDS: usize = 1024;
 
-/// What is tried, in this order and from the beginning again. Not zero first, for some numbers must not be.
+/// Numbers that are tried, in this order and from the beginning again. Not zero first, for some numbers must not be.
 const INTEGERS: [u8; 5] = [1, 0, 2, 16, 100];
-/// What many types that travel as texts can be read from.
+/// Texts from which many types can be read that travel as texts.
 const TEXTS: [&str; 11] = [
     "",
     "a",
@@ -105,7 +105,7 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// How many elements a collection gets: none when all is known, unless it refuses that.
+    /// Returns the elements that a collection gets: none if all is known, unless it refuses that.
     fn elements(&mut self, inner: Slot) -> Elements<'_> {
         let few = pick(&ELEMENTS, self.graph.attempt(self.slot));
         let least = if self.graph.is_busy(inner) { 0 } else { few };

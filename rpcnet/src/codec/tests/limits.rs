@@ -1,4 +1,4 @@
-//! What must not be possible with a frame, however it is made.
+//! Bounds that hold for any frame.
 
 use super::*;
 

@@ -11,7 +11,7 @@ const SHORT_PARTIAL: usize = 128;
 /// Room is made for so much at once, where so much is announced.
 const ROOM: usize = 128 << 10;
 
-/// What has arrived of a stream of items and was not taken yet. Frames that lie in one chunk share its memory.
+/// Bytes of a stream of items that have arrived and were not taken yet. Frames that lie in one chunk share its memory.
 #[derive(Debug, Default)]
 pub(crate) struct ItemBuffer {
     /// Begins with a frame, unless `partial` holds the beginning of one.
@@ -31,7 +31,7 @@ impl ItemBuffer {
         self.chunk = chunk;
     }
 
-    /// Whether a stream that ends here ends between two frames.
+    /// Returns whether a stream that ends here ends between two frames.
     pub(crate) fn is_empty(&self) -> bool {
         self.chunk.is_empty() && self.partial.is_empty()
     }
@@ -69,7 +69,7 @@ impl ItemBuffer {
             if let Some(header) = header
                 && self.partial.len() >= whole
             {
-                // What was taken to find the header may be the beginning of what follows.
+                // Bytes that were taken to find the header may be the beginning of the next frame.
                 let mut frame = std::mem::take(&mut self.partial);
                 if frame.len() > whole {
                     self.give_back(frame.split_off(whole));
@@ -91,8 +91,8 @@ impl ItemBuffer {
     }
 }
 
-/// For how much room is made where so much has `arrived` of `whole` bytes: for 128 KiB, or four times what is here, and never
-/// for more than the whole: the length is but a claim.
+/// For how much room is made where so much has `arrived` of `whole` bytes: for 128 KiB, or four times what is here, and
+/// never for more than the whole: the length is but a claim.
 pub(crate) fn room(arrived: usize, whole: usize) -> usize {
     whole.min(arrived.saturating_mul(4).max(ROOM))
 }

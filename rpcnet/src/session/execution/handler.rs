@@ -26,12 +26,12 @@ use crate::{
 pub(super) struct RunningHandler {
     entry: Entry,
     future: ReplyFuture,
-    /// Whether the handler has run, where interceptors could say otherwise. Without interceptors nobody sets it,
+    /// Set once the handler has run. Without interceptors nobody sets it,
     /// as no status but the handler's own can come.
     ran: Option<Arc<AtomicBool>>,
 }
 
-/// What a server knows of a call that has arrived, handed through the interceptors in the request's extensions.
+/// A server's view of a call that has arrived, handed through the interceptors in the request's extensions.
 #[derive(Clone)]
 struct Arrived {
     context: Context,
@@ -81,7 +81,7 @@ impl Future for RunningHandler {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        // What the handler had borrowed is dropped with it and never looked at again.
+        // Unwind safe: all state that the handler had borrowed is dropped with it and never looked at again.
         let handled = match catch_unwind(AssertUnwindSafe(|| this.future.as_mut().poll(task))) {
             Ok(poll) => ready!(poll),
             Err(panic) => Err(panicked(&this.entry, &*panic)),

@@ -51,7 +51,8 @@ impl Drop for CallTimer {
     }
 }
 
-/// Whether the peer has closed its connection in good order. Its calls did not fail: nobody waits for them any more.
+/// Returns whether the peer has closed its connection in good order. Its calls did not fail: nobody waits for them any
+/// more.
 fn has_left(session: &Session) -> bool {
     // A connection that its driver has left was closed on this side too; the session knows what came first.
     let known = session.inner.peer_state.borrow().closed.clone();

@@ -86,7 +86,8 @@ pub(super) async fn status(send: &mut SendStream, status: Status) {
     write(send, header, body).await;
 }
 
-/// What a handler came to, with what it has said to go beside it. More may come until the end of a stream.
+/// Adds the metadata and trailers of the context to a handler's result. A stream's trailers are not final before its
+/// end.
 pub(in crate::session) fn gather(context: &Context, result: Result<Reply, Status>) -> Result<Reply, Status> {
     let mut metadata = context.take_metadata();
     match result {
@@ -122,7 +123,7 @@ async fn write(send: &mut SendStream, header: ReplyHeader, body: Body) {
     }
 }
 
-/// How long a stream that is to go on elsewhere may take to say so: a peer that does not read hears nothing.
+/// The time for which a stream that is to go on elsewhere may try to say so: a peer that does not read hears nothing.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// Resolves once a stream of this method should go on elsewhere: when the server drains, if the method is resumable.
@@ -134,7 +135,8 @@ async fn moves(session: &Session, method: &Method) {
     }
 }
 
-/// Sends items as they come, until they end, the peer wants no more, the deadline passes, or they are to go on elsewhere.
+/// Sends items as they come, until they end, the peer wants no more, the deadline passes, or they are to go on
+/// elsewhere.
 async fn stream(
     session: &Session,
     context: &Context,

@@ -15,7 +15,7 @@ use crate::{
     trace::Trace,
 };
 
-/// What tells of the server itself, and so is of no use when it comes from another.
+/// The service that describes the server itself. An answer of another server would be of no use.
 const HEALTH: &str = "rpcnet.Health";
 
 /// Hands calls to whoever forwards them.
@@ -42,7 +42,7 @@ impl Service for Forwarding {
     }
 }
 
-/// What stands in the place of all methods where calls are handed on.
+/// Returns the entry that stands for all methods where calls are forwarded.
 pub(crate) fn entry(forward: Arc<dyn Forward>, metrics: &Metrics) -> Entry {
     let method = relay::any_method();
     Entry::from(RegisteredMethod {
@@ -51,18 +51,18 @@ pub(crate) fn entry(forward: Arc<dyn Forward>, metrics: &Metrics) -> Entry {
         method,
         metrics: metrics.method(method),
         fingerprint: 0,
-        // Whoever serves the call has an admission of its own.
+        // The server that runs the handler has an admission of its own.
         internal: true,
         forwards: true,
     })
 }
 
-/// Whether a method is served here all the same.
+/// Returns whether a method is served here even where calls are forwarded.
 pub(super) fn is_about_this_server(entry: &Entry) -> bool {
     entry.method.service() == HEALTH
 }
 
-/// What is to be handed on with a call, if it is.
+/// Returns the description that goes with a forwarded call; `None` for a call that is served here.
 pub(in crate::session) fn relayed(entry: &Entry, header: &mut RequestHeader) -> Option<Arc<Relayed>> {
     entry.forwards.then(|| {
         Arc::new(Relayed {

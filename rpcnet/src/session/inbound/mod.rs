@@ -129,7 +129,7 @@ async fn call(
     None
 }
 
-/// What serves the peer's lane, where it may have one.
+/// Returns the future that serves the peer's lane; `None` if the peer has one already or lanes are off.
 pub(super) fn begin_lane(
     session: &Session,
     mut send: SendStream,
@@ -215,7 +215,7 @@ async fn admit(
     Ok(Admitted { arrival: Arrival { entry, header, body, scope }, turn })
 }
 
-/// What does not come in time has been given up.
+/// Takes a message that does not arrive in time for one that its caller has given up.
 async fn within<T>(by: Instant, arriving: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     timeout_at(by, arriving).await.unwrap_or(Err(Refusal::GivenUp(None)))
 }

@@ -39,7 +39,7 @@ pub(super) enum Refusal {
     GivenUp(Option<Instant>),
 }
 
-/// Whether the stream is a lane; its preface is taken then.
+/// Returns whether the stream is a lane, and takes its preface then.
 pub(super) async fn is_lane(session: &Session, reader: &mut FrameReader) -> Result<bool, Refusal> {
     reader.begins_lane().await.map_err(|error| not_understood(session, error))
 }
@@ -85,7 +85,7 @@ pub(super) async fn body(
     }
 }
 
-/// Whether the method is served here, in the form that the caller knows, and takes as much.
+/// Checks that the method is served here, in the form that the caller knows, and that the request fits its limits.
 pub(super) fn check(session: &Session, header: &RequestHeader) -> Result<Entry, Refusal> {
     examine(session, header).map_err(|(status, code)| Refusal::Status(status.not_executed(), code))
 }
@@ -135,7 +135,7 @@ pub(in crate::session) fn examine(session: &Session, header: &RequestHeader) -> 
     Ok(entry)
 }
 
-/// What follows the request.
+/// Returns the items that follow the request.
 pub(super) fn items(
     session: &Session,
     reader: FrameReader,

@@ -1,14 +1,15 @@
 //! When calls that are made one after the other are written together. Sans-io.
 //!
-//! Answers arrive in crowds, and whoever has got one mostly makes the next call at once. Each of these calls written by itself
-//! would be a packet, which costs both sides as much as a dozen calls; and runtimes make it so, for they run what was woken last,
-//! the lane's driver, before the callers that were woken earlier. So once several callers were told, what they put in waits for
-//! the others: until all have come, or enough have, or for long enough. The driver has queued up behind them,
-//! and its turn ends the wait in any case.
+//! Answers arrive in crowds, and whoever has got one mostly makes the next call at once. Each of these calls written by
+//! itself would be a packet, which costs both sides as much as a dozen calls; and runtimes make it so, for they run
+//! what was woken last, the lane's driver, before the callers that were woken earlier. So once several callers were
+//! told, what they put in waits for the others: until all have come, or enough have, or for long enough. The driver has
+//! queued up behind them, and its turn ends the wait in any case.
 //!
-//! Enough is a quarter of the calls at work: then the peer has something to do while the rest comes, which it would otherwise
-//! begin with when this side has nothing left to do. That was found by measuring, with 4 to 512 calls in flight. Where other
-//! lanes see to it that both sides are busy, all that come are waited for: fewer packets are then all that counts.
+//! Enough is a quarter of the calls at work: then the peer has something to do while the rest comes, which it would
+//! otherwise begin with when this side has nothing left to do. That was found by measuring, with 4 to 512 calls in
+//! flight. Where other lanes see to it that both sides are busy, all that come are waited for: fewer packets are then
+//! all that counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,7 +22,7 @@ const PART: usize = 4;
 const MOST: usize = 32;
 /// Enough for any lane.
 const ALL: usize = 128;
-/// How long calls wait at most while others come; it takes about as long to send and receive one packet.
+/// The longest wait of a call for others to its batch. Sending and receiving one packet takes about as long.
 const SHORT: Duration = Duration::from_micros(50);
 /// The same where other lanes are at work, which have their turns in between.
 const LONG: Duration = Duration::from_micros(250);
@@ -44,7 +45,7 @@ impl BatchWindow {
         Self { since: now, in_company }
     }
 
-    /// Whether so many calls that wait, of all that are at work, are to be written now.
+    /// Returns whether the calls that wait should be written now, given how many are in flight.
     pub(super) fn is_enough(&mut self, waiting: usize, at_work: usize, now: Instant) -> bool {
         let (enough, time) = match self.in_company {
             true => (ALL, LONG),
@@ -61,12 +62,12 @@ impl BatchWindow {
 /// Crowds that were told in this process, by any lane: its lanes share the processors.
 static TOLD: AtomicU64 = AtomicU64::new(0);
 
-/// Whether other lanes of this process are at work beside this one.
+/// Detects whether other lanes of this process are busy beside this one.
 #[derive(Debug)]
 pub(super) struct Contention {
     /// Threads that run tasks: beside fewer other lanes than these, some have nothing to do.
     workers: u64,
-    /// How many crowds there had been when this lane had told its last.
+    /// The value of [`TOLD`] after this lane's last crowd.
     seen: u64,
 }
 
@@ -84,10 +85,12 @@ impl Contention {
     }
 }
 
-/// Whether calls come faster than one connection can carry: many are at work all the time, and it is not that handlers are slow.
+/// Detects that calls come faster than one connection can carry: many are in flight all the time, and handlers are not
+/// slow.
 #[derive(Debug, Default)]
 pub(super) struct Saturation {
-    /// How many turns of late, up to [`CROWDED`] twice, had a crowd; fewer by one for each that had none.
+    /// A score of recent turns: one more for a turn with a crowd, one less for a turn without; at most twice
+    /// [`CROWDED`].
     turns: u32,
 }
 

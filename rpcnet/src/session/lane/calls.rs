@@ -11,10 +11,10 @@ use crate::{Method, Status, proto::ReplyHeader};
 /// Ids have the place of a call in their low bits, and above them how often the place was taken before.
 const PLACE_BITS: u32 = 16;
 const GENERATIONS: u64 = (1 << 30) - 1;
-/// So many places are kept when no call is at work.
+/// Slots that are kept while no call is in flight.
 const KEPT: usize = 256;
 
-/// What a call came to.
+/// The result of a call on a lane: its reply header and body.
 pub(super) type CallOutcome = Result<(ReplyHeader, Bytes), Status>;
 
 /// The calls at work, by id. Sans-io.
@@ -48,7 +48,7 @@ pub(super) struct StartedCall {
     pub(super) others: Others,
     /// The driver has to read in place of a caller: it is to be woken, even where it runs.
     pub(super) takes_over: bool,
-    /// Who is to be woken because its deadline is sooner than all before.
+    /// The driver, to be woken because this deadline is sooner than all before.
     pub(super) driver: Option<Waker>,
 }
 
@@ -248,7 +248,7 @@ impl Calls {
         }
     }
 
-    /// Those who wait.
+    /// The wakers of all callers that wait.
     pub(super) fn callers(&self) -> Vec<Waker> {
         let caller = |place: &CallSlot| match &place.state {
             SlotState::Waiting { caller, .. } => caller.clone(),

@@ -33,11 +33,11 @@ use crate::{
 #[cfg(feature = "measuring")]
 pub(crate) use self::measured::lane_call;
 
-/// Bytes that may wait to be written before further calls have streams of their own. Calls that are given up leave their
-/// messages here, so their number alone would bound nothing while the peer does not read.
+/// Bytes that may wait to be written before further calls have streams of their own. Calls that are given up leave
+/// their messages here, so their number alone would bound nothing while the peer does not read.
 const FULL: usize = 4 << 20;
 
-/// What the peer is told of a method, where it has to be: its fingerprint, and how its calls are forwarded.
+/// A method's fingerprint and its routing, each where the peer has to be told.
 type Told = (Option<u64>, Option<Arc<Routing>>);
 
 /// A stream on which many calls are made. Dropping it ends those that wait.
@@ -58,7 +58,7 @@ pub(super) struct Shared {
     pub(super) outbox: Outbox,
     /// `None` when the lane has ended.
     writer: Mutex<Option<LaneWriter>>,
-    /// Likewise. Locked before the calls are.
+    /// The receiving half. Locked before the calls are.
     reader: Mutex<Option<Reader>>,
     calls: Mutex<Calls>,
     /// Wakes the driver, once it has run.
@@ -79,8 +79,8 @@ impl Shared {
         }
     }
 
-    /// Writes what waits in place of the driver: one that is woken for a single call costs it as much time as the rest of
-    /// its way to the socket. Where the driver is at it, or something is left to do, it is woken all the same.
+    /// Writes what waits in place of the driver: one that is woken for a single call costs it as much time as the rest
+    /// of its way to the socket. Where the driver is at it, or something is left to do, it is woken all the same.
     fn write_for(&self, driver: &Waker) {
         let written = match self.writer.try_lock() {
             Some(mut writer) => {
@@ -89,7 +89,7 @@ impl Shared {
             None => None,
         };
         match written {
-            // What the peer does not take now wakes the driver when it does.
+            // The driver is woken once the peer takes more.
             Some(Poll::Ready(Ok(())) | Poll::Pending) => {}
             // The driver finds the same error.
             Some(Poll::Ready(Err(_))) | None => driver.wake_by_ref(),
@@ -100,14 +100,15 @@ impl Shared {
     pub(super) fn read(&self, cx: &mut Context<'_>, answered: &mut Vec<Waker>) -> Read {
         let mut reader = self.reader();
         let Some(reader) = &mut *reader else { return Read::End(ReadError::Closed.into()) };
-        // Who begins to read has the reader locked.
+        // A caller that begins to read holds the reader's lock.
         if self.calls().reader().is_some() {
             return Read::All;
         }
         reader.read(cx, &self.calls, answered)
     }
 
-    /// Reads the answer of the call that is at work alone, in place of the driver, where that is not at it. Whether it is here.
+    /// Reads the answer of the call that is at work alone, in place of the driver, where that is not at it. Whether it
+    /// is here.
     fn read_for(&self, id: u64, caller: &Waker) -> bool {
         let Some(driver) = self.driver.get() else { return false };
         let Some(mut reader) = self.reader.try_lock() else {
@@ -151,8 +152,8 @@ impl Shared {
     }
 }
 
-/// Has the session's lane opened, where nobody has yet. In a task: were it a caller's future that opens it, all others would
-/// wait for that one to be polled. The task ends with the connection at the latest.
+/// Has the session's lane opened, where nobody has yet. In a task: were it a caller's future that opens it, all others
+/// would wait for that one to be polled. The task ends with the connection at the latest.
 pub(in crate::session) fn want(session: &Session) {
     if session.inner.lane_wanted.swap(true, Ordering::Relaxed) {
         return;
@@ -235,7 +236,7 @@ impl LaneClient {
         Some(id)
     }
 
-    /// Whether calls gather here faster than they leave.
+    /// Returns whether calls gather here faster than they leave.
     pub(in crate::session) fn is_saturated(&self) -> bool {
         self.shared.crowded.load(Ordering::Relaxed)
     }

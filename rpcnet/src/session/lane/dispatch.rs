@@ -39,7 +39,7 @@ pub(super) struct LaneRequest {
     pub(super) received: Instant,
 }
 
-/// What became of it at once.
+/// The state of a call after it was dispatched.
 pub(super) enum Dispatched {
     Answered,
     /// This goes on as a task.
@@ -201,8 +201,8 @@ impl RunningLaneCall {
         }
     }
 
-    /// Runs it to its end, as a task. A task may be aborted before it was ever polled, and this handler has run already: its
-    /// context is cancelled then too.
+    /// Runs it to its end, as a task. A task may be aborted before it was ever polled, and this handler has run
+    /// already: its context is cancelled then too.
     async fn finish(mut self, outbox: Arc<Outbox>) {
         let result = self.execution.run().await;
         if let Dispatched::AtWork(rest) = self.answer(&outbox, result, Instant::now()) {
@@ -228,7 +228,7 @@ impl RunningLaneCall {
         }
         let (session, in_flight) = (execution.context().session().clone(), execution.take_in_flight());
         Dispatched::AtWork(Box::pin(async move {
-            // Who drains waits for this reply as for others.
+            // A server that drains waits for this reply as for others.
             let _in_flight = in_flight;
             if let Err(error) = elsewhere(&session, id, header, body).await {
                 debug!(%method, %error, "reply not delivered");

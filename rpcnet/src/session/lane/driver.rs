@@ -45,7 +45,7 @@ impl Drop for LaneDriver {
 }
 
 impl LaneDriver {
-    /// What calls are told that wait when the connection ends.
+    /// The status of calls that wait when the connection ends.
     fn gone(&self, error: ConnectionError) -> Status {
         match self.session.upgrade() {
             Some(session) => session.lost(error, true),

@@ -37,7 +37,7 @@ async fn read(session: Session, stream: RecvStream) {
     let Some(lane) = session.inner.lane.get() else { return };
     // The caller may have given up in the meantime: the stream is stopped when it is dropped.
     let Some(method) = lane.method(id) else { return };
-    // What a method is called by that stands for others, its caller knows.
+    // Only its caller knows the id behind a method that stands for others.
     let place = method.address() as u64;
     if !stands_for_others(method) && !session.called_at(place).large {
         session.found(place, |called| called.large = true);

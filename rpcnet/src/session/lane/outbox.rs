@@ -1,4 +1,5 @@
-//! Frames that wait to be written: put in by many, written by the task that drives the lane, or by a caller that is alone.
+//! Frames that wait to be written: put in by many, written by the task that drives the lane, or by a caller that is
+//! alone.
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use crate::{
     transport::{SendStream, WriteError},
 };
 
-/// What one allocation of the buffer holds at least and, unless more is put in at once, at most. In between it has room
+/// Bytes of one allocation of the buffer: at least, and at most unless more is put in at once. In between it has room
 /// for four writes like the last: a connection at rest keeps the buffer that it had.
 const SMALL_CHUNK: usize = 256;
 const LARGE_CHUNK: usize = 16 << 10;
@@ -35,23 +36,23 @@ pub(in crate::session) struct Outbox {
     awake: AtomicBool,
 }
 
-/// What a call has beside it.
+/// The other calls in flight when a frame is put in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Others {
     /// Calls that wait for their answers, with it.
     pub(super) at_work: usize,
-    /// Whether callers have their answers, and are about to go on.
+    /// True while callers have their answers and are expected to make their next calls.
     pub(super) expected: bool,
 }
 
-/// What is to be done with a frame that was put in.
+/// The next step for the task that put a frame in.
 #[derive(Debug)]
 pub(super) enum Put {
     /// It leaves with others.
     Waits,
-    /// Whoever put it in is to wake the driver.
+    /// The task wakes the driver.
     Wakes(Waker),
-    /// Whoever put it in is to write it, with those that wait.
+    /// The task writes the frame, with those that wait.
     Leaves,
 }
 
@@ -78,7 +79,7 @@ struct OutboxState {
     buffer: BytesMut,
     /// The length of what was written last.
     written: usize,
-    /// How many times something was put in since the last write.
+    /// Frames that were put in since the last write.
     frames: usize,
     /// While callers are expected back. The driver has yet to run then.
     gather: Option<BatchWindow>,
@@ -139,8 +140,9 @@ impl Outbox {
 
     /// The driver runs, and writes before it waits again. For the driver alone.
     ///
-    /// Whoever sees it late wakes the driver for nothing. Nobody sees it for too long: it is taken back under the lock under
-    /// which the driver finds nothing more to write, and what is put in after that, under the same lock, wakes it.
+    /// Whoever sees it late wakes the driver for nothing. Nobody sees it for too long: it is taken back under the lock
+    /// under which the driver finds nothing more to write, and what is put in after that, under the same lock, wakes
+    /// it.
     pub(super) fn awake(&self) {
         self.awake.store(true, Ordering::Relaxed);
     }

@@ -8,7 +8,7 @@ pub(super) struct CallQueue<C> {
     calls: BTreeMap<u64, (u64, C)>,
     /// Where the call of an id stands in that order.
     places: HashMap<u64, u64>,
-    /// How many have come.
+    /// The number of calls that were ever pushed: the next call's place.
     came: u64,
 }
 

@@ -1,8 +1,8 @@
 //! Reads answers off a lane: for its driver, and for a caller that is alone.
 //!
-//! Where one call is at work, its caller reads its answer itself. Woken by the connection, it need not wait until the driver has
-//! been woken, has read and has woken it: with that, a call and its answer take so many tasks one after the other that a runtime
-//! wakes a second thread to help with them, which costs more than all the rest.
+//! Where one call is at work, its caller reads its answer itself. Woken by the connection, it need not wait until the
+//! driver has been woken, has read and has woken it: with that, a call and its answer take so many tasks one after the
+//! other that a runtime wakes a second thread to help with them, which costs more than all the rest.
 
 use std::{
     sync::MutexGuard,
@@ -25,11 +25,11 @@ pub(super) struct Reader {
     session: WeakSession,
     recv: RecvStream,
     input: LaneBuffer,
-    /// What a caller has met; it is the driver's to end the lane.
+    /// The error that a caller has met. The driver ends the lane.
     ended: Option<FrameError>,
 }
 
-/// How far reading has come.
+/// The result of a reading pass.
 pub(super) enum Read {
     /// Nothing more is here, and who has read is woken when there is.
     All,
@@ -39,10 +39,11 @@ pub(super) enum Read {
     End(FrameError),
 }
 
-/// Those who have an answer. Their wakers are to be dropped where no lock is held: with one may go a task that has calls here.
+/// Wakers of callers that have an answer. They must be dropped where no lock is held: with a waker its task may be
+/// dropped, which may have calls here.
 #[derive(Default)]
 pub(super) struct Answered {
-    /// Who has read.
+    /// The waker of the caller that reads.
     pub(super) own: Option<Waker>,
     pub(super) others: Vec<Waker>,
 }
@@ -72,8 +73,8 @@ impl Reader {
         Read::Some
     }
 
-    /// Reads what is here, for the caller of this call. The driver is woken when more comes, where this one has its answer;
-    /// otherwise the caller is.
+    /// Reads what is here, for the caller of this call. The driver is woken when more comes, where this one has its
+    /// answer; otherwise the caller is.
     pub(super) fn read_for(
         &mut self,
         id: u64,

@@ -179,8 +179,8 @@ impl LaneServer {
         }
     }
 
-    /// Whether to hear more of the peer. Where not, cancellations are not heard either: so many calls that wait are no
-    /// honest caller's, and one that does not read answers need not be sent any.
+    /// Returns whether to read more from the peer. If not, cancellations are not read either: so many calls that wait
+    /// are no honest caller's, and one that does not read answers need not be sent any.
     fn may_read(&self) -> bool {
         self.waiting.len() < WAITING && !self.is_unread()
     }
@@ -197,12 +197,14 @@ impl LaneServer {
         }
     }
 
-    /// Whoever has as many calls at work as it may have waits; it may still cancel.
+    /// Returns whether the peer has as many calls in flight as it may have. Further calls wait; the peer may still
+    /// cancel.
     fn is_full(&self) -> bool {
         self.tasks.len() >= self.session.limits().max_calls_per_connection() as usize
     }
 
-    /// Starts the calls that are here whole, or lets them wait. Those that are not begun by then stay for the next time.
+    /// Starts the calls that are here whole, or lets them wait. Those that are not begun by then stay for the next
+    /// time.
     fn requests(&mut self, task: &mut Task<'_>, until: Instant) -> Result<(), DecodeError> {
         let received = self.now;
         while self.may_read()

@@ -1,4 +1,4 @@
-//! What is different where a call is forwarded: by the peer, or by this side.
+//! Calls that are forwarded: by the peer, or by this side.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Session {
-    /// What a peer that forwards calls has to know of this one; nothing for any other peer.
+    /// Returns the routing of a call for a peer that forwards calls; `None` for any other peer.
     pub(super) fn routing(&self, request: &Request) -> Result<Option<Arc<Routing>>, Status> {
         if !self.is_relayed() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! What a call costs on a lane, but for the runtime and the connection: its frame is written, its answer handed out.
+//! One call on a lane for benches, without runtime and connection: its frame is written, its answer handed out.
 
 use std::{
     future::pending,
