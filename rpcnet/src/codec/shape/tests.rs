@@ -36,7 +36,7 @@ types! {
     struct Both { one: Wrapper<u8>, other: Wrapper<String>, again: Wrapper<u8> }
     enum List { Cons(u8, Box<List>), Nil }
     enum Backwards { Nil, Cons(Box<Backwards>, u8) }
-    struct ShapeNode { left: Option<Box<ShapeNode>>, right: Option<Box<ShapeNode>>, value: f64 }
+    struct Node { left: Option<Box<Node>>, right: Option<Box<Node>>, value: f64 }
     struct Forest { trees: Vec<Forest>, names: HashMap<String, Forest>, end: u8 }
     enum Json { Null, Bool(bool), Number(f64), Text(String), Array(Vec<Json>), Object(BTreeMap<String, Json>) }
     struct Unit;
@@ -153,7 +153,7 @@ fn instances_of_a_generic_type_have_numbers() {
 fn recursive_types_end_at_their_name() {
     assert_eq!(text::<List>(), "enum List{Cons(u8,List),Nil}");
     assert_eq!(text::<Backwards>(), "enum Backwards{Nil,Cons(Backwards,u8)}");
-    assert_eq!(text::<ShapeNode>(), "struct Node{left:Option<Node>,right:Option<Node>,value:f64}");
+    assert_eq!(text::<Node>(), "struct Node{left:Option<Node>,right:Option<Node>,value:f64}");
     assert_eq!(text::<Forest>(), "struct Forest{trees:Vec<Forest>,names:Map<string,Forest>,end:u8}");
     assert_eq!(
         text::<Json>(),
