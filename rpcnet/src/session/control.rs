@@ -19,7 +19,7 @@ use crate::{
     transport::{ConnectionError, ReadError, RecvStream, WriteError},
 };
 
-/// Of so many methods a peer may tell.
+/// The most methods in the schema of a peer.
 const MOST_METHODS: usize = 1 << 14;
 
 /// The frames that wait for our control stream. A frame that is sent again before it was written is written once.
@@ -28,7 +28,7 @@ pub(super) struct ControlSender {
     ping: AtomicBool,
     go_away: AtomicBool,
     rest: AtomicBool,
-    /// Told when there is something.
+    /// Notified when a frame waits.
     more: Notify,
 }
 
@@ -153,8 +153,8 @@ fn handle(session: &Session, frame: ControlFrame, room: &mut usize) {
     }
 }
 
-/// Takes in what the peer serves: methods whose fingerprints need not be sent with each call. Of so many in all, known
-/// ones included: each frame copies what is known.
+/// Learns the methods that the peer serves: their fingerprints need not be sent with each call. At most `room` more
+/// methods, known ones included, as each frame copies the whole schema.
 fn learn(session: &Session, mut methods: Vec<(u64, u64)>, room: &mut usize) {
     methods.truncate(*room);
     if methods.is_empty() {

@@ -1,28 +1,28 @@
-//! Which connections lead to the same process.
+//! Tells which connections lead to the same process.
 //!
-//! A call that has failed on one connection is to be made elsewhere, and another connection to the same process is not
-//! elsewhere. No peer says which process it is, so that is told by what happens to its connections: a life of an
-//! endpoint ends with the first of its connections that is lost, or on which it says that it goes away. What is dialled
-//! from then on belongs to the next life. So a connection that was lost alone begins a life too soon, which costs a
-//! call one attempt; and a process that was restarted always has a life that its predecessor's calls were not tried in.
+//! A call that has failed on one connection is retried elsewhere, and another connection to the same process is not
+//! elsewhere. No peer tells which process it is. So an endpoint has *epochs*, which follow from its connections: an epoch
+//! ends with the first connection that is lost, or on which the peer says that it goes away. Connections that are dialled
+//! from then on belong to the next epoch. A connection that was lost alone ends an epoch too soon, which costs a call one
+//! attempt. A process that was restarted always has an epoch in which its predecessor's calls were not tried.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// Counts the lives of an endpoint.
+/// Counts the epochs of an endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Epochs(AtomicU64);
 
 impl Epochs {
-    /// The present life, for a connection that is dialled now.
+    /// Returns the present epoch, for a connection that is dialled now.
     pub(crate) fn present(self: &Arc<Self>) -> Epoch {
         Epoch { of: self.clone(), number: self.0.load(Ordering::SeqCst) }
     }
 }
 
-/// A life of an endpoint.
+/// An epoch of an endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Epoch {
     of: Arc<Epochs>,
@@ -30,13 +30,14 @@ pub(crate) struct Epoch {
 }
 
 impl Epoch {
-    /// One of its connections was lost, or its peer goes away. Those that are lost after the first say nothing new.
+    /// Ends the epoch: one of its connections was lost, or its peer goes away. Losses after the first change nothing.
     pub(crate) fn ends(&self) {
         let next = self.number + 1;
         let _ = self.of.0.compare_exchange(self.number, next, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// Returns whether what was tried in this life need not be tried in the other: that is the same, or an earlier one.
+    /// Returns whether a call that was tried in this epoch need not be tried in the other: that is the same or an
+    /// earlier one.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.of, &other.of) && other.number <= self.number
     }
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_that_stand_together_are_one_life() {
+    fn connections_that_stand_together_are_one_epoch() {
         let epochs = Arc::<Epochs>::default();
         let (first, further) = (epochs.present(), epochs.present());
         assert!(first.covers(&further) && further.covers(&first));

@@ -13,8 +13,9 @@ use crate::{
     transport::{ReadError, RecvStream, SendStream, WriteError},
 };
 
+/// Bytes that one read takes at most.
 const CHUNK: usize = 64 << 10;
-/// Of a body so much is held as it arrived, before it is copied together.
+/// Bytes of a body that are held as they arrived before they are copied together.
 const HELD: usize = 256 << 10;
 /// Bodies up to this size are copied behind their header.
 const INLINE: usize = 2 << 10;

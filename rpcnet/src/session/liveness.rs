@@ -29,9 +29,9 @@ use crate::{
 };
 
 const TICK: Duration = Duration::from_millis(50);
-/// For so long a peer may be quiet that calls wait for, before it is pinged.
+/// The time without packets before a ping, while calls wait for the peer.
 const CALLS_WAIT: Duration = Duration::from_millis(100);
-/// The same where nothing but streams that users read is at work: with four pings a second at most.
+/// The time without packets before a ping, while only streams that users read are open: at most four pings a second.
 const STREAMS_WAIT: Duration = Duration::from_millis(250);
 /// The period of checks on a connection with no work but streams that no user waits for.
 const STREAM_CHECK: Duration = Duration::from_secs(1);

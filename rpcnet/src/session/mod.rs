@@ -65,17 +65,17 @@ use crate::{
 /// The state of the peer, for the choice of where to send calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PeerState {
-    /// The peer has let us in: its hello is here.
+    /// True once the peer's hello is here, by which it lets this side in.
     pub(crate) ready: bool,
-    /// Calls wait and nothing comes.
+    /// True while calls wait and no packet comes.
     pub(crate) silent: bool,
-    /// The stream that our small calls share is open.
+    /// True once the lane for our small calls is open.
     lane: bool,
-    /// The peer takes no new calls.
+    /// True once the peer takes no new calls.
     pub(crate) draining: bool,
-    /// It takes them again on another connection, but wants none that is not needed.
+    /// True if the peer has asked to close this connection as unused. It takes calls on a new one.
     pub(crate) rests: bool,
-    /// The connection is no more.
+    /// The error with which the connection ended.
     pub(crate) closed: Option<ConnectionError>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Session {
     inner: Arc<Inner>,
 }
 
-/// A handle that does not keep the session.
+/// A handle that does not keep the session alive.
 #[derive(Debug, Clone)]
 pub(crate) struct WeakSession(std::sync::Weak<Inner>);
 
@@ -110,9 +110,9 @@ impl WeakSession {
 /// Facts about a method that was called on this connection.
 #[derive(Debug, Clone, Copy, Default)]
 struct MethodState {
-    /// The peer serves it in the form that we know.
+    /// True if the peer serves the method with the fingerprint that this side has.
     agreed: bool,
-    /// A reply of it was too large for the lane.
+    /// True once a reply of the method was too large for the lane.
     large: bool,
 }
 
@@ -121,11 +121,11 @@ struct Inner {
     connection: Connection,
     limits: Limits,
     router: Arc<Router>,
-    /// Where the connection lives: callers may be anywhere.
+    /// The runtime of the connection. Callers may be on others.
     runtime: Runtime,
-    /// In place of what the router serves.
+    /// The entry for all calls of the peer if they are forwarded, in place of the router.
     forward: Option<Entry>,
-    /// Of the endpoint, where this side has dialled.
+    /// The epoch of the endpoint, if this side has dialled.
     epoch: Option<Epoch>,
     peer_state: watch::Sender<PeerState>,
     /// [`PeerState::takes_calls`], kept where each call can read it cheaply.
@@ -135,26 +135,26 @@ struct Inner {
     schema: ArcSwap<HashMap<u64, u64>>,
     /// Facts about methods that were called here, by [`Request::place`].
     called: ArcSwap<IdMap<MethodState>>,
-    /// The stream that our small calls share, once there is one.
+    /// The lane for our small calls, once it is open.
     lane: OnceLock<lane::LaneClient>,
-    /// A call could use it: it is being opened, or was.
+    /// Set once a call could use the lane: it is being opened, or was.
     lane_wanted: AtomicBool,
-    /// The peer has a lane of its own, on which it calls.
+    /// Set while the peer has a lane of its own for its calls.
     served: AtomicBool,
-    /// In memory of their own: see there.
+    /// Boxed, for a cache line of their own.
     counts: Box<Counts>,
-    /// The path is fit for lanes.
+    /// Set while the path is fit for lanes.
     smooth: AtomicBool,
     control: control::ControlSender,
-    /// Calls that the peer gives up.
+    /// Limits how many calls the peer may give up.
     resets: Mutex<TokenBucket>,
-    /// Told when a call of ours waits for an answer, or a stream of items is read, and none did before.
+    /// Notified when the first call of ours waits for an answer, or the first stream of items is read.
     busy: Notify,
-    /// Told when nothing of ours is left here while the peer drains.
+    /// Notified when no work of ours is left here while the peer drains.
     quiet: Notify,
 }
 
-/// Where the session of the moment is found: without a lock, and without writing what other threads read.
+/// The current session, read without a lock and without a write to memory that other threads read.
 #[derive(Debug, Default)]
 pub(crate) struct SessionCell(ArcSwapOption<Inner>);
 
@@ -163,7 +163,7 @@ impl SessionCell {
         self.0.store(session.map(|session| session.inner.clone()));
     }
 
-    /// The session, where calls may be sent on it now.
+    /// Returns the session if calls may be sent on it now.
     pub(crate) fn ready(&self) -> Option<Session> {
         let inner = self.0.load();
         let inner = inner.as_ref().filter(|inner| inner.takes_calls())?;
@@ -174,7 +174,7 @@ impl SessionCell {
         self.0.load().as_ref().is_some_and(|inner| inner.takes_calls())
     }
 
-    /// Our own calls that wait for an answer there, where calls may be sent now.
+    /// The number of our calls that wait for an answer there; `None` if no calls may be sent now.
     pub(crate) fn outstanding(&self) -> Option<usize> {
         let inner = self.0.load();
         let inner = inner.as_ref().filter(|inner| inner.takes_calls())?;
@@ -195,7 +195,7 @@ pub(crate) struct Driver {
 }
 
 impl Session {
-    /// One that this side has dialled.
+    /// Creates the session of a connection that this side has dialled.
     pub(crate) fn dialled(
         connection: Connection,
         router: Arc<Router>,
@@ -206,7 +206,7 @@ impl Session {
         Self::with(connection, router, limits, runtime, None, Some(epoch))
     }
 
-    /// One whose peer's calls are forwarded, where this says by whom.
+    /// Creates the session of a connection that was accepted. The peer's calls go to `forward` if there is one.
     pub(crate) fn forwarding(
         connection: Connection,
         router: Arc<Router>,
@@ -252,7 +252,7 @@ impl Session {
         (session.clone(), Driver { session })
     }
 
-    /// Lets the peer have a lane; `None` while it has one, and where there are none.
+    /// Grants the peer a lane; `None` while it has one, or if lanes are off.
     fn begin_lane(&self) -> Option<LaneGuard> {
         let begun = self.inner.limits.lanes() && !self.inner.served.swap(true, Ordering::Relaxed);
         begun.then(|| LaneGuard(self.clone()))

@@ -56,8 +56,8 @@ impl Session {
         Box::pin(self.call_on_stream(request, times)).await
     }
 
-    /// Starts a call, where it is small and there is a lane for it; `None` where it has to be [made](Self::call)
-    /// otherwise. The caller is woken when there is an answer.
+    /// Starts a call on the lane; `None` if the call does not fit there, and has to be [made](Self::call) otherwise.
+    /// The caller's task is woken when there is an answer.
     pub(crate) fn start_small(
         self,
         request: &Request,
@@ -109,12 +109,19 @@ impl Session {
         timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(out_of_time(request, &sent)))
     }
 
-    /// Returns whether a call is small enough, and the path smooth enough, to share a stream with others.
+    /// Returns whether a call uses the lane. It does if all of these hold:
+    ///
+    /// - it is unary, and header and body fit into a lane's message;
+    /// - its method has priority 0, as only a stream of its own can have another;
+    /// - both sides have lanes on;
+    /// - no earlier reply of its method was too large for this connection's lane;
+    /// - the path is smooth ([`is_smooth`](Self::is_smooth)).
+    ///
+    /// Any other call opens its own stream.
     fn fits_lane(&self, request: &Request, called: MethodState) -> bool {
         let method = request.method;
         !method.streams()
             && request.body.len() + request.metadata.size() + LANE_HEADER <= proto::MAX_LANE_MESSAGE
-            // A priority can be kept on a stream of its own alone.
             && method.priority() == 0
             && self.limits().lanes()
             && self.inner.peer.get().is_some_and(|hello| hello.lanes)
@@ -123,15 +130,15 @@ impl Session {
             && (self.limits().lanes_on_any_path() || self.is_smooth())
     }
 
-    /// A lost packet holds back what is behind it on its lane, for a round trip and more. Where that is long and
-    /// happens, each call is better on its own.
+    /// Returns whether the path is fit for lanes: its round trips are short, or it loses few packets. A lost packet
+    /// delays every call behind it on a lane, by a round trip and more.
     fn is_smooth(&self) -> bool {
         const LOOK_EVERY: usize = 64;
         const SHORT: Duration = Duration::from_millis(3);
         const KNOWN: u64 = 2000;
         if self.inner.counts.made.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
             let stats = self.connection().stats();
-            // A path that takes long has to prove itself first.
+            // A path with long round trips is smooth only once enough packets have shown it.
             let known = stats.sent_packets >= KNOWN;
             let lossless = known && stats.lost_packets * 1000 <= stats.sent_packets;
             self.inner.smooth.store(stats.rtt < SHORT || lossless, Ordering::Relaxed);

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     methods: ArcSwap<IdMap<Entry>>,
-    /// Fingerprints of methods that were called from here, by where they stand.
+    /// Fingerprints of methods that were called from here, by their addresses.
     called: ArcSwap<IdMap<u64>>,
     /// The user's services.
     services: watch::Sender<ServiceSet>,
@@ -37,9 +37,9 @@ pub(crate) struct Router {
     drained: CancellationToken,
     cut: CancellationToken,
     in_flight: AtomicUsize,
-    /// Calls at work that are no load: they watch.
+    /// Calls that run and are no load: they only watch.
     background: AtomicUsize,
-    /// Load that is not seen in calls, by the user's account.
+    /// Load that shows in no call, as the user has reported it.
     reported: AtomicU64,
     idle: Notify,
     gate: Option<Gate>,
@@ -110,12 +110,12 @@ impl Router {
         self.methods.load().iter().map(|(id, entry)| (*id, entry.fingerprint)).collect()
     }
 
-    /// Lets in only as many calls as the gate does.
+    /// Limits how many calls run to those that the gate admits.
     pub(crate) fn with_gate(self, gate: Option<Gate>) -> Self {
         Self { gate, ..self }
     }
 
-    /// Where calls ask for their turn; `None` where any number may run.
+    /// The gate at which calls ask for their turn; `None` if any number may run.
     pub(crate) fn gate(&self) -> Option<&Gate> {
         self.gate.as_ref()
     }
@@ -124,7 +124,7 @@ impl Router {
         &self.metrics
     }
 
-    /// Adds a service, whole or not at all.
+    /// Adds a service: all of its methods or none.
     pub(crate) fn register(&self, service: Arc<dyn Service>) -> Result<(), RegisterError> {
         let descriptor = service.descriptor();
         let mut result = Ok(());
@@ -163,7 +163,7 @@ impl Router {
         all
     }
 
-    /// The user's services, now and whenever one is registered.
+    /// Subscribes to the set of the user's services.
     pub(crate) fn watch_services(&self) -> watch::Receiver<ServiceSet> {
         self.services.subscribe()
     }
@@ -187,7 +187,7 @@ impl Router {
         names
     }
 
-    /// From now on no call is taken.
+    /// Refuses all calls from now on.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
         self.drained.cancel();
@@ -220,7 +220,7 @@ impl Router {
         if self.is_draining() { None } else { Some(guard) }
     }
 
-    /// Calls at work, but for those that only watch: who waits for the end of the others need not wait for these.
+    /// The number of calls that run, without those that only watch: a server that drains need not wait for these.
     pub(crate) fn in_flight(&self) -> usize {
         let watching = self.background.load(Ordering::SeqCst);
         self.in_flight.load(Ordering::SeqCst).saturating_sub(watching)
@@ -234,7 +234,7 @@ impl Router {
         (load > 1).then_some(load)
     }
 
-    /// Load that is not seen in calls, in calls.
+    /// Sets the load that shows in no call; its unit is one call.
     pub(crate) fn report_load(&self, calls: u64) {
         self.reported.store(calls, Ordering::Relaxed);
     }

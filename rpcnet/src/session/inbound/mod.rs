@@ -32,17 +32,17 @@ use crate::{
     transport::{ConnectionError, RecvStream, SendStream},
 };
 
-/// A request must have arrived, and a reply must have left, within this time, whatever its deadline.
+/// The time within which a request must have arrived, and a reply must have left, whatever the deadline.
 pub(super) const TRANSIT: Duration = Duration::from_secs(60);
 
-/// A body of this size is read before the call asks for its turn; a larger one after, so that it is not stored while it
-/// waits.
+/// Bytes of a body up to which it is read before the call asks for its turn. A larger one is read after that, so that
+/// it is not stored while the call waits.
 const SMALL_BODY: u64 = 64 << 10;
 
-/// In that time a large body must have arrived, while its call holds a turn.
+/// The time within which a large body must have arrived while its call holds a turn.
 const TRANSIT_IN_TURN: Duration = Duration::from_secs(10);
 
-/// A call that is given up so shortly before its deadline has run out of time, as its caller's clock has it.
+/// The time before a deadline in which a call that is given up counts as out of time: its caller's clock may differ.
 const NEARLY: Duration = Duration::from_millis(100);
 
 /// Takes the peer's calls, each as a task, until the connection ends. The tasks end with the future.

@@ -1,15 +1,15 @@
-//! When calls that are made one after the other are written together. Sans-io.
+//! Batches calls that are made one after the other into one write. Sans-io.
 //!
-//! Answers arrive in crowds, and whoever has got one mostly makes the next call at once. Each of these calls written by
-//! itself would be a packet, which costs both sides as much as a dozen calls; and runtimes make it so, for they run
-//! what was woken last, the lane's driver, before the callers that were woken earlier. So once several callers were
-//! told, what they put in waits for the others: until all have come, or enough have, or for long enough. The driver has
-//! queued up behind them, and its turn ends the wait in any case.
+//! Answers arrive in crowds, and a caller that has its answer mostly makes the next call at once. If each of these
+//! calls were written by itself, each would be a packet, which costs both sides as much as a dozen calls. Runtimes
+//! cause this: they run the task that was woken last, the lane's driver, before the callers that were woken earlier. So
+//! once several callers were woken, their next calls wait for one another: until all are here, or enough are, or for
+//! long enough. The driver has queued up behind the callers, and its turn ends the wait in any case.
 //!
-//! Enough is a quarter of the calls at work: then the peer has something to do while the rest comes, which it would
-//! otherwise begin with when this side has nothing left to do. That was found by measuring, with 4 to 512 calls in
-//! flight. Where other lanes see to it that both sides are busy, all that come are waited for: fewer packets are then
-//! all that counts.
+//! A quarter of the calls in flight is enough: the peer then works on those while the rest comes. Otherwise it would
+//! begin only when this side has nothing left to do. The quarter was found by measuring, with 4 to 512 calls in flight.
+//! Beside other busy lanes a lane waits for all calls: both sides are busy anyway, and only the number of packets
+//! counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,21 +17,23 @@ use tokio::time::{Duration, Instant};
 
 use super::CROWD;
 
-/// That part of the calls at work is enough for a lane that has nobody beside it, up to so many.
+/// An uncontended lane writes once 1/`PART` of its calls in flight wait.
 const PART: usize = 4;
+/// The calls with which an uncontended lane writes in any case.
 const MOST: usize = 32;
-/// Enough for any lane.
+/// The calls with which any lane writes.
 const ALL: usize = 128;
 /// The longest wait of a call for others to its batch. Sending and receiving one packet takes about as long.
 const SHORT: Duration = Duration::from_micros(50);
-/// The same where other lanes are at work, which have their turns in between.
+/// The longest wait beside other busy lanes, which have their turns in between.
 const LONG: Duration = Duration::from_micros(250);
-/// Callers who come back in one turn where handlers answer as fast as they are asked. (Others answer one by one.)
+/// Calls of one turn that count as a crowd: handlers that answer at once bring as many callers back. (Slow handlers
+/// answer one by one.)
 const TOGETHER: usize = 16;
-/// Turns with a crowd, one after the other, that make a lane crowded.
+/// Turns with a crowd, one after the other, that make a lane saturated.
 const CROWDED: u32 = 16;
 
-/// Callers were told, and are expected back.
+/// The wait for callers that were woken and are expected back.
 #[derive(Debug)]
 pub(super) struct BatchWindow {
     /// Calls wait since then at most.

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// A handler that took this long before it first waited is not run in place the next times: it would keep the other
+/// The time before its first wait from which on a handler is not run in place the next times: it would keep the other
 /// calls of its lane waiting.
 const LONG: Duration = Duration::from_micros(100);
 

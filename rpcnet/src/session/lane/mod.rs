@@ -25,6 +25,7 @@ pub(super) use self::{
     server::serve,
 };
 
+/// Bytes that one read takes at most.
 const CHUNK: usize = 64 << 10;
-/// Calls at work that are a crowd, where all come back again and again.
+/// Calls in flight from which on a lane may be saturated.
 pub(super) const CROWD: usize = 128;

@@ -1,8 +1,8 @@
-//! Reads answers off a lane: for its driver, and for a caller that is alone.
+//! Reads answers off a lane: for its driver, or for a caller that is alone.
 //!
-//! Where one call is at work, its caller reads its answer itself. Woken by the connection, it need not wait until the
-//! driver has been woken, has read and has woken it: with that, a call and its answer take so many tasks one after the
-//! other that a runtime wakes a second thread to help with them, which costs more than all the rest.
+//! When exactly one call is in flight, the calling task reads the reply itself. This skips the chain of wake-ups from
+//! the connection to the driver to the caller. With that chain the runtime would also wake a second worker thread,
+//! which costs more than all the rest.
 
 use std::{
     sync::MutexGuard,
@@ -17,7 +17,7 @@ use crate::{
     transport::{ReadError, RecvStream},
 };
 
-/// Chunks that are read before what waits is written.
+/// Chunks that are read before waiting frames are written.
 const READS: usize = 16;
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Reader {
 
 /// The result of a reading pass.
 pub(super) enum Read {
-    /// Nothing more is here, and who has read is woken when there is.
+    /// Nothing more is here. The task that has read is woken when there is.
     All,
     /// There may be more.
     Some,

@@ -29,11 +29,11 @@ use crate::{
 
 /// Chunks that are read before what they led to is written.
 const READS: usize = 8;
-/// So long handlers run in place before their answers are written.
+/// The time for which handlers run in place before their answers are written.
 const SLICE: Duration = Duration::from_millis(1);
-/// Calls that wait because as many are at work as the peer may have.
+/// The most calls that wait because as many run as the peer may have.
 const WAITING: usize = 512;
-/// Bytes of answers that may wait while their peer does not read, before it is not heard any more.
+/// Bytes of answers that may wait for a peer that does not read, before its requests are not read any more.
 const FULL: usize = 256 << 10;
 
 /// Answers the calls of a lane until it ends. Its handlers end with the future.
