@@ -23,7 +23,7 @@ pub struct Limits {
     receive_window: u32,
 }
 
-/// When small calls share a stream.
+/// The conditions under which small calls share a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lanes {
     Never,
@@ -50,8 +50,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The largest message in bytes, sent or received: the arguments of a call, its result, an item of a stream. 4 MiB
-    /// by default, 256 MiB at most. A method's own `max_message` goes before it.
+    /// Sets the largest message in bytes, sent or received: the arguments of a call, its result, an item of a stream. 4
+    /// MiB by default, 256 MiB at most. A method's own `max_message` goes before it.
     #[must_use]
     pub fn with_max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;

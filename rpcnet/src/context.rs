@@ -74,7 +74,7 @@ struct Inner {
     session: Session,
     scope: Scope,
     metadata: Metadata,
-    /// Of a call that is to be forwarded.
+    /// The description of a call that is to be forwarded.
     relayed: Option<Arc<Relayed>>,
     /// Made when the handler first says something.
     beside: OnceLock<Mutex<ResponseMetadata>>,
@@ -188,7 +188,7 @@ impl Context {
         self.beside().trailers.insert(name, value)
     }
 
-    /// When the caller stops waiting, where it told. The handler is dropped then.
+    /// The time at which the caller stops waiting, if it has one. The handler is dropped then.
     pub fn deadline(&self) -> Option<std::time::Instant> {
         self.inner.scope.deadline.map(Instant::into_std)
     }
@@ -198,7 +198,7 @@ impl Context {
         self.inner.scope.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// The trace that the call belongs to, with a span of the handler's own; `None` where the caller was in none.
+    /// The trace that the call belongs to, with a span of the handler's own; `None` if the caller was in none.
     pub fn trace(&self) -> Option<Trace> {
         self.inner.scope.trace
     }

@@ -34,7 +34,7 @@ pub struct Method {
 }
 
 impl Method {
-    /// A method of this wire name; `signature` is its argument and result types as they were written.
+    /// Describes a method of this wire name. `signature` is its argument and result types as they were written.
     pub const fn new(service: &'static str, name: &'static str, signature: &'static str) -> Self {
         Self {
             service,
@@ -63,14 +63,14 @@ impl Method {
         self
     }
 
-    /// Declares that running it twice does no harm, so that it may be repeated where it may have run.
+    /// Declares the method idempotent: running it twice does no harm, so a call that may have run may be repeated.
     #[must_use]
     pub const fn with_idempotent(mut self) -> Self {
         self.idempotent = true;
         self
     }
 
-    /// Declares which way items stream: with the arguments, with the result.
+    /// Declares which directions stream items: the request, the reply.
     #[must_use]
     pub const fn with_streams(mut self, request: bool, reply: bool) -> Self {
         self.request_items = request;
@@ -78,35 +78,37 @@ impl Method {
         self
     }
 
-    /// Gives it a deadline of its own instead of the channel's.
+    /// Sets a default timeout for its calls, in place of the channel's.
     #[must_use]
     pub const fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Bounds the time between two items of its streams.
+    /// Sets the most time between two items of its streams.
     #[must_use]
     pub const fn with_item_timeout(mut self, timeout: Duration) -> Self {
         self.item_timeout = Some(timeout);
         self
     }
 
-    /// Gives it a limit of its own for the bytes of a message, instead of that of [`Limits`](crate::Limits).
+    /// Sets the most bytes of a message, in place of the limit of [`Limits`](crate::Limits).
     #[must_use]
     pub const fn with_max_message(mut self, bytes: usize) -> Self {
         self.max_message = Some(bytes);
         self
     }
 
-    /// Puts it before (or, negative, behind) methods of priority zero: on the wire, and where a server is full.
+    /// Sets its priority: above zero before other methods, below zero behind them. It counts on the wire, and where a
+    /// server is full.
     #[must_use]
     pub const fn with_priority(mut self, priority: i8) -> Self {
         self.priority = priority;
         self
     }
 
-    /// Lets channels make a call of it a second time where the first takes long. It must be idempotent.
+    /// Lets channels hedge its calls: a call that takes long is made a second time, elsewhere. The method must be
+    /// idempotent.
     #[must_use]
     pub const fn with_hedge(mut self, hedge: Hedge) -> Self {
         self.hedge = Some(hedge);
@@ -134,17 +136,17 @@ impl Method {
         self.service
     }
 
-    /// Its own wire name.
+    /// The wire name of the method.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Its argument and result types as they were written.
+    /// The argument and result types as they were written.
     pub const fn signature(&self) -> &'static str {
         self.signature
     }
 
-    /// The hash of that name.
+    /// The hash of the service's name.
     pub(crate) const fn service_id(&self) -> u64 {
         self.service_id
     }
@@ -159,11 +161,12 @@ impl Method {
         self.id
     }
 
-    /// The 64-bit hash of what its types are made of: client and server must have the same.
+    /// The 64-bit hash of the structure of its types: client and server must have the same.
     ///
-    /// What a type is made of is found through its `Deserialize`: names and types of fields, variants, and so on
-    /// down. Where that refuses to be asked (a hand-written one that checks its input), the signature as it was written
-    /// counts too, and so does it that a method is resumable. Computed anew each time, in microseconds to milliseconds.
+    /// The structure of a type is found through its `Deserialize`: names and types of fields, variants, and so on down.
+    /// If an implementation can't be asked (one written by hand that checks its input), the signature as it was written
+    /// counts too. A resumable method differs from one that is not. Computed anew each time, in microseconds to
+    /// milliseconds.
     pub fn fingerprint(&self) -> u64 {
         let shape = self.shape();
         let known = !shape.is_empty() && !shape.contains('?');
@@ -181,18 +184,18 @@ impl Method {
         self.types.as_ref().map(Types::shape).unwrap_or_default()
     }
 
-    /// A part of its types that the encoding can't carry. Found out anew each time.
+    /// Returns a part of its types that the encoding can't carry. Computed anew each time.
     pub(crate) fn flaw(&self) -> Option<Flaw> {
         self.types.as_ref().and_then(Types::flaw)
     }
 
-    /// Its types as values are read from JSON and written as it; `None` for a method that was described by hand.
+    /// The functions between JSON and its types; `None` for a method that was described by hand.
     #[cfg(feature = "reflect")]
     pub(crate) fn json(&self) -> Option<&Json> {
         self.types.as_ref().map(Types::json)
     }
 
-    /// Returns whether it may be repeated where it may have run.
+    /// Returns whether a call that may have run may be repeated.
     pub const fn idempotent(&self) -> bool {
         self.idempotent
     }
@@ -207,7 +210,7 @@ impl Method {
         self.reply_items
     }
 
-    /// Its own default deadline.
+    /// The default timeout of its calls, if it has its own.
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
@@ -217,22 +220,22 @@ impl Method {
         self.item_timeout
     }
 
-    /// Its own limit of a message's bytes.
+    /// The most bytes of a message, if it has its own limit.
     pub const fn max_message(&self) -> Option<usize> {
         self.max_message
     }
 
-    /// Its priority; zero unless it was given another.
+    /// The priority; zero by default.
     pub const fn priority(&self) -> i8 {
         self.priority
     }
 
-    /// When a call of it is made a second time, if at all.
+    /// The hedging of its calls, if any.
     pub const fn hedge(&self) -> Option<Hedge> {
         self.hedge
     }
 
-    /// Returns whether its stream of answers can go on elsewhere.
+    /// Returns whether its stream of answers can go on at another server.
     pub const fn resumable(&self) -> bool {
         self.resumable
     }
@@ -283,7 +286,7 @@ impl Types {
         (self.shape)()
     }
 
-    /// A part of them that the encoding can't carry.
+    /// A part of the types that the encoding can't carry.
     pub(crate) fn flaw(&self) -> Option<Flaw> {
         (self.flaw)()
     }
@@ -300,10 +303,10 @@ impl fmt::Debug for Types {
     }
 }
 
-/// Reads an item and encodes it behind what a buffer holds; where it is a large run of bytes, what is returned follows.
+/// Reads an item and encodes it at the end of a buffer. A large run of bytes is returned instead, to follow the buffer.
 #[cfg(feature = "reflect")]
 pub(crate) type ReadItem = fn(&str, &mut BytesMut) -> Result<Option<Bytes>, JsonError>;
-/// Decodes something and writes it as JSON of at most so many bytes.
+/// Decodes a value and writes it as JSON of at most the given bytes.
 #[cfg(feature = "reflect")]
 pub(crate) type Write = fn(&Bytes, usize) -> Result<String, JsonError>;
 

@@ -25,12 +25,12 @@ pub use self::{
     types::{types, types_items},
 };
 
-/// Something that a server can dispatch calls to. [`rpc_trait`](crate::rpc_trait) implements it.
+/// A service to which a server dispatches calls. [`rpc_trait`](crate::rpc_trait) implements it.
 pub trait Service: Send + Sync + 'static {
-    /// The name and the methods.
+    /// The name and the methods of the service.
     fn descriptor(&self) -> &'static ServiceDescriptor;
 
-    /// Starts the handler of the method of this index in the descriptor.
+    /// Starts the handler of the method at this index of the descriptor.
     ///
     /// Dropping the future cancels the handler.
     fn call(&self, method: usize, inbound: Inbound) -> HandlerFuture;
@@ -81,15 +81,15 @@ pub trait Outcome: Sized {
     #[doc(hidden)]
     fn from_reply(reply: Reply) -> Result<Self::Value, CallError<Self::ClientError>>;
 
-    /// A value, or an item, as JSON of at most so many bytes.
+    /// Writes a value, or an item, as JSON of at most `limit` bytes.
     #[cfg(feature = "reflect")]
     #[doc(hidden)]
     fn value_to_json(value: &Bytes, limit: usize) -> Result<String, JsonError>;
-    /// The error in place of the answer.
+    /// Writes the error in place of the answer.
     #[cfg(feature = "reflect")]
     #[doc(hidden)]
     fn error_to_json(error: &Bytes, limit: usize) -> Result<String, JsonError>;
-    /// The error at the end of a stream.
+    /// Writes the error at the end of a stream.
     #[cfg(feature = "reflect")]
     #[doc(hidden)]
     fn item_error_to_json(error: &Bytes, limit: usize) -> Result<String, JsonError>;
@@ -149,8 +149,8 @@ impl HandlerError for Status {
         None
     }
 
-    /// A handler has run, whatever became of calls that it made itself: a status of one of those, handed on, may say
-    /// *not executed*, and that must not be taken for this call's.
+    /// Marks the status as maybe executed, since a handler has run. A status that the handler hands on from a call of
+    /// its own may say *not executed*, which must not be taken for this call's.
     fn into_reply(self) -> Result<Reply, Status> {
         Err(self.with_maybe_executed(true))
     }
@@ -286,7 +286,7 @@ pub trait ItemsArgument: Sized + Send + 'static {
     fn into_items(self) -> Items;
     #[doc(hidden)]
     fn from_items(items: Items) -> Self;
-    /// Encodes an item behind what a buffer holds; where it is a large run of bytes, what is returned follows.
+    /// Encodes an item at the end of a buffer. A large run of bytes is returned instead, to follow the buffer.
     #[cfg(feature = "reflect")]
     #[doc(hidden)]
     fn item_from_json(text: &str, buffer: &mut BytesMut) -> Result<Option<Bytes>, JsonError>;
@@ -325,10 +325,11 @@ fn undecodable(what: &str, error: CodecError) -> Status {
     Status::internal(format!("the {what} can't be decoded: {error}")).with_source(error)
 }
 
-/// Futures of more bytes are made in memory of their own: an unoptimised build copies what is moved on the stack.
+/// Bytes of a handler's future from which on it is boxed where it is made: an unoptimised build copies values that move
+/// on the stack.
 const LARGE: usize = 16 << 10;
 
-/// A future in memory of its own. In a function of its own: what is on the stack while it is made is not while it runs.
+/// Boxes a future. In a function of its own, so that the stack of its making is free while it runs.
 #[inline]
 pub fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
     Box::pin(make())
@@ -387,7 +388,7 @@ where
     }
 }
 
-/// A handler whose result becomes a reply. In a function of its own, as is [`boxed`].
+/// Turns a handler's result into a reply. In a function of its own, as [`boxed`] is.
 #[inline]
 fn replying<R: Outcome, F: Future<Output: Same<R>> + Send + 'static>(
     make: impl FnOnce() -> F,

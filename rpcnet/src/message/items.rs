@@ -33,7 +33,7 @@ pub(crate) trait Source: Send {
 /// The result of polling a source.
 #[derive(Debug)]
 pub(crate) enum Produced {
-    /// An item is in the buffer; where it is a large run of bytes, these follow.
+    /// An item is in the buffer. A large run of bytes is here instead, to follow the buffer.
     Item(Option<Bytes>),
     /// There are no more; with the error that ended them.
     End(Result<(), Failure>),
@@ -58,7 +58,7 @@ pub(crate) trait Remote: Send + fmt::Debug {
     /// The next item; `None` at the clean end. After an error or the end it is not polled again.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>>;
 
-    /// Hands on the next item, where it is here whole and small; `false` says nothing of what comes. Cheaper than
+    /// Lends the next item to `take` if it is here whole and small. After `false` any item may come. Cheaper than
     /// `Bytes`, which count who shares them.
     fn lend_small(&mut self, take: &mut dyn FnMut(&[u8])) -> bool;
 
@@ -119,7 +119,7 @@ impl Items {
         }
     }
 
-    /// The next item, where it is here already and small, without asking for memory of its own.
+    /// Lends the next item if it is small and here already, without an allocation.
     pub(crate) fn map_small<T>(&mut self, map: impl Fn(&[u8]) -> T) -> Option<T> {
         let mut mapped = None;
         self.lend_small(&mut |item| mapped = Some(map(item)));
@@ -243,7 +243,7 @@ impl ItemsEnd {
 pub(crate) struct Batch {
     buffer: BytesMut,
     chunks: Vec<Bytes>,
-    /// Of the chunks.
+    /// The bytes of all chunks.
     length: usize,
     /// The bytes that the last batch took of the buffer: the next will need as many.
     expected: usize,

@@ -39,7 +39,7 @@ impl Reply {
     ///
     /// # Errors
     ///
-    /// `Internal`, where the value can't be encoded.
+    /// `Internal` if the value can't be encoded.
     pub fn value<T: Serialize + 'static>(value: &T) -> Result<Self, Status> {
         Self::encode(Answer::Value, value)
     }
@@ -48,7 +48,7 @@ impl Reply {
     ///
     /// # Errors
     ///
-    /// `Internal`, where the error can't be encoded.
+    /// `Internal` if the error can't be encoded.
     pub fn error<E: Serialize + 'static>(error: &E) -> Result<Self, Status> {
         Self::encode(Answer::Application, error)
     }
@@ -65,7 +65,7 @@ impl Reply {
         }
     }
 
-    /// The answer once more, where it is not a stream: for interceptors that keep answers.
+    /// Copies the reply, for interceptors that keep replies; `None` for a stream.
     pub fn try_clone(&self) -> Option<Self> {
         let answer = match &self.answer {
             Answer::Value(body) => Answer::Value(body.clone()),
@@ -98,7 +98,7 @@ impl Reply {
         &mut self.metadata
     }
 
-    /// The trailers that the server sent with the end of the call. Those of a stream come with its last item, and is
+    /// The trailers that the server sent with the end of the call. Those of a stream come with its last item, and are
     /// empty here.
     pub fn trailers(&self) -> &Metadata {
         &self.trailers

@@ -26,7 +26,7 @@ use crate::{Metadata, Status, codec, message::Items};
 /// stream that may end in an error `F` of its own. After an error or the end it yields nothing more; an end that is
 /// not an error is one that the other side has said: a lost connection is never taken for it.
 ///
-/// Whoever sends is slowed down by whoever reads: no more is under way than the connection's windows hold (2 MiB a
+/// The reader slows the sender down: no more is under way than the connection's windows hold (2 MiB a
 /// stream, 16 MiB a connection or what its path needs, unless both sides are in one process). Dropping a stream that is
 /// received tells the sender to stop: its handler is dropped, or its source.
 ///
