@@ -43,8 +43,7 @@ pub struct HealthState {
 pub struct Readiness {
     /// Set if the node should get calls.
     pub ready: bool,
-    /// The reasons why the node is not ready. If it is ready, notes that people should know all the same;
-    /// usually empty.
+    /// The reasons why the node is not ready. If it is ready, notes for people who look; usually empty.
     pub reasons: Vec<String>,
     /// The wire names of services that should get no calls though the node is ready; sorted.
     pub not_serving: Vec<String>,

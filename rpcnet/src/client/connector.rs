@@ -132,8 +132,8 @@ impl Connector {
         self.dial_target(&Target::at(addr, host), alpn, options).await
     }
 
-    /// Dials a raw connection of a protocol (ALPN) other than that of calls. All addresses of the name are
-    /// tried, staggered; the first that answers wins. Cancel-safe.
+    /// Dials a raw connection of a protocol (ALPN) other than the call protocol. All addresses of the name
+    /// are tried, staggered; the first that answers wins. Cancel-safe.
     ///
     /// # Errors
     ///

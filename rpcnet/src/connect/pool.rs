@@ -36,7 +36,7 @@ pub(crate) struct ConnectionPool {
 struct Extras {
     connections: ArcSwap<Vec<Arc<ExtraConnection>>>,
     most: usize,
-    /// Counts calls that might be crowded, to check only every so many of them.
+    /// Counts calls on busy connections, so that only one in every 64 checks for a pile-up.
     calls: AtomicUsize,
     /// When the last extra connection was opened.
     opened: Mutex<Option<Instant>>,

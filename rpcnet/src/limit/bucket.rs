@@ -5,7 +5,7 @@ use std::time::Instant;
 /// A token bucket (RFC 2697 without the second colour): a rate per second, and a burst.
 ///
 /// A session has one for the streams that its peer resets or stops before they are answered, created by
-/// [`Limits::resets`](crate::Limits::resets). Each such stream takes a token. The first one that finds none closes the
+/// `Limits::resets`. Each such stream takes a token. The first one that finds none closes the
 /// connection. Without this limit, a peer could open and cancel calls as fast as it can write. Each would start a
 /// handler, and none would count against the peer's streams ("rapid reset", CVE-2023-44487).
 #[derive(Debug, Clone)]

@@ -49,7 +49,7 @@ use crate::{
 /// The future returned by the methods of a [`ProtocolHandler`].
 pub type ProtocolFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Handles the connections of one protocol (ALPN) other than that of calls, on the server's own port.
+/// Handles the connections of one protocol (ALPN) other than the call protocol, on the server's own port.
 pub trait ProtocolHandler: Send + Sync + 'static {
     /// Handles a connection whose peer is authenticated. The connection is closed when the future ends.
     fn accept(&self, connection: Connection) -> ProtocolFuture<'static>;

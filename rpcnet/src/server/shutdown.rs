@@ -21,8 +21,7 @@ impl Server {
     /// Stops taking calls. Completes at once.
     ///
     /// - Peers are told (GOAWAY).
-    /// - Calls that they send all the same are refused, and so are new connections for calls. The refused
-    ///   calls were never started.
+    /// - Calls that peers send nevertheless are refused as never started. So are new connections for calls.
     /// - Calls in flight go on. Streams of `resumable` methods are the exception: they are ended, so that
     ///   their callers resume elsewhere.
     pub async fn stop_accepting(&self) {

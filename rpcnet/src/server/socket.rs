@@ -83,7 +83,7 @@ pub(super) fn open(
 }
 
 impl Server {
-    /// Binds a socket for one protocol (ALPN) other than that of calls. Its connections are accepted once
+    /// Binds a socket for one protocol (ALPN) other than the call protocol. Its connections are accepted once
     /// [`handle_protocol_on`](Self::handle_protocol_on) has set a handler. The protocol is then served on
     /// this socket only, and calls are not served there.
     ///
