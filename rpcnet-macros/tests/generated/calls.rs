@@ -5,9 +5,7 @@ use std::{convert::Infallible, error::Error, fmt, sync::Arc};
 use rpcnet::{CallError, Code, Context, Status, rpc_impl, rpc_trait};
 use serde::{Deserialize, Serialize};
 
-mod support;
-
-use support::serve;
+use super::support::serve;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Counts {

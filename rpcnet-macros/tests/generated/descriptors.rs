@@ -245,8 +245,6 @@ impl Configured for Nothing {
     }
 }
 
-mod support;
-
 #[tokio::test]
 async fn configured_methods_are_left_out_everywhere() {
     let server = ConfiguredServer::new(Nothing);
@@ -255,7 +253,7 @@ async fn configured_methods_are_left_out_everywhere() {
     assert_eq!(descriptor.methods[2].signature(), "(u32)->rpcnet::Result<u32>");
     assert!(descriptor.methods[1].idempotent());
     // The table and the dispatch agree.
-    let client = ConfiguredClient::new(support::serve(server).await);
+    let client = ConfiguredClient::new(super::support::serve(server).await);
     assert_eq!(client.first(1).await.unwrap(), 1);
     assert_eq!(client.second(1000).await.unwrap(), 1000);
     assert_eq!(client.either(100_000).await.unwrap(), 100_000);

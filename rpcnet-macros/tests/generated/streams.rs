@@ -5,9 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use rpcnet::{CallError, Caller, Code, Context, Reply, Request, Status, Streaming, rpc_impl, rpc_trait};
 use serde::{Deserialize, Serialize};
 
-mod support;
-
-use support::serve;
+use super::support::serve;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Line(String);
