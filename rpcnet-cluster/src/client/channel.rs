@@ -1,6 +1,6 @@
 //! A client's channel to a cluster: calls go to the workers that directors list, or through the directors.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use rpcnet::{
     BalancedChannel, BalancedConfig, Caller, Channel, ChannelBuilder, ConfigError, ConnectError, Connector,
@@ -419,7 +419,7 @@ impl ClusterChannelBuilder {
         let last = routes.borrow().clone();
         let Some(table) = last.table else {
             let failures = last.failures.unwrap_or_default();
-            return Err(self.no_answer(since.elapsed().min(self.timeout), failures.to_string()));
+            return Err(self.no_answer(since.elapsed().min(self.timeout), failures));
         };
         let suggested = Some(table.policy.into());
         let policy = self.policy.or(suggested).unwrap_or_default();
@@ -454,8 +454,8 @@ impl ClusterChannelBuilder {
             }
         };
         if !timeout(self.timeout, settled).await.unwrap_or(false) {
-            let failure = resolve::failures(&channel.endpoints());
-            return Err(self.no_answer(since.elapsed().min(self.timeout), failure));
+            let failures = resolve::EndpointFailures(channel.endpoints());
+            return Err(self.no_answer(since.elapsed().min(self.timeout), failures));
         }
         let directors = self.directors.join(", ");
         channel.set_origin(move || format!("the directors {directors} are to hand calls on"));
@@ -464,8 +464,8 @@ impl ClusterChannelBuilder {
         Ok(ClusterChannel { channel, selector, inner })
     }
 
-    fn no_answer(&self, after: Duration, failure: String) -> ConnectError {
-        ConnectError::NoAnswer { addresses: self.directors.join(", "), after, failure }
+    fn no_answer(&self, after: Duration, failures: impl Error + Send + Sync + 'static) -> ConnectError {
+        ConnectError::NoAnswer { addresses: self.directors.join(", "), after, source: Box::new(failures) }
     }
 }
 

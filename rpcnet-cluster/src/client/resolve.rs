@@ -1,6 +1,6 @@
 //! The directors of a client in relay mode, resolved from their names again and again.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{error::Error, fmt, net::SocketAddr, time::Duration};
 
 use rpcnet::{
     Connector, EndpointStats,
@@ -46,26 +46,32 @@ pub(crate) async fn resolve(
     }
 }
 
-/// Returns the failure of each director as text.
-pub(crate) fn failures(endpoints: &[EndpointStats]) -> String {
-    /// The most directors in the text: enough to see what they have in common.
-    const SHOWN: usize = 4;
+/// The failures of directors that do not accept calls.
+#[derive(Debug)]
+pub(crate) struct EndpointFailures(pub(crate) Vec<EndpointStats>);
 
-    if endpoints.is_empty() {
-        return "none of the names has an address yet".to_owned();
+impl Error for EndpointFailures {}
+
+impl fmt::Display for EndpointFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// The most directors in the text: enough to see what they have in common.
+        const SHOWN: usize = 4;
+
+        if self.0.is_empty() {
+            return f.write_str("none of the names has an address yet");
+        }
+        for (index, endpoint) in self.0.iter().take(SHOWN).enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            match &endpoint.failure {
+                Some(failure) => write!(f, "{separator}{failure}")?,
+                None => write!(f, "{separator}{}: no connection yet", endpoint.id)?,
+            }
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
-    let mut texts: Vec<_> = endpoints
-        .iter()
-        .take(SHOWN)
-        .map(|endpoint| match &endpoint.failure {
-            Some(failure) => failure.to_string(),
-            None => format!("{}: no connection yet", endpoint.id),
-        })
-        .collect();
-    if endpoints.len() > SHOWN {
-        texts.push(format!("and {} more", endpoints.len() - SHOWN));
-    }
-    texts.join("; ")
 }
 
 /// Returns one endpoint for each address, also for an address of several names.

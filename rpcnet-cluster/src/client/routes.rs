@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    error::Error,
     fmt,
     net::SocketAddr,
     sync::Arc,
@@ -47,7 +48,7 @@ pub(crate) struct Routes {
     /// The time of the last update from any director.
     pub(crate) heard: Option<Instant>,
     /// The failures of the last round in which no director answered.
-    pub(crate) failures: Option<Arc<Failures>>,
+    pub(crate) failures: Option<Arc<AskFailures>>,
 }
 
 impl Routes {
@@ -81,9 +82,9 @@ impl Routes {
 
 /// The failures of a round in which no director answered.
 #[derive(Debug, Default)]
-pub(crate) struct Failures(Vec<(Asked, AskError)>);
+pub(crate) struct AskFailures(Vec<(Asked, AskError)>);
 
-impl Failures {
+impl AskFailures {
     /// Returns whether all directors have answered with a refusal: asking again is useless until certificates or addresses
     /// change.
     pub(crate) fn are_final(&self) -> bool {
@@ -91,7 +92,9 @@ impl Failures {
     }
 }
 
-impl fmt::Display for Failures {
+impl Error for AskFailures {}
+
+impl fmt::Display for AskFailures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// The most directors in the text: enough to see what they have in common.
         const SHOWN: usize = 4;
@@ -213,7 +216,11 @@ impl RouteFollower {
     /// [`STAGGER`], and the first answer counts. So a dead address costs at most [`STAGGER`], and a name whose resolver is
     /// silent costs nothing if another one answers. The order is random, so that clients spread over the directors. The lost
     /// director comes last.
-    async fn find(&self, lost: Option<SocketAddr>, rng: &mut StdRng) -> Result<AnsweringDirector, Failures> {
+    async fn find(
+        &self,
+        lost: Option<SocketAddr>,
+        rng: &mut StdRng,
+    ) -> Result<AnsweringDirector, AskFailures> {
         let mut names = self.directors.clone();
         names.shuffle(rng);
         let mut resolving = JoinSet::new();
@@ -229,7 +236,7 @@ impl RouteFollower {
         // Dropping the set gives up the slower ones.
         let mut asking = JoinSet::new();
         let mut next = Instant::now();
-        let mut failures = Failures::default();
+        let mut failures = AskFailures::default();
         loop {
             tokio::select! {
                 // An answer goes before asking another director.

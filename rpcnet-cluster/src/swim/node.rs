@@ -406,12 +406,12 @@ impl Node {
     }
 
     /// This node's tags.
-    pub fn tags(&self) -> &BTreeMap<String, String> {
+    pub(crate) fn tags(&self) -> &BTreeMap<String, String> {
         &self.view.me.tags
     }
 
     /// The services as last set, announced to the others or not.
-    pub fn services(&self) -> Option<ServiceSet> {
+    pub(crate) fn services(&self) -> Option<ServiceSet> {
         self.shared.lock().record(self.identity().id()).and_then(|record| record.services.clone())
     }
 
@@ -437,7 +437,7 @@ impl Node {
     }
 
     /// Whether no other node is active. The driver then announces to seeds again.
-    pub fn is_isolated(&self) -> bool {
+    pub(crate) fn is_isolated(&self) -> bool {
         self.foca.num_members() == 0
     }
 }

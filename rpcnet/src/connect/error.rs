@@ -60,8 +60,8 @@ pub enum ConnectError {
         addresses: String,
         /// The time that was allowed.
         after: std::time::Duration,
-        /// The failure of each address.
-        failure: String,
+        /// The failures of the addresses.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The connector has been closed.
     Closed,
@@ -93,8 +93,8 @@ impl fmt::Display for ConnectError {
                 write!(f, "none of the {addresses} addresses of {name} could be connected to: {failures}")
             }
             Self::Closed => f.write_str("the connector has been closed: build another one to dial from"),
-            Self::NoAnswer { addresses, after, failure } => {
-                write!(f, "no answer from {addresses} after {after:?}: {failure}")
+            Self::NoAnswer { addresses, after, source } => {
+                write!(f, "no answer from {addresses} after {after:?}: {source}")
             }
             Self::TimedOut { address, after } => {
                 write!(
@@ -110,14 +110,11 @@ impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Resolve { source, .. } | Self::Bind(source) => source.source(),
+            Self::NoAnswer { source, .. } => source.source(),
             Self::Address(error) => error.source(),
             Self::Config(error) => error.source(),
             Self::Handshake { source, .. } | Self::TooManyConnections { source, .. } => source.source(),
-            Self::NoRuntime
-            | Self::Unreachable { .. }
-            | Self::Closed
-            | Self::NoAnswer { .. }
-            | Self::TimedOut { .. } => None,
+            Self::NoRuntime | Self::Unreachable { .. } | Self::Closed | Self::TimedOut { .. } => None,
         }
     }
 }
