@@ -1,4 +1,4 @@
-//! Clusters of [rpcnet](rpcnet) servers: membership, workers, and channels that find them.
+//! Clusters of [rpcnet] servers: membership, workers, and channels that find them.
 //!
 //! A server becomes a *node* with [`ClusterExt::enable_cluster`]. Nodes find each other through seeds and track each other by
 //! gossip ([`swim`]) on the server's own port. A node has one of these roles, by its tag `role`:
