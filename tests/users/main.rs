@@ -7,3 +7,4 @@ mod messages;
 mod own_ca;
 mod rust_version;
 mod settings;
+mod shown;
