@@ -26,7 +26,7 @@ impl Ring {
         let mut all: Vec<(u64, u32)> = Vec::new();
         for (index, id) in ids.enumerate() {
             let index =
-                u32::try_from(index).expect("endpoints that fit into memory, with points each, are fewer");
+                u32::try_from(index).expect("fewer than 2³² endpoints fit into memory with their points");
             all.extend(hash::points(id).take(points).map(|point| (point, index)));
         }
         all.sort_unstable();

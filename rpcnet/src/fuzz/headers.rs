@@ -23,7 +23,7 @@ pub fn reply_header(input: &[u8]) {
     if let Ok(Some((ReplyHeader { kind: proto::ReplyKind::Status { code, executed }, .. }, length))) =
         ReplyHeader::decode(&input)
     {
-        assert_ne!(code, Code::Ok, "an error without one");
+        assert_ne!(code, Code::Ok, "a status reply with the code Ok");
         let _ = proto::decode_status(code, executed, input.slice(length..));
     }
 }
@@ -36,20 +36,20 @@ fn header<H: Debug + PartialEq>(
     let input = Bytes::copy_from_slice(input);
     match decode(&input) {
         Ok(Some((header, length))) => {
-            assert!(length <= input.len().min(MAX_HEADER), "more than there is, or than is allowed");
+            assert!(length <= input.len().min(MAX_HEADER), "longer than the input, or than allowed");
             for cut in cuts(length) {
                 assert_eq!(decode(&input.slice(..cut)), Ok(None), "of {length} bytes the first {cut}");
             }
             let mut encoded = BytesMut::new();
             encode(&header, &mut encoded);
-            assert!(encoded.len() <= length, "there is a shorter form than ours");
+            assert!(encoded.len() <= length, "our encoding is longer than this one");
             let encoded = encoded.freeze();
             assert_eq!(decode(&encoded), Ok(Some((header, encoded.len()))), "from {encoded:?}");
         }
-        Ok(None) => assert!(input.len() <= MAX_HEADER, "waits for more than a header may have"),
+        Ok(None) => assert!(input.len() <= MAX_HEADER, "waits for more bytes than a header may have"),
         Err(_) => {
             let more = Bytes::from([&input[..], b"more"].concat());
-            assert!(decode(&more).is_err(), "an error that more bytes mend");
+            assert!(decode(&more).is_err(), "more bytes have turned an error into a success");
         }
     }
 }
@@ -79,7 +79,7 @@ pub fn metadata(input: &[u8]) {
     assert!(metadata.size() <= input.len());
     let mut encoded = BytesMut::new();
     metadata.encode(&mut encoded);
-    assert!(encoded.len() <= input.len(), "there is a shorter form than ours");
+    assert!(encoded.len() <= input.len(), "our encoding is longer than this one");
     assert_eq!(Metadata::decode(encoded.freeze()), Ok(metadata.clone()));
     let mut inserted = Metadata::new();
     for (name, value) in metadata.iter() {

@@ -29,7 +29,7 @@ pub(super) struct Tree {
 struct Names(BTreeMap<String, Option<Names>>);
 
 /// Takes a kibibyte of memory for one byte of the frame.
-#[expect(clippy::large_enum_variant, reason = "it is what is tested")]
+#[expect(clippy::large_enum_variant, reason = "the large variant is the test")]
 #[derive(Debug, Serialize, Deserialize)]
 enum Wide {
     None,
@@ -39,7 +39,7 @@ enum Wide {
 /// Takes a kibibyte of memory for no byte of the frame.
 #[derive(Debug, Serialize, Deserialize)]
 struct Skipped {
-    #[expect(dead_code, reason = "it is there to take room")]
+    #[expect(dead_code, reason = "the field only takes memory")]
     #[serde(skip, default = "zeros")]
     filler: [u64; 128],
 }
@@ -125,7 +125,7 @@ fn check<T>(frame: &[u8], decode: impl Fn(&Bytes) -> Option<T>, encode: impl Fn(
     let Some(value) = decode(&frame) else { return };
     let encoded = encode(&value);
     drop(value);
-    assert!(encoded.len() <= frame.len(), "there is a shorter form than ours");
+    assert!(encoded.len() <= frame.len(), "our encoding is longer than this one");
     match decode(&encoded) {
         Some(again) => assert_eq!(encode(&again), encoded),
         // The bounds depend on the frame's length, so a longer form may be accepted where a shorter one is not.

@@ -32,7 +32,7 @@ impl Tls {
             Err(source) if is_unknown_ca(&source) && self.shows_a_foreign_one(now) => {
                 warn!(
                     certificate = described::certificate(leaf),
-                    "the new certificate is of a CA that is not trusted here"
+                    "neither the new certificate's CA nor the current one's is trusted here"
                 );
                 Ok(())
             }

@@ -43,7 +43,7 @@ impl Between {
     ///
     /// If `share` is not between 0 and 1.
     pub fn set_loss(&self, share: f64) {
-        assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1");
+        assert!((0.0..=1.0).contains(&share), "the share of lost packets must be between 0 and 1");
         for way in self.ways() {
             self.network.conditions().paths.set_loss(way, share);
         }

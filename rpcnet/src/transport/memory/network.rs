@@ -89,7 +89,7 @@ impl Network {
     ///
     /// If `share` is not between 0 and 1.
     pub fn set_loss(&self, share: f64) {
-        assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1");
+        assert!((0.0..=1.0).contains(&share), "the share of lost packets must be between 0 and 1");
         self.conditions().paths.usual.loss = share;
     }
 
