@@ -85,6 +85,7 @@
 //! | `admin` | `rpcnet::admin`: `/metrics`, `/healthz` and `/readyz` over HTTP |
 //! | `anyhow` | `From<anyhow::Error>` for [`Status`], so that `?` works in handlers |
 //! | `reflect` | `rpcnet::reflect`: a service that describes the server's services and takes calls in JSON |
+//! | `testing` | [`testing`]: an in-process network, on which services are tested without sockets |
 //! | `tower` | `rpcnet::tower`: tower layers as interceptors, callers as tower services and back |
 //!
 //! One of the two TLS providers is required.
@@ -92,6 +93,8 @@
 //! # More
 //!
 //! The guide is the book in `book/src` of the repository. Its `ARCHITECTURE.md` describes layers and invariants.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The macros generate paths that begin with `::rpcnet`, also for the services in this crate.
 extern crate self as rpcnet;
@@ -133,6 +136,7 @@ mod service;
 mod session;
 mod status;
 mod streaming;
+#[cfg(feature = "testing")]
 pub mod testing;
 mod tls;
 #[cfg(feature = "tower")]

@@ -26,7 +26,7 @@ use rpcnet::{
     BalancedConfig, Channel, ChannelBuilder, Limits, Server, ServerConfig, ServerConfigBuilder,
     dev::{DevCa, DevCert},
     discover::{Endpoint, EndpointSet},
-    transport::MemoryNetwork,
+    testing::Network,
 };
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -138,7 +138,7 @@ pub enum Net {
     /// Sockets on loopback, with certificates.
     Quic(Arc<DevCa>),
     /// Within the process.
-    Memory(MemoryNetwork),
+    Memory(Network),
     /// One of these, with a stream of its own for each call. (Where a test sets limits of its own, these hold.)
     WithoutLanes(Box<Self>),
     /// One of these, with a relay between client and server.
@@ -153,7 +153,7 @@ impl Net {
 
     /// A network in memory.
     pub fn memory() -> Self {
-        Self::Memory(MemoryNetwork::new())
+        Self::Memory(Network::new())
     }
 
     /// The same, with a stream of its own for each call.

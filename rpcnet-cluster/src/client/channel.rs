@@ -5,7 +5,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use rpcnet::{
     BalancedChannel, BalancedConfig, Caller, Channel, ChannelBuilder, ConfigError, ConnectError, Connector,
     EndpointCaller, EndpointStats, Limits, Replies, balance::Policy, discover::EndpointSet,
-    resolve::HostPort, transport::MemoryNetwork,
+    resolve::HostPort,
 };
 use tokio::{
     sync::watch,
@@ -308,8 +308,10 @@ impl ClusterChannelBuilder {
     }
 
     /// Connects in memory: [`ChannelBuilder::with_network`].
+    #[cfg(feature = "testing")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
     #[must_use]
-    pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
+    pub fn with_network(mut self, network: &rpcnet::testing::Network) -> Self {
         self.channel = self.channel.with_network(network);
         self
     }

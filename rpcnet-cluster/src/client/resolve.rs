@@ -92,7 +92,7 @@ mod tests {
     use rpcnet::{
         Channel,
         resolve::{Resolve, ResolveFuture},
-        transport::MemoryNetwork,
+        testing::Network,
     };
     use tokio::time::Instant;
 
@@ -129,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_name_whose_resolver_is_silent_holds_up_none() {
         let (sender, mut endpoints) = watch::channel(EndpointSet::from([]));
-        let network = MemoryNetwork::new();
+        let network = Network::new();
         let channel = Channel::builder().with_network(&network).with_resolver(OneName);
         let connector = channel.build().expect("a connector in memory");
         let names = ["silent:7", "known:7", "127.0.0.1:7"].map(|name| name.parse().expect("host:port"));

@@ -16,15 +16,31 @@ mod policy;
 mod ring;
 mod search;
 
-pub use self::{
+pub(crate) use self::{
     candidates::Candidates,
-    hash::hash_key,
-    layout::{HashOptions, Layout},
-    outlier::{CallOutcome, Cause, Detector, Ejected, Outlier, OutlierConfig, TrialState},
+    layout::Layout,
+    outlier::{CallOutcome, Detector, Ejected, Outlier, TrialState},
     peak_ewma::PeakEwma,
     picker::Picker,
+};
+pub use self::{
+    layout::HashOptions,
+    outlier::OutlierConfig,
     policy::{Policy, UnknownPolicy},
 };
+
+/// The state machines behind the policies, for benches. Not part of the public API: it may change in any release.
+#[doc(hidden)]
+pub mod core {
+    pub use super::{
+        candidates::Candidates,
+        hash::hash_key,
+        layout::Layout,
+        outlier::{CallOutcome, Cause, Detector, Ejected, Outlier, TrialState},
+        peak_ewma::PeakEwma,
+        picker::Picker,
+    };
+}
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use crate::{
     runtime::Runtime,
     session::Router,
     tls::{CaCertificates, OwnCertificate, Tls},
-    transport::{DialOptions, Endpoint, MemoryNetwork},
+    transport::{DialOptions, Endpoint, memory::Network},
 };
 
 const ANY_V4: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
@@ -34,7 +34,7 @@ pub struct ChannelBuilder {
     backoff: Backoff,
     router: Arc<Router>,
     interceptors: Chain,
-    network: Option<MemoryNetwork>,
+    network: Option<Network>,
     resolver: Resolver,
     max_connections: usize,
     protocol: &'static [u8],
@@ -169,7 +169,8 @@ impl ChannelBuilder {
 
     /// Uses an in-process network instead of UDP, without certificates.
     #[must_use]
-    pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
+    #[cfg(feature = "testing")]
+    pub fn with_network(mut self, network: &Network) -> Self {
         self.network = Some(network.clone());
         self
     }

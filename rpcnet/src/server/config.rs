@@ -8,7 +8,7 @@ use crate::{
     limit::Bounds,
     resolve::{Resolve, Resolver},
     tls::{CaCertificates, OwnCertificate},
-    transport::MemoryNetwork,
+    transport::memory::Network,
 };
 
 /// The upper bound on the configurable numbers of connections and handshakes: more than any machine has.
@@ -28,7 +28,7 @@ pub struct ServerConfig {
     pub(super) connections: Bounds,
     pub(super) max_handshakes: usize,
     pub(super) retry_above: usize,
-    pub(super) network: Option<MemoryNetwork>,
+    pub(super) network: Option<Network>,
     pub(super) resolver: Resolver,
 }
 
@@ -53,7 +53,7 @@ pub struct ServerConfigBuilder {
     connections: Bounds,
     max_handshakes: usize,
     retry_above: usize,
-    network: Option<MemoryNetwork>,
+    network: Option<Network>,
     resolver: Resolver,
 }
 
@@ -211,7 +211,8 @@ impl ServerConfigBuilder {
 
     /// Uses an in-process network instead of UDP, without certificates.
     #[must_use]
-    pub fn with_network(mut self, network: &MemoryNetwork) -> Self {
+    #[cfg(feature = "testing")]
+    pub fn with_network(mut self, network: &Network) -> Self {
         self.network = Some(network.clone());
         self
     }

@@ -43,7 +43,7 @@ use crate::{
     runtime::Runtime,
     session::{Router, Session, WeakSession},
     tls::{CaCertificates, OwnCertificate, Tls},
-    transport::{Connection, DialOptions, ListenOptions, MemoryNetwork},
+    transport::{Connection, DialOptions, ListenOptions, memory::Network},
 };
 
 /// The future returned by the methods of a [`ProtocolHandler`].
@@ -111,7 +111,7 @@ struct Inner {
     protocols: Mutex<HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>>,
     /// If both are locked, `protocols` is locked first.
     sockets: Mutex<Sockets>,
-    network: Option<MemoryNetwork>,
+    network: Option<Network>,
     /// The target of forwarded calls, if calls are forwarded.
     relay: OnceLock<relay::RelayEntry>,
     sessions: Mutex<Sessions>,

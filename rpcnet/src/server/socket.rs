@@ -7,7 +7,7 @@ use crate::{
     Connector, ServerError,
     connect::Dialer,
     proto::{self, close},
-    transport::{Endpoint, ListenOptions, MemoryNetwork},
+    transport::{Endpoint, ListenOptions, memory::Network},
 };
 
 /// A socket of a server for one protocol, made by [`Server::bind_protocol`]. It uses the server's
@@ -69,7 +69,7 @@ impl Sockets {
 /// Opens a UDP socket, or an endpoint of an in-process network.
 pub(super) fn open(
     address: SocketAddr,
-    network: Option<&MemoryNetwork>,
+    network: Option<&Network>,
     tls: Arc<crate::tls::Tls>,
 ) -> Result<Endpoint, ServerError> {
     let bind = |source| ServerError::Bind { address, source };

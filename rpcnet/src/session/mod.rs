@@ -17,7 +17,7 @@ mod liveness;
 mod outbound;
 mod peer_caller;
 mod router;
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;
 
 use std::{

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::*;
-use crate::transport::{DialOptions, Endpoint, ListenOptions, MemoryNetwork};
+use crate::transport::{DialOptions, Endpoint, ListenOptions, memory::Network};
 
 /// Both ends of a connection in memory, and the endpoints without which it would not stand.
 pub(super) struct Pair {
@@ -20,7 +20,7 @@ pub(super) struct Pair {
 }
 
 pub(super) async fn pair() -> Pair {
-    let network = MemoryNetwork::new();
+    let network = Network::new();
     let addr = SocketAddr::from(([127, 0, 0, 1], 0));
     let [dialler, listener] =
         [(); 2].map(|()| Endpoint::Memory(network.endpoint(addr).expect("a free port")));

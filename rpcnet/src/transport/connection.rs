@@ -54,6 +54,10 @@ pub struct Connection {
 #[derive(Clone)]
 enum Backend {
     Quic(quic::Connection),
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(dead_code, reason = "the type has no values without the feature")
+    )]
     Memory(memory::Connection),
 }
 
@@ -79,6 +83,7 @@ impl Connection {
         Self { backend: Backend::Quic(inner), shared: Arc::new(ConnectionShared { peer, protocol, side }) }
     }
 
+    #[cfg(feature = "testing")]
     pub(super) fn memory(
         inner: memory::Connection,
         peer: PeerIdentity,

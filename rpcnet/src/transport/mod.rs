@@ -8,10 +8,14 @@ mod backend;
 mod connection;
 mod endpoint;
 mod error;
+#[cfg(feature = "testing")]
+pub(crate) mod memory;
+#[cfg(not(feature = "testing"))]
+#[path = "no_memory.rs"]
 pub(crate) mod memory;
 mod quic;
 mod stream;
-#[cfg(all(test, feature = "dev-certs"))]
+#[cfg(all(test, feature = "dev-certs", feature = "testing"))]
 mod tests;
 mod window;
 
@@ -24,6 +28,5 @@ pub use self::{
     connection::{Connection, ConnectionStats, Side},
     endpoint::DialOptions,
     error::{ConnectionError, DatagramError, ReadError, WriteError},
-    memory::Network as MemoryNetwork,
     stream::{RecvStream, SendStream},
 };

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use self::{connections::*, streams::*};
-use super::*;
+use super::{memory::Network, *};
 use crate::{
     dev::DevCa,
     proto::reset,
@@ -27,7 +27,7 @@ const MS: Duration = Duration::from_millis(1);
 /// The backends under test. Each makes endpoints that reach each other.
 enum Kind {
     Quic(Box<DevCa>),
-    Memory(MemoryNetwork),
+    Memory(Network),
 }
 
 impl Kind {
@@ -36,19 +36,19 @@ impl Kind {
     }
 
     fn memory() -> Self {
-        Self::Memory(MemoryNetwork::new())
+        Self::Memory(Network::new())
     }
 
     /// Packets have a latency, and overtake each other.
     fn far_away() -> Self {
-        let network = MemoryNetwork::with_seed(1);
+        let network = Network::with_seed(1);
         network.set_latency(5 * MS..30 * MS);
         Self::Memory(network)
     }
 
     /// As `far_away`, and a tenth of the packets is lost.
     fn with_losses() -> Self {
-        let network = MemoryNetwork::with_seed(2);
+        let network = Network::with_seed(2);
         network.set_latency(5 * MS..30 * MS);
         network.set_loss(0.1);
         Self::Memory(network)

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use rpcnet::{
     Channel, Limits, Server, ServerConfig,
     resolve::{HostPort, Resolve, ResolveFuture},
-    transport::MemoryNetwork,
+    testing::Network,
 };
 use rpcnet_tests::{Net, free_addr, shared_ca};
 
@@ -23,7 +23,7 @@ impl Resolve for NoNames {
 
 pub(crate) async fn addresses(table: &mut Table) {
     table.section("Addresses");
-    let network = MemoryNetwork::new();
+    let network = Network::new();
     let channel = || Channel::builder().with_network(&network);
     for (mistake, address, words) in [
         (
@@ -85,7 +85,7 @@ pub(crate) async fn settings(table: &mut Table) {
     );
     let error = Channel::builder().connect("127.0.0.1:1").await.expect_err("no CA");
     table.row("a channel without a CA", &error, ["is missing", "the CA certificate", "with_ca_cert"]);
-    let network = MemoryNetwork::new();
+    let network = Network::new();
     let server = || ServerConfig::builder().with_network(&network);
     let limits = Limits::default();
     for (mistake, limits, words) in [

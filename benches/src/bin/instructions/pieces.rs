@@ -8,7 +8,10 @@ use std::{
 use rand::{SeedableRng, rngs::SmallRng};
 use rpcnet::{
     __measured::Piece,
-    balance::{Candidates, HashOptions, Layout, PeakEwma, Picker, Policy},
+    balance::{
+        HashOptions, Policy,
+        core::{Candidates, Layout, PeakEwma, Picker},
+    },
 };
 use tokio::time::Instant;
 

@@ -1,7 +1,10 @@
 //! Consistent hashing: what moves, and how full the fullest is.
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use rpcnet::balance::{Candidates, HashOptions, Layout, Picker, Policy, hash_key};
+use rpcnet::balance::{
+    HashOptions, Policy,
+    core::{Candidates, Layout, Picker, hash_key},
+};
 use rpcnet_benches::{Failure, Row};
 
 use super::target;

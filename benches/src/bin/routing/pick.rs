@@ -9,9 +9,12 @@ use std::{
 use rand::{SeedableRng, rngs::SmallRng};
 use rpcnet::{
     BalancedChannel, BalancedConfig, Channel, Server, ServerConfig,
-    balance::{Candidates, HashOptions, Layout, PeakEwma, Picker, Policy},
+    balance::{
+        HashOptions, Policy,
+        core::{Candidates, Layout, PeakEwma, Picker},
+    },
     discover::{Endpoint, EndpointSet},
-    transport::MemoryNetwork,
+    testing::Network,
 };
 use rpcnet_benches::{Failure, Row, median};
 use tokio::sync::watch;
@@ -107,7 +110,7 @@ fn policy_alone(policy: Policy) -> f64 {
 /// The time that a channel takes to pick one of a thousand connected endpoints, and to forget it again, in nanoseconds. With
 /// `serving`, one endpoint in so many serves the service, and the others serve another.
 async fn whole_channel(plan: Plan, serving: Option<usize>) -> Result<f64, Failure> {
-    let network = MemoryNetwork::new();
+    let network = Network::new();
     let config = ServerConfig::builder()
         .with_bind_addr(SocketAddr::from(([127, 0, 0, 1], 0)))
         .with_network(&network)
