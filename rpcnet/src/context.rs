@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Metadata, MetadataError, Method, PeerIdentity,
     lock::Mutex,
-    message::Extensions,
-    relay::Relayed,
+    message::{Extensions, Relayed},
     session::{PeerCaller, Session},
     trace::Trace,
 };

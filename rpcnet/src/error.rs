@@ -8,6 +8,8 @@
 //! for downcasts.
 
 mod config;
+#[cfg(feature = "anyhow")]
+mod from_anyhow;
 
 use std::{convert::Infallible, error::Error};
 

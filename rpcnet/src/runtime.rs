@@ -19,7 +19,7 @@ use tokio::{
     time::Sleep,
 };
 
-use crate::{ConnectError, Status};
+use crate::Status;
 
 /// A handle on the runtime on which a socket was opened. Cheap to clone.
 #[derive(Clone)]
@@ -107,12 +107,6 @@ pub(crate) struct ShutDown;
 impl From<ShutDown> for Status {
     fn from(_: ShutDown) -> Self {
         Self::unavailable("the tokio runtime on which the channel was made is shut down")
-    }
-}
-
-impl From<ShutDown> for ConnectError {
-    fn from(_: ShutDown) -> Self {
-        Self::NoRuntime
     }
 }
 

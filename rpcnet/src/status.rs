@@ -1,8 +1,5 @@
 //! The status of a call that failed.
 
-#[cfg(feature = "anyhow")]
-mod from_anyhow;
-
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -214,6 +211,12 @@ impl Status {
     pub fn not_executed(mut self) -> Self {
         self.0.maybe_executed = false;
         self
+    }
+
+    /// Puts a text before the message.
+    #[cfg(feature = "anyhow")]
+    pub(crate) fn prepend(&mut self, text: &str) {
+        self.0.message = format!("{text}{}", self.message()).into();
     }
 
     /// Says that a relay answered it: what it tells is not of the relay.

@@ -41,7 +41,6 @@ pub struct Call<C: Caller, T, E> {
     decode: fn(Reply) -> Result<T, CallError<E>>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a box would cost each call an allocation")]
 enum CallState<C: Caller> {
     Building { caller: C, request: Request },
     Invalid(Status),

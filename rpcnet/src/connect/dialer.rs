@@ -166,7 +166,12 @@ impl Dialer {
 
     /// Resolves a name within the connect timeout. Cancel-safe.
     pub(crate) async fn resolve(&self, name: &HostPort) -> Result<Vec<SocketAddr>, ConnectError> {
-        self.resolver.addresses(name, after(self.connect_timeout), self.connect_timeout).await
+        self.addresses(name, after(self.connect_timeout)).await
+    }
+
+    async fn addresses(&self, name: &HostPort, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
+        let found = self.resolver.addresses(name, deadline, self.connect_timeout).await;
+        found.map_err(|source| ConnectError::Resolve { name: name.to_string(), source })
     }
 
     /// Attempts all addresses of the target, staggered; the first success wins. The connect timeout bounds
@@ -180,7 +185,7 @@ impl Dialer {
         F: Future<Output = Result<T, ConnectError>>,
     {
         let (deadline, limit) = (after(self.connect_timeout), self.connect_timeout);
-        let addrs = self.resolver.addresses(&target.at, deadline, limit).await?;
+        let addrs = self.addresses(&target.at, deadline).await?;
         let count = addrs.len();
         let raced = resolve::race(addrs, |address| {
             let attempt = attempt(address);

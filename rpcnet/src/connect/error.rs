@@ -7,6 +7,7 @@ use crate::{
     error::{ConfigError, NO_RUNTIME, chain},
     proto::close,
     resolve::AddressError,
+    runtime::ShutDown,
     transport::ConnectionError,
 };
 
@@ -128,6 +129,12 @@ impl From<AddressError> for ConnectError {
 impl From<ConfigError> for ConnectError {
     fn from(error: ConfigError) -> Self {
         Self::Config(error)
+    }
+}
+
+impl From<ShutDown> for ConnectError {
+    fn from(_: ShutDown) -> Self {
+        Self::NoRuntime
     }
 }
 

@@ -6,7 +6,11 @@ mod wire;
 
 use std::fmt;
 
-pub use crate::transport::{bare_endpoint, bare_transport};
+pub use crate::transport::bare_endpoint;
+use crate::{
+    Limits,
+    transport::{self, DialOptions, Room},
+};
 
 /// A small operation on the path of each call or item, which can be repeated any number of times.
 pub struct Piece {
@@ -35,6 +39,14 @@ impl fmt::Debug for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Piece").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// Returns the configuration of a connection on loopback as rpcnet makes it, with as many streams open from the start as
+/// [`Limits`] allow. The windows are those with which a connection begins, and stay as they are.
+pub fn bare_transport(options: &DialOptions) -> quinn::TransportConfig {
+    let limits = Limits::default();
+    let room = Room { streams: limits.max_calls_per_connection(), ..limits.room() };
+    transport::bare_transport(options, room)
 }
 
 /// Returns all pieces, ready to run.

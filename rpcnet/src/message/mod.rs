@@ -3,6 +3,7 @@
 mod caller;
 mod extensions;
 mod items;
+pub(crate) mod relayed;
 mod reply;
 mod request;
 mod too_large;
@@ -11,6 +12,7 @@ pub use self::{caller::Caller, items::Items, reply::Reply, request::Request};
 pub(crate) use self::{
     extensions::Extensions,
     items::{Batch, Failure, ItemsCell, ItemsEnd, Produced, Remote, Source},
+    relayed::Relayed,
     reply::Answer,
     too_large::{reply_too_large, too_large},
 };

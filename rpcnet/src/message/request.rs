@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use super::relayed::Relayed;
 use super::{Extensions, Items, ItemsCell};
-use crate::{Hedge, Metadata, Method, codec::Body, proto::Routing, relay::Relayed, trace::Trace};
+use crate::{Hedge, Metadata, Method, codec::Body, proto::Routing, trace::Trace};
 
 /// A call: method, encoded arguments, and what goes beside them.
 ///

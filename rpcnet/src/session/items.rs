@@ -19,10 +19,9 @@ use super::{
 };
 use crate::{
     Metadata, Method, Status,
-    message::{Batch, Failure, Items, ItemsEnd, Remote, too_large},
+    message::{Batch, Failure, Items, ItemsEnd, Remote, relayed::stands_for_others, too_large},
     metrics::MethodMetrics,
     proto::{self, DecodeError, EndingKind, ItemFrame, reset},
-    relay::stands_for_others,
     transport::{ReadError, SendStream, WriteError},
 };
 

@@ -401,7 +401,7 @@ fn answered(code: Code, executed: bool, body: Bytes, method: &Method) -> Status 
     match proto::decode_status(code, executed, body) {
         Ok(status)
             if executed
-                || crate::relay::stands_for_others(method)
+                || crate::message::relayed::stands_for_others(method)
                 || status.message().contains(method.name()) =>
         {
             status

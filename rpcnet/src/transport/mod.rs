@@ -20,10 +20,12 @@ mod tests;
 mod window;
 
 pub(crate) use self::endpoint::{Endpoint, Incoming, ListenOptions, Room};
+#[cfg(feature = "measuring")]
+pub use self::quic::bare_endpoint;
+#[cfg(feature = "measuring")]
+pub(crate) use self::quic::bare_transport;
 #[cfg(feature = "fuzzing")]
 pub use self::quic::dies_silently;
-#[cfg(feature = "measuring")]
-pub use self::quic::{bare_endpoint, bare_transport};
 pub use self::{
     connection::{Connection, ConnectionStats, Side},
     endpoint::DialOptions,

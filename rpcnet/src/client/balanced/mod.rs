@@ -50,7 +50,7 @@ pub use self::{
     stats::EndpointStats,
 };
 use crate::{
-    ConnectError, Reply, Request, Status,
+    Caller, ConnectError, Reply, Request, Status,
     balance::{Detector, Policy},
     client::{
         ChannelBuilder, Connector,
@@ -61,6 +61,7 @@ use crate::{
     interceptor::{self, Next},
     lock::Mutex,
     message::ReplyFuture,
+    relay::Forward,
     retry::{FreeHedges, RetryBudget},
     runtime::Runtime,
     session::{Deadlines, Session},
@@ -309,5 +310,11 @@ impl Reopen for Arc<BalancedShared> {
 
     fn runtime(&self) -> &Runtime {
         &self.dialer.runtime
+    }
+}
+
+impl Forward for BalancedChannel {
+    fn forward(&self, call: Request) -> ReplyFuture {
+        Box::pin(self.call(call))
     }
 }

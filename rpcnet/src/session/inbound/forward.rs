@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crate::{
     Method, Request, ServiceDescriptor,
+    message::relayed::{self, Relayed},
     metrics::Metrics,
     proto::RequestHeader,
-    relay::{self, Forward, Relayed},
+    relay::Forward,
     service::{HandlerFuture, Inbound, Service},
     session::{Entry, router::RegisteredMethod},
     trace::Trace,
@@ -29,7 +30,7 @@ impl Service for Forwarding {
     fn call(&self, _: usize, inbound: Inbound) -> HandlerFuture {
         let Inbound { context, body, items } = inbound;
         let relayed = context.relayed().expect("what is forwarded was found to be so when it came").clone();
-        let mut request = Request::new(relay::method(&relayed.routing, items.is_some()), body);
+        let mut request = Request::new(relayed::method(&relayed.routing, items.is_some()), body);
         request.resume_after = context.resume_after();
         request.metadata = context.metadata().clone();
         request.trace = context.trace();
@@ -44,7 +45,7 @@ impl Service for Forwarding {
 
 /// Returns the entry that stands for all methods where calls are forwarded.
 pub(crate) fn entry(forward: Arc<dyn Forward>, metrics: &Metrics) -> Entry {
-    let method = relay::any_method();
+    let method = relayed::any_method();
     Entry::from(RegisteredMethod {
         service: Arc::new(Forwarding(forward)),
         index: 0,
@@ -75,7 +76,7 @@ pub(in crate::session) fn relayed(entry: &Entry, header: &mut RequestHeader) -> 
 
 /// The method that is called, or what stands for it.
 pub(super) fn method(entry: &Entry, relayed: Option<&Relayed>, items: bool) -> &'static Method {
-    relayed.map_or(entry.method, |relayed| relay::method(&relayed.routing, items))
+    relayed.map_or(entry.method, |relayed| relayed::method(&relayed.routing, items))
 }
 
 /// The span of the handler; who hands a call on has none of its own.

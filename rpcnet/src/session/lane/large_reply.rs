@@ -4,8 +4,8 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::{
+    message::relayed::stands_for_others,
     proto,
-    relay::stands_for_others,
     session::{
         Session,
         frame::{FrameError, FrameReader},

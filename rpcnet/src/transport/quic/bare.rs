@@ -6,7 +6,6 @@ use super::{
     super::{DialOptions, Room},
     endpoint,
 };
-use crate::Limits;
 
 /// Opens a socket that listens and dials.
 ///
@@ -18,10 +17,7 @@ pub fn bare_endpoint(addr: SocketAddr) -> io::Result<quinn::Endpoint> {
     endpoint::open(addr, quinn::EndpointConfig::default(), runtime)
 }
 
-/// Returns the default configuration of a connection on loopback, with one difference: all streams that [`Limits`]
-/// allow may be open from the start. The windows are the first windows of an rpcnet connection, and stay so.
-pub fn bare_transport(options: &DialOptions) -> quinn::TransportConfig {
-    let limits = Limits::default();
-    let room = Room { streams: limits.max_calls_per_connection(), ..limits.room() };
+/// The configuration of a connection on loopback whose peer may have this much under way.
+pub(crate) fn bare_transport(options: &DialOptions, room: Room) -> quinn::TransportConfig {
     endpoint::transport(options, room, endpoint::Proximity::Near)
 }

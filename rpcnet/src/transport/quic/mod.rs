@@ -13,7 +13,9 @@ mod runtime;
 mod stream;
 
 #[cfg(feature = "measuring")]
-pub use self::bare::{bare_endpoint, bare_transport};
+pub use self::bare::bare_endpoint;
+#[cfg(feature = "measuring")]
+pub(crate) use self::bare::bare_transport;
 #[cfg(feature = "fuzzing")]
 pub use self::runtime::dies_silently;
 pub(super) use self::{

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use super::Status;
-use crate::CallError;
+use super::CallError;
+use crate::Status;
 
 impl From<anyhow::Error> for Status {
     /// A `Status` in the error's chain, or a [`CallError`] of a method that has no errors of its own, keeps
@@ -23,7 +23,7 @@ impl From<anyhow::Error> for Status {
             }
             let mut status = status.clone();
             if !contexts.is_empty() {
-                status.0.message = format!("{contexts}{}", status.message()).into();
+                status.prepend(&contexts);
             }
             return status;
         }
