@@ -70,7 +70,8 @@
 //! - [`interceptor`] describes code that runs around calls.
 //! - [`relay`] describes servers that forward calls without decoding them.
 //! - [`transport`] has connections and streams, for protocols other than calls.
-//! - [`testing`] has an in-process network for tests, with virtual time, latency, loss and cuts.
+//! - `rpcnet::testing` (feature `testing`) has an in-process network for tests, with virtual time, latency, loss
+//!   and cuts.
 //!
 //! Client and server are built from the same trait. If their versions of a method differ, down to the fields of a
 //! type, the server refuses the call instead of misreading it: see [`Method::fingerprint`].
@@ -85,7 +86,7 @@
 //! | `admin` | `rpcnet::admin`: `/metrics`, `/healthz` and `/readyz` over HTTP |
 //! | `anyhow` | `From<anyhow::Error>` for [`Status`], so that `?` works in handlers |
 //! | `reflect` | `rpcnet::reflect`: a service that describes the server's services and takes calls in JSON |
-//! | `testing` | [`testing`]: an in-process network, on which services are tested without sockets |
+//! | `testing` | `rpcnet::testing`: an in-process network, on which services are tested without sockets |
 //! | `tower` | `rpcnet::tower`: tower layers as interceptors, callers as tower services and back |
 //!
 //! One of the two TLS providers is required.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Caller, ConfigError, Reply, Request, Status,
-    connect::{ConnectionPool, Dialer, tell},
+    connect::{ConnectionPool, Dialer, wait_close_sent},
     interceptor::{self, Next},
     message::{Answer, ReplyFuture},
     runtime::{Runtime, Within},
@@ -120,7 +120,7 @@ impl Channel {
     pub async fn close(&self) {
         let core = &self.inner.core;
         let sessions = core.pool.closing().close();
-        core.dialer.runtime.run(tell(sessions)).await;
+        core.dialer.runtime.run(wait_close_sent(sessions)).await;
     }
 
     /// Returns true if calls can be sent on an open connection now.

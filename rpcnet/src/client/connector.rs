@@ -14,7 +14,7 @@ use tokio::{sync::watch, time::timeout};
 use super::{BalancedChannel, BalancedConfig, Channel};
 use crate::{
     ConfigError, ConnectError,
-    connect::{Closing, ConnectionPool, Dialer, FAREWELL, Target, tell},
+    connect::{Closing, ConnectionPool, Dialer, FAREWELL, Target, wait_close_sent},
     discover::EndpointSet,
     proto::close,
     tls::{CaCertificates, OwnCertificate},
@@ -188,7 +188,7 @@ impl Connector {
             endpoint.close(close::SHUTDOWN, "the client has closed its socket");
         }
         let told = async {
-            tell(sessions).await;
+            wait_close_sent(sessions).await;
             if self.dialled.as_ref().is_some_and(|dialled| dialled.load(Ordering::Relaxed)) {
                 let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
             }

@@ -15,7 +15,7 @@ use crate::{Status, lock::Mutex, proto::close, session::Session};
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The status of a call on a channel that has been closed.
-pub(crate) fn closed() -> Status {
+pub(crate) fn channel_closed() -> Status {
     Status::unavailable("the channel has been closed: connect another one to make calls").not_executed()
 }
 
@@ -79,7 +79,7 @@ impl Closing {
         Some(opened)
     }
 
-    /// Closes the scope: its sessions take no more calls. Returns the sessions, for [`tell`].
+    /// Closes the scope: its sessions take no more calls. Returns the sessions, for [`wait_close_sent`].
     pub(crate) fn close(&self) -> Vec<Session> {
         let sessions: Vec<_> = {
             let mut open = self.open();
@@ -102,7 +102,7 @@ impl Closing {
 
 /// Waits until the transport has sent the close of each session to its peer, once. Bounded by [`FAREWELL`].
 /// Cancel-safe.
-pub(crate) async fn tell(sessions: Vec<Session>) {
+pub(crate) async fn wait_close_sent(sessions: Vec<Session>) {
     let told = async {
         for session in &sessions {
             session.connection().close_sent().await;

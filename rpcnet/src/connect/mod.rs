@@ -16,7 +16,7 @@ mod reconnect;
 
 pub use self::error::ConnectError;
 pub(crate) use self::{
-    closing::{Closing, FAREWELL, closed, tell},
+    closing::{Closing, FAREWELL, channel_closed, wait_close_sent},
     dialer::{Dialer, Target},
     local_port::LocalPort,
     pool::ConnectionPool,

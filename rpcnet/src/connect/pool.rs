@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::time::{Duration, Instant};
 use tracing::debug;
 
-use super::{Closing, Dialer, ExtraConnection, PoolShared, Reconnecting, Target, closed};
+use super::{Closing, Dialer, ExtraConnection, PoolShared, Reconnecting, Target, channel_closed};
 use crate::{ConnectError, Status, lock::Mutex, session::Session};
 
 /// The shortest time between opening two extra connections. A new one needs a moment to take load off the
@@ -131,7 +131,7 @@ impl ConnectionPool {
     pub(crate) async fn session(&self) -> Result<Session, Status> {
         match self.ready() {
             Some(session) => Ok(session),
-            None if self.closing().is_closed() => Err(closed()),
+            None if self.closing().is_closed() => Err(channel_closed()),
             None => self.first.session().await,
         }
     }

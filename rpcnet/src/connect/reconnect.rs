@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::{Closing, ConnectError, Dialer, Target, closed, dialer::Driving};
+use super::{Closing, ConnectError, Dialer, Target, channel_closed, dialer::Driving};
 use crate::{
     Status,
     error::chain,
@@ -156,7 +156,7 @@ impl Reconnecting {
         match settled.await.map(|state| state.clone()) {
             Ok(ReconnectState::Ready(session)) => Ok(session),
             Ok(ReconnectState::Failed(error)) => Err(error.into_status()),
-            Ok(ReconnectState::Connecting | ReconnectState::Closed) | Err(_) => Err(closed()),
+            Ok(ReconnectState::Connecting | ReconnectState::Closed) | Err(_) => Err(channel_closed()),
         }
     }
 

@@ -155,7 +155,7 @@ impl ServerConfigBuilder {
     /// - none was for the last 100 ms,
     /// - no handler has kept a [caller](crate::Context::caller) of it.
     ///
-    /// Its peer is asked to close it, and dials again when it needs a connection; no call is lost. If the
+    /// The peer is asked to close it, and dials again when it needs a connection; no call is lost. If the
     /// peer does not close it within a second, the server does. While such connections are closing, up to an
     /// eighth more than the bound are open (at least 8). Once that limit is reached too, the next connection
     /// takes the place of one that was asked at least 100 ms ago and is closed at once: a call that is on its

@@ -56,7 +56,7 @@ use crate::{
         ChannelBuilder, Connector,
         resume::{self, Reopen},
     },
-    connect::{Closing, Dialer, tell},
+    connect::{Closing, Dialer, wait_close_sent},
     discover::EndpointSet,
     interceptor::{self, Next},
     lock::Mutex,
@@ -202,7 +202,7 @@ impl BalancedChannel {
         let shared = &self.inner.shared;
         let sessions = shared.closing.close();
         shared.changed.notify_waiters();
-        shared.dialer.runtime.run(tell(sessions)).await;
+        shared.dialer.runtime.run(wait_close_sent(sessions)).await;
     }
 
     /// Waits until an endpoint takes calls or the channel is closed. Cancel-safe.

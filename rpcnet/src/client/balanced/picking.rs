@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Request, Status,
     balance::Candidates,
-    connect::closed,
+    connect::channel_closed,
     session::{Session, after},
 };
 
@@ -165,7 +165,7 @@ impl BalancedShared {
                     Ok(picked) => return Ok(picked),
                     Err(Unpicked::Full) => return Err(self.all_full()),
                     Err(Unpicked::Ready | Unpicked::Unserved) if self.closing.is_closed() => {
-                        return Err(closed());
+                        return Err(channel_closed());
                     }
                     Err(Unpicked::Unserved) if self.is_unknown(request.user_service()) => {
                         return Err(self.unserved(request));
