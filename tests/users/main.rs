@@ -2,6 +2,7 @@
 
 mod contract;
 mod guide;
+mod layers;
 mod links;
 mod messages;
 mod own_ca;
