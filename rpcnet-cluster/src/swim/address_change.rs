@@ -1,8 +1,8 @@
 //! A node that goes on at another address.
 //!
-//! foca knows members by address, so there the node becomes another member, and the one at the old address is declared
-//! down. What tells a move from a restart elsewhere is the generation: a move takes one of the next few, a restart the time
-//! of day.
+//! foca knows members by address. To foca, a node that moves becomes another member, and the member at the old address
+//! is declared down. The generation tells a move from a restart at another address: a move takes one of the next
+//! [`NEXT`] generations, a restart takes the time of day.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -11,7 +11,8 @@ use super::{
     node::Node,
 };
 
-/// The most generations by which a life is known to have gone on elsewhere. Beyond, it is taken for another life.
+/// The largest difference, in generations, by which an identity at another address still counts as the same life. A
+/// larger difference means another life.
 const NEXT: u64 = 16;
 
 impl Identity {
@@ -24,11 +25,13 @@ impl Identity {
 
 impl Node {
     /// Goes on at another address, under the next generation. Members, tags and broadcasts stay, and peers follow
-    /// ([`Event::NodeMoved`](super::Event::NodeMoved)). Returns whether anything has changed: nothing does at the address
-    /// that the node has already, and after it has left.
+    /// ([`Event::NodeMoved`](super::Event::NodeMoved)).
     ///
-    /// Connections on which peers know the node by its former identity are of no use any more: the driver should close
-    /// them.
+    /// Returns false, and changes nothing, if the node has this address already, has left, or has no further
+    /// generation.
+    ///
+    /// Peers know the node by its former identity on existing connections. These connections are of no use any more, so
+    /// the driver should close them.
     pub(crate) fn move_to(&mut self, now: Instant, addr: SocketAddr) -> bool {
         let me = self.identity();
         let identity = Identity::new(addr, me.id(), me.generation().saturating_add(1));
@@ -36,7 +39,7 @@ impl Node {
             return false;
         }
         self.shared.lock().now = now;
-        // A member that is remembered at this node's new address is no longer there.
+        // No member that is remembered at this node's new address is there any more.
         let holder = self.view.holder(identity.addr()).map(super::Member::identity);
         self.bury(now, holder.into_iter().collect());
         self.settle(now, None, true);

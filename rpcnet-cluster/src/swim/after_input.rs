@@ -1,4 +1,4 @@
-//! What follows from an input: changes are taken out of what foca left behind, named, and acted on.
+//! Follows up an input: collects the changes that foca left behind, decides what each is called, and acts on them.
 
 use std::time::{Duration, Instant};
 
@@ -16,15 +16,17 @@ use super::{
     view::Verdicts,
 };
 
-/// How often peers are asked whether a member that is down had left, before it is called failed.
+/// The number of times that peers are asked whether a member that is down had left, before it is called failed.
 const QUESTIONS: u32 = 4;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a record of a node that is no member is kept: it may have come ahead of the news that the node joined.
+/// The time for which a record of a node that is no member is kept. Such a record may come ahead of the news that the
+/// node joined.
 const ORPHAN_LIFETIME: Duration = Duration::from_secs(300);
 
-/// Updates waiting beyond this fill every packet, so that records would never be sent (foca puts updates first).
+/// The number of waiting updates above which every packet is full of them. foca puts updates first, so records would
+/// never be sent.
 const CROWDED_UPDATES: usize = 20;
 
 impl Node {
@@ -34,11 +36,11 @@ impl Node {
         self.schedule_sync(now);
     }
 
-    /// Follows up one call into foca, or several. `from` sent the packet that was handled, if one was; `certain` says
-    /// that this node itself waited out a suspicion.
+    /// Follows up one or more calls into foca. `from` is the sender of the packet that was handled, if there was one.
+    /// `certain` says that this node itself waited out a suspicion.
     pub(super) fn settle(&mut self, now: Instant, from: Option<Identity>, certain: bool) {
-        // Ends: a further round needs news from foca. Those made here are that a member is down, which is final, and one
-        // change of this node's identity.
+        // Ends: a further round needs news from foca. The loop itself makes two kinds of news: that a member is down,
+        // which is final, and one change of this node's identity.
         loop {
             let mut verdicts = Verdicts::default();
             let (wanted, stale, conflict, reclaim, confirmed) = {
@@ -59,7 +61,8 @@ impl Node {
                     self.view.me.incarnation = shared.incarnation;
                     self.view.revision += 1;
                 }
-                // Records first: that a member has left must be known when its being down is judged.
+                // Records come first: the view must know that a member has left before it judges that the member is
+                // down.
                 for &id in &changed {
                     self.view.record_changed(now, id, &shared, &mut verdicts);
                 }
@@ -111,7 +114,7 @@ impl Node {
         self.hasten(now);
     }
 
-    /// The first piece of news after a while does not wait for its turn.
+    /// Sends the first piece of news after a quiet time without waiting for the next gossip interval.
     fn hasten(&mut self, now: Instant) {
         let waiting = self.foca.updates_backlog() + self.foca.custom_broadcast_backlog() > 0;
         if waiting && !std::mem::replace(&mut self.has_news, waiting) {
@@ -151,7 +154,7 @@ impl Node {
         self.out.emit(Event::IdentityConflict { ours, theirs });
     }
 
-    /// foca's settings depend on the size of the cluster.
+    /// Follows the size of the cluster with foca's settings.
     fn retune(&mut self) {
         let nodes = self.foca.num_members() + 1;
         if std::mem::replace(&mut self.tuned_for, nodes) == nodes {
@@ -188,7 +191,7 @@ impl Node {
         }
         if let Err(error) = self.foca.handle_timer(timer, self.out.runtime(now)) {
             tracing::warn!(%error, "timer could not be handled");
-            // An error on the way must not end probing for ever.
+            // An error in between must not end probing for ever.
             if let Some(probe) = probe.filter(|probe| !self.out.timers.is_set(probe)) {
                 self.out.timers.set(now + self.config.probe_period(), probe);
             }
@@ -229,7 +232,7 @@ impl Node {
         }
     }
 
-    /// Asks `whom`, or else a random member, what it knows of `id`.
+    /// Asks `whom`, or else a random member, for its state of `id`.
     pub(super) fn ask_about(&mut self, whom: Option<Identity>, id: NodeId) {
         let whom = whom.filter(|whom| whom.id() != id).or_else(|| self.random_peer());
         if let Some(whom) = whom {
@@ -241,7 +244,7 @@ impl Node {
         self.view.sample(&mut self.rng, 1, |member| member.state().is_active()).pop()
     }
 
-    /// Spreads what is known of `id`'s record.
+    /// Broadcasts the known record of `id`.
     pub(super) fn broadcast_record(&mut self, id: NodeId) {
         let item = self.shared.lock().record(id).map(|record| Item::encode(id, record));
         if let Some(item) = item
@@ -267,7 +270,7 @@ impl Node {
     }
 }
 
-/// What foca holds of a member, in its own terms.
+/// The state under which foca holds a member.
 pub(super) fn foca_state(state: MemberState) -> State {
     match state {
         MemberState::Alive => State::Alive,

@@ -1,9 +1,11 @@
 //! foca's packets in bytes.
 //!
-//! foca chooses whom news goes to at random and can't be told better. So this writes another destination where there is one,
-//! and [`FocaRuntime`](super::effects::FocaRuntime) sends the packet to whom it says.
+//! foca chooses the receivers of news at random and offers no way to choose better ones. So this codec writes another
+//! destination if there is a nearer one, and [`FocaRuntime`](super::effects::FocaRuntime) sends the packet to the
+//! destination in its header.
 //!
-//! Header: source, incarnation, destination, a tag and what the message names. Member: identity, incarnation, state.
+//! A header holds source, incarnation, destination, a tag, and the fields of the message. A member holds identity,
+//! incarnation and state.
 
 use bytes::{Buf, BufMut};
 use foca::{Header, Member, Message, State};
@@ -37,7 +39,7 @@ impl foca::Codec<Peer> for Codec {
             Message::Broadcast => (9, Named::Nothing),
             Message::TurnUndead => (10, Named::Nothing),
         };
-        // A failure here would end foca's probing. It can't happen: a packet has room for more than the longest header.
+        // A failure here would end foca's probing. None can happen: a packet has room for more than the longest header.
         if buf.remaining_mut() < HEADER_MAX {
             return Err(WireError::NoRoom);
         }
@@ -88,7 +90,7 @@ impl foca::Codec<Peer> for Codec {
         let member = read_from(buf, read_member)?;
         let mut shared = self.0.lock();
         shared.heard(&member.id().0, member.state() != State::Down);
-        // What is left of a claim that is in doubt: in this incarnation the member has lived.
+        // The claim is in doubt. The part that is certain remains: the member was alive in this incarnation.
         if member.state() == State::Down && shared.disbelieved.contains(&member.id().0) {
             return Ok(Member::new(*member.id(), member.incarnation(), State::Alive));
         }
@@ -98,7 +100,7 @@ impl foca::Codec<Peer> for Codec {
 
 enum Named {
     Nothing,
-    /// What the sender knows, in short.
+    /// The fingerprint of the sender's view.
     View(u8),
     Both(Peer, u8),
 }
@@ -107,7 +109,7 @@ fn read_from<T>(
     mut buf: impl Buf,
     read: impl FnOnce(&mut PacketReader<'_>) -> Result<T, WireError>,
 ) -> Result<T, WireError> {
-    // foca's buffers are contiguous, so the first chunk is all of it.
+    // foca's buffers are contiguous, so the first chunk holds all bytes.
     let mut reader = PacketReader::new(buf.chunk());
     let value = read(&mut reader)?;
     let left = reader.remaining();
@@ -119,7 +121,7 @@ pub(super) fn read_header(reader: &mut PacketReader<'_>) -> Result<Header<Peer>,
     read_header_and_view(reader).map(|(header, _)| header)
 }
 
-/// A header, and the fingerprint of what its sender knows, where it has one.
+/// Reads a header, and the fingerprint of its sender's view if it has one.
 pub(super) fn read_header_and_view(
     reader: &mut PacketReader<'_>,
 ) -> Result<(Header<Peer>, Option<u64>), WireError> {

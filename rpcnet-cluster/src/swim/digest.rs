@@ -1,6 +1,6 @@
 //! Digests and deltas: the packets of anti-entropy.
 //!
-//! A digest names members with the versions of what is known of them. A delta carries members and records that the
+//! A digest names members with the versions that its sender knows of them. A delta carries members and records that the
 //! receiver is known to lack.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,10 +14,10 @@ use super::{
     wire::{PacketKind, PacketReader, WireError},
 };
 
-/// A delta is cut where it exceeds this: with one more record it stays far below the largest frame.
+/// The size in bytes above which a delta is cut. With one more record it stays far below the largest frame.
 const DELTA_CUT: usize = 64 * 1024;
 
-/// What one side knows of a member, in short.
+/// The versions of one member's state and record, as one side knows them.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) struct Summary {
     pub(super) id: NodeId,
@@ -34,7 +34,8 @@ pub(super) struct Precedence {
 }
 
 impl Precedence {
-    /// SWIM's order: Down beats all, a later incarnation the earlier, and Suspect Alive at the same one.
+    /// Returns whether this state replaces `known`, in SWIM's order: Down beats all, a later incarnation beats an
+    /// earlier one, and Suspect beats Alive at the same incarnation.
     pub(super) fn replaces(&self, known: Option<&Self>) -> bool {
         let rank = |standing: &Self| {
             let down = standing.state == State::Down;
@@ -50,22 +51,23 @@ const STATE: u8 = 0b0011;
 const HAS_RECORD: u8 = 0b0100;
 const SAME_GENERATION: u8 = 0b1000;
 
-/// Bytes of the shortest summary.
+/// The length of the shortest summary in bytes.
 const SUMMARY_MIN: usize = 17;
 
-/// What a digest speaks of.
+/// The set of members that a digest covers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum DigestScope {
-    /// Those it names: it asks for what is newer.
+    /// Only the named members. The sender asks for what is newer.
     Named,
-    /// All that its sender knows: what it doesn't name is unknown there. What is newer goes either way.
+    /// All members that the sender knows: it does not know any that it doesn't name. Both sides send what they have
+    /// newer.
     Whole,
-    /// All in these groups.
+    /// All members in these groups.
     Groups(Selection),
 }
 
 impl DigestScope {
-    /// Whether the sender would have named this member if it knew it.
+    /// Returns whether the sender would have named this member if it knew it.
     pub(super) fn contains(&self, id: NodeId) -> bool {
         match self {
             Self::Named => false,
@@ -206,7 +208,7 @@ impl DeltaWriter {
     }
 }
 
-/// The contents of one delta. Both lists are bounded by the packet: no entry is shorter than its smallest encoding.
+/// The contents of one delta. The packet's length bounds both lists: no entry is shorter than its smallest encoding.
 #[derive(Debug, Default)]
 pub(super) struct Delta {
     pub(super) members: Vec<Member<Peer>>,

@@ -1,10 +1,11 @@
-//! News that a member is down, held back while this node knows better.
+//! Claims that a member is down, held back while this node knows better.
 //!
-//! foca lets Down win over whatever is known, for good: one wrong word spreads to all, and the other half of a cluster that
-//! was split has a wrong word about each member of this one. So a node believes others that a member is down only where it
-//! holds it suspect itself, and has for a while: then the suspicion has had time to be refuted. Otherwise it keeps the
-//! claim to itself, tells the accused, who takes a new generation that beats the claim everywhere, and believes it when no
-//! sign of life has come.
+//! In foca a Down claim beats every other state, for good. One wrong claim would therefore spread to all. After a split
+//! of the cluster, each half has a wrong claim about every member of the other half.
+//!
+//! So a node believes a peer's claim only if it has held the member suspect itself for a while, so that the suspicion
+//! could have been refuted. Otherwise the node keeps the claim to itself and tells the accused. The accused takes a new
+//! generation, which beats the claim everywhere. If no sign of life comes, the node believes the claim.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -23,10 +24,10 @@ use super::{
     wire::{MAX_MEMBERS, PacketReader},
 };
 
-/// Claims that may wait. Further ones are believed.
+/// The most claims that may wait. Further claims are believed.
 const MAX_CLAIMS: usize = 4096;
 
-/// What others say and this node does not believe yet.
+/// The claims of other nodes that this node does not believe yet.
 #[derive(Debug, Default)]
 pub(super) struct DownClaims(BTreeMap<NodeId, DownClaim>);
 
@@ -37,23 +38,23 @@ struct DownClaim {
     until: Instant,
 }
 
-/// How often peers are asked meanwhile whether it had left.
+/// The number of times that peers are asked, while a claim waits, whether the accused had left.
 const QUESTIONS: u32 = 4;
 
 impl DownClaims {
-    /// A packet of this node has come.
+    /// A packet from this node has come, so it lives.
     pub(super) fn heard(&mut self, id: NodeId) {
         self.0.remove(&id);
     }
 }
 
 impl Node {
-    /// How long the accused has to make itself heard.
+    /// The time that the accused has to make itself heard.
     fn claim_patience(&self) -> Duration {
         self.config.probe_period() * 2
     }
 
-    /// Whether this news is to be held back.
+    /// Returns whether this news is to be held back.
     pub(super) fn doubts(&self, now: Instant, member: &Member<Peer>) -> bool {
         let identity = member.id().0;
         if member.state() != State::Down || self.claims.0.len() >= MAX_CLAIMS {
@@ -67,9 +68,11 @@ impl Node {
         })
     }
 
-    /// Reads what a packet says of members before foca does. Returns what is not to be believed yet.
+    /// Reads what a packet says of members before foca does. Returns the members that are not to be believed down yet.
     ///
-    /// A packet that names new members is refused when there are as many as can be.
+    /// # Errors
+    ///
+    /// The packet is malformed, or it names new members and there are as many as can be.
     pub(super) fn review(
         &self,
         now: Instant,
@@ -90,12 +93,12 @@ impl Node {
             return Ok(claimed);
         }
         let is_down = |member: &member::Member| member.identity() == src && !member.state().is_active();
-        // foca takes nothing from whom it holds down.
+        // foca takes nothing from a sender that it holds down.
         let believed = !self.view.member(src.id()).is_some_and(is_down);
         for _ in 0..reader.u16()? {
             let member = read_member(&mut reader)?;
             room(&member.id().0)?;
-            // Of itself a member may say what it likes.
+            // A member may say anything of itself.
             if believed && member.id().0.id() != src.id() && self.doubts(now, &member) {
                 claimed.push(member);
             }
@@ -103,7 +106,7 @@ impl Node {
         Ok(claimed)
     }
 
-    /// Holds back this news from `from`.
+    /// Holds back these claims of `from`.
     pub(super) fn hold(&mut self, now: Instant, from: Identity, claimed: &[Member<Peer>]) {
         for member in claimed {
             let (identity, incarnation) = (member.id().0, member.incarnation());
@@ -118,7 +121,7 @@ impl Node {
         }
     }
 
-    /// The accused has had some time.
+    /// The time of the accused is over: the claim is believed, unless there was a sign of life.
     pub(super) fn fire_claim(&mut self, now: Instant, id: NodeId) {
         let Some(DownClaim { identity, incarnation, until }) = self.claims.0.remove(&id) else { return };
         let stands = self.view.member(id).is_some_and(|member| {
@@ -139,7 +142,7 @@ impl Node {
         if let Err(error) = self.foca.apply_many(down, true, self.out.runtime(now)) {
             tracing::warn!(%error, "member could not be declared down");
         }
-        // Whether it had left has been asked already.
+        // Peers have already been asked whether the member had left.
         self.settle(now, None, true);
     }
 }

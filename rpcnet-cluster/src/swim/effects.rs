@@ -1,4 +1,4 @@
-//! Where foca's effects go: packets, timers, notifications.
+//! Destinations of foca's effects: packets, timers, notifications.
 
 use std::{
     collections::VecDeque,
@@ -17,13 +17,16 @@ use super::{
     wire::{PacketKind, PacketReader},
 };
 
-/// A driver empties the queue after every input, so this is only reached if it doesn't. Gossip tolerates loss.
+/// The most packets that wait to be sent. A driver empties the queue after every input, so this is only reached if it
+/// doesn't. Gossip tolerates loss.
 const MAX_TRANSMITS: usize = 65_536;
 
-/// As [`MAX_TRANSMITS`]. A view that changes this often unseen is better read as a whole.
+/// The most events that wait, for the same case as [`MAX_TRANSMITS`]. A user who missed as many changes of the view
+/// should rather read it as a whole.
 const MAX_EVENTS: usize = 65_536;
 
-/// What foca says of itself. Of members it says nothing here that the observed states don't.
+/// A notification of foca about this node or its probes. Changes of members are not among them: the observed states
+/// show these.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) enum Note {
     /// A probe of this member has failed, and it is suspect.
@@ -42,7 +45,7 @@ pub(super) struct Effects {
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     pub(super) timers: Timers,
-    /// Probes are this much slower; 0 is not slower.
+    /// The number of times that is added to a probe's timers: 0 is not slower.
     pub(super) slower: u32,
     /// Emptied after every call into foca, which bounds it.
     pub(super) notes: Vec<Note>,
@@ -95,7 +98,7 @@ impl foca::Runtime<Peer> for FocaRuntime<'_> {
     }
 
     fn send_to(&mut self, to: Peer, data: &[u8]) {
-        // The codec may have written another one.
+        // The codec may have written another destination.
         let to = read_header(&mut PacketReader::new(data)).map_or(to, |header| header.dst);
         let mut payload = BytesMut::with_capacity(data.len() + 1);
         payload.put_u8(PacketKind::Gossip as u8);
@@ -105,7 +108,7 @@ impl foca::Runtime<Peer> for FocaRuntime<'_> {
 
     fn submit_after(&mut self, event: Timer<Peer>, after: Duration) {
         let after = match event {
-            // How long a suspect has is decided elsewhere.
+            // `suspect` decides how long a suspect has.
             Timer::ChangeSuspectToDown { member_id, incarnation, token } => {
                 self.out.notes.push(Note::Accused { suspect: member_id.0, incarnation, token });
                 return;

@@ -80,7 +80,7 @@ pub enum TagError {
     /// The node has left the cluster: nobody would learn of the change.
     #[error("node has left the cluster: tags are set before it leaves")]
     Left,
-    /// What begins with `rpcnet.` is this crate's own.
+    /// The key begins with `rpcnet.`, which is reserved for this crate.
     #[error("tag keys that begin with \"rpcnet.\" are reserved: choose another")]
     Reserved,
 }

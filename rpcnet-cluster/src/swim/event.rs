@@ -1,4 +1,4 @@
-//! What a node reports to its user.
+//! The events that a node reports to its user.
 
 use super::{identity::Identity, member::Member};
 

@@ -1,9 +1,12 @@
-//! Whether two nodes know the same, in a few bytes.
+//! Fingerprints of views: a few bytes by which two nodes find out whether they know the same.
 //!
-//! Each active member is hashed with the versions of what is known of it, and a view is the exclusive or of these hashes:
-//! it needs no order, and equal views have equal ones. A ping and its answer carry it, so that whoever has missed a piece of
-//! news finds out within a probe period or two, for eight bytes a packet. Where two differ, the same over groups of members
-//! tells which ones to compare (a Merkle tree of two levels). Members that are gone are left out: memories of them differ.
+//! Each active member is hashed with the versions of its state and record. The fingerprint of a view is the exclusive
+//! or of these hashes, so it needs no order, and equal views have equal fingerprints. A ping and its answer carry the
+//! fingerprint: for eight bytes a packet, a node that has missed a piece of news finds out within a probe period or
+//! two.
+//!
+//! If two fingerprints differ, the same hashes over groups of members tell which groups to compare (a Merkle tree of
+//! two levels). Members that are gone are left out, because nodes remember different ones.
 
 use std::time::{Duration, Instant};
 
@@ -16,23 +19,24 @@ use super::{
     wire::{PacketKind, PacketReader, WireError},
 };
 
-/// The most groups, as a power of two.
+/// The base-two logarithm of the largest number of groups.
 const MOST_LEVELS: u8 = 10;
 
-/// Members in a group, about.
+/// The approximate number of members in a group.
 const GROUP: usize = 16;
 
-/// Set in a fingerprint whose sender has learnt nothing for a while: only then does a difference mean anything.
+/// The bit of a fingerprint that its sender sets after it has learnt nothing for a while. Only between two such senders
+/// does a difference mean anything.
 const QUIET: u64 = 1;
 
 /// A view's fingerprint, as kept by its node.
 #[derive(Debug)]
 pub(super) struct Fingerprint {
-    /// The revision of the view that it was made from.
+    /// The view's revision that the fingerprint was made from.
     revision: u64,
     hash: u64,
     changed: Instant,
-    /// Before this nobody is asked for a comparison.
+    /// Before this instant no peer is asked for a comparison.
     pub(super) rests_until: Instant,
 }
 
@@ -41,7 +45,7 @@ impl Fingerprint {
         Self { revision: 0, hash: 0, changed: now, rests_until: now }
     }
 
-    /// Whether the view has changed since it was made.
+    /// Returns whether the view has changed since the fingerprint was made.
     pub(super) fn is_stale(&self, revision: u64) -> bool {
         self.revision != revision
     }
@@ -54,23 +58,25 @@ impl Fingerprint {
         }
     }
 
-    /// The form that is sent.
+    /// The form that is sent: with [`QUIET`] set or cleared.
     pub(super) fn encoded(&self, now: Instant, quiet_after: Duration) -> u64 {
         (self.hash & !QUIET) | if self.is_quiet(now, quiet_after) { QUIET } else { 0 }
     }
 
-    /// Whether nothing has changed for so long.
+    /// Returns whether nothing has changed for `quiet_after`.
     pub(super) fn is_quiet(&self, now: Instant, quiet_after: Duration) -> bool {
         now.saturating_duration_since(self.changed) >= quiet_after
     }
 }
 
-/// Whether two fingerprints, as they are sent, are of views that differ and have had the time not to.
+/// Returns whether two fingerprints, in the form that is sent, are of different views and both senders have been quiet
+/// for long enough to have converged.
 pub(super) fn differ(ours: u64, theirs: u64) -> bool {
     ours & theirs & QUIET != 0 && (ours ^ theirs) & !QUIET != 0
 }
 
-/// SplitMix64's finalizer (Steele, Lea, Flood, 2014). Not keyed: who may send us packets has better ways to mislead us.
+/// SplitMix64's finalizer (Steele, Lea, Flood, 2014). It is not keyed: a peer that may send us packets has better ways
+/// to mislead us.
 fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -82,8 +88,8 @@ fn mix_id(id: NodeId) -> u64 {
     mix((bits as u64).wrapping_add(mix((bits >> 64) as u64 ^ 0x9e37_79b9_7f4a_7c15)))
 }
 
-/// What one member adds to the fingerprint: what changes rarely. Suspicions and their refutations come and go, under loss
-/// all the time, and a view that follows them is never quiet.
+/// A member's contribution to the fingerprint. Only fields that change rarely are hashed: under loss, suspicions and
+/// their refutations come and go all the time, and a view that included them would never be quiet.
 pub(super) fn hash(summary: &Summary) -> u64 {
     let Some(member) = summary.member.filter(|member| member.state != State::Down) else { return 0 };
     let (generation, version) =
@@ -92,14 +98,14 @@ pub(super) fn hash(summary: &Summary) -> u64 {
     parts.iter().fold(mix_id(summary.id), |hash, part| mix(hash.wrapping_mul(3).wrapping_add(*part)))
 }
 
-/// What one member adds to its group.
+/// A member's contribution to its group: the rarely changing fields, its incarnation, and whether it is suspect.
 fn full_hash(summary: &Summary) -> u64 {
     let Some(member) = summary.member.filter(|member| member.state != State::Down) else { return 0 };
     let suspect = u64::from(member.state == State::Suspect);
     mix(hash(summary).wrapping_add(u64::from(member.incarnation) << 1 | suspect))
 }
 
-/// As many levels as a cluster of so many nodes is split into.
+/// The base-two logarithm of the number of groups for a cluster of `nodes`.
 fn levels(nodes: usize) -> u8 {
     let groups = nodes.div_ceil(GROUP).next_power_of_two();
     (groups.trailing_zeros() as u8).min(MOST_LEVELS)
@@ -122,7 +128,7 @@ impl Groups {
         Self::with_levels(levels(nodes), summaries)
     }
 
-    /// Of the same members in the same groups as `other`.
+    /// The hashes of `summaries`, in as many groups as `other` has.
     pub(super) fn like(other: &Self, summaries: impl Iterator<Item = Summary>) -> Self {
         Self::with_levels(other.levels, summaries)
     }
@@ -135,7 +141,7 @@ impl Groups {
         Self { levels, hashes }
     }
 
-    /// The groups that are not the same in both.
+    /// The groups whose hashes differ.
     pub(super) fn difference(&self, other: &Self) -> Selection {
         let mut selection = Selection { levels: self.levels, bits: vec![0; self.hashes.len().div_ceil(8)] };
         for (index, (ours, theirs)) in self.hashes.iter().zip(&other.hashes).enumerate() {
@@ -168,7 +174,7 @@ fn read_levels(reader: &mut PacketReader<'_>) -> Result<u8, WireError> {
     if levels > MOST_LEVELS { Err(WireError::Invalid) } else { Ok(levels) }
 }
 
-/// Some of the groups.
+/// A set of groups.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Selection {
     levels: u8,

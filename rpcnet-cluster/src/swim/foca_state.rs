@@ -1,7 +1,7 @@
-//! What foca's callbacks and the node share.
+//! State that the node shares with foca's callbacks.
 //!
-//! foca owns its codec and its broadcast handler and gives no access to them, so both hold a reference to this. Only one
-//! thread uses a node at a time: the lock is never contended.
+//! foca owns its codec and its broadcast handler and gives no access to them, so both hold a reference to this state.
+//! Only one thread uses a node at a time: the lock is never contended.
 
 use std::{
     collections::BTreeMap,
@@ -27,34 +27,35 @@ pub(super) struct ObservedState {
     pub(super) state: foca::State,
 }
 
-/// The lists are filled while foca handles one input and emptied right after it. One packet bounds them, except
-/// `observed`, which has an entry a member at most for each message that foca sends.
+/// The lists are filled while foca handles one input and emptied right after it. One packet bounds each list except
+/// `observed`. That one has at most one entry a member for each message that foca sends.
 #[derive(Debug)]
 pub(super) struct FocaState {
     pub(super) me: Identity,
     pub(super) records: BTreeMap<NodeId, (Record, Instant)>,
     pub(super) now: Instant,
-    /// Each member state that foca has encoded. It encodes every change it applies, in order, and otherwise only current
-    /// states; so comparing these with the view finds all changes without a scan of the members.
+    /// The member states that foca has encoded. foca encodes every change that it applies, in order. Otherwise it
+    /// encodes only current states. So a comparison of these with the view finds all changes without a scan of the
+    /// members.
     pub(super) observed: Vec<ObservedState>,
-    /// Whose record has changed.
+    /// The nodes whose record has changed.
     pub(super) changed: Vec<NodeId>,
-    /// Whose record the sender of the packet has newer than we do.
+    /// The nodes whose record the sender of the packet has in a newer version than this node.
     pub(super) wanted: Vec<NodeId>,
-    /// Whom the packet calls active although they have left: its sender has missed that.
+    /// The nodes that the packet calls active although they have left: its sender has missed their leave.
     pub(super) stale: Vec<NodeId>,
     pub(super) conflict: Option<Identity>,
     pub(super) messages: Messages,
     pub(super) suspicions: Suspicions,
-    /// Whose suspicion was confirmed.
+    /// The nodes whose suspicion was confirmed.
     pub(super) confirmed: Vec<NodeId>,
     /// This node's incarnation, as foca last sent it.
     pub(super) incarnation: u16,
-    /// Of what this node knows: sent with probes.
+    /// The fingerprint of this node's view, which is sent with probes.
     pub(super) fingerprint: u64,
-    /// Members that the packet calls down, which is not believed yet.
+    /// Members that the packet calls down, which this node does not believe yet.
     pub(super) disbelieved: Vec<Identity>,
-    /// Whom news goes to in place of those that foca has chosen.
+    /// The members that news goes to in place of the ones that foca has chosen.
     pub(super) near: Vec<Identity>,
 }
 
@@ -96,14 +97,14 @@ impl FocaState {
         self.record(id).map(|record| record.version)
     }
 
-    /// Whether `identity` has left the cluster for good. A later generation of it is another matter.
+    /// Returns whether `identity` has left the cluster for good. Later generations of the node are not affected.
     pub(super) fn has_left(&self, identity: &Identity) -> bool {
         self.record(identity.id())
             .is_some_and(|record| record.left && record.version.generation >= identity.generation())
     }
 
-    /// Keeps `record` if it is newer than the known one, and tells whether it was. One about ourselves is only noted: it
-    /// is ours to answer.
+    /// Keeps `record` if it is newer than the known one, and returns whether it was. A newer record of this node itself
+    /// is not kept: only this node writes its record, and it answers with a newer one.
     pub(super) fn merge(&mut self, id: NodeId, record: Record) -> bool {
         if !record.replaces(self.record(id)) {
             return false;
@@ -121,12 +122,12 @@ impl FocaState {
         false
     }
 
-    /// Someone holds a newer record of ours than we do: one of an earlier life with a later generation or version. Ours
-    /// must win, or nobody would ever see it.
+    /// A peer holds a newer record of this node than the node itself: a record of an earlier life with a later
+    /// generation or version. This node's record must win, or no peer would ever take it.
     fn foreign_claim(&mut self, claim: Version) {
         if let Some((own, _)) = self.records.get_mut(&self.me.id()) {
-            // One generation beyond the claim, not the same: the claim may be a leave, and that ends its generation. A
-            // version that can't be exceeded needs one as well.
+            // One generation beyond the claim, not the same one: the claim may be a leave, which ends its generation. A
+            // version that can't be exceeded needs the next generation as well.
             if claim.generation > own.version.generation || claim.version == u64::MAX {
                 own.version.generation = claim.generation + 1;
                 own.version.version = 0;
@@ -137,7 +138,7 @@ impl FocaState {
         }
     }
 
-    /// Notes what a peer believes of `identity`, before foca takes it in.
+    /// Notes a peer's belief about `identity`, before foca takes it in.
     pub(super) fn heard(&mut self, identity: &Identity, active: bool) {
         if !active {
             return;
@@ -153,11 +154,12 @@ impl FocaState {
         }
     }
 
-    /// Takes a broadcast item from a peer. Tells whether it is news that should be sent on.
+    /// Takes a broadcast item from a peer. Returns whether the item is news that should be sent on.
     pub(super) fn receive(&mut self, id: NodeId, item: Item) -> bool {
         match item {
             Item::Whole(record) => self.merge(id, record),
-            // It is sent on only once the record is here: until then this node could not answer those who ask for it.
+            // The pointer is sent on only once the record is here: until then this node could not answer the nodes that
+            // ask for it.
             Item::Pointer(version) => {
                 if id != self.me.id() && self.version(id).is_none_or(|known| known < version) {
                     self.wanted.push(id);
@@ -175,7 +177,7 @@ impl FocaState {
     }
 }
 
-/// What makes one broadcast item replace another.
+/// The key by which one broadcast item replaces another.
 #[derive(Copy, Clone, Debug)]
 pub(super) enum ItemKey {
     Record { id: NodeId, version: Version },
@@ -209,7 +211,7 @@ impl foca::BroadcastHandler<super::identity::Peer> for FocaStateHandle {
             Item::Pointer(version) => ItemKey::Record { id, version: *version },
             Item::Accusation(accusation) => ItemKey::Accusation(*accusation),
         };
-        // What this node adds itself is in the store already.
+        // An item without a sender is this node's own, and its content is stored already.
         let spread = sender.is_none() || self.lock().receive(id, item);
         Ok(spread.then_some(key))
     }

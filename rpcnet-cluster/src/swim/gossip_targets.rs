@@ -1,11 +1,13 @@
-//! Whom news is sent to.
+//! The choice of members that news is sent to.
 //!
-//! SWIM sends it to random members. Over QUIC a packet to a peer without a connection costs a handshake, about a thousand
-//! times what the packet does, so news goes to those members that there are connections to. These make a random graph:
-//! each node dials random members until it has enough connections, and probes, which go to all members in turn, leave
-//! connections behind. A random graph with more than ln n neighbours a node is connected, but for unlikely cases (Erdős,
-//! Rényi, *On random graphs*, 1959); those, anti-entropy with random members makes good. HyParView (Leitão, Pereira,
-//! Rodrigues, 2007) keeps such a graph on purpose.
+//! SWIM sends news to random members. Over QUIC, a packet to a peer without a connection costs a handshake, about a
+//! thousand times as much as the packet. So news goes to the members that this node has connections to. These
+//! connections form a random graph: each node dials random members until it has enough connections, and probes, which
+//! go to all members in turn, leave connections behind.
+//!
+//! A random graph with more than ln n neighbours a node is connected with high probability (Erdős, Rényi, *On random
+//! graphs*, 1959). In the unlikely other cases, anti-entropy with random members delivers the news. HyParView (Leitão,
+//! Pereira, Rodrigues, 2007) keeps such a graph on purpose.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +20,7 @@ use super::{
     wire::MAX_MEMBERS,
 };
 
-/// Neighbours beyond ln n: some that are counted have just crashed.
+/// The number of neighbours beyond ln n: some of the counted neighbours may have just crashed.
 const SPARE: usize = 3;
 
 /// The peers that there are connections to.
@@ -26,7 +28,7 @@ const SPARE: usize = 3;
 pub(super) struct GossipTargets {
     // At most `MAX_MEMBERS`.
     linked: BTreeSet<NodeId>,
-    /// Whose turn comes next: the last one's. In random order, so that each has news before one has it again.
+    /// The members in random order, the next one last. Each member gets news once before any member gets news again.
     turns: Vec<NodeId>,
 }
 
@@ -41,7 +43,8 @@ impl GossipTargets {
     /// The next `count` active members with a connection, or fewer.
     fn next(&mut self, count: usize, view: &View, rng: &mut impl Rng) -> Vec<Identity> {
         let mut chosen = Vec::with_capacity(count);
-        // One that had its turn shortly before may come again in the new order: twice at most.
+        // The lists are refilled once at most. A member that had its turn shortly before may come again in the new
+        // order, so it gets two turns in a row at most.
         let mut refilled = false;
         while chosen.len() < count {
             let Some(id) = self.turns.pop() else {
@@ -63,21 +66,22 @@ impl GossipTargets {
     }
 }
 
-/// How many connections make news reach all in a cluster of `nodes`.
+/// The number of connections at each node with which news reaches all nodes in a cluster of `nodes`.
 fn enough(nodes: usize) -> usize {
     (nodes as f64).ln().ceil() as usize + SPARE
 }
 
 impl Node {
-    /// Tells which peers can be sent to at little cost, because there are connections to them: news goes to these rather
-    /// than to others once they are enough, somewhat more than ln n. To be told anew whenever they change. Without it all
-    /// members count as alike.
+    /// Sets the peers that this node has connections to, which makes packets to them cheap.
+    ///
+    /// Once there are enough of these peers, somewhat more than ln n, news goes to them rather than to other members.
+    /// Call this whenever the connections change. Until the first call all members count as alike.
     pub(crate) fn set_linked(&mut self, peers: BTreeSet<NodeId>) {
         self.near.set(peers);
     }
 
-    /// Whom to send news to now: at most [`gossip_fanout`](super::Config::with_gossip_fanout) peers with connections, one
-    /// fewer while there are not enough of them. What is missing is made up by random members.
+    /// The members to send news to now: at most [`gossip_fanout`](super::Config::with_gossip_fanout) peers with
+    /// connections, or one fewer while there are not enough connections. Random members make up for the missing ones.
     pub(super) fn news_to_near(&mut self) -> Vec<Identity> {
         let fanout = self.config.gossip_fanout();
         let few = self.near.linked.len() < enough(self.active_count()).min(self.others());
@@ -85,7 +89,7 @@ impl Node {
         self.near.next(count, &self.view, &mut self.rng)
     }
 
-    /// A random peer, one with a connection if there is any.
+    /// A random active peer: one with a connection if there is any.
     pub(super) fn near_peer(&mut self) -> Option<Identity> {
         let near = self.near.next(1, &self.view, &mut self.rng).pop();
         near.or_else(|| self.random_peer())

@@ -1,4 +1,4 @@
-//! Coming back: after a partition, after a false accusation, after having been alone.
+//! Recovery after a partition, after a false accusation, and after isolation.
 
 use std::time::Instant;
 
@@ -12,17 +12,18 @@ use super::{
     timers::Task,
 };
 
-/// How often this node outdoes one that is known at its address, and how many such nodes.
+/// The number of times that this node takes a later generation than one other node that is known at its address.
 const OUTDO: u8 = 3;
+/// The most nodes for which these times are remembered.
 const MAX_OUTDONE: usize = 16;
 
-/// How many members that are down are announced to at a time.
+/// The number of members that are down and are announced to at a time.
 const ANNOUNCE_DOWN: usize = 2;
 
 impl Node {
     pub(super) fn schedule_reconnect(&mut self, now: Instant) {
         let mut interval = self.config.reconnect_interval();
-        // Nobody else can bring the two sides together.
+        // An isolated node announces more often: no other node can bring the two sides together.
         if self.is_isolated() {
             interval /= 4;
         }
@@ -30,7 +31,8 @@ impl Node {
         self.out.timers.set(now + wait, Task::Reconnect);
     }
 
-    /// foca announces to members that are down only while it has active ones, and to those that left as well.
+    /// Announces this node to some members that are down. foca itself would do so only while it has active members, and
+    /// would announce to members that have left as well.
     pub(super) fn fire_reconnect(&mut self, now: Instant) {
         let down =
             self.view.sample(&mut self.rng, ANNOUNCE_DOWN, |member| member.state() == MemberState::Down);
@@ -47,18 +49,18 @@ impl Node {
         }
     }
 
-    /// foca has taken a new generation because this node was declared down.
+    /// Follows foca, which has taken a new generation because this node was declared down.
     pub(super) fn renewed(&mut self, now: Instant, identity: Identity, from: Option<Identity>) {
         tracing::info!(%identity, "declared down although alive: renewed");
         self.go_on_as(now, identity);
         self.out.emit(Event::Renewed(identity));
-        // Whoever told us may be on the other side of a partition that has just ended.
+        // The sender of the claim may be on the other side of a partition that has just ended.
         if let Some(from) = from {
             self.announce_to(now, from);
         }
     }
 
-    /// Follows foca, which has taken this identity.
+    /// Updates record and view to `identity`, which foca has taken.
     pub(super) fn go_on_as(&mut self, now: Instant, identity: Identity) {
         self.view.me.identity = identity;
         self.view.revision += 1;
@@ -74,15 +76,17 @@ impl Node {
             }
         }
         self.broadcast_record(own);
-        // Renewing voided foca's timers, and it waits to be addressed by its new name before it sets new ones. If its
-        // three packets with that name are lost nobody ever does.
+        // Renewing voided foca's timers, and foca sets new ones only after a packet has addressed it by its new
+        // identity. If its three packets with that identity are lost, no peer ever does.
         if let Err(error) = self.foca.apply_many(std::iter::empty(), true, self.out.runtime(now)) {
             tracing::warn!(%error, "could not resume after renewing");
         }
     }
 
-    /// Tells a node that a later generation is known at its address, of its own id or of another. Where that one is gone, as
-    /// after a restart with a clock that went back, nothing else would tell it why nobody listens.
+    /// Tells a node that a later generation is known at its address, of its own id or of another id.
+    ///
+    /// The holder of that generation may be gone, as after a restart with a clock that went back. Then nothing else
+    /// would tell the node why no peer listens.
     pub(super) fn tell_of_successor(&mut self, to: Identity) {
         let holder = self.view.holder(to.addr());
         if let Some(holder) = holder.filter(|holder| holder.identity().is_newer_than(&to)) {
@@ -91,9 +95,11 @@ impl Node {
         }
     }
 
-    /// A later generation is known at this address, of this id or of another. Most likely it is what was here before, or packets
-    /// would not come here, and the generation that follows is this node's. Should it live as well, each of the two does
-    /// this for some times only. Tells whether it was done.
+    /// Takes a generation later than the one of `theirs`, which has this node's address and this node's id or another
+    /// id. Returns whether `theirs` needs no further attention.
+    ///
+    /// Most likely `theirs` is an earlier process at this address: otherwise packets would not arrive here. If the
+    /// other node does live, each of the two repeats this [`OUTDO`] times only.
     pub(super) fn outdo(&mut self, now: Instant, theirs: Identity, from: Option<Identity>) -> bool {
         let identity = self.identity().with_generation(theirs.generation().saturating_add(1));
         let known = self.outdone.contains_key(&theirs.id());
@@ -104,7 +110,8 @@ impl Node {
             return false;
         }
         let times = self.outdone.entry(theirs.id()).or_insert(0);
-        // There may be some generations of an earlier life of this id about.
+        // Several generations of an earlier life of this node's own id may still be known to peers, so these are not
+        // limited.
         if *times >= OUTDO && theirs.id() != identity.id() {
             return false;
         }
@@ -115,8 +122,8 @@ impl Node {
         true
     }
 
-    /// A peer had a record of an earlier life of this node with a later generation: a generation that is later still
-    /// has to be taken, or peers would hold this node for its past.
+    /// Takes a still later generation if a peer had a record of an earlier life of this node with a later generation.
+    /// Peers would otherwise take this node for its earlier life.
     pub(super) fn reclaim(&mut self, now: Instant) {
         let me = self.identity();
         let claimed = self.shared.lock().version(me.id());

@@ -1,4 +1,4 @@
-//! What a node is called: an address, an id that may outlive the process, and a generation that does not.
+//! The identity of a node: an address, an id that may outlive the process, and a generation that does not.
 
 use std::{fmt, net::SocketAddr, str::FromStr};
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-/// A generation above this is refused from peers, so that nobody can be pushed to the end of the number's range, where
-/// no newer generation would be left to refute a false accusation with.
+/// The largest generation that peers may name. Without this bound, a peer could push a node to the end of the number's
+/// range, where no newer generation would be left to refute a false accusation.
 pub(super) const MAX_GENERATION: u64 = 1 << 62;
 
 /// The id of a node: a UUID, printed with hyphens. It may be kept across restarts.
@@ -59,8 +59,8 @@ impl FromStr for NodeId {
 
 /// A node during one life of its process: advertised address, id and generation.
 ///
-/// Two identities are equal if all three are. Of two identities with one address the one with the later generation is
-/// the valid one; the id breaks a tie, so that all nodes decide alike.
+/// Two identities are equal if all three are. Of two identities with one address, the one with the later generation is
+/// the valid one. Equal generations are ordered by id, so that all nodes decide alike.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Hash, Serialize)]
 pub struct Identity {
     addr: SocketAddr,
@@ -69,11 +69,13 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// An identity. IPv4 addresses written as IPv6 become IPv4, scope and flow of an IPv6 address are dropped (they mean
-    /// nothing to other hosts), and a generation above 2⁶² becomes 2⁶².
+    /// An identity.
     ///
-    /// A restarted node must have a later generation than it ever had: the larger of the last one plus one and the unix
-    /// time in milliseconds does.
+    /// An IPv4 address written as IPv6 becomes IPv4. Scope and flow of an IPv6 address are dropped, because they mean
+    /// nothing to other hosts. A generation above 2⁶² becomes 2⁶².
+    ///
+    /// A restarted node must have a later generation than in all its earlier lives. The larger of the last generation
+    /// plus one and the Unix time in milliseconds is such a generation.
     pub fn new(addr: SocketAddr, id: NodeId, generation: u64) -> Self {
         Self {
             addr: SocketAddr::new(addr.ip().to_canonical(), addr.port()),
@@ -82,7 +84,7 @@ impl Identity {
         }
     }
 
-    /// The address other nodes reach this one at.
+    /// The address at which other nodes reach this one.
     pub const fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -92,17 +94,17 @@ impl Identity {
         self.id
     }
 
-    /// The generation: later ones replace earlier ones.
+    /// The generation. Later generations replace earlier ones.
     pub const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Whether this is the same node at the same address as `other`, in whatever generation.
+    /// Returns whether this is the same node at the same address as `other`, in any generation.
     pub(crate) fn same_node(&self, other: &Self) -> bool {
         self.addr == other.addr && self.id == other.id
     }
 
-    /// Whether this identity replaces `other`.
+    /// Returns whether this identity replaces `other`.
     pub(super) fn is_newer_than(&self, other: &Self) -> bool {
         (self.generation, self.id) > (other.generation, other.id)
     }
@@ -132,15 +134,15 @@ impl fmt::Display for Identity {
     }
 }
 
-/// [`Identity`] as foca sees it. A type of its own keeps foca's traits out of the public one.
+/// [`Identity`] with foca's traits, which a separate type keeps out of the public one.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) struct Peer(pub(super) Identity);
 
 impl foca::Identity for Peer {
     type Addr = SocketAddr;
 
-    /// At the last generation there is none to renew to: foca then reports the node defunct instead of letting it come
-    /// back under a name that loses against its own past.
+    /// Returns `None` at the last generation. foca then reports the node defunct. A renewed identity with the same
+    /// generation would lose against the node's own past.
     fn renew(&self) -> Option<Self> {
         (self.0.generation < MAX_GENERATION).then(|| Self(self.0.with_generation(self.0.generation + 1)))
     }

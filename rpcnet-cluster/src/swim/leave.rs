@@ -1,8 +1,8 @@
-//! Leaving, so that everybody learns of it and nobody takes it for a crash.
+//! Leaving, so that all members learn of it and none takes it for a crash.
 //!
-//! foca's leave is one unacknowledged packet to three members. Here the last record of this generation goes out with it,
-//! and directly to some members until they acknowledge it. After that foca is fed no more: a packet could bring the node
-//! back.
+//! foca's leave is one unacknowledged packet to three members. Here the node sends the last record of this generation
+//! with it, and directly to some members until they acknowledge it. After that the node passes no further input to
+//! foca: a packet could bring the node back.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,23 +21,24 @@ use super::{
     wire::{PacketKind, PacketReader, WireError},
 };
 
-/// How many members are told directly.
+/// The number of members that are told directly.
 const NOTIFIED: usize = 8;
 
-/// The number of times that one member is told. Then another member is told in its place, or none once a member has acknowledged.
+/// The number of times that one member is told. Then a spare member is told in its place. If there is none, the member
+/// is dropped once any member has acknowledged.
 const TRIES: u8 = 6;
 
-/// After this time nobody who hears seems to be left.
+/// The time after which the node stops to tell others: nobody seems to be left.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How the leave of a node proceeds.
+/// The progress of a node's leave.
 #[derive(Debug)]
 pub(super) struct Leaving {
     // At most `NOTIFIED`.
     waiting: BTreeMap<NodeId, (Identity, u8)>,
     // The members active when the node left, and only ever fewer.
     spare: Vec<Identity>,
-    // Members of the two above, and those who asked: no more than were members.
+    // Members of the two above, and peers that asked: no more than there were members.
     acknowledged: BTreeSet<NodeId>,
     notice: Bytes,
     since: Instant,
@@ -99,7 +100,7 @@ impl Node {
             leaving.waiting.iter().filter(|(_, (_, tries))| *tries >= TRIES).map(|(id, _)| *id).collect();
         for id in silent {
             let spare = leaving.spare.pop();
-            // The last ones are told for as long as nobody has heard of it.
+            // The last members are told for as long as no member has acknowledged.
             if spare.is_some() || !leaving.acknowledged.is_empty() {
                 leaving.waiting.remove(&id);
             }

@@ -1,18 +1,19 @@
-//! Whether this node itself is well: what it finds out about others is worth as much.
+//! The health of this node itself. Its findings about others are only as good as its own connection.
 //!
-//! Lifeguard's local health (Dadgar, Phillips, Currey, 2018, section IV-A), with other evidence than missing
-//! negative acknowledgements: a node is probed once a period on average and waits for an answer of its own, so one that
-//! has heard nothing at all for a whole period has most likely not lost all its peers at once, but its own messages.
+//! Lifeguard's local health (Dadgar, Phillips, Currey, 2018, section IV-A), with other evidence than missing negative
+//! acknowledgements. A node is probed once a period on average, and waits for an answer to a probe of its own. If it
+//! has heard nothing at all for a whole period, it has most likely not lost all its peers at once: its own messages do
+//! not get through.
 
 use std::time::{Duration, Instant};
 
-/// How many periods of silence in a row are held for this node's own fault. Afterwards it is alone.
+/// The number of silent periods in a row that are held for this node's own fault. After these the node counts as alone.
 const EXCUSES: u32 = 8;
 
-/// The highest score: probes are then nine times as slow, as Lifeguard has it.
+/// The highest score. Probes are then nine times as slow, as in Lifeguard.
 const WORST: u32 = 8;
 
-/// With fewer others than this, silence is no evidence: they may well be gone.
+/// The number of other members below which silence is no evidence: so few may well all be gone.
 const COMPANY: usize = 3;
 
 #[derive(Debug)]
@@ -20,9 +21,9 @@ pub(super) struct LocalHealth {
     score: u32,
     excuses: u32,
     received: Instant,
-    /// When the probe that is under way was begun.
+    /// The start of the probe that is under way.
     began: Instant,
-    /// When this node last knew that it was not well.
+    /// The last time at which this node knew that it was not well.
     sick: Option<Instant>,
     overslept: bool,
 }
@@ -32,29 +33,29 @@ impl LocalHealth {
         Self { score: 0, excuses: 0, received: now, began: now, sick: None, overslept: false }
     }
 
-    /// By how much probing is slowed down: 1 when all is well, up to 9.
+    /// The factor by which probing is slowed down: 1 when all is well, up to 9.
     pub(super) fn slowness(&self) -> u32 {
         self.score + 1
     }
 
-    /// A packet has come.
+    /// Notes that a packet has come.
     pub(super) fn received(&mut self, now: Instant) {
         self.received = now;
     }
 
-    /// This node had to say that it lives: others could not reach it.
+    /// Notes that this node had to refute a suspicion: others could not reach it.
     pub(super) fn refuted(&mut self) {
         self.score = (self.score + 1).min(WORST);
     }
 
-    /// Timers were fired this late: the process stood still, and answers to it may still be on their way.
+    /// Notes that timers were fired late: the process stood still, and answers to it may still be on their way.
     pub(super) fn overslept(&mut self, now: Instant) {
         self.sick = Some(now);
         self.overslept = true;
     }
 
-    /// The period of the probe under way is over. Whether nothing follows from it, because this node is not well: then it
-    /// gets another period.
+    /// Ends the period of the probe under way. Returns true if this node is not well: then the probe gets another
+    /// period and nothing follows from its silence.
     pub(super) fn excuses_probe(&mut self, now: Instant, others: usize) -> bool {
         let heard = self.received > self.began;
         if std::mem::take(&mut self.overslept) {
@@ -70,14 +71,14 @@ impl LocalHealth {
             self.excuses = 0;
             self.score /= 2;
         } else if self.excuses == EXCUSES {
-            // Nobody is left to be blamed for it.
+            // No other node is left to be blamed for the silence.
             self.score = 0;
         }
         self.began = now;
         false
     }
 
-    /// Whether what this node has found out since `since` is in doubt.
+    /// Returns whether the node's findings since `since` are in doubt.
     pub(super) fn doubts(&self, since: Instant, now: Instant, others: usize, period: Duration) -> bool {
         let silent = now.saturating_duration_since(self.received) > period;
         self.sick.is_some_and(|sick| sick >= since) || (silent && others >= COMPANY && self.excuses < EXCUSES)

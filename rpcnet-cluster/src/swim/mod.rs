@@ -7,22 +7,25 @@
 //! The failure detector and the spreading of member states are SWIM (Das, Gupta, Motivala, 2002) with its suspicion
 //! extension, as implemented by the crate `foca`. This module adds what that leaves out:
 //!
-//! - **Records.** Each node owns one versioned record with its tags and its services. The newest `(generation, version)` wins. Small
-//!   records ride on gossip packets, of large ones only the version does, and whoever lacks it asks for it.
-//! - **Anti-entropy.** Probes carry a fingerprint of the view, and two nodes that find theirs to differ compare groups of
-//!   members, then digests, then send each other what the other lacks. On joining they compare all at once. So joining takes
-//!   a round trip, nothing depends on gossip that was lost, and a comparison costs the same in clusters of any size.
-//! - **Lifeguard** (Dadgar, Phillips, Currey, 2018). A suspect has the more time the fewer others confirm that it does not
-//!   answer, and is told; a node that is not well itself accuses nobody.
-//! - **Doubt.** That a member is down is not taken from a peer while this node has no reason to suspect it: the member is
-//!   told instead.
-//! - **Leaving.** A leave is a record too, the last one of its generation. It is sent directly to some peers until they
-//!   acknowledge it, and a member reported down is called failed only after a peer was asked whether it had left.
-//! - **Healing.** Members that are down are announced to for as long as they are remembered, also by a node that has no
-//!   active member left, and a node renewed after a false accusation starts probing again by itself.
-//! - **Moving.** A node that goes on at another address takes the next generation there, and its peers follow it: it neither
-//!   fails nor joins anew.
-//! - **Near peers.** News goes to members that there are connections to, a random graph of them.
+//! - **Records.** Each node owns one versioned record with its tags and its services. The newest `(generation,
+//!   version)` wins. Gossip packets carry small records whole. Of a large record they carry only the version, and a
+//!   node that lacks this version asks for the record.
+//! - **Anti-entropy.** Probes carry a fingerprint of the view. Two nodes whose fingerprints differ compare groups of
+//!   members, then digests, then send each other what the other lacks. On joining they compare all at once. So joining
+//!   takes a round trip, nothing depends on gossip that was lost, and a comparison costs the same in clusters of any
+//!   size.
+//! - **Lifeguard** (Dadgar, Phillips, Currey, 2018). A suspect has more time to answer while few other nodes confirm
+//!   that it does not answer, and it is told of the suspicion. A node that is not well itself accuses nobody.
+//! - **Doubt.** A peer's claim that a member is down is not believed while this node has no reason of its own to
+//!   suspect the member: the member is told of the claim instead.
+//! - **Leaving.** A leave is a record too, the last one of its generation. The leaver sends it directly to some peers
+//!   until they acknowledge it. A member reported down is called failed only after peers were asked whether it had
+//!   left.
+//! - **Healing.** Nodes announce themselves to members that are down for as long as these are remembered, and do so
+//!   even without any active member. A node renewed after a false accusation starts probing again by itself.
+//! - **Moving.** A node that goes on at another address takes the next generation there, and its peers follow it: it
+//!   neither fails nor joins anew.
+//! - **Near peers.** News goes to the members that this node has connections to. These connections form a random graph.
 //! - **Broadcasts.** Small values of users, each under a key, which all nodes share: the newest version of each wins.
 //!
 //! # Driving a node

@@ -30,7 +30,7 @@ use super::{
     wire::{MAX_FRAME, PacketKind, PacketReader},
 };
 
-/// How a packet is to be sent.
+/// The way in which a packet is to be sent.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Delivery {
     /// As a datagram of at most [`Config::max_packet_size`] bytes, which may be lost.
@@ -42,16 +42,17 @@ pub(crate) enum Delivery {
 /// A packet to send, from [`Node::poll_transmit`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Transmit {
-    /// To whom. The node at this address may meanwhile have a later generation: it still wants the packet.
+    /// The receiver. The node at this address may have a later generation by now: it still wants the packet.
     pub(crate) to: Identity,
-    /// How.
+    /// The way in which the packet is sent.
     pub(crate) delivery: Delivery,
     /// The packet, for the receiver's [`Node::handle_packet`].
     pub(crate) payload: Bytes,
 }
 
 impl Transmit {
-    /// The version of the protocol that the receiver has to speak; one that does not would refuse the packet.
+    /// The lowest version of the protocol that the receiver has to speak. A receiver of a lower version would refuse
+    /// the packet.
     pub(crate) fn version(&self) -> u8 {
         match self.payload.first() {
             Some(&kind) if kind == PacketKind::Broadcasts as u8 => 2,
@@ -60,7 +61,7 @@ impl Transmit {
     }
 }
 
-/// One node of the cluster, without input or output. The [module](super) tells how to drive it.
+/// One node of the cluster, without input or output. The [module](super) describes how to drive it.
 pub struct Node {
     pub(super) config: Config,
     pub(super) foca: Foca<Peer, Codec, StdRng, FocaStateHandle>,
@@ -71,10 +72,11 @@ pub struct Node {
     /// The cluster size that foca's settings were made for.
     pub(super) tuned_for: usize,
     pub(super) sync_backoff: std::time::Duration,
-    /// When a peer was last asked for a record. Emptied when it exceeds a fixed size.
+    /// The times at which peers were last asked for a record. Emptied when it exceeds a fixed size.
     pub(super) asked: BTreeMap<NodeId, Instant>,
     pub(super) reported_conflict: Option<Identity>,
-    /// How often this node took a generation later than that of another id at its address. At most `MAX_OUTDONE` ids.
+    /// The number of times that this node took a later generation than another id at its address. At most `MAX_OUTDONE`
+    /// ids.
     pub(super) outdone: BTreeMap<NodeId, u8>,
     pub(super) leaving: Option<Leaving>,
     pub(super) broadcasts: Broadcasts,
@@ -84,14 +86,14 @@ pub struct Node {
     pub(super) fingerprint: Fingerprint,
     pub(super) near: GossipTargets,
     pub(super) started: Instant,
-    /// Whom this node was asked to probe, and when. At most `MAX_RELAYED`.
+    /// The members that this node was asked to probe, each with the time. At most `MAX_RELAYED`.
     pub(super) relayed: BTreeMap<NodeId, Instant>,
     /// Whether news was waiting to be gossiped after the last input.
     pub(super) has_news: bool,
 }
 
 impl Node {
-    /// A node that knows nobody yet. `seed` should differ from node to node and from start to start.
+    /// A node that knows no other node yet. `seed` should differ from node to node and from start to start.
     pub(crate) fn new(identity: Identity, config: Config, seed: u64, now: Instant) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let shared = FocaStateHandle::new(identity, now);
@@ -132,9 +134,9 @@ impl Node {
         node
     }
 
-    /// Joins through `to`, a node whose identity has been learnt, usually from the hello of a connection to a seed.
+    /// Joins through `to`, a node whose identity is known, usually from the hello of a connection to a seed.
     ///
-    /// A packet may be lost: announce again until [`Node::is_isolated`] is false, and whenever it becomes true.
+    /// The packet may be lost, so announce again until [`Node::is_isolated`] is false, and whenever it becomes true.
     pub(crate) fn announce(&mut self, now: Instant, to: Identity) {
         if self.has_left() || to.addr() == self.identity().addr() {
             return;
@@ -148,8 +150,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// The packet is not one that a well-behaved peer sends. Each error tells what state is left; the node can go on in
-    /// any case.
+    /// The packet is not one that a well-behaved peer sends. Each error's documentation says what state is left. The
+    /// node can go on in any case.
     pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
@@ -182,8 +184,8 @@ impl Node {
             return Ok(());
         }
         if self.has_left() {
-            // Whoever still talks to us has not heard of it. One who leaves as well need not: two leavers would go on
-            // telling each other.
+            // The sender has not heard of the leave. A sender that leaves as well need not hear of it: two leavers
+            // would go on telling each other.
             return match kind {
                 PacketKind::LeaveNotice => self.handle_leave_notice(now, from, &mut reader),
                 _ => {
@@ -266,7 +268,8 @@ impl Node {
         if late.is_some_and(|late| late >= self.config.probe_period() / 2) {
             self.health.overslept(now);
         }
-        // Ends: no timer is set for an instant that has come, but that of a verdict without grace, which is not set twice.
+        // Ends: handling a timer sets no timer that is already due, except a verdict without grace, which is not set
+        // twice.
         while let Some(task) = self.out.timers.pop_due(now) {
             self.fire(now, task);
         }
@@ -300,7 +303,7 @@ impl Node {
         self.change_record(now, |record| record.set(key, value))
     }
 
-    /// Removes a tag of this node, if it has it.
+    /// Removes a tag of this node. Does nothing if the node has no such tag.
     ///
     /// # Errors
     ///
@@ -309,8 +312,8 @@ impl Node {
         self.change_record(now, |record| Ok(record.remove(key)))
     }
 
-    /// Sets the services that this node serves. The other nodes are told that it may serve any if this is `None`, if there are
-    /// more than [`MAX_SERVICES`](super::MAX_SERVICES), or if the tags leave no room for them.
+    /// Sets the services that this node serves. The other nodes are told that it may serve any service if `services` is
+    /// `None`, if there are more than [`MAX_SERVICES`](super::MAX_SERVICES), or if the tags leave no room for them.
     ///
     /// # Errors
     ///
@@ -357,10 +360,10 @@ impl Node {
         Ok(())
     }
 
-    /// Leaves the cluster, for good: a node that wants to come back is a new [`Node`] with a later generation.
+    /// Leaves the cluster for good. To come back, create a new [`Node`] with a later generation.
     ///
-    /// The driver goes on until `is_leave_complete`, which takes a round trip if nothing is lost, or for as long as there is
-    /// time. A second call does nothing.
+    /// The driver goes on until `is_leave_complete`, or for as long as it has time. Without loss a leave takes a round
+    /// trip. A second call does nothing.
     pub fn leave(&mut self, now: Instant) {
         if !self.has_left() {
             self.shared.lock().now = now;
@@ -373,7 +376,7 @@ impl Node {
         self.out.next_transmit()
     }
 
-    /// When [`Node::handle_timeout`] wants to be called. Changes with every input.
+    /// The time at which [`Node::handle_timeout`] is to be called. Changes with every input.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.out.timers.next()
     }
@@ -389,18 +392,18 @@ impl Node {
         self.view.me.identity
     }
 
-    /// All known nodes: this one first, then the others by id, also those that are down or have left, until they are
-    /// forgotten.
+    /// All known nodes: this one first, then the others by id. Nodes that are down or have left are included until they
+    /// are forgotten.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.view.members()
     }
 
-    /// A number that rises whenever something about a member changes, whether or not that is an event.
+    /// A number that rises whenever something about a member changes, even if there is no event for the change.
     pub(crate) fn revision(&self) -> u64 {
         self.view.revision
     }
 
-    /// What is known of the node `id`, which may be this one.
+    /// The known state of the node `id`, which may be this one.
     pub fn member(&self, id: NodeId) -> Option<&Member> {
         self.view.member(id)
     }
@@ -410,33 +413,33 @@ impl Node {
         &self.view.me.tags
     }
 
-    /// The services as last set, announced to the others or not.
+    /// The services as last set, even if they are not announced to the others.
     pub(crate) fn services(&self) -> Option<ServiceSet> {
         self.shared.lock().record(self.identity().id()).and_then(|record| record.services.clone())
     }
 
-    /// Whether [`Node::leave`] has been called.
+    /// Returns whether [`Node::leave`] has been called.
     pub fn has_left(&self) -> bool {
         self.leaving.is_some()
     }
 
-    /// How many peers have acknowledged that this node leaves.
+    /// The number of peers that have acknowledged this node's leave.
     pub(crate) fn leave_acknowledged(&self) -> usize {
         self.leaving.as_ref().map_or(0, Leaving::acknowledged)
     }
 
-    /// Whether the node has left and waits for no further acknowledgement.
+    /// Returns whether the node has left and waits for no further acknowledgement.
     pub(crate) fn is_leave_complete(&self) -> bool {
         self.leaving.as_ref().is_some_and(Leaving::is_complete)
     }
 
-    /// How many nodes are active, this one included: as many as [`members`](Self::members) shows alive or suspect. Not
-    /// counted anew at each call.
+    /// The number of active nodes, this one included. It equals the number of [`members`](Self::members) that are alive
+    /// or suspect, but is not counted anew at each call.
     pub fn active_count(&self) -> usize {
         self.foca.num_members() + 1
     }
 
-    /// Whether no other node is active. The driver then announces to seeds again.
+    /// Returns whether no other node is active. The driver then announces to seeds again.
     pub(crate) fn is_isolated(&self) -> bool {
         self.foca.num_members() == 0
     }

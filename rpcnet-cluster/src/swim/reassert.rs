@@ -1,4 +1,4 @@
-//! A node that holds its place against another one with its address or id.
+//! Holding this node's place against another node with its address or id.
 
 use std::time::Instant;
 
@@ -8,8 +8,9 @@ use super::{
 };
 
 impl Node {
-    /// Takes a generation beyond that of `rival`, another node with this one's address or id that has been told to stop:
-    /// the others would otherwise take this node for its past. Nothing happens where this generation is later anyway.
+    /// Takes a later generation than `rival`, another node with this node's address or id that has been told to stop.
+    /// Otherwise the other members would take this node for an earlier life of the rival. Does nothing if this node's
+    /// generation is later already.
     pub(crate) fn reassert(&mut self, now: Instant, rival: Identity) {
         let me = self.identity();
         if self.has_left() || rival.generation() < me.generation() {

@@ -1,4 +1,4 @@
-//! Versioned records: what a node says of itself, its tags and whether it has left.
+//! Versioned records: a node's statements about itself, which are its tags, its services and whether it has left.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -13,7 +13,7 @@ use super::{
     wire::{PacketReader, WireError, put_varint},
 };
 
-/// The most tags a node may have.
+/// The largest number of tags that a node may have.
 pub const MAX_TAGS: usize = 64;
 
 /// The longest key of a tag, in bytes.
@@ -22,24 +22,25 @@ pub const MAX_TAG_KEY: usize = 64;
 /// The longest value of a tag, in bytes.
 pub const MAX_TAG_VALUE: usize = 256;
 
-/// What orders the records of one node: the newest wins.
+/// The order of the records of one node: the newest wins.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub(super) struct Version {
     pub(super) generation: u64,
     pub(super) version: u64,
 }
 
-/// What a node says of itself.
+/// A node's statements about itself.
 ///
-/// The order is the merge: version first, and the rest only so that two records which should never have had one version
-/// are still resolved alike everywhere. A maximum is commutative, associative and idempotent.
+/// The derived order is the merge: the larger record wins. The version comes first. The other fields matter only if two
+/// records have one version, which should never happen: all nodes then still choose the same one. A maximum is
+/// commutative, associative and idempotent.
 #[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub(super) struct Record {
     pub(super) version: Version,
     /// The last record of its generation. It carries neither tags nor services, so that it fits any packet.
     pub(super) left: bool,
     pub(super) tags: BTreeMap<String, String>,
-    /// The services that the node serves. `None`: it may serve any.
+    /// The services that the node serves. `None` means that it may serve any.
     pub(super) services: Option<ServiceSet>,
 }
 
@@ -73,7 +74,7 @@ impl Record {
         changed
     }
 
-    /// Whether `self` should replace `known`.
+    /// Returns whether `self` should replace `known`.
     pub(super) fn replaces(&self, known: Option<&Self>) -> bool {
         known.is_none_or(|known| self > known)
     }
@@ -181,17 +182,18 @@ fn read_version(reader: &mut PacketReader<'_>) -> Result<(NodeId, Version), Wire
     Ok((id, Version { generation, version }))
 }
 
-/// A broadcast item larger than this carries the version alone. The largest header takes 133 bytes and a packet at least
-/// 800, so an item of this size always fits, and still does beside some member updates.
+/// The length in bytes above which a broadcast item carries the version alone. The largest header takes 133 bytes and a
+/// packet may hold at least 800, so an item of this length always fits, and still does beside some member updates.
 const INLINE_MAX: usize = 480;
 
-/// What is broadcast about a record.
+/// A broadcast item about one node.
 #[derive(Debug)]
 pub(super) enum Item {
     Whole(Record),
-    /// The record is too large for a packet: whoever lacks it asks the sender for it.
+    /// The version of a record that is too large for a packet. A node that lacks this version asks the sender for the
+    /// record.
     Pointer(Version),
-    /// No record, but what one node has found out about another. The item is filed under the accuser.
+    /// No record, but one node's finding about another. The item is filed under the accuser.
     Accusation(Accusation),
 }
 

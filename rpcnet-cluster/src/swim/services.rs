@@ -1,9 +1,9 @@
 //! A node's services among its tags, as they are sent.
 //!
-//! A record has no field of its own for them. A node of the previous release could not skip such a field. If it handed the
-//! record on without it, the services would be lost, and no comparison would find that, because the record's version is the
-//! same. So the services are sent as a few tags with reserved keys: every release keeps these and hands them on. The services
-//! are shown apart from the user's tags.
+//! A record has no field of its own for services, because a node of the previous release could not skip such a field.
+//! If that node handed the record on without the field, the services would be lost, and no comparison would find the
+//! loss: the record's version would be the same. So the services are sent as a few tags with reserved keys, which every
+//! release keeps and hands on. Users do not see these tags among their own.
 //!
 //! The first key is `rpcnet.services`, the others end in `.1` to `.3`. Each value is up to sixteen hashes of sixteen lower-case
 //! hexadecimal digits; only the last may have fewer than sixteen. All hashes are in ascending order. A tag of another form stays
@@ -15,10 +15,11 @@ use rpcnet::discover::ServiceSet;
 
 use super::record::{MAX_TAG_VALUE, MAX_TAGS};
 
-/// The most services that a node tells. A node with more tells none, which means that it may serve any.
+/// The largest number of services that a node tells. A node with more services tells none, which means that it may
+/// serve any.
 pub const MAX_SERVICES: usize = 64;
 
-/// Hashes in one tag.
+/// The number of hashes in one tag.
 const PART: usize = MAX_TAG_VALUE / 16;
 
 const KEYS: [&str; MAX_SERVICES / PART] =
@@ -29,7 +30,7 @@ fn parts(services: &ServiceSet) -> usize {
     services.len().div_ceil(PART).max(1)
 }
 
-/// Returns true if the services can be sent beside so many tags of the user's.
+/// Returns true if the services can be sent beside `tags` tags of the user's.
 pub(crate) fn fit(services: &ServiceSet, tags: usize) -> bool {
     services.len() <= MAX_SERVICES && tags + parts(services) <= MAX_TAGS
 }

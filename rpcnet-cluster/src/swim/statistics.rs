@@ -1,4 +1,4 @@
-//! What a node counts of itself, for metrics.
+//! Counts that a node keeps about itself, for metrics.
 
 use std::time::Instant;
 
@@ -19,23 +19,23 @@ const MESSAGES: [&str; 11] = [
     "turn_undead",
 ];
 
-/// What a node has counted since its start, and how much is waiting in it. From [`Node::statistics`].
+/// The counts of a node since its start, and the lengths of its queues. Returned by [`Node::statistics`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Statistics {
-    /// Gossip packets sent, by what they are: a probe is a `ping`; a probe that was not answered in time is followed by
-    /// up to three `ping_request`s.
+    /// Gossip packets sent, by kind. A probe is a `ping`. A probe that was not answered in time is followed by up to
+    /// three `ping_request`s.
     pub(crate) messages: Vec<(&'static str, u64)>,
     /// Probes that got no answer, neither directly nor through others.
     pub(crate) probes_failed: u64,
-    /// Suspicions that this node raised, because of such a probe. Those that it heard of are not among them.
+    /// Suspicions that this node raised because of such a probe. Suspicions that it only heard of are not counted.
     pub(crate) suspicions_raised: u64,
-    /// Comparisons of all that is known, begun by this node.
+    /// Full comparisons that this node has begun.
     pub(crate) syncs: u64,
     /// Members that other nodes sent because this one lacked them, or knew an older state.
     pub(crate) members_fetched: u64,
-    /// Records likewise.
+    /// Records that other nodes sent because this one lacked them, or knew an older version.
     pub(crate) records_fetched: u64,
-    /// When a peer that told all it knew was last found to know the same.
+    /// The last time at which a peer that told all it knew was found to know the same as this node.
     pub(crate) agreed: Option<Instant>,
     /// Changes of members that wait to be gossiped.
     pub(crate) updates_waiting: usize,
@@ -47,7 +47,7 @@ pub(crate) struct Statistics {
     pub(crate) timers: usize,
 }
 
-/// What is counted on the way.
+/// Counts that are kept while the node works.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) probes_failed: u64,
@@ -58,11 +58,12 @@ pub(super) struct Counters {
     pub(super) agreed: Option<Instant>,
 }
 
-/// How many messages of each kind foca has encoded, which is once for each that it sends.
+/// The number of messages of each kind that foca has encoded. It encodes each message once for each time that it sends
+/// it.
 pub(super) type Messages = [u64; MESSAGES.len()];
 
 impl Node {
-    /// What it has counted since its start, and how much is waiting in it.
+    /// The counts since the node's start, and the lengths of its queues.
     pub(crate) fn statistics(&self) -> Statistics {
         let messages = self.shared.lock().messages;
         Statistics {

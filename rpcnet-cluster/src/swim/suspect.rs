@@ -1,13 +1,13 @@
-//! From a probe that failed to a verdict.
+//! The way from a failed probe to a verdict.
 //!
-//! foca suspects whom it could not reach, and sets a timer of a fixed length after which it calls them down. That timer is
-//! withheld here. Until it is let go
+//! foca suspects a member that it could not reach, and sets a timer of a fixed length after which it calls the member
+//! down. This module withholds that timer. Until it is let go:
 //!
-//! - the accusation spreads by name, and every node that could not reach the suspect either confirms it: by a failed probe
-//!   of its own, or because it was asked to probe on behalf of another and got no answer. The suspect's time shrinks
-//!   with that ([`patience`]);
-//! - the suspect is told on a stream, at once and shortly before the end, so that loss alone kills nobody;
-//! - an accuser that was not well meanwhile ([`LocalHealth`](super::local_health::LocalHealth)) begins anew.
+//! - The accusation spreads with the accuser's name. Every node that could not reach the suspect either confirms it: by
+//!   a failed probe of its own, or because it was asked to probe on behalf of another node and got no answer. Each
+//!   confirmation shortens the suspect's time ([`patience`]).
+//! - The suspect is told on a stream, at once and shortly before the end, so that loss alone kills no node.
+//! - An accuser that was not well meanwhile ([`LocalHealth`](super::local_health::LocalHealth)) begins anew.
 
 use std::time::Instant;
 
@@ -23,13 +23,14 @@ use super::{
     timers::Task,
 };
 
-/// Members that this node was asked to probe for others and has not heard from since. Emptied when there are more.
+/// The most members that this node remembers as probed for others without an answer. The list is emptied when it is
+/// full.
 pub(super) const MAX_RELAYED: usize = 256;
 
-/// The last question goes out this part of a probe period before the end.
+/// The divisor of the probe period that gives the time between the last question and the end.
 const LAST_WORDS: u32 = 2;
 
-/// For how many probe periods an unanswered relayed probe confirms a suspicion.
+/// The number of probe periods for which an unanswered relayed probe may confirm a suspicion.
 const RELAYED_COUNTS: u32 = 4;
 
 impl Node {
@@ -37,7 +38,7 @@ impl Node {
         self.foca.num_members()
     }
 
-    /// foca's probe of this member has failed.
+    /// Follows up a failed probe of foca's: suspects the member.
     pub(super) fn accuse(&mut self, now: Instant, suspect: Identity, incarnation: u16, token: TimerToken) {
         self.counted.probes_failed += 1;
         if !self.view.is_still_suspect(&suspect, incarnation) {
@@ -45,7 +46,8 @@ impl Node {
         }
         self.confirm(suspect, incarnation);
         let known = self.shared.lock().suspicions.own(suspect.id(), incarnation);
-        // A suspect is probed again while its time runs: the first accusation counts, unless renewing has voided it.
+        // A suspect is probed again while its time runs. The first accusation counts, unless renewing has voided its
+        // token.
         if known.is_some_and(|own| own.token == token && own.identity == suspect) {
             return;
         }
@@ -54,14 +56,14 @@ impl Node {
         if self.shared.lock().suspicions.set_own(suspect.id(), incarnation, own) {
             self.schedule_down(suspect.id(), incarnation);
         } else {
-            // There are more suspects than are kept track of.
+            // There are more suspects than this node keeps track of.
             let until = now + self.config.longest_suspicion(self.others() + 1);
             self.set_down_timer(until, suspect, incarnation, token);
         }
         self.warn(suspect, incarnation, State::Suspect);
     }
 
-    /// Spreads that this node could not reach the suspect. Tells whether that is news.
+    /// Spreads that this node could not reach the suspect, if this is news.
     fn confirm(&mut self, suspect: Identity, incarnation: u16) {
         let accusation = Accusation {
             accuser: self.identity().id(),
@@ -76,18 +78,18 @@ impl Node {
         }
     }
 
-    /// Tells a member what is believed of it, so that it can say otherwise.
+    /// Tells a member what this node believes of it, so that the member can refute it.
     pub(super) fn warn(&mut self, member: Identity, incarnation: u16, state: State) {
         self.tell_of(member, member, incarnation, state);
     }
 
-    /// Says that this node lives, to whoever has been told otherwise.
+    /// Tells `to`, which has called this node down or suspect, that this node lives.
     pub(super) fn protest(&mut self, to: Identity) {
         let incarnation = self.shared.lock().incarnation;
         self.tell_of(to, self.identity(), incarnation, State::Alive);
     }
 
-    /// Tells `to` of one member, on a stream.
+    /// Sends the state of one member to `to`, on a stream.
     pub(super) fn tell_of(&mut self, to: Identity, member: Identity, incarnation: u16, state: State) {
         let mut delta = DeltaWriter::default();
         delta.member(&Member::new(Peer(member), incarnation, state));
@@ -96,7 +98,7 @@ impl Node {
         }
     }
 
-    /// Sets the timer of an own suspicion anew, after something about it has changed.
+    /// Sets the timer of this node's own suspicion anew, after something about it has changed.
     pub(super) fn schedule_down(&mut self, suspect: NodeId, incarnation: u16) {
         let (own, confirmations) = {
             let shared = self.shared.lock();
@@ -112,7 +114,7 @@ impl Node {
         self.set_down_timer(until, own.identity, incarnation, own.token);
     }
 
-    /// The suspicion was confirmed.
+    /// Sets the timer anew because another node has confirmed the suspicion.
     pub(super) fn reschedule_down(&mut self, suspect: NodeId) {
         let incarnation = self.shared.lock().suspicions.incarnation(suspect);
         if let Some(incarnation) = incarnation {
@@ -125,7 +127,8 @@ impl Node {
         self.out.timers.set(at, Task::Foca(timer));
     }
 
-    /// The suspect's time is over. Whether foca may call it down now; otherwise it is asked once more.
+    /// Returns whether foca may call the suspect down, now that its time is over. Otherwise the suspect is asked once
+    /// more.
     pub(super) fn may_condemn(&mut self, now: Instant, suspect: Identity, incarnation: u16) -> bool {
         if !self.view.is_still_suspect(&suspect, incarnation) {
             return false;
@@ -149,7 +152,7 @@ impl Node {
         false
     }
 
-    /// Keeps in mind what another node's probe goes through this one.
+    /// Keeps track of the probes that this node relays for other nodes.
     pub(super) fn relay(&mut self, now: Instant, from: Identity, message: &Message<Peer>) {
         match message {
             Message::PingReq { target, .. } => {
@@ -165,7 +168,7 @@ impl Node {
         }
     }
 
-    /// These are suspected by others. Confirms it where this node could not reach them either.
+    /// Confirms the suspicions of other nodes about members that this node could not reach either.
     pub(super) fn second(&mut self, now: Instant, suspects: &[NodeId]) {
         for id in suspects {
             let Some(asked) = self.relayed.get(id) else { continue };

@@ -1,8 +1,8 @@
-//! Who is suspected, who confirms it, and how long a suspect has to answer.
+//! Suspicions: which members are suspected, which nodes confirm it, and how long a suspect has to answer.
 //!
-//! Lifeguard's dynamic suspicion (Dadgar, Phillips, Currey, 2018, section IV-B): whoever could not reach a member gives it
-//! a long time to answer, and less with each further node that could not reach it either. A node whose own messages are
-//! stuck hears no confirmations, so that its suspicions last until it is well again.
+//! Lifeguard's dynamic suspicion (Dadgar, Phillips, Currey, 2018, section IV-B). A node that could not reach a member
+//! gives it a long time to answer, and less with each further node that could not reach it either. A node whose own
+//! messages are stuck hears no confirmations, so its suspicions last until it is well again.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,14 @@ use foca::TimerToken;
 
 use super::identity::{Identity, NodeId};
 
-/// Confirmations after which a suspicion lasts no longer than it must.
+/// The number of confirmations after which a suspicion lasts for the shortest time.
 const CONFIRMATIONS: usize = 3;
 
-/// Suspects that are kept track of. Beyond, suspicions are not confirmed and last longest.
+/// The most suspects that are kept track of. Suspicions of further members are not confirmed and last for the longest
+/// time.
 pub(super) const MAX_SUSPECTS: usize = 1024;
 
-/// Says that one node could not reach another.
+/// The claim that one node could not reach another.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) struct Accusation {
     pub(super) accuser: NodeId,
@@ -29,7 +30,7 @@ pub(super) struct Accusation {
 }
 
 impl Accusation {
-    /// Whether `other` need not be told any more: it is the same, or about a suspect that has answered since.
+    /// Returns whether this makes `other` obsolete: both are the same, or the suspect has answered since `other`.
     pub(super) fn replaces(&self, other: &Self) -> bool {
         let since = |accusation: &Self| (accusation.generation, accusation.incarnation);
         self.suspect == other.suspect
@@ -37,7 +38,7 @@ impl Accusation {
     }
 }
 
-/// That this node itself could not reach the suspect, and will call it down.
+/// The finding that this node itself could not reach the suspect, and will call it down.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) struct OwnSuspicion {
     pub(super) identity: Identity,
@@ -56,7 +57,7 @@ struct Suspicion {
     own: Option<OwnSuspicion>,
 }
 
-/// The suspicions that this node knows of: one a suspect, about its latest incarnation.
+/// The suspicions that this node knows of: one for each suspect, about its latest incarnation.
 #[derive(Debug, Default)]
 pub(super) struct Suspicions(BTreeMap<NodeId, Suspicion>);
 
@@ -66,7 +67,7 @@ impl Suspicions {
         self.0.len()
     }
 
-    /// Takes an accusation. Tells whether it is news that makes a difference.
+    /// Takes an accusation. Returns whether it is news that makes a difference.
     pub(super) fn add(&mut self, accusation: Accusation) -> bool {
         let Accusation { accuser, suspect, generation, incarnation } = accusation;
         if self.0.len() >= MAX_SUSPECTS && !self.0.contains_key(&suspect) {
@@ -86,18 +87,18 @@ impl Suspicions {
         true
     }
 
-    /// What this node has found out itself about the suspect in this incarnation.
+    /// This node's own suspicion of the suspect in this incarnation.
     pub(super) fn own(&self, suspect: NodeId, incarnation: u16) -> Option<OwnSuspicion> {
         self.0.get(&suspect).filter(|known| known.incarnation == incarnation)?.own
     }
 
-    /// Tells whether that could be kept.
+    /// Returns whether the suspicion could be kept: an accusation of this incarnation must be known.
     pub(super) fn set_own(&mut self, suspect: NodeId, incarnation: u16, own: OwnSuspicion) -> bool {
         let known = self.0.get_mut(&suspect).filter(|known| known.incarnation == incarnation);
         known.map(|known| known.own = Some(own)).is_some()
     }
 
-    /// How many nodes besides this one could not reach the suspect.
+    /// The number of nodes besides this one that could not reach the suspect.
     pub(super) fn confirmations(&self, suspect: NodeId) -> usize {
         self.0
             .get(&suspect)
@@ -112,14 +113,14 @@ impl Suspicions {
         self.0.remove(&suspect);
     }
 
-    /// Drops what concerns nodes for which `suspected` does not hold.
+    /// Drops the suspicions of nodes for which `suspected` does not hold.
     pub(super) fn retain(&mut self, suspected: impl Fn(NodeId) -> bool) {
         self.0.retain(|id, _| suspected(*id));
     }
 }
 
-/// How long a suspect has to answer: from `most` without confirmations to `least` with as many as there can be, in a
-/// cluster of `nodes`, falling with the logarithm of their number.
+/// The time that a suspect has to answer in a cluster of `nodes`. It falls with the logarithm of the number of
+/// confirmations: from `most` without any to `least` with as many as there can be.
 pub(super) fn patience(confirmations: usize, nodes: usize, least: Duration, most: Duration) -> Duration {
     // Neither the suspect nor this node confirms.
     let expected = CONFIRMATIONS.min(nodes.saturating_sub(2));
