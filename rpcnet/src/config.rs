@@ -106,17 +106,17 @@ impl Limits {
     }
 
     /// The largest message in bytes.
-    pub fn max_message(&self) -> usize {
+    pub(crate) fn max_message(&self) -> usize {
         self.max_message
     }
 
     /// The deadline of calls whose method has none of its own.
-    pub fn default_timeout(&self) -> Duration {
+    pub(crate) fn default_timeout(&self) -> Duration {
         self.default_timeout
     }
 
     /// After how long a silent connection is dead.
-    pub fn silence(&self) -> Duration {
+    pub(crate) fn silence(&self) -> Duration {
         self.silence
     }
 
@@ -158,7 +158,7 @@ impl Limits {
     }
 
     /// Returns whether small calls may share a stream.
-    pub fn lanes(&self) -> bool {
+    pub(crate) fn lanes(&self) -> bool {
         self.lanes != Lanes::Never
     }
 
@@ -168,27 +168,27 @@ impl Limits {
     }
 
     /// The bytes that the windows of a connection may grow to.
-    pub fn receive_window(&self) -> u32 {
+    pub(crate) fn receive_window(&self) -> u32 {
         self.receive_window
     }
 
     /// The number of calls that the peer may have open at a time on one connection.
-    pub fn max_calls_per_connection(&self) -> u32 {
+    pub(crate) fn max_calls_per_connection(&self) -> u32 {
         self.max_calls_per_connection
     }
 
     /// The most bytes of metadata of a call.
-    pub fn max_metadata_bytes(&self) -> usize {
+    pub(crate) fn max_metadata_bytes(&self) -> usize {
         self.max_metadata_bytes
     }
 
     /// The most pairs of metadata of a call.
-    pub fn max_metadata_pairs(&self) -> usize {
+    pub(crate) fn max_metadata_pairs(&self) -> usize {
         self.max_metadata_pairs
     }
 
     /// The number of calls a second that a peer may give up on one connection.
-    pub fn max_resets_per_second(&self) -> u32 {
+    pub(crate) fn max_resets_per_second(&self) -> u32 {
         self.max_resets_per_second
     }
 

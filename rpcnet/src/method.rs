@@ -35,6 +35,7 @@ pub struct Method {
 
 impl Method {
     /// Describes a method of this wire name. `signature` is its argument and result types as they were written.
+    #[doc(hidden)]
     pub const fn new(service: &'static str, name: &'static str, signature: &'static str) -> Self {
         Self {
             service,
@@ -64,6 +65,7 @@ impl Method {
     }
 
     /// Declares the method idempotent: running it twice does no harm, so a call that may have run may be repeated.
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_idempotent(mut self) -> Self {
         self.idempotent = true;
@@ -71,6 +73,7 @@ impl Method {
     }
 
     /// Declares which directions stream items: the request, the reply.
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_streams(mut self, request: bool, reply: bool) -> Self {
         self.request_items = request;
@@ -79,6 +82,7 @@ impl Method {
     }
 
     /// Sets a default timeout for its calls, in place of the channel's.
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -86,6 +90,7 @@ impl Method {
     }
 
     /// Sets the most time between two items of its streams.
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_item_timeout(mut self, timeout: Duration) -> Self {
         self.item_timeout = Some(timeout);
@@ -93,6 +98,7 @@ impl Method {
     }
 
     /// Sets the most bytes of a message, in place of the limit of [`Limits`](crate::Limits).
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_max_message(mut self, bytes: usize) -> Self {
         self.max_message = Some(bytes);
@@ -101,6 +107,7 @@ impl Method {
 
     /// Sets its priority: above zero before other methods, below zero behind them. It counts on the wire, and where a
     /// server is full.
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_priority(mut self, priority: i8) -> Self {
         self.priority = priority;
@@ -109,6 +116,7 @@ impl Method {
 
     /// Lets channels hedge its calls: a call that takes long is made a second time, elsewhere. The method must be
     /// idempotent.
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_hedge(mut self, hedge: Hedge) -> Self {
         self.hedge = Some(hedge);
@@ -117,6 +125,7 @@ impl Method {
 
     /// Declares that its stream of answers can go on elsewhere: its handler heeds
     /// [`Context::resume_after`](crate::Context::resume_after). It is idempotent then.
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_resumable(mut self) -> Self {
         self.resumable = true;
@@ -125,6 +134,7 @@ impl Method {
     }
 
     /// Declares that its calls carry a key ([`Request::key`](crate::Request::key)), by which they are routed.
+    #[doc(hidden)]
     #[must_use]
     pub const fn with_key(mut self) -> Self {
         self.keyed = true;

@@ -17,7 +17,7 @@ pub struct NodeId(Uuid);
 
 impl NodeId {
     /// A new random id (UUID version 4) from `rng`.
-    pub fn random(rng: &mut impl Rng) -> Self {
+    pub(crate) fn random(rng: &mut impl Rng) -> Self {
         Self(uuid::Builder::from_random_bytes(rng.random()).into_uuid())
     }
 
