@@ -147,7 +147,7 @@ pub mod transport;
 
 pub use client::{
     BalancedCall, BalancedChannel, BalancedConfig, Call, CallResponse, Channel, ChannelBuilder, ChannelCall,
-    Connector, EndpointCaller, EndpointStats, FromEndpoint, QuorumError, Replies, Response,
+    Connector, EndpointCaller, EndpointReply, EndpointStats, QuorumError, Replies, Response,
 };
 pub use config::Limits;
 pub use connect::ConnectError;

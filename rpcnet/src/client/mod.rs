@@ -11,7 +11,7 @@ mod resume;
 pub(crate) use self::builder::default_connections;
 pub use self::{
     balanced::{
-        BalancedCall, BalancedChannel, BalancedConfig, EndpointCaller, EndpointStats, FromEndpoint,
+        BalancedCall, BalancedChannel, BalancedConfig, EndpointCaller, EndpointReply, EndpointStats,
         QuorumError, Replies,
     },
     builder::ChannelBuilder,

@@ -116,7 +116,7 @@ impl interceptor::RequestHandler for EndpointCaller {
 /// The result of one endpoint.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct FromEndpoint<T> {
+pub struct EndpointReply<T> {
     /// The endpoint's identity.
     pub id: Arc<str>,
     /// The address on which it listens.
@@ -130,7 +130,7 @@ pub struct FromEndpoint<T> {
 #[derive(Debug)]
 pub struct Replies<T> {
     /// Each call's result, and true if the endpoint does not serve the call's service.
-    calls: JoinSet<(FromEndpoint<T>, bool)>,
+    calls: JoinSet<(EndpointReply<T>, bool)>,
     asked: usize,
 }
 
@@ -143,9 +143,9 @@ pub struct QuorumError<T, E> {
     /// The number of endpoints that were asked.
     pub asked: usize,
     /// The values that were returned.
-    pub values: Vec<FromEndpoint<T>>,
+    pub values: Vec<EndpointReply<T>>,
     /// The failures of the other endpoints.
-    pub failures: Vec<FromEndpoint<E>>,
+    pub failures: Vec<EndpointReply<E>>,
 }
 
 impl<T, E: fmt::Display> fmt::Display for QuorumError<T, E> {
@@ -208,7 +208,7 @@ impl BalancedChannel {
             let answer = async move {
                 let output = call.await;
                 drop(channel);
-                (FromEndpoint { id, addr, output }, used.in_vain())
+                (EndpointReply { id, addr, output }, used.in_vain())
             };
             calls.spawn_on(answer, shared.dialer.runtime.handle());
         }
@@ -224,7 +224,7 @@ impl<T: 'static> Replies<T> {
     }
 
     /// Returns the next result, or `None` when all endpoints have answered. Cancel-safe.
-    pub async fn next(&mut self) -> Option<FromEndpoint<T>> {
+    pub async fn next(&mut self) -> Option<EndpointReply<T>> {
         loop {
             match self.calls.join_next().await? {
                 Ok((_, true)) => self.asked -= 1,
@@ -239,7 +239,7 @@ impl<T: 'static> Replies<T> {
     }
 
     /// Returns all results, in the order in which they came.
-    pub async fn all(mut self) -> Vec<FromEndpoint<T>> {
+    pub async fn all(mut self) -> Vec<EndpointReply<T>> {
         let mut all = Vec::with_capacity(self.asked);
         while let Some(from) = self.next().await {
             all.push(from);
@@ -254,15 +254,15 @@ impl<T: 'static, E: 'static> Replies<Result<T, E>> {
     /// # Errors
     ///
     /// [`QuorumError`] as soon as too few calls are left to reach `wanted`.
-    pub async fn quorum(mut self, wanted: usize) -> Result<Vec<FromEndpoint<T>>, QuorumError<T, E>> {
+    pub async fn quorum(mut self, wanted: usize) -> Result<Vec<EndpointReply<T>>, QuorumError<T, E>> {
         let (mut values, mut failures) = (Vec::new(), Vec::new());
         while values.len() < wanted && self.asked - failures.len() >= wanted {
             match self.next().await {
-                Some(FromEndpoint { id, addr, output: Ok(output) }) => {
-                    values.push(FromEndpoint { id, addr, output });
+                Some(EndpointReply { id, addr, output: Ok(output) }) => {
+                    values.push(EndpointReply { id, addr, output });
                 }
-                Some(FromEndpoint { id, addr, output: Err(output) }) => {
-                    failures.push(FromEndpoint { id, addr, output });
+                Some(EndpointReply { id, addr, output: Err(output) }) => {
+                    failures.push(EndpointReply { id, addr, output });
                 }
                 None => break,
             }

@@ -45,7 +45,7 @@ use self::{
 };
 pub use self::{
     call::BalancedCall,
-    call_all::{EndpointCaller, FromEndpoint, QuorumError, Replies},
+    call_all::{EndpointCaller, EndpointReply, QuorumError, Replies},
     config::BalancedConfig,
     stats::EndpointStats,
 };
