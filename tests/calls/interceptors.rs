@@ -416,7 +416,8 @@ async fn each_channel_of_a_connector_has_them(net: Net) {
     let journal = Journal::default();
     let (first, _first) = net.start_probed("first");
     let (second, _second) = net.start_probed("second");
-    let connector = net.channel().with_interceptor(journal.keeper("client")).build().expect("a free port");
+    let connector =
+        net.channel().with_interceptor(journal.keeper("client")).connector().expect("a free port");
     for (server, name) in [(first, "first"), (second, "second")] {
         let channel = connector.connect(server.local_addr().to_string()).await.expect("it listens");
         assert_eq!(ProbeClient::new(channel).server_name().await.expect("answered"), name);

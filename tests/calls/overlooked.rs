@@ -158,7 +158,7 @@ fn header(method: &Method, micros: u32, body: u32) -> Vec<u8> {
 async fn a_request_whose_body_does_not_come_keeps_nobody_out(net: Net) {
     let (server, _probed) =
         net.start_probed_with("a", net.server().with_admission(Admission::fixed(1).with_queue(4)));
-    let connector = net.channel().build().expect("it is as the test needs it");
+    let connector = net.channel().connector().expect("it is as the test needs it");
     let connection = connector
         .dial(&server.local_addr().to_string(), CALLS, &DialOptions::default())
         .await
@@ -264,7 +264,7 @@ async fn a_second_run_of_a_call_with_items_says_that_it_ran(net: Net) {
 async fn a_huge_deadline(net: Net) {
     let (server, _probed) =
         net.start_probed_with("a", net.server().with_admission(Admission::fixed(1).with_queue(1)));
-    let connector = net.channel().build().expect("it is as the test needs it");
+    let connector = net.channel().connector().expect("it is as the test needs it");
     let connection = connector
         .dial(&server.local_addr().to_string(), CALLS, &DialOptions::default())
         .await
@@ -401,7 +401,7 @@ async fn a_long_status_keeps_its_code(net: Net) {
 async fn a_header_alone_keeps_nobody_out(net: Net) {
     let config = net.server().with_admission(Admission::fixed(1).with_queue(4));
     let (server, _probed) = net.start_probed_with("a", config);
-    let connector = net.channel().build().expect("complete");
+    let connector = net.channel().connector().expect("complete");
     let address = server.local_addr().to_string();
     let connection = connector.dial(&address, CALLS, &DialOptions::default()).await.expect("it listens");
     let (mut send, _recv) = connection.open_bi().await.expect("it stands");

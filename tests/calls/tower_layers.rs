@@ -179,7 +179,7 @@ async fn a_layer_is_applied_once_for_each_place(net: Net) {
     let (server, _probed) =
         net.start_probed_with("server", net.server().with_interceptor(counting(&applied)));
     assert_eq!(applied.load(Ordering::SeqCst), 1);
-    let connector = net.channel().with_interceptor(counting(&applied)).build().expect("a free port");
+    let connector = net.channel().with_interceptor(counting(&applied)).connector().expect("a free port");
     for places in [2, 3] {
         let channel = connector.connect(server.local_addr().to_string()).await.expect("it listens");
         for _ in 0..3 {

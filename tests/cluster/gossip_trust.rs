@@ -70,7 +70,7 @@ impl Pair {
 
     /// The connector of a peer that sends arbitrary bytes; its certificate is good.
     fn connector(&self) -> Connector {
-        self.net.channel().build().expect("complete")
+        self.net.channel().connector().expect("complete")
     }
 
     async fn dial(&self) -> Connection {
@@ -331,7 +331,7 @@ async fn reloaded_certificates_reach_gossip() {
     let old = Channel::builder()
         .with_cert_and_key(old.cert, old.key)
         .and_then(|builder| builder.with_ca_cert(&both));
-    refuses(&old.expect("just issued").build().expect("complete"), pair.first.addr()).await;
+    refuses(&old.expect("just issued").connector().expect("complete"), pair.first.addr()).await;
 }
 
 /// An id that certificates are made out to.
@@ -344,7 +344,7 @@ async fn a_peer_that_claims_another_id_than_its_certificates_is_refused_and_coun
     let channel = Channel::builder()
         .with_cert_and_key(cert.cert, cert.key)
         .and_then(|builder| builder.with_ca_cert(pair.ca().ca_pem()));
-    let connector = channel.expect("just issued").build().expect("complete");
+    let connector = channel.expect("just issued").connector().expect("complete");
     let dial = || async {
         let addr = pair.first.addr().to_string();
         connector.dial(&addr, ALPN, &DialOptions::default()).await.expect("its certificate is good")

@@ -54,7 +54,7 @@ async fn clients_reach_workers(net: Net) {
     let error = within(net.channel().connect(&gossip)).await.expect_err("no calls are taken there");
     let text = format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string));
     assert!(matches!(error, ConnectError::Handshake { .. }) && text.contains("protocol"), "{text}");
-    let connector = net.channel().build().expect("complete");
+    let connector = net.channel().connector().expect("complete");
     let calls = own.host.addr().to_string();
     let error = within(connector.dial(&calls, ALPN, &DialOptions::default())).await;
     assert!(matches!(error, Err(ConnectError::Handshake { .. })), "{error:?}");
@@ -122,7 +122,7 @@ async fn reloaded_certificates_are_shown_there_too() {
         .with_cert_and_key(client.cert, client.key)
         .and_then(|builder| builder.with_ca_cert(next.ca_pem()))
         .expect("just issued")
-        .build()
+        .connector()
         .expect("complete");
     let addr = host.cluster.advertised_addr().to_string();
     let dialled = within(connector.dial(&addr, ALPN, &DialOptions::default())).await;
@@ -134,7 +134,7 @@ async fn the_socket_ends_with_the_server() {
     let net = Net::quic();
     let host = start(&net, any_port(), local(&[])).await;
     let addr = host.cluster.advertised_addr();
-    let connector = net.channel().build().expect("complete");
+    let connector = net.channel().connector().expect("complete");
     let dialled = within(connector.dial(&addr.to_string(), ALPN, &DialOptions::default())).await;
     let connection = dialled.expect("it listens");
     // It says hello, and so it has taken the connection.

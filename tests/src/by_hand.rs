@@ -21,7 +21,7 @@ pub const PROTOCOL: u32 = 4;
 ///
 /// When there is no server.
 pub async fn dial(server: &Server, channel: ChannelBuilder) -> Connection {
-    let connector = channel.build().expect("complete");
+    let connector = channel.connector().expect("complete");
     let address = server.local_addr().to_string();
     let connection = connector.dial(&address, CALLS, &DialOptions::default()).await.expect("it listens");
     // The socket must outlive its connection.

@@ -98,7 +98,7 @@ async fn calls_do_not_keep_other_protocols_out(net: Net) {
     }
     let text = too_many(connect(net.channel(), &server).await);
     assert!(text.contains("takes 7 in all"), "an eighth is kept: {text}");
-    let connector = net.channel().build().expect("complete");
+    let connector = net.channel().connector().expect("complete");
     let address = server.local_addr().to_string();
     let options = DialOptions::default();
     let door = within(connector.dial(&address, DOOR, &options)).await.expect("for this it is kept");
@@ -221,7 +221,7 @@ impl Drop for Mute {
 }
 
 fn patient(net: &Net) -> Connector {
-    net.channel().with_connect_timeout(NEVER).build().expect("complete")
+    net.channel().with_connect_timeout(NEVER).connector().expect("complete")
 }
 
 #[tokio::test]

@@ -278,7 +278,7 @@ fn a_connector_dials_and_a_server_ends_without_tokio() {
     let place = Place::new();
     let connector = {
         let _entered = place.runtime.enter();
-        place.net.channel().build().expect("it is complete")
+        place.net.channel().connector().expect("it is complete")
     };
     let address = place.server.local_addr().to_string();
     let channel = block_on(connector.connect(&address)).expect("it listens");
@@ -367,7 +367,7 @@ fn calls_end_when_the_runtime_of_their_channel_is_shut_down() {
 #[test]
 fn what_needs_a_runtime_says_so() {
     let net = Net::quic();
-    let error = net.channel().build().expect_err("there is no runtime");
+    let error = net.channel().connector().expect_err("there is no runtime");
     assert!(matches!(error, ConnectError::NoRuntime), "{error}");
     let text = error.to_string();
     assert_eq!(
@@ -390,7 +390,7 @@ fn what_needs_a_runtime_says_so() {
         let server = Server::new(net.server().build().expect("complete")).expect("a free port");
         server.register(AnywhereServer::new(Service)).expect("the first");
         run(&server);
-        (net.channel().build().expect("complete"), server)
+        (net.channel().connector().expect("complete"), server)
     };
     // These spawn on the connector's runtime.
     let lazy = connector.connect_lazy(server.local_addr().to_string()).expect("an address");

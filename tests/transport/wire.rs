@@ -126,7 +126,7 @@ async fn a_broken_control_stream_ends_the_connection(net: Net) {
 
 async fn an_unknown_protocol_is_refused(net: Net) {
     let server = net.start();
-    let dialler = net.channel().build().expect("complete");
+    let dialler = net.channel().connector().expect("complete");
     let address = server.local_addr().to_string();
     let options = DialOptions::default();
     let dialled = dialler.dial(&address, b"other/7", &options);

@@ -338,10 +338,10 @@ async fn what_is_refused_names_its_range() {
         ),
         (options.with_idle_timeout(Duration::ZERO), "idle_timeout (ms) is 0, and must be at least 10 ms"),
     ] {
-        let error = Net::quic().channel().with_dial_options(options).build().expect_err("out of range");
+        let error = Net::quic().channel().with_dial_options(options).connector().expect_err("out of range");
         assert!(error.to_string().starts_with(said), "{error}");
         // Options of one dialled connection are checked, too.
-        let connector = Net::quic().channel().build().expect("complete");
+        let connector = Net::quic().channel().connector().expect("complete");
         let error = connector.dial("127.0.0.1:9", b"other", &options).await.expect_err("out of range");
         assert!(error.to_string().starts_with(said), "{error}");
     }

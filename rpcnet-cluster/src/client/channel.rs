@@ -381,8 +381,8 @@ impl ClusterChannelBuilder {
     pub async fn connect(self) -> Result<ClusterChannel, ConnectError> {
         let channel = self.channel.clone();
         let connector = match self.mode {
-            Mode::Direct => channel.build()?,
-            Mode::Relay => channel.with_relay().build()?,
+            Mode::Direct => channel.connector()?,
+            Mode::Relay => channel.with_relay().connector()?,
         };
         if self.directors.is_empty() {
             return Err(ConfigError::Missing("a director", "with_directors").into());

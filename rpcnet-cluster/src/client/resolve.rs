@@ -131,7 +131,7 @@ mod tests {
         let (sender, mut endpoints) = watch::channel(EndpointSet::from([]));
         let network = Network::new();
         let channel = Channel::builder().with_network(&network).with_resolver(OneName);
-        let connector = channel.build().expect("a connector in memory");
+        let connector = channel.connector().expect("a connector in memory");
         let names = ["silent:7", "known:7", "127.0.0.1:7"].map(|name| name.parse().expect("host:port"));
         let resolving = tokio::spawn(resolve(names.to_vec(), connector, sender));
         let start = Instant::now();

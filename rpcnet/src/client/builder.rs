@@ -183,7 +183,7 @@ impl ChannelBuilder {
     /// [`ConnectError`] if this first attempt fails; [`ConnectError::NoRuntime`] if it is awaited outside of
     /// a tokio runtime.
     pub async fn connect(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
-        self.build()?.connect(address).await
+        self.connector()?.connect(address).await
     }
 
     /// Returns a channel at once and dials in the background. If dialling fails, calls fail.
@@ -193,7 +193,7 @@ impl ChannelBuilder {
     /// [`ConnectError`] if `address` is not `host:port`, or if no socket can be opened;
     /// [`ConnectError::NoRuntime`] outside of a tokio runtime.
     pub fn connect_lazy(self, address: impl AsRef<str>) -> Result<Channel, ConnectError> {
-        self.build()?.connect_lazy(address)
+        self.connector()?.connect_lazy(address)
     }
 
     /// Opens a socket for several channels that share it. The socket and the channels' connections belong to
@@ -203,7 +203,7 @@ impl ChannelBuilder {
     ///
     /// [`ConnectError`] if the configuration is not complete or no socket can be opened;
     /// [`ConnectError::NoRuntime`] outside of a tokio runtime.
-    pub fn build(self) -> Result<Connector, ConnectError> {
+    pub fn connector(self) -> Result<Connector, ConnectError> {
         Ok(Connector::new(self.dialer()?))
     }
 

@@ -23,7 +23,7 @@ use crate::{
 
 /// A socket with certificates and limits, from which any number of channels dial. Cheap to clone.
 ///
-/// [`ChannelBuilder::build`](crate::ChannelBuilder::build) makes a connector with a socket of its own.
+/// [`ChannelBuilder::connector`](crate::ChannelBuilder::connector) makes a connector with a socket of its own.
 /// [`Server::connector`](crate::Server::connector) returns one that dials from the server's port.
 ///
 /// The socket belongs to the tokio runtime on which it was opened. The connections and tasks of its channels

@@ -23,7 +23,7 @@ on_lanes!(
 );
 
 async fn dial(net: &Net, place: &Place) -> Connection {
-    let connector = net.channel().build().expect("complete");
+    let connector = net.channel().connector().expect("complete");
     let addr = place.relays[0].addr().to_string();
     let connection =
         connector.dial(&addr, b"rpcnet-relay/1", &DialOptions::default()).await.expect("it listens");

@@ -204,7 +204,7 @@ async fn connecting(net: Net) {
 
 async fn connecting_from_a_socket(net: Net) {
     let place = Place::new(&net).await;
-    let connector = net.channel().build().expect("complete");
+    let connector = net.channel().connector().expect("complete");
     at_each(async |point| {
         let address = place.server.local_addr().to_string();
         let channel = point.drops(connector.connect(&address)).await;
@@ -220,7 +220,7 @@ async fn connecting_from_a_socket(net: Net) {
 
 async fn dialling(net: Net) {
     let place = Place::new(&net).await;
-    let connector = net.channel().build().expect("complete");
+    let connector = net.channel().connector().expect("complete");
     let address = place.server.local_addr().to_string();
     let options = DialOptions::default();
     at_each(async |point| {

@@ -53,7 +53,7 @@ impl Pair {
         let server = net.start_with(net.server().with_limits(limits));
         let (sender, mut taken) = mpsc::unbounded_channel();
         server.handle_protocol(PROTOCOL, Arc::new(Taken(sender))).expect("the first of its name");
-        let connector = net.channel().build().expect("complete");
+        let connector = net.channel().connector().expect("complete");
         let address = server.local_addr().to_string();
         let dial = connector.dial(&address, PROTOCOL, &DialOptions::default()).await;
         let theirs = within(taken.recv()).await.expect("the server stands");

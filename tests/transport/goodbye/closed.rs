@@ -184,7 +184,7 @@ async fn streams_do_not_go_on_elsewhere(net: Net) {
 async fn a_connector_closes_all_its_channels(net: Net) {
     let (first, _first) = net.start_probed("first");
     let (second, _second) = net.start_probed("second");
-    let connector = net.channel().build().expect("complete");
+    let connector = net.channel().connector().expect("complete");
     let one = connector.connect(first.local_addr().to_string()).await.expect("it listens");
     let other = connector.connect(second.local_addr().to_string()).await.expect("it listens");
     let set = watch::Sender::new(endpoints(&[&first, &second]));

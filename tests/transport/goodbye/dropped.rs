@@ -143,7 +143,7 @@ async fn a_server_tells_its_clients() {
     });
     let (address, metrics) = told.await.expect("it starts");
     let address = address.to_string();
-    let connector = net.channel().build().expect("complete");
+    let connector = net.channel().connector().expect("complete");
     let options = rpcnet::transport::DialOptions::default();
     let connection = within(connector.dial(&address, b"rpcnet/1", &options)).await.expect("it listens");
     // Before, the handshake would end with the runtime, and the reason would not be ours.

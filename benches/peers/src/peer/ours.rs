@@ -72,7 +72,7 @@ impl Ours {
             Shape::Default => builder,
             Shape::Streams => builder.with_limits(Limits::default().with_lanes(false)),
         };
-        Ok(Self(builder.build()?))
+        Ok(Self(builder.connector()?))
     }
 }
 
