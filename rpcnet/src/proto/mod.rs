@@ -1,4 +1,4 @@
-//! The wire, sans-io: what is on a stream, byte by byte. ARCHITECTURE.md (*The wire*) has the tables.
+//! The wire, sans-io: what is on a stream, byte by byte. `docs/wire/calls.md` has the tables.
 //!
 //! Every decoder takes what has arrived so far and answers *need more* (`Ok(None)`), a value with the length it
 //! took, or an error. None allocates more than the input holds, none panics.
