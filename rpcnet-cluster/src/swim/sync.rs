@@ -1,4 +1,4 @@
-//! Anti-entropy: digest one way, delta back, and a delta for what the digest had newer.
+//! Anti-entropy: a digest one way, a delta back, and a delta for entries that the digest had newer.
 
 use std::{
     collections::BTreeSet,
@@ -23,22 +23,23 @@ use super::{
     wire::MAX_MEMBERS,
 };
 
-/// A delta with more news than this comes from a first comparison. It is not sent on: the others know it.
+/// The number of members above which a delta comes from a first comparison. Its members are not sent on: the other
+/// nodes know them.
 const NEWS: usize = 32;
 
-/// A record that was asked for is not asked for again so soon, from whomever.
+/// The time for which a record that was asked for is not asked for again, from any peer.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);
 
-/// For so many probe periods at most a node counts as joining.
+/// The number of probe periods for which a node counts as joining at most.
 const JOINING: u32 = 10;
 
-/// Views that did not change for so many gossip intervals are compared: news has gone round by then.
+/// The number of gossip intervals without a change after which a view is compared: by then news has reached all nodes.
 const QUIET: u32 = 5;
 
 pub(super) const MAX_ASKED: usize = 4096;
 
 impl Node {
-    /// `from` is an active member, the first one: this node has just joined, or come back.
+    /// Begins as a member: `from` is this node's first active member, because the node has just joined or come back.
     pub(super) fn became_active(&mut self, now: Instant, from: Option<Identity>) {
         self.broadcast_record(self.identity().id());
         if let Some(peer) = from.or_else(|| self.random_peer()) {
@@ -60,13 +61,14 @@ impl Node {
 
     pub(super) fn fire_sync(&mut self, now: Instant) {
         let interval = self.config.sync_interval();
-        // Who is near will do to learn who is there. What it can't know, because all near peers have missed it, random ones
-        // tell in time.
+        // A near peer is good enough to learn which members there are. News that all near peers have missed comes from
+        // random peers in time.
         let peer = if self.sync_backoff < interval { self.near_peer() } else { self.random_peer() };
         if let Some(peer) = peer {
             self.send_groups(peer);
         }
-        // Nodes that join together know little of each other after their first comparison: the next ones follow soon.
+        // Nodes that join together know little of each other after their first comparison, so the next ones follow
+        // soon.
         self.sync_backoff = (self.sync_backoff * 2).min(interval);
         self.schedule_sync(now);
     }
@@ -81,7 +83,7 @@ impl Node {
         self.out.send(to, Delivery::Stream, digest.encode());
     }
 
-    /// Makes the fingerprint that goes with probes, where it may be of an earlier view.
+    /// Makes the fingerprint that goes with probes anew if the view has changed since.
     pub(super) fn refresh_fingerprint(&mut self, now: Instant) {
         let mut shared = self.shared.lock();
         if self.fingerprint.is_stale(self.view.revision) {
@@ -92,7 +94,7 @@ impl Node {
         shared.fingerprint = self.fingerprint.encoded(now, self.config.gossip_interval() * QUIET);
     }
 
-    /// A probe, or the answer to one, has told what `from` knows.
+    /// Compares this node's fingerprint with the one of `from`, which came with a probe or with the answer to one.
     pub(super) fn compare(&mut self, now: Instant, from: Identity, theirs: u64) {
         self.refresh_fingerprint(now);
         let ours = self.shared.lock().fingerprint;
@@ -105,9 +107,9 @@ impl Node {
         }
     }
 
-    /// Whether this node was just started and still learns of others. Then it probes nobody: what it learns is that they
-    /// live. A probe of a random member takes a handshake, and where many nodes start at once these are what all of them
-    /// would wait for.
+    /// Returns whether this node was just started and still learns of others. Such a node probes nobody: the members
+    /// that it learns of are alive. Each probe of a random member takes a handshake, and if many nodes start at once,
+    /// all of them would wait for these handshakes.
     pub(super) fn is_joining(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.started) < self.config.probe_period() * JOINING
             && !self.fingerprint.is_quiet(now, self.config.gossip_interval() * QUIET)
@@ -124,7 +126,7 @@ impl Node {
         self.offer_broadcasts(to);
     }
 
-    /// Names what is in the groups that are not alike.
+    /// Answers with a digest of the groups that differ.
     pub(super) fn handle_groups(&mut self, from: Identity, theirs: &Groups) {
         let (scope, summaries) = {
             let shared = self.shared.lock();
@@ -140,7 +142,7 @@ impl Node {
         self.out.send(from, Delivery::Stream, digest.encode());
     }
 
-    /// Asks `to` for whatever it has newer of `ids`.
+    /// Asks `to` for everything about `ids` that it has newer.
     pub(super) fn send_summary(&mut self, to: Identity, ids: &[NodeId]) {
         let summaries = {
             let shared = self.shared.lock();
@@ -159,7 +161,7 @@ impl Node {
         self.out.send(to, delivery, payload);
     }
 
-    /// Fetches records that `from` has newer.
+    /// Fetches the records of `wanted`, which `from` has newer.
     pub(super) fn fetch(&mut self, now: Instant, from: Identity, wanted: &[NodeId]) {
         if self.asked.len() > MAX_ASKED {
             self.asked.clear();
@@ -177,7 +179,7 @@ impl Node {
         }
     }
 
-    /// Tells `from` who has left: it still takes them for members.
+    /// Tells `from` which members have left: it still takes these for active.
     pub(super) fn correct(&mut self, from: Identity, stale: &[NodeId]) {
         let frames = {
             let shared = self.shared.lock();
@@ -201,7 +203,7 @@ impl Node {
             let shared = self.shared.lock();
             let mut listed = BTreeSet::new();
             for theirs in &digest.summaries {
-                // Naming one node again and again must not multiply the answer.
+                // A digest that names one node many times must not multiply the answer.
                 if !listed.insert(theirs.id) {
                     continue;
                 }
@@ -263,7 +265,7 @@ impl Node {
             let claimed = member.id().0;
             claimed.id() == me.id() && (member.state() != foca::State::Alive || claimed != me)
         });
-        // Records first: a member that has left is down.
+        // Records come first: a member that has left is down.
         let claimed: Vec<_> = members
             .extract_if(.., |member| member.id().0.id() != from.id() && self.doubts(now, member))
             .collect();
@@ -290,8 +292,9 @@ impl Node {
         Ok(())
     }
 
-    /// What foca does not broadcast it does not encode, so these changes have to be looked for: once a delta with many
-    /// members, and linear in foca's members as the delta itself is.
+    /// Hands all of foca's members to the view. foca encodes only changes that it broadcasts, so other changes have to
+    /// be looked for. This happens once for each delta with many members and is linear in foca's members, as the delta
+    /// itself is.
     fn observe_all(&mut self) {
         let mut shared = self.shared.lock();
         for member in self.foca.iter_membership_state() {
@@ -329,7 +332,7 @@ fn add_newer(view: &View, shared: &FocaState, ours: &Summary, theirs: &Summary, 
     }
 }
 
-/// Whether `theirs` is worth asking for. A member that is down and unknown here is not.
+/// Returns whether `theirs` is worth asking for. A member that is down and unknown here is not.
 fn has_newer(theirs: &Summary, ours: &Summary) -> bool {
     let Some(standing) = theirs.member else {
         return ours.member.is_some() && theirs.record > ours.record;

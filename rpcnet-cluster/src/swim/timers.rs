@@ -1,8 +1,8 @@
-//! The timers of a node: one a slot, fired in order.
+//! The timers of a node: one for each slot, fired in order.
 //!
-//! Every slot holds one timer, and a later one for a slot replaces the earlier: for foca's periodic timers the earlier
-//! is void by then (it is only set anew after it fired or after its token was given up), for members it concerns an
-//! identity that has been replaced. So there are at most a fixed number of timers and four a member.
+//! Every slot holds one timer, and a later timer for a slot replaces the earlier one. The earlier one is void by then.
+//! A periodic timer of foca's is set anew only after it fired or after its token was given up. A member's earlier timer
+//! concerns an identity that has been replaced. So there are at most [`Timers::FIXED`] timers and four for each member.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -12,7 +12,7 @@ use std::{
 
 use super::identity::{NodeId, Peer};
 
-/// What to do when a timer fires.
+/// The work to do when a timer fires.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Task {
     Foca(foca::Timer<Peer>),
@@ -30,7 +30,7 @@ pub(super) enum Task {
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 enum TimerSlot {
-    // foca's, in the order in which foca wants those due at one instant.
+    // foca's timers, in the order in which foca wants them fired at one instant.
     IndirectProbe,
     Probe,
     Suspect(SocketAddr),
@@ -70,7 +70,7 @@ impl Task {
     }
 }
 
-/// See the module's text for the bound.
+/// The module's documentation gives the bound.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     slots: BTreeMap<TimerSlot, (Instant, Task)>,
@@ -79,7 +79,7 @@ pub(super) struct Timers {
 
 impl Timers {
     #[cfg(any(test, feature = "testing"))]
-    /// The slots that concern no member.
+    /// The number of slots that concern no member.
     pub(super) const FIXED: usize = 10;
 
     pub(super) fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The members as the user sees them, and the events that their changes make.
 //!
-//! foca keys members by address, users think in node ids. The view is keyed by id, follows foca's states, and decides
-//! what each change is called: foca neither reports suspicions nor tells a leave from a crash.
+//! foca keys members by address, and users think in node ids. The view is keyed by id, follows foca's states, and
+//! decides which event each change is: foca neither reports suspicions nor tells a leave from a crash.
 
 use std::{
     collections::BTreeMap,
@@ -22,26 +22,26 @@ use super::{
 #[derive(Debug)]
 pub(super) struct MemberEntry {
     pub(super) member: Member,
-    /// Whether the user has seen it join and not yet end.
+    /// Whether the user has been told that the member joined, and not that it ended.
     joined: bool,
-    /// Until when the news that it is down waits for the news that it had left.
+    /// The time until which the news that the member is down waits for the news that it had left.
     pub(super) verdict_at: Option<Instant>,
-    /// Since when it is suspect, in whatever incarnation.
+    /// The time since which the member has been suspect, in any incarnation.
     pub(super) suspected_at: Option<Instant>,
     changed: Instant,
 }
 
-/// What follows from a change of the view.
+/// The consequences of a change of the view.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
     pub(super) events: Vec<Event>,
-    /// Identities that foca takes for active and must be told are not.
+    /// Identities that foca takes for active although they are not: foca must be told.
     pub(super) bury: Vec<Identity>,
-    /// Members newly down of which it is not known yet whether they had left.
+    /// Members that are newly down and may have left: it is not known yet.
     pub(super) unclear: Vec<NodeId>,
 }
 
-/// How long news of a member being down waits for the news that it had left.
+/// The time that news of a member being down waits for the news that it had left.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Grace {
     pub(super) unsuspected: Duration,
@@ -53,7 +53,7 @@ pub(super) struct View {
     pub(super) me: Member,
     /// Rises whenever something about a member changes.
     pub(super) revision: u64,
-    // Bounded by foca's members, which `Node` bounds, plus those that moved to another address.
+    // Bounded by foca's members, which `Node` bounds, plus the members that moved to another address.
     entries: BTreeMap<NodeId, MemberEntry>,
     by_addr: BTreeMap<SocketAddr, NodeId>,
     grace: Grace,
@@ -105,7 +105,7 @@ impl View {
         self.by_addr.contains_key(&addr)
     }
 
-    /// Up to `count` random others for which `pick` holds. Scans all members: for what happens once in a while, not for
+    /// Up to `count` random others for which `pick` holds. Scans all members, so it is for rare occasions and not for
     /// each packet.
     pub(super) fn sample(
         &self,
@@ -116,7 +116,7 @@ impl View {
         self.others().filter(|member| pick(member)).map(Member::identity).sample(rng, count)
     }
 
-    /// Takes in a state that foca holds. `certain` says that this node found it out itself, not from gossip.
+    /// Takes in a state that foca holds. `certain` says that this node found the state out itself and not from gossip.
     pub(super) fn observe(
         &mut self,
         now: Instant,
@@ -128,7 +128,8 @@ impl View {
         let identity = seen.identity;
         let active = seen.state != State::Down;
         if identity.id() == self.me.id() || identity.addr() == self.me.identity.addr() {
-            // A life of ours at an earlier address. At our own address foca has refused it already.
+            // The identity is an earlier life of this node, at an earlier address. At this node's own address foca has
+            // refused it already.
             if active
                 && self.me.identity.is_newer_than(&identity)
                 && identity.addr() != self.me.identity.addr()
@@ -168,7 +169,7 @@ impl View {
         }
     }
 
-    /// Another node at `identity`'s address has been replaced by it.
+    /// Fails the node whose address `identity` has taken, if it is another one.
     fn displace(&mut self, now: Instant, identity: &Identity, verdicts: &mut Verdicts) {
         let previous = self.by_addr.insert(identity.addr(), identity.id());
         let Some(previous) = previous.filter(|previous| *previous != identity.id()) else {
@@ -177,12 +178,12 @@ impl View {
         self.fail(now, previous, verdicts);
     }
 
-    /// Returns whether the user has been told that it joined, and not that it ended.
+    /// Returns whether the user has been told that the member joined, and not that it ended.
     fn has_joined(&self, id: NodeId) -> bool {
         self.entries.get(&id).is_some_and(|entry| entry.joined)
     }
 
-    /// The member `from` goes on at another address.
+    /// Moves the member `from` to its new address.
     fn relocate(
         &mut self,
         now: Instant,
@@ -297,7 +298,7 @@ impl View {
                     verdicts.unclear.push(id);
                 }
             }
-            // foca has forgotten that it was down and has heard of it again.
+            // foca has forgotten that the member was down and has heard of it again.
             (MemberState::Down | MemberState::Left, MemberState::Alive | MemberState::Suspect) => {
                 self.fail(now, id, verdicts);
                 self.insert(now, seen, left, shared, verdicts);
@@ -306,7 +307,7 @@ impl View {
         }
     }
 
-    /// The member is down, and had not left.
+    /// Ends the member as down: it had not left.
     pub(super) fn fail(&mut self, now: Instant, id: NodeId, verdicts: &mut Verdicts) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -322,7 +323,7 @@ impl View {
         }
     }
 
-    /// The record of `id` has changed.
+    /// Takes in the changed record of `id`.
     pub(super) fn record_changed(
         &mut self,
         now: Instant,
@@ -340,7 +341,7 @@ impl View {
             }
             if record.version.generation < entry.member.identity.generation() {
                 entry.member.services = None;
-                // An earlier life has left. Its tags were shown for this one, in case it had only been renewed.
+                // An earlier life has left. Its tags were shown for this life, in case the node had only been renewed.
                 if !std::mem::take(&mut entry.member.tags).is_empty() && entry.joined {
                     verdicts.events.push(Event::TagsChanged(entry.member.clone()));
                 }
@@ -368,7 +369,7 @@ impl View {
         }
     }
 
-    /// Whether the member is still suspect in the incarnation it was accused in.
+    /// Returns whether the member is still suspect in the incarnation in which it was accused.
     pub(super) fn is_still_suspect(&self, identity: &Identity, incarnation: u16) -> bool {
         self.entries.get(&identity.id()).is_some_and(|entry| {
             entry.member.identity == *identity
@@ -377,8 +378,8 @@ impl View {
         })
     }
 
-    /// Whether this is news that need not reach those who have never heard of the member. If it did, memories of nodes
-    /// long gone would go round for ever, each node forgetting them and learning them anew.
+    /// Returns whether news of this member need not reach nodes that have never heard of it. If it did, memories of
+    /// nodes long gone would go round for ever: each node would forget them and learn them anew.
     pub(super) fn is_gone(&self, id: NodeId) -> bool {
         self.entries.get(&id).is_none_or(|entry| !entry.member.state.is_active())
     }

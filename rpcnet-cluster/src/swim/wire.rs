@@ -1,6 +1,6 @@
 //! Reading and writing the bytes of membership packets.
 //!
-//! Every read is checked against what is left, and no count taken from the wire is used to allocate.
+//! Every read is checked against the bytes that are left. No count from the wire is used to allocate.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,10 +12,11 @@ use super::identity::{Identity, MAX_GENERATION, NodeId};
 /// The largest packet, in bytes, that a [`Node`](super::Node) produces or accepts on a stream.
 pub(crate) const MAX_FRAME: usize = 1 << 20;
 
-/// The most members, down ones included, that a [`Node`](super::Node) keeps. News of further ones is refused.
+/// The most members that a [`Node`](super::Node) keeps, including members that are down. News of further members is
+/// refused.
 pub const MAX_MEMBERS: usize = 16_384;
 
-/// What a packet is about: its first byte. The upper four bits are a version, 0 so far.
+/// The kind of a packet: its first byte. The upper four bits are a version, 0 so far.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) enum PacketKind {
     Gossip = 0,
@@ -42,7 +43,7 @@ impl PacketKind {
     }
 }
 
-/// What a packet is called in metrics.
+/// The name of a packet's kind in metrics.
 pub(crate) fn packet_kind(packet: &[u8]) -> &'static str {
     match packet.first().and_then(|first| PacketKind::from_byte(*first)) {
         Some(PacketKind::Gossip) => "gossip",
@@ -56,7 +57,7 @@ pub(crate) fn packet_kind(packet: &[u8]) -> &'static str {
     }
 }
 
-/// Bytes that do not follow the layout of what they are meant to be.
+/// The error for bytes that do not follow their layout.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Error)]
 pub(super) enum WireError {
     #[error("packet ends early")]
@@ -161,7 +162,7 @@ impl<'a> PacketReader<'a> {
         };
         let addr = SocketAddr::new(ip, port);
         let identity = Identity::new(addr, id, generation);
-        // A mapped IPv4 address would come out as another address than went in, and so as a second name of one node.
+        // A mapped IPv4 address would become a plain IPv4 address, which would be a second encoding of one node's name.
         if identity.addr() != addr {
             return Err(WireError::Invalid);
         }
@@ -172,12 +173,12 @@ impl<'a> PacketReader<'a> {
 const FORM_V6: u8 = 1;
 const FORM_SHORT: u8 = 2;
 
-/// 2024-01-01 in unix milliseconds. Generations that a clock makes in the 34 years after it take five bytes, which keeps
-/// an identity within 40 bytes even over IPv6.
+/// The base of short generations: 2024-01-01 in Unix milliseconds. Generations that a clock makes in the 34 years after
+/// it take five bytes, which keeps an identity within 40 bytes even over IPv6.
 const SHORT_BASE: u64 = 1_704_067_200_000;
 const SHORT_RANGE: u64 = 1 << 40;
 
-/// The longest encoding of an identity: IPv6 and a generation that no clock made.
+/// The longest encoding of an identity in bytes: IPv6, and a generation that no clock made.
 pub(super) const IDENTITY_MAX: usize = 1 + 16 + 2 + 16 + 8;
 
 fn short_generation(generation: u64) -> Option<u64> {
@@ -190,7 +191,7 @@ pub(super) fn identity_len(identity: &Identity) -> usize {
     1 + ip + 2 + 16 + generation
 }
 
-/// Writes [`identity_len`] bytes; panics, as every `put` of `bytes` does, where there is less room.
+/// Writes [`identity_len`] bytes. Panics if there is less room, as every `put` of `bytes` does.
 pub(super) fn put_identity(buf: &mut impl BufMut, identity: &Identity) {
     let short = short_generation(identity.generation());
     let mut form = 0;

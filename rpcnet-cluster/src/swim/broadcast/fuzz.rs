@@ -1,4 +1,4 @@
-//! What fuzzing checks: the packet of broadcasts.
+//! Fuzzing of the packet of broadcasts.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::swim::{NodeId, wire::PacketReader};
 
-/// A packet's body: what was read can be written in no more bytes, and is then read as the same.
+/// Checks a packet's body: the decoded packet can be encoded in no more bytes, and decodes to the same packet again.
 pub(in crate::swim) fn broadcasts(input: &[u8]) {
     let Ok(packet) = BroadcastPacket::decode(&mut PacketReader::new(input)) else { return };
     let bytes = body(&packet);
@@ -22,7 +22,7 @@ fn body(packet: &BroadcastPacket) -> Vec<u8> {
     bytes
 }
 
-/// One with an entry of each kind.
+/// A packet's body with an entry of each kind.
 pub(in crate::swim) fn seed() -> Vec<u8> {
     let origin = NodeId::from_u128(7);
     let made =

@@ -1,4 +1,4 @@
-//! The packet of broadcasts: values, versions that its sender has, and keys that it asks for.
+//! The packet of broadcasts: values, versions that its sender has, and keys that its sender asks for.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -10,7 +10,7 @@ use super::{
     Broadcast, MAX_BROADCAST_KEY, MAX_BROADCAST_VALUE, MAX_VERSION,
 };
 
-/// A packet is cut where it exceeds this: with one more value it stays far below the largest frame.
+/// The size in bytes above which a packet is cut. With one more value it stays far below the largest frame.
 const CUT: usize = 64 * 1024;
 
 const VALUE: u8 = 0;
@@ -18,7 +18,7 @@ const WITHDRAWN: u8 = 1;
 const HAS: u8 = 2;
 const WANTS: u8 = 3;
 
-/// What orders the versions of one key.
+/// The order of the versions of one key.
 pub(super) type Stamp = (u64, NodeId);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,9 +30,9 @@ pub(super) enum BroadcastEntry {
 
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct BroadcastPacket {
-    /// Whether it names all that its sender has, so that what it doesn't name is unknown there.
+    /// Whether the packet names everything that its sender has: the sender then does not know any other key.
     pub(super) whole: bool,
-    /// As many as there are bytes for at most.
+    /// At most as many entries as the packet has bytes for.
     pub(super) entries: Vec<BroadcastEntry>,
 }
 
@@ -102,11 +102,11 @@ pub(super) fn put_entry(buf: &mut impl BufMut, entry: &BroadcastEntry) {
     }
 }
 
-/// Puts entries into as many packets as they need, each of about `cut` bytes at most, unless one entry takes more.
+/// Puts entries into as many packets as they need. A packet has at most about `cut` bytes, unless one entry takes more.
 pub(super) fn packets(whole: bool, entries: &[BroadcastEntry], cut: usize) -> Vec<Bytes> {
     let mut packets = Vec::new();
     let mut open = BytesMut::new();
-    // A whole list says something even if it is empty, and is one packet: it is bounded by the entries that there can be.
+    // A whole list says something even if it is empty. It is one packet: the largest number of entries bounds it.
     if whole {
         open.put_slice(&[PacketKind::Broadcasts as u8, 1]);
     }

@@ -1,4 +1,4 @@
-//! How broadcasts get from node to node.
+//! Spreading of broadcasts from node to node.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -13,12 +13,14 @@ use super::{
     packet::{BroadcastEntry, BroadcastPacket, packets},
 };
 
-/// A larger entry is spread as its version alone: it would go to most nodes many times.
+/// The length in bytes above which an entry is spread as its version alone: a whole entry would reach most nodes many
+/// times.
 const INLINE_MAX: usize = 480;
 
 impl Node {
-    /// Gives all nodes a value under a key, in place of the one that it had: rules, configuration. All see it within
-    /// seconds, later joiners when they join. `unix_millis` is the time by the host's clock. Says its version.
+    /// Gives all nodes a value under a key, such as rules or configuration, in place of the key's former value. Returns
+    /// the version. All members see the value within seconds, and later joiners when they join. `unix_millis` is the
+    /// time by the host's clock.
     ///
     /// # Errors
     ///
@@ -33,7 +35,7 @@ impl Node {
         self.make_broadcast(now, unix_millis, key, Some(value))
     }
 
-    /// Takes the value away from a key, at all nodes. Nothing happens where it has none.
+    /// Takes the value away from a key, at all nodes. Does nothing if the key has no value.
     ///
     /// # Errors
     ///
@@ -69,13 +71,14 @@ impl Node {
         Ok(version)
     }
 
-    /// Takes in what was known in an earlier life, or elsewhere. Older versions than those known are ignored.
+    /// Takes in broadcasts that were known in an earlier life, or elsewhere. Versions older than the known ones are
+    /// ignored.
     pub(crate) fn restore_broadcasts(
         &mut self,
         now: Instant,
         broadcasts: impl IntoIterator<Item = (String, Broadcast)>,
     ) {
-        // What a peer would not be allowed to say is not taken from a file either.
+        // The limits for peers apply to a file too.
         let allowed = broadcasts.into_iter().filter(|(key, broadcast)| broadcast.is_allowed(key));
         self.take_entries(now, allowed.map(|(key, broadcast)| BroadcastEntry::Value(key, broadcast)));
     }
@@ -95,7 +98,7 @@ impl Node {
         self.broadcasts.hot.insert(key.to_owned(), rounds);
     }
 
-    /// Sends news to some members, and comes back while there is any.
+    /// Sends news to some members, and sets the timer again while there is any news left.
     pub(in crate::swim) fn fire_spread(&mut self, now: Instant) {
         let mut entries = Vec::new();
         let hot = std::mem::take(&mut self.broadcasts.hot);
@@ -122,7 +125,7 @@ impl Node {
             }
         }
         if peers.is_empty() {
-            // Whoever joins will ask.
+            // A node that joins will ask.
             self.broadcasts.hot.clear();
         }
         if !self.broadcasts.hot.is_empty() {
@@ -130,7 +133,7 @@ impl Node {
         }
     }
 
-    /// Tells `to` which versions there are here, so that each gets what it lacks. There may be none.
+    /// Tells `to` which versions this node has, even if it has none, so that each side gets what it lacks.
     pub(in crate::swim) fn offer_broadcasts(&mut self, to: Identity) {
         let all = self.broadcasts.all();
         let entries: Vec<_> = all
@@ -149,7 +152,7 @@ impl Node {
     ) -> Result<(), PacketError> {
         let BroadcastPacket { whole, entries } = BroadcastPacket::decode(reader)?;
         let mut answer = Vec::new();
-        // Naming one key again and again must not multiply the answer.
+        // A packet that names one key many times must not multiply the answer.
         let mut named = BTreeSet::new();
         for entry in &entries {
             match entry {

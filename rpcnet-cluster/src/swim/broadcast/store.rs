@@ -12,14 +12,14 @@ use super::{
     MAX_ENTRIES, MAX_VERSION, packet::Stamp,
 };
 
-/// What was asked for is not asked for again so soon, from whomever.
+/// The time for which a value that was asked for is not asked for again, from any peer.
 const ASK_INTERVAL: Duration = Duration::from_millis(300);
 
-/// At most [`MAX_ENTRIES`] of each.
+/// Each of the maps has at most [`MAX_ENTRIES`] entries.
 #[derive(Debug, Default)]
 pub(in crate::swim) struct Broadcasts {
     entries: BTreeMap<String, (Broadcast, Instant)>,
-    /// News, and in how many rounds it has still to be sent on.
+    /// The keys with news, each with the number of rounds in which the news is still to be sent on.
     pub(super) hot: BTreeMap<String, u8>,
     asked: BTreeMap<String, Instant>,
     pub(in crate::swim) revision: u64,
@@ -31,7 +31,7 @@ impl Broadcasts {
         self.entries.len()
     }
 
-    /// How much news there is to send on.
+    /// The number of keys with news to send on.
     pub(in crate::swim) fn waiting(&self) -> usize {
         self.hot.len()
     }
@@ -44,7 +44,7 @@ impl Broadcasts {
         self.get(key).map(|broadcast| (broadcast.version, broadcast.origin))
     }
 
-    /// All, the withdrawn ones among them.
+    /// All broadcasts, including withdrawn ones.
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Broadcast)> {
         self.entries.iter().map(|(key, (broadcast, _))| (key.as_str(), broadcast))
     }
@@ -53,7 +53,7 @@ impl Broadcasts {
         self.all().filter(|(_, broadcast)| broadcast.value.is_some())
     }
 
-    /// Makes a newer version. Tells the version, and whether it is another than before.
+    /// Makes a newer version. Returns the version, and whether it differs from the former one.
     pub(super) fn make(
         &mut self,
         now: Instant,
@@ -84,17 +84,17 @@ impl Broadcasts {
         Ok((version, true))
     }
 
-    /// Keeps what is newer than what is known. Tells whether it was.
+    /// Keeps `broadcast` if it is newer than the known one. Returns whether it was.
     ///
-    /// The order is the merge, so it makes no difference in which order news come. Of more than can be kept the oldest
-    /// go, which all nodes decide alike.
+    /// The order of broadcasts is the merge, so the order in which news comes makes no difference. If there are more
+    /// broadcasts than can be kept, the oldest are dropped, on which all nodes decide alike.
     pub(super) fn merge(&mut self, now: Instant, key: String, broadcast: Broadcast) -> bool {
         let known = self.get(&key);
         if known.is_some_and(|known| *known >= broadcast) {
             return false;
         }
-        // There is nothing here to withdraw. Otherwise memories of it would go round for ever, each node forgetting it
-        // and learning it anew.
+        // There is nothing here to withdraw. If the withdrawal were kept, memories of it would go round for ever: each
+        // node would forget them and learn them anew.
         if known.is_none() && broadcast.value.is_none() {
             return false;
         }
@@ -115,7 +115,7 @@ impl Broadcasts {
         true
     }
 
-    /// Whether a peer is to be asked for this version now.
+    /// Returns whether a peer is to be asked for this version now, and notes the time if so.
     pub(super) fn should_ask(&mut self, now: Instant, key: &str, theirs: Stamp) -> bool {
         if self.stamp(key).is_some_and(|ours| ours >= theirs) {
             return false;
@@ -131,7 +131,7 @@ impl Broadcasts {
         due
     }
 
-    /// Forgets what was withdrawn so long ago.
+    /// Forgets the values that were withdrawn more than `after` ago.
     pub(in crate::swim) fn forget(&mut self, now: Instant, after: Duration) {
         self.entries.retain(|_, (broadcast, since)| {
             broadcast.value.is_some() || now.saturating_duration_since(*since) < after

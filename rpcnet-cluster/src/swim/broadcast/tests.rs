@@ -48,7 +48,7 @@ proptest! {
         let now = epoch();
         let stores = [news, other].map(|news| {
             let mut store = Broadcasts::default();
-            // Twice, as anti-entropy would: a withdrawal that comes before its value is not remembered.
+            // The news comes twice, as with anti-entropy: a withdrawal that comes before its value is not remembered.
             for (key, broadcast) in news.iter().chain(&news) {
                 store.merge(now, key.clone(), broadcast.clone());
             }

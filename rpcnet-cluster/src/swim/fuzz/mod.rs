@@ -1,6 +1,6 @@
-//! What fuzzing checks: a node that is given any packets, and the parts that packets consist of.
+//! Fuzzing of a node that is given any packets, and of the parts that packets consist of.
 //!
-//! The functions panic where a promise is broken. The fuzz targets in `fuzz/` call them, and so does the test that runs
+//! The functions panic if a promise is broken. The fuzz targets in `fuzz/` call them, and so does the test that runs
 //! their corpus.
 
 mod packets;
@@ -23,7 +23,7 @@ fn epoch() -> Instant {
     Instant::now()
 }
 
-/// The node that is tested is the first one, its peers are those that follow.
+/// The identity of node `index`. The tested node is the first one, and the nodes that follow are its peers.
 fn identity(index: u8) -> Identity {
     let generation = 1_800_000_000_000;
     Identity::new(([10, 0, 0, index], 7946).into(), NodeId::from_u128(u128::from(index) + 1), generation)

@@ -1,16 +1,16 @@
-//! A node that hears from three peers whatever they like to say.
+//! A node that hears arbitrary packets from three peers.
 
 use std::time::{Duration, Instant};
 
 use super::{epoch, identity};
 use crate::swim::{Config, Delivery, MAX_FRAME, MAX_MEMBERS, Node, PacketError, Transmit};
 
-/// Of an input no more are done.
+/// The most operations of an input that are done.
 const MOST_OPERATIONS: usize = 256;
-/// Of what follows from an operation so much is read by a receiver.
+/// The number of packets after each operation that a receiver reads.
 const READ_ON: usize = 4;
 
-/// What the driver of a node does.
+/// An action of a node's driver.
 pub(super) enum FuzzOperation<'a> {
     Packet { from: u8, bytes: &'a [u8] },
     Passed { steps: u8 },
@@ -22,7 +22,7 @@ pub(super) enum FuzzOperation<'a> {
 const STEP: Duration = Duration::from_millis(50);
 
 impl<'a> FuzzOperation<'a> {
-    /// The next one: a byte, and what belongs to it.
+    /// Takes the next operation: a byte, and the bytes that belong to it.
     fn take(input: &mut &'a [u8]) -> Option<Self> {
         let (&first, rest) = input.split_first()?;
         *input = rest;
@@ -40,13 +40,13 @@ impl<'a> FuzzOperation<'a> {
         })
     }
 
-    /// Writes it in the form that is read.
+    /// Writes the operation in the form that [`take`](Self::take) reads.
     pub(super) fn put(&self, input: &mut Vec<u8>) {
         let (first, bytes) = match *self {
             Self::Packet { from, bytes } => (from - 1, bytes),
             Self::Tag { value } => (0xc0, value),
             Self::Passed { steps } => return input.extend([0x60, steps]),
-            // A multiple of three, and a peer.
+            // A multiple of three, plus the number of the peer.
             Self::Announce { to } => return input.push(0xe1 + to - 1),
             Self::Leave => return input.push(0xff),
         };
@@ -56,7 +56,7 @@ impl<'a> FuzzOperation<'a> {
     }
 }
 
-/// A length of two bytes and as many bytes, or as many as there are.
+/// Takes a length of two bytes and as many bytes, or all bytes if there are fewer.
 fn take_bytes<'a>(input: &mut &'a [u8]) -> &'a [u8] {
     let Some((length, rest)) = input.split_first_chunk() else { return std::mem::take(input) };
     let (bytes, rest) = rest.split_at(rest.len().min(usize::from(u16::from_be_bytes(*length))));
@@ -64,7 +64,8 @@ fn take_bytes<'a>(input: &mut &'a [u8]) -> &'a [u8] {
     bytes
 }
 
-/// Drives a node through operations. What it sends is bounded, and understood by whom it is for.
+/// Drives a node through operations. Checks that the packets it sends are bounded, and that their receivers understand
+/// them.
 pub fn gossip_packets(mut input: &[u8]) {
     let mut now = epoch();
     let mut node = Node::new(identity(0), Config::new_lan(), 1, now);
@@ -102,13 +103,13 @@ pub fn gossip_packets(mut input: &[u8]) {
     }
 }
 
-/// A peer's packets may be senseless, but what a node makes of them must be packets.
+/// Checks that a node's packets are valid: the node may have received senseless ones, but must not send any.
 fn receive(now: Instant, sender: &Node, transmit: &Transmit) {
     let mut receiver = Node::new(transmit.to, Config::new_lan(), 2, now);
     match receiver.handle_packet(now, sender.identity(), &transmit.payload) {
         Ok(()) | Err(PacketError::FromOurselves { .. }) => {}
         Err(PacketError::Malformed(error)) => {
-            // Whoever is asked to ask the asker does so.
+            // A node that is asked to ask the asker does so.
             let harmless = matches!(
                 error.downcast_ref::<foca::Error>(),
                 Some(foca::Error::IndirectForOurselves | foca::Error::DataFromOurselves)

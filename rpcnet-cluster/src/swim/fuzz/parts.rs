@@ -1,4 +1,4 @@
-//! The parts of packets: what was read can be written, and is then read as the same.
+//! The parts of packets: a decoded part can be encoded, and then decodes to the same part.
 
 use std::fmt::Debug;
 
@@ -16,7 +16,7 @@ use crate::swim::{
     wire::{PacketReader, WireError, put_identity, put_varint},
 };
 
-/// A part of a packet; the first byte says which.
+/// Checks a part of a packet. The first byte says which part.
 pub fn gossip_parts(input: &[u8]) {
     let Some((&choice, input)) = input.split_first() else { return };
     match choice % 10 {
@@ -74,7 +74,7 @@ fn header_bytes(header: &Header<Peer>) -> Vec<u8> {
     written(|buf| Codec(shared).encode_header(header, buf).expect("a vector has room"))
 }
 
-/// What a member is compared by.
+/// The fields by which members are compared.
 fn described(member: &Member<Peer>) -> (Peer, u16, foca::State) {
     (*member.id(), member.incarnation(), member.state())
 }

@@ -1,4 +1,4 @@
-//! Inputs that fuzzing begins with: what the nodes of a small cluster say to each other.
+//! Inputs that fuzzing begins with: the packets of a small cluster's nodes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -23,7 +23,7 @@ const MESSAGES: [&str; 11] = [
 ];
 const KINDS: [&str; 7] = ["gossip", "digest", "delta", "leave_notice", "leave_ack", "groups", "broadcasts"];
 
-/// Target, name and bytes of each. The same in each run.
+/// Target, name and bytes of each seed. They are the same in each run.
 pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let heard = heard();
     let mut seeds = vec![("gossip_packets", "conversation", conversation(&heard))];
@@ -80,7 +80,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     seeds
 }
 
-/// The record of a worker with so many services.
+/// The record of a worker with `services` services.
 fn record(services: u64) -> Vec<u8> {
     let mut record = Record::new(identity(1).generation());
     record.set("role", "worker").expect("short");
@@ -99,8 +99,8 @@ fn name(packet: &[u8]) -> &'static str {
     MESSAGES[usize::from(packet[1 + 28 + 2 + 28])]
 }
 
-/// What the first node hears while it joins two others, gossips with them, and one of them leaves. Between packets stands
-/// `None` where time has passed.
+/// The packets that the first node hears while it joins two others, gossips with them, and one of them leaves. `None`
+/// between packets says that time has passed.
 fn heard() -> Vec<Option<(u8, Vec<u8>)>> {
     let mut now = epoch();
     let mut nodes: Vec<_> =
@@ -109,7 +109,7 @@ fn heard() -> Vec<Option<(u8, Vec<u8>)>> {
         node.set_tag(now, "role", if index == 0 { "director" } else { "worker" }).expect("few and short");
         node.announce(now, identity((index + 1) % 4));
     }
-    // Too large for a datagram.
+    // The tags are too large for a datagram.
     for key in ["one", "two"] {
         nodes[2].set_tag(now, key, &key.repeat(80)).expect("few, and short enough");
     }
@@ -133,7 +133,7 @@ fn heard() -> Vec<Option<(u8, Vec<u8>)>> {
                     let Some(to) = (0..4u8).find(|to| identity(*to).addr() == transmit.to.addr()) else {
                         continue;
                     };
-                    // From half-way on the first and the third hear of each other only through the second.
+                    // After some time the first and the third node hear of each other only through the second.
                     if step > 60 && (from + to == 2) && from != to {
                         continue;
                     }
@@ -152,7 +152,7 @@ fn heard() -> Vec<Option<(u8, Vec<u8>)>> {
     heard
 }
 
-/// Its beginning, as operations.
+/// The beginning of `heard`, as operations.
 fn conversation(heard: &[Option<(u8, Vec<u8>)>]) -> Vec<u8> {
     let mut input = Vec::new();
     FuzzOperation::Tag { value: b"tag" }.put(&mut input);

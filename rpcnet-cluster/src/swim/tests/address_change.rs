@@ -57,7 +57,7 @@ fn a_node_moves_to_where_another_one_was() {
     sim.crash(3);
     sim.run(secs(30));
     let addr = Sim::identity(3, 1).addr();
-    // It is remembered there as down.
+    // The node is remembered there as down.
     sim.with(2, |node, now| node.move_to(now, addr));
     let id = NodeId::from_u128(3);
     let at = |node: &Node| node.member(id).is_some_and(|member| member.identity().addr() == addr);

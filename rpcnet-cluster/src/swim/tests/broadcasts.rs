@@ -29,7 +29,7 @@ fn broadcasts_reach_all_and_late_joiners() {
         sim.run_until(secs(5), |sim| {
             all_have(sim, "small", Some(b"rules")) && all_have(sim, "large", Some(&large))
         });
-        // Long after it was news.
+        // A node that starts long after the value was news still gets it.
         sim.run(secs(30));
         sim.start(nodes, 1);
         sim.run_until(secs(5), |sim| {

@@ -1,4 +1,4 @@
-//! One node that hears what a simulated cluster would rarely say.
+//! Input to one node that a simulated cluster would rarely produce.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -190,7 +190,8 @@ fn members_that_are_gone_are_forgotten() {
     assert!(listener.node.shared.lock().record(id).is_none());
 }
 
-/// Whom node 0 of 30 gossips to within a second in which it has news, in order, while it is linked to these.
+/// The members that node 0 of 30 gossips to within a second in which it has news, in order, while it has connections to
+/// `linked`.
 fn told_by_one_of_30(linked: &BTreeSet<NodeId>) -> Vec<NodeId> {
     let mut sim = Sim::cluster(1, Config::new_lan(), 30, secs(60));
     sim.with(0, |node, now| {

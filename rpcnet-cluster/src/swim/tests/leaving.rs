@@ -60,7 +60,7 @@ fn a_leaver_that_nobody_hears_gives_up() {
     let mut sim = Sim::cluster(1, Config::new_lan(), 5, secs(10));
     sim.loss = 1.0;
     sim.with(2, Node::leave);
-    // It goes on for as long as a driver may want to wait, but not for ever.
+    // The leave goes on for as long as a driver may want to wait, but not for ever.
     sim.run(secs(55));
     assert!(!sim.nodes[&2].is_leave_complete());
     sim.run_until(secs(10), |sim| sim.nodes[&2].is_leave_complete());

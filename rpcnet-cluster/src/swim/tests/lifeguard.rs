@@ -1,4 +1,4 @@
-//! Who is taken for dead, and who is not, in whole simulated clusters.
+//! False and true accusations in whole simulated clusters.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn converged(seed: u64, count: usize) -> Simulation {
     simulation
 }
 
-/// The nodes that were reported failed after `since`, each with who said so.
+/// The nodes that were reported failed after `since`, each with the observer that reported it.
 fn failed(simulation: &Simulation, since: Duration) -> Vec<(usize, usize)> {
     let seen = simulation.events().iter().filter(|seen| seen.at >= since);
     seen.filter_map(|seen| match &seen.event {

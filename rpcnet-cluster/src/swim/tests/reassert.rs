@@ -1,4 +1,4 @@
-//! A node whose place another one has taken, until it stopped.
+//! A node whose place another one had taken until it stopped.
 
 use super::sim::{Sim, secs};
 use crate::swim::{Config, MemberState, NodeId};
@@ -9,7 +9,8 @@ fn who_was_first_takes_its_place_back() {
         let mut sim = Sim::cluster(seed, Config::new_lan(), 5, secs(10));
         sim.with(2, |node, now| node.set_tag(now, "life", "first").unwrap());
         sim.run(secs(5));
-        // The id of node 2 at another address, started later. The two never meet here: a driver sees to it that they do.
+        // Another node starts later, with the id of node 2 at another address. The two never meet here: a driver makes
+        // sure that they do.
         sim.partition(&[&[0, 1, 3, 4, 5], &[2]]);
         sim.start_anew(5, 3, 1000);
         sim.run(secs(10));
@@ -28,7 +29,7 @@ fn who_was_first_takes_its_place_back() {
         };
         sim.run_until(secs(120), is_back);
         sim.run_until(secs(60), |sim| sim.all_see_tag(2, "life", Some("first")));
-        // Nothing to take back.
+        // There is nothing to take back.
         let before = sim.nodes[&2].identity();
         sim.with(2, |node, now| node.reassert(now, rival));
         assert_eq!(sim.nodes[&2].identity(), before);

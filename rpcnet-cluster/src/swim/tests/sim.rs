@@ -101,7 +101,7 @@ impl Sim {
         self.start_as(index, Self::identity(index, generation));
     }
 
-    /// A node that comes back at its address with a new id.
+    /// Starts a node that comes back at its address with a new id.
     pub(super) fn start_anew(&mut self, index: usize, id: u128, generation: u64) {
         self.start_as(index, Self::identity_with(index, id, generation));
     }
@@ -131,7 +131,7 @@ impl Sim {
         self.groups.clear();
     }
 
-    /// Calls an input of a node and passes on what comes of it.
+    /// Calls an input of a node and delivers its outputs.
     pub(super) fn with<T>(&mut self, index: usize, input: impl FnOnce(&mut Node, Instant) -> T) -> T {
         let node = self.nodes.get_mut(&index).unwrap();
         let result = input(node, self.now);
@@ -170,7 +170,7 @@ impl Sim {
         self.now = end;
     }
 
-    /// Runs until `done`, at most for `limit`. Returns how long it took.
+    /// Runs until `done`, for at most `limit`. Returns the time that it took.
     pub(super) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> Duration {
         let start = self.now;
         while !done(self) {
@@ -179,8 +179,7 @@ impl Sim {
         self.now - start
     }
 
-    /// The next thing that happens before `end`. Packets come before timers due at the same time, as the driver must
-    /// have it.
+    /// Does the next thing that happens before `end`. Packets come before timers due at the same time, as for a driver.
     fn step(&mut self, end: Instant) -> bool {
         let packet = self.queue.keys().next().map(|(at, _)| *at);
         let timer = self.nodes.iter().filter_map(|(index, node)| Some((node.poll_timeout()?, *index))).min();
