@@ -1,4 +1,4 @@
-//! What must hold after every step.
+//! The rules that must hold after every step.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -13,7 +13,7 @@ pub struct Violation {
     broken: Broken,
 }
 
-/// Which rule was broken.
+/// The rule that was broken.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Broken {
     WentBack(String),
@@ -31,12 +31,12 @@ impl Violation {
         Self { at, by: Some(by), broken }
     }
 
-    /// The nodes did not come together in time, or did not stay so.
+    /// The nodes did not come to agree in time, or did not stay so.
     pub(super) fn apart(at: Duration, disagreement: String) -> Self {
         Self { at, by: None, broken: Broken::Apart(disagreement) }
     }
 
-    /// Whether the same rule is broken, wherever and whenever.
+    /// Returns whether both break the same rule, at any node and any time.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(&self.broken) == std::mem::discriminant(&other.broken)
     }
@@ -63,8 +63,8 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// Packets that a node may send within a second: as many as a blocked one holds back, and some more. Answers that make
-/// answers exceed any number.
+/// The most packets that a node may send within a second: as many as a blocked node holds back, and some more. A loop
+/// in which answers cause answers exceeds any number.
 const STORM: u64 = 8192;
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -74,7 +74,7 @@ enum MemberPhase {
     Ended,
 }
 
-/// What one observer has seen of one node so far.
+/// The states of one node that one observer has seen so far.
 #[derive(Clone, Debug, Default)]
 struct NodeHistory {
     generation: u64,
@@ -89,11 +89,11 @@ struct Observer {
     own: u64,
     known: BTreeMap<NodeId, NodeHistory>,
     broadcasts: HeardBroadcasts,
-    /// A second, and how much had been sent when it began.
+    /// The start of the current second, and the number of packets sent before it.
     second: (u64, u64),
 }
 
-/// What is compared is remembered for the whole simulation.
+/// The observations of the whole simulation that are compared.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
     observers: BTreeMap<usize, Observer>,
@@ -103,7 +103,7 @@ pub(super) struct Checker {
     values: BTreeMap<(String, u64, NodeId), Broadcast>,
 }
 
-/// The broadcasts that one observer has seen: the newest version of each key, and whether it is there.
+/// The broadcasts that one observer has seen: the newest version of each key, and whether it has a value.
 #[derive(Clone, Debug, Default)]
 struct HeardBroadcasts {
     revision: u64,
@@ -115,7 +115,8 @@ impl Checker {
         self.observers.insert(node, Observer::default());
     }
 
-    /// Looks at a node that had an input at `at`. `sent` is how many packets it has sent so far, in all its lives.
+    /// Checks a node that had an input at `at`. `sent` is the number of packets that it has sent so far, in all its
+    /// lives.
     pub(super) fn check(
         &mut self,
         by: usize,
@@ -196,7 +197,7 @@ fn check_tags(
     member: &Member,
 ) -> Result<(), Broken> {
     let Some((generation, version)) = node.record_version(member.id()) else { return Ok(()) };
-    // A leave's record has no tags; the view keeps the last ones.
+    // The record of a leave has no tags, while the view keeps the last ones.
     if member.state() == MemberState::Left {
         return Ok(());
     }
@@ -220,7 +221,7 @@ impl Observer {
             return Err(Broken::WentBack(format!("the generation of {identity}, from {}", known.generation)));
         }
         let same = generation == known.generation;
-        // Down is taken from whoever says it, at whatever incarnation.
+        // A Down claim is taken from any peer and at any incarnation.
         if member.state().is_active() {
             if same && incarnation < known.incarnation {
                 return Err(Broken::WentBack(format!(

@@ -1,7 +1,8 @@
 //! The connections that a simulated node would have.
 //!
-//! A packet to a peer without one takes a handshake, which is not simulated; that afterwards there is one, at both ends, is.
-//! The packet's receiver says so, and says it again now and then while packets come, as acknowledgements do.
+//! A packet to a peer without a connection takes a handshake. The handshake itself is not simulated, but the connection
+//! that exists afterwards at both ends is. The packet's receiver tells the sender of it, and does so again now and then
+//! while packets come, as acknowledgements do.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +11,11 @@ use std::{
 
 use crate::swim::{Identity, NodeId};
 
-/// As many as a node keeps by default, and for how long without a packet from the peer.
+/// The most connections, as a node keeps by default.
 const MOST: usize = 256;
+/// The time without a packet from the peer after which a connection counts as closed.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often packets are acknowledged.
+/// The interval at which packets are acknowledged.
 const ACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
@@ -30,12 +32,12 @@ struct SimulatedLink {
 }
 
 impl SimulatedLinks {
-    /// Something has come from this peer.
+    /// Notes that something has come from this peer.
     pub(super) fn hear(&mut self, now: Instant, from: &Identity) {
         self.link(now, from);
     }
 
-    /// A packet has come from this peer. Tells whether it is to be acknowledged.
+    /// Notes that a packet has come from this peer. Returns whether it is to be acknowledged.
     pub(super) fn receive(&mut self, now: Instant, from: &Identity) -> bool {
         let link = self.link(now, from);
         let due = link.acknowledged.is_none_or(|at| now.saturating_duration_since(at) >= ACKNOWLEDGED);
@@ -58,7 +60,7 @@ impl SimulatedLinks {
         link
     }
 
-    /// Their peers, if they have changed.
+    /// The peers that there are connections to, if they have changed.
     pub(super) fn changed(&mut self, now: Instant) -> Option<BTreeSet<NodeId>> {
         if self.looked.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
             self.looked = Some(now);

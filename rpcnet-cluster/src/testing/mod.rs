@@ -1,8 +1,9 @@
-//! Clusters under virtual time, for tests of what depends on membership.
+//! Clusters under virtual time, for tests of code that depends on membership.
 //!
 //! A [`Simulation`] runs whole clusters within the test's thread, without sockets, tasks or waiting: a partition of a
-//! minute takes milliseconds. Nodes are the ones that servers run ([`swim::Node`](crate::swim::Node)), so their views and
-//! events are what a real cluster would show; network, clocks and processes do what [`Operation`]s and [`Fault`]s say.
+//! minute takes milliseconds. The nodes are the ones that servers run ([`swim::Node`](crate::swim::Node)), so their
+//! views and events are those of a real cluster. [`Operation`]s and [`Fault`]s control the network, the clocks and the
+//! processes.
 //!
 //! ```
 //! use std::time::Duration;
@@ -27,11 +28,12 @@
 //! assert_eq!(simulation.violation(), None);
 //! ```
 //!
-//! A [`Script`] is a list of operations that can be printed and read back. A [`Trial`] makes one up from a seed, runs it,
-//! and looks for the shortest one that still fails: `cargo run --release -p rpcnet-benches --bin simulate` runs thousands.
+//! A [`Script`] is a list of operations that can be printed and read back. A [`Trial`] makes a random script from a
+//! seed, runs it, and looks for the shortest script that still fails. `cargo run --release -p rpcnet-benches --bin
+//! simulate` runs thousands of trials.
 //!
-//! The engine below is a [`World`](engine::World) of [`Host`](engine::Host)s, which may be any protocol that does no input
-//! or output itself.
+//! The engine is a [`World`](engine::World) of [`Host`](engine::Host)s, which may be any protocol that does no input or
+//! output itself.
 
 mod check;
 mod host;
@@ -49,7 +51,9 @@ pub use operation::{Operation, ParseScriptError, Script};
 pub use simulation::{ObservedEvent, Simulation};
 pub use trial::{Trial, TrialFailure};
 
-/// The engine, for benchmarks that run other protocols in it, and for tests that forge packets. Not part of the public API: it may change in any release.
+/// The engine, for benchmarks that run other protocols in it, and for tests that forge packets.
+///
+/// Not part of the public API: it may change in any release.
 #[doc(hidden)]
 pub mod engine {
     pub use super::{

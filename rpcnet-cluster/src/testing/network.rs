@@ -1,18 +1,19 @@
-//! What becomes of a packet: how long it takes, whether it is lost, doubled or overtaken, who can't reach whom.
+//! The simulated network: latency, loss, duplication, reordering, and hosts that can't reach each other.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use rand::{RngExt, rngs::StdRng};
 
-/// How a [`World`](super::engine::World) may be disturbed, for a time. Faults add up: a packet has to get past all of them.
+/// A disturbance of a [`World`](super::engine::World), for a time. Faults add up: a packet has to get past all of them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// One way takes a time between these, instead of 0.2 to 2 ms. The slowest such fault in force counts.
+    /// A packet takes a time between `least` and `most` for one way, instead of 0.2 to 2 ms. Of several such faults the
+    /// slowest counts.
     Latency {
-        /// At the least.
+        /// The shortest time.
         least: Duration,
-        /// At the most.
+        /// The longest time.
         most: Duration,
     },
     /// This share (0 to 1) of packets is lost.
@@ -23,10 +24,10 @@ pub enum Fault {
     Reordering {
         /// The share of packets.
         share: f64,
-        /// How long at the most.
+        /// The longest delay.
         by: Duration,
     },
-    /// What `from` sends does not reach `to`. The other direction works.
+    /// Packets from `from` do not reach `to`. The other direction works.
     Cut {
         /// The sender.
         from: usize,
@@ -35,20 +36,20 @@ pub enum Fault {
     },
     /// Hosts of different groups can't reach each other. Hosts in no group are one further group.
     Partition(Vec<Vec<usize>>),
-    /// The whole process of this host stands still. Packets for it wait, and are handled in order before its timers when
-    /// it goes on.
+    /// The whole process of this host stands still. Packets for it wait. When it goes on, they are handled in order,
+    /// before its timers.
     Pause(usize),
-    /// Messages to and from this host wait, while its timers run on: the anomaly of the Lifeguard paper (Dadgar, Phillips,
-    /// Currey, 2018). What has waited is delivered when it is over.
+    /// Packets to and from this host wait, while its timers run on: the anomaly of the Lifeguard paper (Dadgar,
+    /// Phillips, Currey, 2018). They are delivered when the fault is over.
     Block(usize),
 }
 
-/// How often a packet on a stream is sent again before it counts as arrived.
+/// The number of times that a packet on a stream is sent again before it counts as arrived.
 const REPETITIONS: u32 = 6;
-/// The first of these pauses; each further one is twice as long.
+/// The pause before the first repetition. Each further pause is twice as long.
 const REPEATED_AFTER: Duration = Duration::from_millis(50);
 
-/// A fault in force. Groups are looked up for each packet, so they are kept by host.
+/// A fault in force. Partitions are kept by host, because they are looked up for each packet.
 #[derive(Clone, Debug)]
 enum Active {
     Fault(Fault),
@@ -83,7 +84,7 @@ impl SimulatedNetwork {
         self.faults.clear();
     }
 
-    /// Forgets what is over.
+    /// Forgets the faults that are over.
     pub(super) fn expire(&mut self, now: Duration) {
         self.faults.retain(|(_, until)| *until > now);
     }
@@ -101,7 +102,7 @@ impl SimulatedNetwork {
         })
     }
 
-    /// After what times a packet that is sent now arrives: never, once, or more often.
+    /// The times after which a packet that is sent now arrives: none, one, or two.
     pub(super) fn fate(
         &self,
         rng: &mut StdRng,
@@ -147,7 +148,7 @@ impl SimulatedNetwork {
             }
         }
         let first = Some(held + between(rng, latency));
-        // A stream delivers once, whatever the network does.
+        // A stream delivers once, even if the network duplicates packets.
         let again = !reliable && duplicated > 0.0 && rng.random_bool(duplicated);
         let second = again.then(|| held + between(rng, latency));
         Arrivals([first, second])

@@ -1,4 +1,4 @@
-//! What can be done to a simulated cluster, and lists of it that can be printed and read back.
+//! Operations on a simulated cluster, and lists of them that can be printed and read back.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -6,16 +6,16 @@ use thiserror::Error;
 
 use super::network::Fault;
 
-/// Something done to a simulated cluster.
+/// An operation on a simulated cluster.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Starts a node: a new life at the same address, with a later generation, and without tags. One that runs is killed
-    /// first.
+    /// Starts a node: a new life at the same address, with a later generation, and without tags. A node that runs is
+    /// killed first.
     Start {
-        /// Which.
+        /// The index of the node.
         node: usize,
-        /// Whether it looks for the members that it knew, besides its seeds.
+        /// Whether the node looks for the members that it knew, besides its seeds.
         remembering: bool,
     },
     /// Ends a node at once.
@@ -24,7 +24,7 @@ pub enum Operation {
     Leave(usize),
     /// Sets a tag of a node.
     SetTag {
-        /// Which node.
+        /// The index of the node.
         node: usize,
         /// The tag's key.
         key: String,
@@ -33,14 +33,14 @@ pub enum Operation {
     },
     /// Removes a tag of a node.
     RemoveTag {
-        /// Which node.
+        /// The index of the node.
         node: usize,
         /// The tag's key.
         key: String,
     },
     /// Gives all nodes a value under a key, as [`Node::broadcast`](crate::swim::Node::broadcast) does.
     Broadcast {
-        /// Whose node does it.
+        /// The index of the node that broadcasts.
         node: usize,
         /// The key.
         key: String,
@@ -49,36 +49,36 @@ pub enum Operation {
     },
     /// Takes the value away from a key.
     Withdraw {
-        /// Whose node does it.
+        /// The index of the node that withdraws.
         node: usize,
         /// The key.
         key: String,
     },
     /// Puts a node's clock forward, as when its host was suspended.
     Forward {
-        /// Which node.
+        /// The index of the node.
         node: usize,
-        /// By how much.
+        /// The time by which the clock jumps.
         by: Duration,
     },
     /// Puts back the clock that a node's generation is taken from when it is started the next time.
     Back {
-        /// Which node.
+        /// The index of the node.
         node: usize,
-        /// By how much.
+        /// The time by which the clock is put back.
         by: Duration,
     },
     /// Disturbs network or process for a time.
     Fault {
-        /// How.
+        /// The disturbance.
         fault: Fault,
-        /// For how long.
+        /// Its duration.
         lasting: Duration,
     },
 }
 
 impl Operation {
-    /// How long it goes on disturbing.
+    /// The time for which the operation goes on disturbing.
     pub(super) fn lasting(&self) -> Duration {
         match self {
             Self::Fault { lasting, .. } => *lasting,
@@ -87,7 +87,8 @@ impl Operation {
     }
 }
 
-/// Operations, each at its time after the start of the simulation. The text has one line for each.
+/// A list of operations, each with a time after the start of the simulation. The text form has one line for each
+/// operation.
 ///
 /// ```
 /// use std::time::Duration;
@@ -116,7 +117,7 @@ impl Script {
         Self::default()
     }
 
-    /// With a further operation, after those that are due at the same time already.
+    /// Adds an operation, after the operations at the same time.
     #[must_use]
     pub fn at(mut self, at: Duration, operation: Operation) -> Self {
         let index = self.operations.partition_point(|(other, _)| *other <= at);
@@ -129,12 +130,12 @@ impl Script {
         &self.operations
     }
 
-    /// When the last operation is done and the last fault over.
+    /// The time at which all operations are done and all faults are over.
     pub fn end(&self) -> Duration {
         self.operations.iter().map(|(at, operation)| *at + operation.lasting()).max().unwrap_or_default()
     }
 
-    /// This script without the operations of these places.
+    /// This script without the operations at these indices.
     pub(super) fn without(&self, places: std::ops::Range<usize>) -> Self {
         let mut operations = self.operations.clone();
         operations.drain(places);
@@ -198,7 +199,7 @@ impl fmt::Display for Script {
     }
 }
 
-/// Text is no [`Script`].
+/// The error for text that is no [`Script`].
 #[derive(Clone, Debug, Eq, PartialEq, Error)]
 #[error("line {line} is no operation: {text:?}")]
 pub struct ParseScriptError {
@@ -209,7 +210,7 @@ pub struct ParseScriptError {
 impl FromStr for Script {
     type Err = ParseScriptError;
 
-    /// Reads what [`Display`](fmt::Display) writes. Empty lines are skipped.
+    /// Reads the text that [`Display`](fmt::Display) writes. Empty lines are skipped.
     fn from_str(text: &str) -> Result<Self, ParseScriptError> {
         let mut script = Self::new();
         for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {

@@ -1,4 +1,4 @@
-//! A node as a process: with what its driver does, which is to join.
+//! A node as a process: a node with the part of its driver that joins.
 
 use std::{
     collections::BTreeSet,
@@ -16,22 +16,23 @@ use super::{
 };
 use crate::swim::{Config, Delivery, Event, Identity, Node, NodeId};
 
-/// The pauses of the driver, between rounds while a node is alone, and afterwards.
+/// The shortest and longest pause between the driver's rounds while a node is alone.
 const ALONE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// The same while a node is not alone.
 const CHECK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
-/// What nodes send each other in a simulation.
+/// A packet between nodes of a simulation.
 #[derive(Clone, Debug)]
 pub struct Packet(PacketContent);
 
 #[derive(Clone, Debug)]
 enum PacketContent {
-    /// A dial: who is there?
+    /// A dial, which asks for the identity of the node.
     Hello {
         from: usize,
     },
     Answer(Identity),
-    /// There is a connection, of which this is the other end.
+    /// Tells the sender of a packet that there is a connection, of which its receiver is the other end.
     Linked(Identity),
     Gossip {
         from: Identity,
@@ -39,9 +40,10 @@ enum PacketContent {
     },
 }
 
-/// One life of a simulated node: a [`Node`] that joins through its seeds and looks for them again, as a server's does.
+/// One life of a simulated node: a [`Node`] that joins through its seeds and looks for them again, as a server's node
+/// does.
 ///
-/// Its address is 10.0.0.0 and one more than its index, on port 7946.
+/// The address is the one of index 0, which is 10.0.0.1, plus the index. The port is 7946.
 #[derive(Debug)]
 pub struct Process {
     node: Node,
@@ -53,14 +55,14 @@ pub struct Process {
     check: Backoff,
     rng: StdRng,
     links: SimulatedLinks,
-    /// What is no gossip, and not counted as its payload.
+    /// Packets that are not gossip and not counted as payload.
     dials: Vec<Outgoing<Packet>>,
-    /// Packets that the node called malformed. There are none, unless something is wrong.
+    /// The number of packets that the node called malformed. None is expected.
     refused: u64,
 }
 
 impl Process {
-    /// A process that starts now. `seeds` are the indices of the hosts that it joins through; its own is skipped.
+    /// A process that starts now. `seeds` are the indices of the hosts that it joins through; its own index is skipped.
     pub fn new(
         (index, id, generation): (usize, NodeId, u64),
         config: Config,
@@ -84,12 +86,12 @@ impl Process {
         }
     }
 
-    /// Its node.
+    /// The process's node.
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    /// Its node, for inputs of the user's. To be called within [`World::with`](super::engine::World::with).
+    /// The process's node, for inputs of the user. To be called within [`World::with`](super::engine::World::with).
     pub fn node_mut(&mut self) -> &mut Node {
         &mut self.node
     }
@@ -99,7 +101,7 @@ impl Process {
         self.node.poll_event()
     }
 
-    /// How many packets the node has refused as an error of the sender's.
+    /// The number of packets that the node has refused as an error of the sender.
     pub fn refused(&self) -> u64 {
         self.refused
     }
@@ -125,7 +127,7 @@ impl Process {
         self.ask_at = now + pauses.next(&mut self.rng);
     }
 
-    /// Being alone is asked about at once, company ends the hurry; the node is told of its links.
+    /// Tells the node of its links. Asks at once when the node has become alone, and slows down when it no longer is.
     fn notice(&mut self, now: Instant) {
         if let Some(peers) = self.links.changed(now) {
             self.node.set_linked(peers);

@@ -1,4 +1,4 @@
-//! A cluster of our nodes in a world, with checkers.
+//! A cluster of this crate's nodes in a world, with checkers.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -17,35 +17,35 @@ use super::{
 };
 use crate::swim::{Config, Event, MemberState, Node, NodeId};
 
-/// The wall clock at the beginning, from which generations are taken: Unix milliseconds.
+/// The wall clock at the beginning in Unix milliseconds. Generations are taken from it.
 const BEGINNING: u64 = 1_800_000_000_000;
 
 /// An event that a node of a [`Simulation`] has reported.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ObservedEvent {
-    /// When, after the start of the simulation.
+    /// The time of the event after the start of the simulation.
     pub at: Duration,
-    /// By which node.
+    /// The index of the node that reported it.
     pub by: usize,
-    /// What.
+    /// The event.
     pub event: Event,
 }
 
-/// What outlives a process.
+/// The state that outlives a process.
 #[derive(Clone, Debug, Default)]
 struct Past {
     generation: u64,
-    /// By how much the wall clock was put back.
+    /// The milliseconds by which the wall clock was put back.
     back: u64,
     known: BTreeSet<usize>,
 }
 
-/// A cluster of nodes under virtual time, on a network that does what it is told.
+/// A cluster of nodes under virtual time, on a controlled network.
 ///
-/// Nodes are known by index. Each is a whole [`Node`] with what its driver does to join: what is simulated is the
-/// network, the clocks and the fate of the processes. One seed replays everything, bit for bit.
+/// Nodes are known by index. Each is a whole [`Node`] with the part of its driver that joins. The network, the clocks
+/// and the fate of the processes are simulated. One seed replays everything, bit for bit.
 ///
-/// After every step checkers look at the node that had an input; the first thing they find is the
+/// After every step, checkers look at the node that had an input. The first broken rule that they find is the
 /// [`violation`](Self::violation).
 ///
 /// ```
@@ -62,7 +62,7 @@ struct Past {
 #[derive(Debug)]
 pub struct Simulation {
     world: World<Process>,
-    /// Of its own, so that what nodes draw does not change with what the network does.
+    /// Separate from the world's source, so that the nodes draw the same numbers whatever the network does.
     rng: StdRng,
     config: Config,
     seeds: BTreeSet<usize>,
@@ -75,7 +75,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A simulation without nodes. All nodes will have this configuration, and join through node 0.
+    /// A simulation without nodes. All nodes have this configuration and join through node 0.
     pub fn new(seed: u64, config: Config) -> Self {
         Self {
             world: World::new(seed),
@@ -91,7 +91,7 @@ impl Simulation {
         }
     }
 
-    /// `count` nodes that have just been started.
+    /// A simulation with `count` nodes that have just been started.
     pub fn cluster(seed: u64, config: Config, count: usize) -> Self {
         let mut simulation = Self::new(seed, config);
         for node in 0..count {
@@ -100,15 +100,15 @@ impl Simulation {
         simulation
     }
 
-    /// Nodes started from here on join through these. Node 0 by default.
+    /// Sets the seeds of nodes that are started from here on. Node 0 by default.
     #[must_use]
     pub fn with_seeds(mut self, seeds: impl IntoIterator<Item = usize>) -> Self {
         self.seeds = seeds.into_iter().collect();
         self
     }
 
-    /// Whether each life of a node has an id of its own, as nodes have that are given none. `false` by default: a node
-    /// keeps its id.
+    /// Sets whether each life of a node has an id of its own, as for nodes that are given no id. `false` by default: a
+    /// node keeps its id.
     #[must_use]
     pub fn with_fresh_ids(mut self, fresh: bool) -> Self {
         self.fresh_ids = fresh;
@@ -120,7 +120,7 @@ impl Simulation {
         self.world.now()
     }
 
-    /// Starts a node, also one that has crashed or left.
+    /// Starts a node, even one that has crashed or left.
     pub fn start(&mut self, node: usize) {
         self.apply(&Operation::Start { node, remembering: false });
     }
@@ -140,7 +140,7 @@ impl Simulation {
         self.world.heal();
     }
 
-    /// Does something to the cluster. What concerns a node that does not run changes nothing.
+    /// Does an operation. Operations on a node that does not run change nothing.
     pub fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Start { node, remembering } => self.launch(*node, *remembering),
@@ -148,7 +148,7 @@ impl Simulation {
             Operation::Leave(node) => {
                 self.with_node(*node, Node::leave);
             }
-            // Tags and values that are not allowed are the script's fault, and change nothing.
+            // Tags and values that are not allowed are a mistake in the script, and change nothing.
             Operation::SetTag { node, key, value } => {
                 let _ = self.with_node(*node, |node, now| node.set_tag(now, key, value));
             }
@@ -171,7 +171,7 @@ impl Simulation {
         }
     }
 
-    /// Does what the script says at the times that it says, counted from now, while the simulation runs.
+    /// Plays a script while the simulation runs. Its times count from now.
     pub fn play(&mut self, script: &Script) {
         let now = self.now();
         self.pending.extend(script.operations().iter().map(|(at, operation)| (now + *at, operation.clone())));
@@ -183,8 +183,8 @@ impl Simulation {
         self.run_until(time, |_| false);
     }
 
-    /// Lets time pass until `done` says so, which is asked after every step. Returns how long that took; `None` if it
-    /// took longer than `limit`, or something was violated.
+    /// Lets time pass until `done` returns true. `done` is called after every step. Returns the time that this took, or
+    /// `None` if it would take longer than `limit` or a rule was violated.
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> Option<Duration> {
         let start = self.now();
         loop {
@@ -200,7 +200,7 @@ impl Simulation {
         }
     }
 
-    /// The next thing that happens until `end`; `false` when there is none.
+    /// Does the next thing that happens until `end`. Returns `false` if there is none.
     fn step(&mut self, end: Duration) -> bool {
         let due = self.pending.front().map(|(at, _)| *at).filter(|at| *at <= end);
         match self.world.step(due.unwrap_or(end)) {
@@ -214,46 +214,46 @@ impl Simulation {
         true
     }
 
-    /// A node that runs.
+    /// The node with this index, if it runs.
     pub fn node(&self, node: usize) -> Option<&Node> {
         self.world.host(node).map(Process::node)
     }
 
-    /// The nodes that run, by index; those that have left are among them.
+    /// The nodes that run, by index, including nodes that have left.
     pub fn nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.world.hosts().map(|(index, process)| (index, process.node()))
     }
 
-    /// Gives a node an input, such as [`Node::set_tag`]. `None` where it does not run.
+    /// Gives a node an input, such as [`Node::set_tag`]. Returns `None` if the node does not run.
     pub fn with_node<T>(&mut self, node: usize, input: impl FnOnce(&mut Node, Instant) -> T) -> Option<T> {
         let result = self.world.with(node, |process, now| input(process.node_mut(), now));
         self.look(node);
         result
     }
 
-    /// All that was reported so far, in order.
+    /// All events that were reported so far, in order.
     pub fn events(&self) -> &[ObservedEvent] {
         &self.events
     }
 
-    /// Returns the world below: its network's traffic, for example.
+    /// The world below, for example to read the traffic of its network.
     #[doc(hidden)]
     pub fn world(&self) -> &World<Process> {
         &self.world
     }
 
-    /// What should never have happened, if it has: after it nothing more happens.
+    /// The first broken rule. After it nothing more happens.
     pub fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
     }
 
-    /// Whether every node that runs and has not left lists exactly these nodes, alive, in their newest life and with their
-    /// tags; and all have the same broadcasts.
+    /// Returns whether all running nodes that have not left agree: each lists exactly these nodes, alive, in their
+    /// newest life and with their tags, and all have the same broadcasts.
     pub fn agrees(&self) -> bool {
         self.disagreement().is_none()
     }
 
-    /// The first way found in which the nodes do not agree: who, about whom.
+    /// The first disagreement that is found: the observer and the node that it concerns.
     pub(super) fn disagreement(&self) -> Option<String> {
         let live: BTreeMap<NodeId, &Node> = self
             .nodes()
@@ -292,7 +292,7 @@ impl Simulation {
         None
     }
 
-    /// What the clock of a node's host shows, in Unix milliseconds.
+    /// The clock of a node's host, in Unix milliseconds.
     fn wall(&self, node: usize) -> u64 {
         let back = self.past.get(&node).map_or(0, |past| past.back);
         (BEGINNING + self.world.now().as_millis() as u64).saturating_sub(back)
@@ -303,7 +303,7 @@ impl Simulation {
         let past = self.past.entry(node).or_default();
         let known = if remembering { past.known.clone() } else { BTreeSet::new() };
         let wall = BEGINNING + self.world.now().as_millis() as u64;
-        // Two starts take longer than a millisecond apart, unless the clock was put back.
+        // Two starts are more than a millisecond apart, unless the clock was put back.
         let generation =
             if past.back == 0 { wall.max(past.generation + 1) } else { wall - past.back.min(wall) };
         past.generation = generation;
@@ -326,7 +326,7 @@ impl Simulation {
         }
     }
 
-    /// Takes what the node reports, and checks it.
+    /// Collects the events of the node, and checks it.
     fn look(&mut self, by: usize) {
         let at = self.world.now();
         let seen = self.events.len();

@@ -1,4 +1,4 @@
-//! Random scripts, and the shortest one that still fails.
+//! Random scripts, and the search for the shortest one that still fails.
 
 use std::{fmt, time::Duration};
 
@@ -12,21 +12,25 @@ use super::{
 };
 use crate::swim::Config;
 
-/// When random operations begin; faults may last longer.
+/// The time within which random operations begin. Faults may last longer.
 const SPAN: Duration = Duration::from_secs(60);
-/// How long agreement has to last.
+/// The time that agreement has to last.
 const CALM: Duration = Duration::from_secs(20);
-/// How often it is looked whether all agree.
+/// The interval at which all nodes are checked for agreement.
 const LOOK: Duration = Duration::from_millis(50);
-/// How many simulations the search for a shorter script may take.
+/// The most simulations that the search for a shorter script may take.
 const SHRINKING: usize = 400;
 
-/// One cluster and what is done to it, with the question whether it comes together again.
+/// A cluster, a script for it, and the check that its nodes come to agree again.
 ///
-/// A trial begins as its nodes are started, plays its script, and then has to agree within a bound: SWIM's 2n − 1 probe
-/// periods and a suspicion, for what is still to be found down; n intervals in which members that are down are announced
-/// to, and one in which seeds are; three intervals of anti-entropy. Where no seed lives at the end, nodes that were
-/// started meanwhile can't find the others, and only the checkers of the [`Simulation`] count.
+/// A trial starts its nodes, plays its script, and then must reach agreement within a bound, the sum of:
+///
+/// - SWIM's 2n − 1 probe periods and a suspicion, for members that are still to be found down;
+/// - n intervals of announcing to members that are down, and one of asking seeds;
+/// - three intervals of anti-entropy.
+///
+/// If no seed lives at the end, nodes that were started meanwhile can't find the others. Then only the checkers of the
+/// [`Simulation`] count.
 ///
 /// ```
 /// use rpcnet_cluster::testing::Trial;
@@ -40,15 +44,15 @@ const SHRINKING: usize = 400;
 pub struct Trial {
     /// The seed of network and nodes.
     pub seed: u64,
-    /// How many nodes are started at the beginning.
+    /// The number of nodes that are started at the beginning.
     pub nodes: usize,
-    /// The first so many of them are the seeds.
+    /// The number of seeds: the first nodes are the seeds.
     pub seeds: usize,
     /// Whether each life of a node has an id of its own.
     pub fresh_ids: bool,
     /// The configuration of all nodes.
     pub config: Config,
-    /// What is done to them.
+    /// The operations on the nodes.
     pub script: Script,
 }
 
@@ -57,12 +61,12 @@ pub struct Trial {
 pub struct TrialFailure {
     /// The trial with the shortest script that was found to fail in the same way.
     pub trial: Trial,
-    /// How it fails.
+    /// The rule that the trial breaks.
     pub violation: Violation,
 }
 
 impl Trial {
-    /// The trial that belongs to this seed: three to seven nodes of [`Config::new_lan`], up to sixteen operations.
+    /// The trial of this seed: three to seven nodes of [`Config::new_lan`], and two to sixteen operations.
     pub fn random(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let nodes = rng.random_range(3..=7);
@@ -76,11 +80,12 @@ impl Trial {
         Self { seed, nodes, seeds, fresh_ids, config: Config::new_lan(), script }
     }
 
-    /// Runs it. Returns how long after the last fault the nodes agreed.
+    /// Runs the trial. Returns the time after the last fault in which the nodes agreed.
     ///
     /// # Errors
     ///
-    /// [`Violation`]: a checker found something, or the nodes did not agree in time, or not for 20 s.
+    /// [`Violation`]: a checker found a broken rule, or the nodes did not agree in time, or the agreement did not last
+    /// 20 s.
     pub fn run(&self) -> Result<Duration, Violation> {
         let mut simulation = Simulation::new(self.seed, self.config.clone())
             .with_seeds(0..self.seeds)
@@ -109,7 +114,8 @@ impl Trial {
         }
     }
 
-    /// Runs it, and if it fails, looks for the shortest script that fails in the same way by leaving operations out.
+    /// Runs the trial. If it fails, looks for the shortest script that fails in the same way, by leaving operations
+    /// out.
     ///
     /// # Errors
     ///
@@ -126,7 +132,7 @@ impl Trial {
     }
 }
 
-/// Leaves operations out, first many at a time, for as long as what is left fails in the same way.
+/// Leaves operations out, first many at a time, as long as the remaining ones fail in the same way.
 fn shrink(
     mut script: Script,
     mut violation: Violation,
@@ -148,13 +154,13 @@ fn shrink(
                 _ => place = end,
             }
         }
-        // Once more at the smallest size: what was needed may not be any more.
+        // Once more at the smallest size: an operation that was needed may not be needed any more.
         chunk = if chunk == 1 && shorter && left > 0 { 1 } else { chunk / 2 };
     }
     (script, violation)
 }
 
-/// How long it takes until all agree. Looks now and then, for looking takes longer than a step.
+/// The time until all nodes agree. Looks only now and then, because a look takes longer than a step.
 fn agreement(simulation: &mut Simulation, limit: Duration) -> Option<Duration> {
     let start = simulation.now();
     while simulation.violation().is_none() && simulation.now() - start <= limit {
@@ -223,7 +229,7 @@ fn random_operation(rng: &mut StdRng, nodes: usize) -> Operation {
 mod tests {
     use super::*;
 
-    /// Enough to see a rule broken within a minute; the binary `simulate` runs as many as one likes.
+    /// Enough seeds to find a broken rule within a minute. The binary `simulate` runs any number.
     const SEEDS: u64 = 200;
 
     #[test]

@@ -1,6 +1,6 @@
-//! Hosts and what happens to them, one event after the other.
+//! Hosts and the events that happen to them, one after the other.
 //!
-//! A discrete-event simulation: a queue of what is going to happen, ordered by time. Nothing in it depends on the clock
+//! This is a discrete-event simulation: a queue of coming events, ordered by time. Nothing in it depends on the clock
 //! of the machine or on the order of a hash table, so a seed replays all of it.
 
 use std::{
@@ -17,26 +17,26 @@ use super::{
     network::{Fault, SimulatedNetwork},
 };
 
-/// Packets that wait for a host that stands still; beyond, new ones are lost, as in a socket's buffer.
+/// The most packets that wait for a host that stands still. Further packets are lost, as in a socket's buffer.
 const INBOX: usize = 4096;
-/// Packets that a blocked host holds back; beyond, the oldest are lost, as QUIC's datagrams are.
+/// The most packets that a blocked host holds back. The oldest ones beyond are lost, as QUIC's datagrams are.
 const OUTBOX: usize = 4096;
 
-/// What a host has sent.
+/// Counts of the packets that a host has sent.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 pub struct TrafficCounts {
-    /// Packets with payload, on whatever channel.
+    /// Packets with payload, as datagrams and on streams.
     pub packets: u64,
-    /// Their payload in bytes, without what QUIC, UDP and IP add.
+    /// The payload of these packets in bytes, without the overhead of QUIC, UDP and IP.
     pub bytes: u64,
 }
 
-/// What [`World::step`] has done.
+/// The effect of a [`World::step`].
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Step {
     /// This host had an input.
     Host(usize),
-    /// Something happened that concerns no host that runs.
+    /// Something happened that concerns no running host.
     Nothing,
 }
 
@@ -47,7 +47,8 @@ enum Happening<P> {
     Wake(usize),
 }
 
-/// Ordered by time; at one time faults end first, then packets arrive, then timers fire, as drivers must have it.
+/// An entry of the queue, ordered by time. At one time faults end first, then packets arrive, then timers fire, in the
+/// order that drivers need.
 struct QueuedEvent<P> {
     at: Duration,
     class: u8,
@@ -83,9 +84,9 @@ impl<P> Ord for QueuedEvent<P> {
 
 struct HostSlot<H: Host> {
     host: Option<H>,
-    /// By how much the host's clock has jumped ahead of the world's.
+    /// The time by which the host's clock has jumped ahead of the world's.
     ahead: Duration,
-    /// The earliest wake in the queue. Later ones are void.
+    /// The earliest wake in the queue. Later wakes are void.
     armed: Option<Duration>,
     paused_until: Duration,
     blocked_until: Duration,
@@ -111,7 +112,7 @@ impl<H: Host> HostSlot<H> {
 
 /// Hosts on a network under virtual time: the engine of [`Simulation`](super::Simulation), for any [`Host`].
 ///
-/// Hosts are known by index. Time begins at zero and passes only in [`step`](Self::step) and what calls it.
+/// Hosts are known by index. Time begins at zero and passes only in [`step`](Self::step) and in methods that call it.
 pub struct World<H: Host> {
     epoch: Instant,
     now: Duration,
@@ -123,7 +124,7 @@ pub struct World<H: Host> {
 }
 
 impl<H: Host> World<H> {
-    /// A world without hosts. The same seed and the same calls make the same things happen.
+    /// A world without hosts. The same seed and the same calls lead to the same events.
     #[expect(
         clippy::disallowed_methods,
         reason = "an `Instant` can't be made from a number; only differences matter"
@@ -156,7 +157,7 @@ impl<H: Host> World<H> {
         &mut self.rng
     }
 
-    /// Starts a host. One that runs under this index is gone as if it had crashed.
+    /// Starts a host. A host that runs under this index is removed as if it had crashed.
     pub fn start(&mut self, index: usize, host: H) {
         while self.slots.len() <= index {
             self.slots.push(HostSlot::new());
@@ -177,7 +178,7 @@ impl<H: Host> World<H> {
         slot.host.take()
     }
 
-    /// A host that runs.
+    /// The host of this index, if it runs.
     pub fn host(&self, index: usize) -> Option<&H> {
         self.slots.get(index)?.host.as_ref()
     }
@@ -187,12 +188,12 @@ impl<H: Host> World<H> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.host.as_ref()?)))
     }
 
-    /// What the host of this index has sent, in all its lives.
+    /// The packets that the host of this index has sent, in all its lives.
     pub fn sent(&self, index: usize) -> TrafficCounts {
         self.slots.get(index).map(|slot| slot.sent).unwrap_or_default()
     }
 
-    /// Gives a host an input, at its own time. `None` where it does not run.
+    /// Gives a host an input, at its own time. Returns `None` if the host does not run.
     pub fn with<T>(&mut self, index: usize, input: impl FnOnce(&mut H, Instant) -> T) -> Option<T> {
         let now = self.clock(index);
         let host = self.slots.get_mut(index)?.host.as_mut()?;
@@ -232,7 +233,7 @@ impl<H: Host> World<H> {
         }
     }
 
-    /// Puts a host's clock forward: what was due in between is due at once.
+    /// Puts a host's clock forward: timers that were due in between are due at once.
     pub fn jump_clock(&mut self, index: usize, by: Duration) {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.ahead += by;
@@ -240,7 +241,7 @@ impl<H: Host> World<H> {
         }
     }
 
-    /// Does the next thing that is to happen until `end`. `None` when there is none; then it is `end`.
+    /// Does the next thing that is to happen until `end`. If there is none, sets the time to `end` and returns `None`.
     pub fn step(&mut self, end: Duration) -> Option<Step> {
         loop {
             if self.queue.peek().is_none_or(|Reverse(entry)| entry.at > end) {
@@ -317,7 +318,7 @@ impl<H: Host> World<H> {
         Step::Host(index)
     }
 
-    /// Sends what the host wants sent, and sees to its next timer.
+    /// Sends the host's packets, and arms its next timer.
     fn flush(&mut self, index: usize) {
         while let Some(outgoing) = self.slots[index].host.as_mut().and_then(Host::poll_send) {
             let slot = &mut self.slots[index];
