@@ -14,22 +14,23 @@ use rpcnet_wordcount::{
 
 use crate::InferenceClient;
 
-/// What a stream has come to.
+/// The result of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// How many tokens came.
+    /// The number of tokens.
     pub tokens: u64,
-    /// The workers that they came from, in that order.
+    /// The workers that sent them, in order.
     pub workers: Vec<String>,
-    /// The longest time between two of them.
+    /// The longest time between two tokens.
     pub longest_pause: Duration,
 }
 
-/// Asks for so many tokens that follow the prompt, and prints them on stdout as they come; on stderr, from whom they came.
+/// Asks for `tokens` tokens that follow the prompt. Prints them on stdout as they come, and the names of their workers
+/// on stderr.
 ///
 /// # Errors
 ///
-/// [`RoleError::Usage`] where no director is there, [`RoleError::Failed`] where the stream ends before its end.
+/// [`RoleError::Usage`] if no director is there, [`RoleError::Failed`] if the stream fails before its end.
 pub async fn run_client(
     settings: CallerSettings,
     prompt: &str,
@@ -61,7 +62,7 @@ async fn stream(
         client.generate(prompt.to_owned(), seed, tokens).await.context("nothing was generated")?;
     let mut finished = Finished { tokens: 0, workers: Vec::new(), longest_pause: Duration::ZERO };
     let mut since = tokio::time::Instant::now();
-    // A reader of stdout that has gone away has seen enough.
+    // A reader of stdout that has gone away is no error.
     let _ = write!(output, "{prompt}");
     while let Some(token) = stream.next().await {
         let token = token.with_context(|| format!("it ended behind token {}", finished.tokens))?;

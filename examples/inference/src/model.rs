@@ -1,7 +1,8 @@
-//! A language model: which word follows two others, as counted in a text.
+//! A language model: the words that follow each pair of words, as counted in a text.
 //!
-//! A Markov chain of order 2 (Shannon, "A Mathematical Theory of Communication", 1948, section 3). Where the text does
-//! not know the last two words it goes by the last one, and where it does not know that either, by nothing.
+//! This is a Markov chain of order 2 (Shannon, "A Mathematical Theory of Communication", 1948, section 3). If the text
+//! does not have the last two words in sequence, the model uses the last one. If the text does not have that one
+//! either, the model draws any word.
 
 use std::collections::HashMap;
 
@@ -13,15 +14,15 @@ type Word = u32;
 pub struct Model {
     words: Vec<String>,
     numbers: HashMap<String, Word>,
-    /// The text, as numbers.
+    /// The text, as numbers of words.
     text: Vec<Word>,
-    /// Where in the text there is what has followed two words, each as often as it has.
+    /// The places in the text that follow each pair of words: one for each occurrence.
     after_two: HashMap<(Word, Word), Vec<u32>>,
     after_one: HashMap<Word, Vec<u32>>,
 }
 
 impl Model {
-    /// Trains a model on a text; `None` where that has no words.
+    /// Trains a model on a text. Returns `None` if the text has no words.
     pub fn train(text: &str) -> Option<Self> {
         let mut this = Self {
             words: Vec::new(),
@@ -30,7 +31,7 @@ impl Model {
             after_two: HashMap::new(),
             after_one: HashMap::new(),
         };
-        // The numbers of places have 32 bits.
+        // Places in the text are numbers of 32 bits.
         for word in text.split_whitespace().take(u32::MAX as usize) {
             let next = this.words.len() as Word;
             let number = *this.numbers.entry(word.to_owned()).or_insert(next);
@@ -49,12 +50,12 @@ impl Model {
         (!this.text.is_empty()).then_some(this)
     }
 
-    /// How many different words it knows.
+    /// The number of different words that the model knows.
     pub fn vocabulary(&self) -> usize {
         self.words.len()
     }
 
-    /// A number by which two models are told apart: the hash of what they were trained on.
+    /// The hash of the text that the model was trained on, by which two models are told apart.
     pub fn fingerprint(&self) -> u64 {
         let words = self.words.iter().flat_map(|word| word.bytes().chain([b' ']));
         let places = self.text.iter().flat_map(|word| word.to_le_bytes());
@@ -63,7 +64,8 @@ impl Model {
         words.chain(places).fold(0xcbf2_9ce4_8422_2325, step)
     }
 
-    /// What follows a prompt, without end. The same for the same text, prompt and seed, in all processes.
+    /// The words that follow a prompt, without end. They are the same for the same text, prompt and seed, in all
+    /// processes.
     pub fn generate(&self, prompt: &str, seed: u64) -> Generation {
         let mut last = [None; 2];
         for word in prompt.split_whitespace() {
@@ -91,11 +93,11 @@ impl Model {
     }
 }
 
-/// A text under way.
+/// A text that is being generated.
 #[derive(Debug, Clone)]
 pub struct Generation {
     random: SplitMix,
-    /// The last two words, where the model knows them.
+    /// The last two words, if the model knows them.
     last: [Option<Word>; 2],
 }
 
@@ -106,8 +108,8 @@ impl Generation {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014). Not one of a library: those may
-/// give other numbers in their next release, and a stream goes on between workers of two releases.
+/// SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014). A library's generator may
+/// give other numbers in its next release, while a stream may go on between workers of two releases.
 #[derive(Debug, Clone)]
 struct SplitMix(u64);
 
@@ -119,7 +121,7 @@ impl SplitMix {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below this, which is not zero.
+    /// A number below `bound`, which is not zero.
     fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
@@ -141,7 +143,7 @@ mod tests {
         let model = Model::train("the cat sat. the dog ran. a cat slept.").expect("it has words");
         assert_eq!(say(&model, "watch the dog", 1, 3), ["ran.", "a", "cat"]);
         assert_eq!(model.vocabulary(), 7);
-        // The text has no other continuation, whatever the seed; behind its end anything may come.
+        // The text has no other continuation for any seed. After its end any word may come.
         for seed in 0..20 {
             assert_eq!(say(&model, "a cat", seed, 1), ["slept."]);
             assert!(["sat.", "slept."].contains(&&*say(&model, "some cat", seed, 1)[0]));
@@ -167,7 +169,7 @@ mod tests {
 
     #[test]
     fn numbers_do_not_change_from_release_to_release() {
-        // From the reference implementation, with the seed 1234567.
+        // The numbers are from the reference implementation, with the seed 1234567.
         let mut random = SplitMix(1_234_567);
         assert_eq!(
             [random.next(), random.next(), random.next()],
@@ -176,7 +178,7 @@ mod tests {
     }
 
     proptest! {
-        /// What a worker says that goes on is what the first would have said.
+        /// Each generated pair of words occurs in the text, or continues after its end.
         #[test]
         fn each_pair_has_stood_in_the_text(text in "[a-d]( [a-d]){1,60}", prompt in "[a-e ]{0,6}", seed: u64) {
             let model = Model::train(&text).expect("it has words");

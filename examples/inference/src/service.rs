@@ -10,8 +10,10 @@ pub const MOST_TOKENS: u32 = 10_000;
 /// Generates text.
 #[rpc_trait(name = "inference.v1.Inference")]
 pub trait Inference {
-    /// So many tokens that follow the prompt. The same model, prompt and seed give the same tokens, at each worker: so a
-    /// stream goes on elsewhere, behind the tokens that its caller has had.
+    /// Generates the given number of tokens that follow the prompt.
+    ///
+    /// The same model, prompt and seed give the same tokens at each worker. So a stream can go on at another worker,
+    /// after the tokens that its caller has.
     #[rpc(resumable)]
     async fn generate(
         &self,
@@ -27,18 +29,18 @@ pub trait Inference {
 pub struct Token {
     /// The first token has number 1.
     pub number: u64,
-    /// The word, with what stands at it: `cluster,`.
+    /// The word with its punctuation: `cluster,`.
     pub text: String,
 }
 
-/// Why nothing is generated.
+/// The reason why nothing is generated.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum PromptError {
     /// The call asks for too much.
     #[error("{tokens} tokens are too many: ask for {MOST_TOKENS} at most")]
     TooManyTokens {
-        /// So many.
+        /// The requested number of tokens.
         tokens: u32,
     },
 }

@@ -11,7 +11,7 @@ use rpcnet_wordcount::{
 
 use crate::{DEFAULT_TEXT, Inference, InferenceServer, MOST_TOKENS, Model, PromptError, Token};
 
-/// Tokens that are made before they can be sent.
+/// The number of tokens that are generated before they can be sent.
 const AHEAD: usize = 16;
 
 /// Generates text.
@@ -23,7 +23,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with this name and this model, which takes so long for a token.
+    /// A worker with this name and this model, which takes `pace` for each token.
     pub fn new(label: impl Into<String>, model: Arc<Model>, pace: Duration) -> Self {
         Self { label: label.into(), model, pace }
     }
@@ -41,7 +41,7 @@ impl Inference for Worker {
         if tokens > MOST_TOKENS {
             return Err(PromptError::TooManyTokens { tokens });
         }
-        // Who generates it is of interest to the client; nothing depends on it.
+        // The worker's name only informs the client; nothing depends on it.
         let _ = cx.add_metadata("x-worker", &self.label);
         let (model, pace, had) = (self.model.clone(), self.pace, cx.resume_after());
         let (sender, stream) = Streaming::channel(AHEAD);
@@ -49,13 +49,14 @@ impl Inference for Worker {
             let mut generation = model.generate(&prompt, seed);
             for number in 1..=u64::from(tokens) {
                 let text = generation.next(&model).to_owned();
-                // What the caller has had is generated once more, for what follows depends on it: microseconds.
+                // The tokens that the caller has are generated again, because the following ones depend on them. This
+                // takes microseconds.
                 if number <= had {
                     continue;
                 }
                 tokio::time::sleep(pace).await;
                 if sender.send(Token { number, text }).await.is_err() {
-                    // Nobody reads it any more: the caller has gone, or the stream has moved.
+                    // No reader is left: the caller has gone, or the stream has moved.
                     return;
                 }
             }
@@ -65,15 +66,15 @@ impl Inference for Worker {
     }
 }
 
-/// Runs a worker until SIGTERM or ctrl-c. It is trained on the text of this file, or on [`DEFAULT_TEXT`], and takes so
-/// long for a token.
+/// Runs a worker until SIGTERM or ctrl-c. It is trained on the text of the file `text`, or on [`DEFAULT_TEXT`], and
+/// takes `pace` for each token.
 ///
-/// All workers of a cluster are to be trained on the same text. The tag `model` says on which: a client's filter may ask
-/// for it.
+/// All workers of a cluster must be trained on the same text. The tag `model` identifies the text, so that a client's
+/// filter may ask for it.
 ///
 /// # Errors
 ///
-/// [`RoleError::Usage`] where it can't start as it was told to.
+/// [`RoleError::Usage`] if the worker can't start with these settings.
 pub async fn run_worker(
     settings: WorkerSettings,
     text: Option<PathBuf>,

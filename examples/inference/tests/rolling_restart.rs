@@ -15,7 +15,7 @@ use rpcnet_tests::{
 use tokio::time::Instant;
 
 const PACE: Duration = Duration::from_millis(5);
-/// They are read until all workers are new, and so many more.
+/// The number of tokens that are read after all workers are new.
 const MORE: u32 = 100;
 const PROMPT: &str = "A worker";
 const SEED: u64 = 7;
@@ -29,7 +29,7 @@ async fn start_worker(net: &Net, label: String, model: &Arc<Model>, director: &H
     .await
 }
 
-/// Goes down as on SIGTERM.
+/// Shuts a worker down as on SIGTERM.
 async fn stop(worker: Host) {
     within(async {
         worker.server.stop_accepting().await;
@@ -44,7 +44,7 @@ async fn stop(worker: Host) {
 #[tokio::test]
 async fn no_token_is_lost_or_comes_twice() {
     let net = Net::quic();
-    // Each worker trains for itself, as processes do.
+    // Each worker trains a model of its own, as separate processes do.
     let train = || Arc::new(Model::train(DEFAULT_TEXT).expect("it has words"));
     let (director, _) = start_director(&net, any_port(), &[]).await;
     let mut workers = Vec::new();

@@ -1,9 +1,9 @@
 //! The files whose words are counted.
 //!
-//! Files may be of any size and are never held in memory. Whether a file is text is known only at its end, and a chunk that was
-//! given out cannot be taken back; so gathering reads every file once, to check it, and each later pass reads it again. A
-//! file that was written to in between is a [`CorpusError::Changed`], noticed by its length, its time of modification, or by
-//! what it holds no longer being text.
+//! Files may be of any size and are never held in memory. Only its end shows that a file is text, and a chunk that was
+//! given out can't be taken back. So gathering reads every file once to check it, and each later pass reads it again. A
+//! file that was written to in between is a [`CorpusError::Changed`]. The signs are its length, its time of
+//! modification, or content that is no longer text.
 
 mod error;
 mod open;
@@ -20,7 +20,7 @@ use open::{OpenText, READ_BYTES};
 #[cfg(test)]
 mod tests;
 
-/// The text files below some paths, in a fixed order, and what was skipped there.
+/// The text files below some paths, in a fixed order, and the entries that were skipped there.
 ///
 /// All methods that read files block.
 #[derive(Debug, Clone)]
@@ -53,14 +53,15 @@ impl TextFile {
 impl Corpus {
     /// Finds the text files among `inputs` and in directories among them, and reads each once to check it.
     ///
-    /// Inputs keep their order; within a directory, names are sorted. Directories that are hidden or named `target`, links
-    /// to directories, special files and files that are not text are skipped when met on the way and listed in
-    /// [`skipped`](Self::skipped); an input itself is taken whatever its name. A file that is reached twice is taken once.
+    /// Inputs keep their order. Within a directory, names are sorted. A file that is reached twice is taken once. The
+    /// following are skipped if they are met inside a directory, and listed in [`skipped`](Self::skipped): hidden
+    /// directories, directories named `target`, links to directories, special files, and files that are not text. The
+    /// name of an input itself does not matter.
     ///
     /// # Errors
     ///
-    /// When there are no inputs, one is missing or no file or directory, anything that should be read cannot be, or all
-    /// of it together is not one byte of text.
+    /// There are no inputs; an input is missing or is neither a file nor a directory; something can't be read; or all
+    /// files together have not one byte of text.
     pub fn gather<P: AsRef<Path>>(inputs: &[P]) -> Result<Self, CorpusError> {
         let found = walk::walk(inputs)?;
         let mut corpus = Self { files: Vec::new(), skipped: found.skipped, bytes: 0 };
@@ -84,7 +85,7 @@ impl Corpus {
         &self.files
     }
 
-    /// What was not taken: directories and special files first, then binary files.
+    /// The entries that were not taken: directories and special files first, then binary files.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
@@ -105,12 +106,12 @@ impl Corpus {
         }
     }
 
-    /// The words of all files, counted here in one thread and without cutting them into chunks: what the merged counts of
-    /// the chunks must equal.
+    /// Counts the words of all files in this thread, without cutting them into chunks. The merged counts of the chunks
+    /// must equal these counts.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read any more, or has changed.
+    /// A file can't be read any more, or has changed.
     pub fn count(&self) -> Result<Counts, CorpusError> {
         let mut counter = WordCounter::new();
         let mut buffer = vec![0; READ_BYTES];
@@ -126,13 +127,13 @@ impl Corpus {
 /// A piece of a file's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// Which of [`Corpus::files`] it is from.
+    /// The index of its file in [`Corpus::files`].
     pub file: usize,
     /// The text, never empty.
     pub text: String,
 }
 
-/// The chunks of a corpus, read as they are asked for. Ends after the first error.
+/// The chunks of a corpus, read on demand. Ends after the first error.
 #[derive(Debug)]
 pub struct Chunks<'a> {
     files: std::iter::Enumerate<std::slice::Iter<'a, TextFile>>,

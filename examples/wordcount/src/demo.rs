@@ -1,4 +1,4 @@
-//! The demo: a whole cluster on this machine, and what befalls it.
+//! The demo: a whole cluster on this machine, with faults.
 //!
 //! It starts directors, workers and a client as processes of its own binary, kills one worker, stops another, starts a
 //! fresh one, and checks that all words were counted nevertheless.
@@ -67,9 +67,9 @@ async fn role(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// Runs the demo; whether it showed what it is for.
+/// Runs the demo. Returns whether it succeeded.
 async fn run(args: DemoArgs) -> Result<bool, RoleError> {
-    // What can't be counted is said before anything is started.
+    // Inputs that can't be counted are reported before anything is started.
     let input = args.input();
     let gathered = tokio::task::spawn_blocking(move || Corpus::gather(&[input])).await;
     let corpus = gathered.map_err(|error| RoleError::Failed(error.into()))??;
@@ -85,7 +85,7 @@ async fn run(args: DemoArgs) -> Result<bool, RoleError> {
     drop(corpus);
     tokio::select! {
         ended = Stage::run(&args) => ended,
-        // The stage is dropped, and its processes with it.
+        // Dropping the stage ends its processes.
         _ = rpcnet::shutdown_signal() => Err(RoleError::Failed(anyhow::anyhow!("interrupted; all processes were stopped"))),
     }
 }

@@ -1,7 +1,7 @@
 //! The demo's progress display.
 //!
-//! [`render`] turns a [`Snapshot`] into lines and does nothing else; [`Display`] paints them, in place on a terminal, or as
-//! plain lines where there is none. The clock is the snapshot's.
+//! [`render`] turns a [`Snapshot`] into lines and does nothing else. [`Display`] paints them: in place on a terminal,
+//! as plain lines otherwise. The clock is the snapshot's.
 
 mod bars;
 mod line;
@@ -17,14 +17,14 @@ pub use rate::Rate;
 pub use render::render;
 pub use terminal::Display;
 
-/// What the demo knows at one moment.
+/// The demo's state at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
-    /// What is counted, such as the input's path.
+    /// The title, such as the path of the counted input.
     pub title: String,
-    /// Since the run started.
+    /// The time since the run started.
     pub elapsed: Duration,
-    /// How long it is to last; zero if that is not known.
+    /// The length of the run; zero if that is not known.
     pub total: Duration,
     /// All processes, in the order in which they are shown.
     pub members: Vec<MemberRow>,
@@ -34,34 +34,34 @@ pub struct Snapshot {
     pub calls_failed: u64,
     /// Attempts beyond the first.
     pub retries: u64,
-    /// Calls that returned, a second, lately.
+    /// The current number of returned calls a second.
     pub calls_per_second: f64,
-    /// Bytes of text counted, a second, lately.
+    /// The current number of counted bytes a second.
     pub bytes_per_second: f64,
     /// Median latency in microseconds.
     pub p50_us: u64,
     /// 99th percentile of latency in microseconds.
     pub p99_us: u64,
-    /// What happened, oldest first. Entries are only ever added.
+    /// The log, oldest entry first. Entries are only ever added.
     pub happenings: Vec<Happening>,
 }
 
 /// A process of the demo.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemberRow {
-    /// Its name, expected to be of characters that are one column wide.
+    /// The name. All its characters should be one column wide.
     pub label: String,
-    /// What it does.
+    /// The task of the process.
     pub role: Role,
-    /// How it is.
+    /// The state of the process.
     pub state: MemberState,
-    /// Calls it answered; shown for workers only.
+    /// The number of calls that it answered. Shown for workers only.
     pub calls: u64,
-    /// Calls it answered, a second, lately; shown for workers only.
+    /// The current number of answered calls a second. Shown for workers only.
     pub calls_per_second: f64,
 }
 
-/// What a process of the demo does.
+/// The task of a process of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Tells the client which workers there are.
@@ -72,12 +72,12 @@ pub enum Role {
     Client,
 }
 
-/// How a process of the demo is.
+/// The state of a process of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberState {
-    /// Started, not of use yet.
+    /// Started, and not ready for calls yet.
     Starting,
-    /// At work.
+    /// Running.
     Up,
     /// Told to stop (SIGTERM), finishing its calls.
     Draining,
@@ -85,7 +85,7 @@ pub enum MemberState {
     Left,
     /// Killed (SIGKILL).
     Killed,
-    /// Ended though nobody told it to.
+    /// Ended without having been told to.
     Failed,
     /// Done with its work.
     Done,
@@ -94,7 +94,7 @@ pub enum MemberState {
 /// An entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happening {
-    /// When, since the run started.
+    /// The time since the run started.
     pub at: Duration,
     /// Its mark and colour.
     pub tone: Tone,

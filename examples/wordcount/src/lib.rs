@@ -1,9 +1,9 @@
 //! A distributed word count, the job that the binaries of this package do on an rpcnet cluster.
 //!
-//! What the roles need and no network: what a word is and how text is cut without changing the counts
-//! ([`count_words`], [`Chunker`]), which files are counted ([`Corpus`]), how a binary is configured
-//! ([`DirectorArgs`], [`WorkerArgs`], [`ClientArgs`]), what the client reports to the demo ([`ClientLine`]) and how the
-//! demo shows it ([`Display`]).
+//! This library holds the parts of the roles that need no network: words, and how text is cut without changing the
+//! counts ([`count_words`], [`Chunker`]); the counted files ([`Corpus`]); the configuration of the binaries
+//! ([`DirectorArgs`], [`WorkerArgs`], [`ClientArgs`]); the client's reports to the demo ([`ClientLine`]); and the
+//! demo's display ([`Display`]).
 
 mod corpus;
 pub mod demo;

@@ -1,7 +1,8 @@
-//! What the client role tells the demo, line by line, and what the demo prints at its end.
+//! The client's report to the demo, line by line, and the demo's report at its end.
 //!
-//! Under the demo the client writes one JSON object a line to stdout, a [`ClientLine`]. Times that two processes compare are
-//! microseconds since the Unix epoch ([`unix_micros`]): they run on one machine, so they share its clock.
+//! Under the demo, the client writes one JSON object a line to stdout, a [`ClientLine`]. Times that two processes
+//! compare are microseconds since the Unix epoch ([`unix_micros`]). The processes run on one machine, so they share its
+//! clock.
 
 mod histogram;
 mod rolling;
@@ -24,9 +25,9 @@ pub fn unix_micros(time: SystemTime) -> u64 {
 #[serde(tag = "line", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClientLine {
-    /// How far it is; several a second.
+    /// The progress. Several of these lines come each second.
     Progress(Progress),
-    /// The last line: all is counted.
+    /// The result, in the last line.
     Done(Done),
 }
 
@@ -35,7 +36,7 @@ impl ClientLine {
     ///
     /// # Errors
     ///
-    /// When it is not such an object.
+    /// The line is not such an object.
     pub fn parse(line: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(line)
     }
@@ -49,7 +50,7 @@ impl ClientLine {
         serde_json::to_string(self)
     }
 
-    /// The sums so far, whichever line it is.
+    /// The sums so far, from either kind of line.
     pub fn tally(&self) -> &Tally {
         match self {
             Self::Progress(progress) => &progress.tally,
@@ -65,7 +66,7 @@ pub struct Tally {
     pub chunks: u64,
     /// Bytes of text in those chunks.
     pub bytes: u64,
-    /// How often the whole corpus was read to its end.
+    /// The number of times that the whole corpus was read to its end.
     pub passes: u64,
     /// Calls that returned counts.
     pub calls_ok: u64,
@@ -75,52 +76,52 @@ pub struct Tally {
     pub retries: u64,
     /// Calls that returned counts, by label of the worker that did the work.
     pub calls_by_worker: BTreeMap<String, u64>,
-    /// When the first call to a worker was sent, by label, in microseconds since the Unix epoch.
+    /// The time of the first call to each worker, by label, in microseconds since the Unix epoch.
     pub first_call_unix_us: BTreeMap<String, u64>,
-    /// When a worker was last picked for a call, by label, in microseconds since the Unix epoch.
+    /// The time at which each worker was last picked for a call, by label, in microseconds since the Unix epoch.
     pub last_pick_unix_us: BTreeMap<String, u64>,
 }
 
-/// How far the client is.
+/// The client's progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Since the client's first call, in milliseconds.
+    /// The time since the client's first call, in milliseconds.
     pub elapsed_ms: u64,
     /// The sums.
     pub tally: Tally,
-    /// Half of the calls that succeeded took at most this, in microseconds.
+    /// The median latency of the calls that succeeded, in microseconds.
     pub p50_us: u64,
-    /// 99 % of them took at most this, in microseconds.
+    /// The 99th percentile of the latency of these calls, in microseconds.
     pub p99_us: u64,
-    /// Latencies of those since the line before, in microseconds.
+    /// The latencies of these calls since the line before, in microseconds.
     pub recent: Histogram,
 }
 
-/// What the client found.
+/// The client's result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// From the first call to the last reply, in milliseconds.
+    /// The time from the first call to the last reply, in milliseconds.
     pub elapsed_ms: u64,
     /// The sums.
     pub tally: Tally,
     /// Latencies of the calls that succeeded, in microseconds.
     pub latency: Histogram,
-    /// Words in all, repetitions of the corpus included.
+    /// The number of words, repetitions of the corpus included.
     pub words: u64,
-    /// Different words.
+    /// The number of different words.
     pub distinct_words: u64,
     /// The most frequent words, the most frequent first.
     pub top: Vec<WordFrequency>,
-    /// Whether the merged counts equal those of a single thread.
+    /// True if the merged counts equal the counts of a single thread.
     pub counts_equal: bool,
 }
 
-/// A word and how often it occurs.
+/// A word and the number of its occurrences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WordFrequency {
     /// The word, in lower case.
     pub word: String,
-    /// How often.
+    /// The number of its occurrences.
     pub count: u64,
 }
 
@@ -136,7 +137,7 @@ pub struct DemoReport {
     pub calls_failed: u64,
     /// Attempts beyond the first.
     pub retries: u64,
-    /// Whether the merged counts equal those of a single thread.
+    /// True if the merged counts equal the counts of a single thread.
     pub counts_equal: bool,
     /// Workers stopped by SIGKILL.
     pub workers_killed: u64,
@@ -150,14 +151,15 @@ pub struct DemoReport {
     pub p50_us: u64,
     /// 99th percentile of latency in microseconds.
     pub p99_us: u64,
-    /// From SIGKILL until the client no longer picked that worker, in milliseconds; `null` if no worker was killed.
+    /// The time from SIGKILL until the client no longer picked that worker, in milliseconds; `null` if no worker was
+    /// killed.
     pub detect_ms: Option<u64>,
-    /// From a fresh worker's start until its first call, in milliseconds; `null` if it had none.
+    /// The time from a fresh worker's start until its first call, in milliseconds; `null` if it had none.
     pub join_ms: Option<u64>,
 }
 
 impl DemoReport {
-    /// The part that the client knows; what happened to workers is left at zero.
+    /// The part of the report that the client knows. The fields about workers' ends and starts stay zero.
     pub fn from_client(done: &Done) -> Self {
         Self {
             chunks: done.tally.chunks,
@@ -172,7 +174,7 @@ impl DemoReport {
         }
     }
 
-    /// Whether the demo showed what it is for: the counts are equal and no call was lost.
+    /// Returns whether the demo succeeded: the counts are equal and no call was lost.
     pub fn succeeded(&self) -> bool {
         self.counts_equal && self.calls_failed == 0
     }

@@ -1,4 +1,4 @@
-//! What the binaries do. They live in the library, so that the demo can run them as processes of its own binary.
+//! The work of the binaries. It is in the library so that the demo can run it as processes of its own binary.
 
 mod certificates;
 mod client;
@@ -20,17 +20,17 @@ pub use self::{
 };
 use crate::{CorpusError, SettingsError, USAGE_EXIT_CODE};
 
-/// Why a role ended early.
+/// The reason why a role ended early.
 #[derive(Debug)]
 pub enum RoleError {
-    /// It was called wrongly, or something it was given is not there. Exit code 2.
+    /// The arguments were wrong, or a given file or node is not there. Exit code 2.
     Usage(anyhow::Error),
-    /// It failed at its work. Exit code 1.
+    /// The role's work failed. Exit code 1.
     Failed(anyhow::Error),
 }
 
 impl RoleError {
-    /// Says on one line what went wrong, and gives the exit code.
+    /// Prints the error on one line, and returns the exit code.
     pub fn report(&self, role: &str) -> ExitCode {
         let (error, code) = match self {
             Self::Usage(error) => (error, USAGE_EXIT_CODE),
@@ -59,7 +59,7 @@ impl From<anyhow::Error> for RoleError {
     }
 }
 
-/// Says something to the person at the terminal, on stderr.
+/// Prints a message for the person at the terminal, on stderr.
 #[expect(clippy::print_stderr, reason = "what a binary tells its user")]
 pub fn say(message: impl fmt::Display) {
     eprintln!("{message}");
@@ -67,12 +67,12 @@ pub fn say(message: impl fmt::Display) {
 
 /// Prints a line of the result on stdout.
 ///
-/// A reader that has gone away has seen enough.
+/// A reader that has gone away is no error.
 pub(crate) fn print(line: impl fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Logs to stderr as `RUST_LOG` and `--log` say. A second call does nothing.
+/// Logs to stderr with this filter. A second call does nothing.
 pub fn init_log(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::new(filter);
     let _ = tracing_subscriber::fmt()

@@ -12,7 +12,7 @@ pub const MAX_TEXT_BYTES: usize = 2 << 20;
 /// Counts words.
 #[rpc_trait(name = "text.v1.WordCount")]
 pub trait WordCount {
-    /// Counts the words of a text. Counting twice does no harm.
+    /// Counts the words of a text. The method is idempotent.
     #[rpc(idempotent, timeout = "20s")]
     async fn count(&self, text: String) -> Result<Counted, CountError>;
 }
@@ -22,20 +22,20 @@ pub trait WordCount {
 pub struct Counted {
     /// The label of the worker that counted them.
     pub worker: String,
-    /// How often each occurs.
+    /// The number of occurrences of each word.
     pub counts: Counts,
 }
 
-/// Why a text was not counted.
+/// The reason why a text was not counted.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CountError {
     /// The text is too long for one call.
     #[error("a text of {length} bytes is too long, {max} are allowed: send it in pieces")]
     TooLong {
-        /// Its length in bytes.
+        /// The text's length in bytes.
         length: usize,
-        /// The longest allowed.
+        /// The largest length allowed, in bytes.
         max: usize,
     },
 }

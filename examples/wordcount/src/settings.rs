@@ -1,11 +1,12 @@
-//! How the binaries `director`, `worker` and `client` are configured.
+//! Configuration of the binaries `director`, `worker` and `client`.
 //!
-//! A setting comes from its flag, else from the environment, else from the TOML file that `--config` names, else it has a
-//! default. Keys of the file are the flags' names with underscores (`seed_nodes`, `cert_dir`). An environment variable that
-//! is set to nothing counts as not set. A list is one setting: a flag replaces the environment's list, it does not add to it.
+//! A setting is taken from the first of these that has it: its flag, the environment, the TOML file that `--config`
+//! names, its default. Keys of the file are the flags' names with underscores (`seed_nodes`, `cert_dir`). An empty
+//! environment variable counts as not set. A list is one setting: a flag replaces the environment's list and does not
+//! add to it.
 //!
-//! Resolving takes the environment as a function, so that nothing here depends on the process; binaries pass
-//! `|name| std::env::var_os(name)`.
+//! Resolving takes the environment as a function, so that nothing here depends on the process. Binaries pass `|name|
+//! std::env::var_os(name)`.
 
 mod args;
 mod error;
@@ -26,10 +27,10 @@ use crate::text::DEFAULT_CHUNK_BYTES;
 #[cfg(test)]
 mod tests;
 
-/// Where development certificates are when no directory is named.
+/// The directory of development certificates if no directory is named.
 pub const DEVELOPMENT_CERTIFICATES: &str = ".rpcnet-dev";
 
-/// Where a director listens, and thus is looked for, when nothing else is said.
+/// The default address at which a director listens, and at which others look for it.
 const DIRECTOR_DEFAULT: &str = "127.0.0.1:8080";
 
 const CERT_DIR: Setting = Setting::new("cert-dir", Some("RPCNET_CERT_DIR"));
@@ -53,7 +54,7 @@ const SECONDS: Setting = Setting::new("seconds", None);
 
 const SHARED: [Setting; 4] = [CERT_DIR, DEV_CERTS, ADVERTISE_ADDR, LOG];
 
-/// Where a node's certificates come from.
+/// The source of a node's certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Certificates {
     /// `ca.crt`, `node.crt` and `node.key` in this directory.
@@ -62,91 +63,91 @@ pub enum Certificates {
     Development(PathBuf),
 }
 
-/// What all binaries have.
+/// Settings of all binaries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedSettings {
-    /// Where the certificates are.
+    /// The source of the certificates.
     pub certificates: Certificates,
-    /// `host:port` at which others reach this process, if it differs from where it listens.
+    /// The `host:port` at which others reach this process, if it differs from the address that it listens at.
     pub advertise: Option<String>,
-    /// A filter as `RUST_LOG` has it; checked.
+    /// A log filter in the syntax of `RUST_LOG`, already checked.
     pub log: String,
 }
 
-/// How a director is to run.
+/// Settings of a director.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectorSettings {
-    /// What all binaries have.
+    /// Settings of all binaries.
     pub shared: SharedSettings,
-    /// Where to listen.
+    /// The address to listen at.
     pub bind: SocketAddr,
-    /// Where gossip has a socket of its own; by default it uses the one for calls.
+    /// The address of gossip's own socket. By default gossip uses the socket for calls.
     pub gossip: Option<SocketAddr>,
-    /// `host:port` of nodes through which to join; none for the first director.
+    /// The `host:port` of nodes to join through. Empty for the first director.
     pub seeds: Vec<String>,
     /// The name to show.
     pub label: Option<String>,
     /// The region to announce.
     pub region: Option<String>,
-    /// Where to serve `/metrics` and health over HTTP.
+    /// The address to serve `/metrics` and health at over HTTP.
     pub metrics: Option<SocketAddr>,
 }
 
-/// How a worker is to run.
+/// Settings of a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerSettings {
-    /// What all binaries have.
+    /// Settings of all binaries.
     pub shared: SharedSettings,
-    /// Where to listen.
+    /// The address to listen at.
     pub bind: SocketAddr,
-    /// Where gossip has a socket of its own; by default it uses the one for calls.
+    /// The address of gossip's own socket. By default gossip uses the socket for calls.
     pub gossip: Option<SocketAddr>,
-    /// `host:port` of nodes through which to join, at least one: directors first, then seeds.
+    /// The `host:port` of nodes to join through, at least one: directors first, then seeds.
     pub seeds: Vec<String>,
     /// The name to show.
     pub label: Option<String>,
     /// The region to announce.
     pub region: Option<String>,
-    /// Where to serve `/metrics` and health over HTTP.
+    /// The address to serve `/metrics` and health at over HTTP.
     pub metrics: Option<SocketAddr>,
 }
 
-/// How to make calls in a cluster.
+/// Settings of a caller in a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallerSettings {
-    /// What all binaries have.
+    /// Settings of all binaries.
     pub shared: SharedSettings,
-    /// `host:port` of directors, at least one.
+    /// The `host:port` of directors, at least one.
     pub directors: Vec<String>,
 }
 
-/// How a client is to run.
+/// Settings of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
-    /// What all binaries have.
+    /// Settings of all binaries.
     pub shared: SharedSettings,
-    /// `host:port` of directors, at least one.
+    /// The `host:port` of directors, at least one.
     pub directors: Vec<String>,
     /// Files and directories to count, at least one.
     pub inputs: Vec<PathBuf>,
-    /// How many of the most frequent words to print.
+    /// The number of most frequent words to print.
     pub top: usize,
-    /// About how many bytes of text a call carries.
+    /// The approximate number of bytes of text in a call.
     pub chunk_bytes: usize,
-    /// How many calls may be under way at once.
+    /// The most calls that may be under way at once.
     pub in_flight: usize,
-    /// Count the inputs again and again until so much time has passed; zero: once.
+    /// The time for which the inputs are counted again and again. If it is zero, they are counted once.
     pub repeat_for: Duration,
-    /// Whether to print [`ClientLine`](crate::ClientLine)s on stdout in place of a table.
+    /// True to print [`ClientLine`](crate::ClientLine)s on stdout in place of a table.
     pub json_lines: bool,
 }
 
 impl DirectorArgs {
-    /// Flags over environment over file over defaults.
+    /// Resolves the settings from flags, environment, file and defaults, in this order of precedence.
     ///
     /// # Errors
     ///
-    /// When a value is not valid, there are no certificates, or the file cannot be read.
+    /// A value is not valid, there are no certificates, or the file can't be read.
     pub fn resolve(
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
@@ -166,11 +167,11 @@ impl DirectorArgs {
 }
 
 impl WorkerArgs {
-    /// Flags over environment over file over defaults.
+    /// Resolves the settings from flags, environment, file and defaults, in this order of precedence.
     ///
     /// # Errors
     ///
-    /// When a value is not valid, there are no certificates, or the file cannot be read.
+    /// A value is not valid, there are no certificates, or the file can't be read.
     pub fn resolve(
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
@@ -196,11 +197,11 @@ impl WorkerArgs {
 }
 
 impl CallerArgs {
-    /// Flags over environment over file over defaults.
+    /// Resolves the settings from flags, environment, file and defaults, in this order of precedence.
     ///
     /// # Errors
     ///
-    /// When a value is not valid, there are no certificates, or the file cannot be read.
+    /// A value is not valid, there are no certificates, or the file can't be read.
     pub fn resolve(
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
@@ -215,11 +216,11 @@ impl CallerArgs {
 }
 
 impl ClientArgs {
-    /// Flags over environment over file over defaults.
+    /// Resolves the settings from flags, environment, file and defaults, in this order of precedence.
     ///
     /// # Errors
     ///
-    /// When a value is not valid, there is nothing to count, there are no certificates, or the file cannot be read.
+    /// A value is not valid, there is nothing to count, there are no certificates, or the file can't be read.
     pub fn resolve(
         &self,
         environment: impl Fn(&str) -> Option<OsString>,

@@ -1,7 +1,7 @@
 //! Words, counts and chunks: the part of the job that needs neither files nor a network.
 //!
-//! Everything here is sans-io. One state machine ([`boundary`]) decides where words begin and end; the counter and the
-//! chunker both run it, so that cutting a text never changes what is counted.
+//! Everything here is sans-io. One state machine ([`boundary`]) decides where words begin and end. The counter and the
+//! chunker both run it, so cutting a text never changes its counts.
 
 mod boundary;
 mod chunker;

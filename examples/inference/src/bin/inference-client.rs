@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use rpcnet_wordcount::CallerArgs;
 
-/// Prints what the workers generate, as it comes
+/// Prints the tokens that the workers generate, as they come
 #[derive(Debug, Parser)]
 #[command(name = "inference-client", version)]
 struct Arguments {
-    /// What to go on from; the last two words count
+    /// Text to continue; its last two words count
     #[arg(value_name = "PROMPT", default_value = "A worker")]
     prompt: String,
-    /// How many tokens to ask for
+    /// Number of tokens to ask for
     #[arg(long, value_name = "N", default_value_t = 200)]
     tokens: u32,
     /// The same seed gives the same tokens

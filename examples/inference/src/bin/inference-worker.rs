@@ -12,7 +12,7 @@ struct Arguments {
     /// Train on this text instead of the one that is built in; all workers need the same
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
-    /// How many milliseconds a token takes
+    /// Milliseconds that a token takes
     #[arg(long, value_name = "N", default_value_t = 30)]
     pace: u64,
     #[command(flatten)]

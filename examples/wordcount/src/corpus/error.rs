@@ -1,4 +1,4 @@
-//! What was not counted, and why counting failed. Each message is one line that says what to do.
+//! Skipped files, and errors of gathering and counting. Each message is one line and says what to do.
 
 use std::fmt;
 use std::io;
@@ -9,12 +9,12 @@ use thiserror::Error;
 use super::TextFile;
 use crate::text::NotText;
 
-/// Something that was met on the way and is not counted.
+/// A file or directory that was met and is not counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// The file or directory.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub reason: SkipReason,
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// Why something is not counted.
+/// The reason why a file or directory is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SkipReason {
@@ -32,7 +32,7 @@ pub enum SkipReason {
     Binary(NotText),
     /// A directory whose name begins with a dot, such as `.git`.
     HiddenDirectory,
-    /// A directory named `target`: what cargo built.
+    /// A directory named `target`: cargo's output.
     BuildDirectory,
     /// A symbolic link to a directory: it may lead back, or anywhere.
     LinkedDirectory,
@@ -45,7 +45,7 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    /// Whether it is a file that was read and found not to be text.
+    /// Returns whether this is a file that was read and found not to be text.
     pub fn is_binary(&self) -> bool {
         matches!(self, Self::Binary(_))
     }
@@ -65,7 +65,7 @@ impl fmt::Display for SkipReason {
     }
 }
 
-/// Why a corpus could not be gathered or read.
+/// The error of gathering or reading a corpus.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CorpusError {
@@ -75,21 +75,21 @@ pub enum CorpusError {
     /// An input does not exist.
     #[error("there is no file or directory `{}`: correct the path or create it", path.display())]
     Missing {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
     },
     /// An input is a pipe, socket or device, which cannot be read twice.
     #[error("`{}` is neither a file nor a directory: write its text to a file first", path.display())]
     NotAFile {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
     },
     /// A file or directory cannot be read.
     #[error("cannot read `{}`, give access to it or leave it out", path.display())]
     Unreadable {
-        /// What could not be read.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A file is not as it was when it was checked. Chunks of it may have been given out.
@@ -103,7 +103,7 @@ pub enum CorpusError {
     Nothing {
         /// The inputs as given.
         inputs: String,
-        /// What was there instead.
+        /// A description of the entries that were found instead.
         found: String,
     },
 }
@@ -124,7 +124,7 @@ impl CorpusError {
         }
     }
 
-    /// An input or a file on the way that could not be opened.
+    /// The error for an input or a file that could not be opened.
     pub(super) fn from_io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {

@@ -1,4 +1,4 @@
-//! Reading one file: the check, and later passes that notice when it is no longer what was checked.
+//! Reading of one file: the check, and later passes that notice a change.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,10 +7,10 @@ use std::path::Path;
 use super::{CorpusError, TextFile};
 use crate::text::{Chunker, NotText, TextCheck, Utf8Decoder};
 
-/// What is read at once. Larger reads were no faster.
+/// The number of bytes that are read at once. Larger reads were no faster.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 
-/// Reads the file to its end, or to where it turns out not to be text.
+/// Reads the file to its end, or up to the first bytes that are not text.
 pub(super) fn check(path: &Path) -> Result<Result<TextFile, NotText>, CorpusError> {
     let unreadable = |source| CorpusError::from_io(path, source);
     let mut file = File::open(path).map_err(unreadable)?;
@@ -40,7 +40,7 @@ fn read(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// A file that was checked before, on its way through a pass.
+/// A file that was checked before and is being read in a pass.
 #[derive(Debug)]
 pub(super) struct OpenText<'a> {
     expected: &'a TextFile,
@@ -66,7 +66,7 @@ impl<'a> OpenText<'a> {
         Ok(Self { expected, file, decoder: Utf8Decoder::default(), read: 0, ended: false })
     }
 
-    /// Hands on the next text; false at the end.
+    /// Passes on the next text. Returns false at the end.
     pub(super) fn read_text(
         &mut self,
         buffer: &mut [u8],
@@ -78,7 +78,7 @@ impl<'a> OpenText<'a> {
         Ok(!bytes.is_empty())
     }
 
-    /// Feeds the chunker once; false at the end.
+    /// Feeds the chunker once. Returns false at the end.
     pub(super) fn read_chunks(
         &mut self,
         buffer: &mut [u8],

@@ -1,7 +1,7 @@
 //! Finding files, in an order that depends on names alone.
 //!
-//! As `grep -r` does, links are followed when they are inputs and not when they are met inside a directory, unless they lead to
-//! a file. So a walk cannot loop or leave the tree.
+//! Links are treated as by `grep -r`. A link that is an input is followed. A link inside a directory is followed only
+//! if it leads to a file. So a walk can't loop or leave the tree.
 
 use std::collections::HashSet;
 use std::fs::{self, FileType};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CorpusError, SkipReason, Skipped};
 
-/// What a walk came across.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Regular files, each once.
@@ -45,7 +45,7 @@ struct Walk {
 
 impl Walk {
     fn directory(&mut self, root: &Path) -> Result<(), CorpusError> {
-        // The next entry is last: a stack instead of recursion, so that depth costs no stack.
+        // A stack of waiting entries, with the next one last, in place of recursion: so depth needs no call stack.
         let mut waiting = Vec::new();
         self.enter(root.to_owned(), &mut waiting)?;
         while let Some((path, kind)) = waiting.pop() {
@@ -105,7 +105,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Whether the path was not taken before, by whatever name.
+    /// Returns whether the path was not taken before under any name, and notes it.
     fn take(&mut self, path: &Path) -> Result<bool, CorpusError> {
         let canonical = fs::canonicalize(path).map_err(|source| CorpusError::from_io(path, source))?;
         Ok(self.taken.insert(canonical))

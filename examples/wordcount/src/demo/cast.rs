@@ -1,4 +1,4 @@
-//! The processes of the cluster: how they are started, and how they are.
+//! The processes of the cluster: their start and their state.
 
 use std::{ffi::OsString, fs, path::Path, time::SystemTime};
 
@@ -8,7 +8,7 @@ use rpcnet::dev::DevCa;
 use super::process::Process;
 use crate::{MemberRow, MemberState, Rate, Role, Tally};
 
-/// A process of the cluster and what is known of it.
+/// A process of the cluster with its state.
 #[derive(Debug)]
 pub(super) struct Actor {
     pub(super) label: String,
@@ -16,13 +16,13 @@ pub(super) struct Actor {
     pub(super) state: MemberState,
     pub(super) process: Process,
     pub(super) started: SystemTime,
-    /// Where it listens, once it has said so.
+    /// The address at which it listens, once it has reported it.
     pub(super) address: Option<String>,
     calls: u64,
     rate: Rate,
 }
 
-/// Starts processes: each gets a directory with a certificate of its own.
+/// Starts processes. Each gets a directory with a certificate of its own.
 #[derive(Debug)]
 pub(super) struct Casting<'a> {
     pub(super) ca: &'a DevCa,
@@ -59,7 +59,7 @@ impl Casting<'_> {
         })
     }
 
-    /// A director on a free port; gives its address too.
+    /// Starts a director on a free port. Returns its address too.
     pub(super) async fn director(&self, label: &str, seeds: &[String]) -> anyhow::Result<(Actor, String)> {
         let mut actor = self.start(Role::Director, label, node(Role::Director, label, ANY, seeds))?;
         let address = actor.listens().await?;
@@ -67,12 +67,12 @@ impl Casting<'_> {
         Ok((actor, address))
     }
 
-    /// A worker on a free port; it says where it listens when it is up.
+    /// Starts a worker on a free port. The worker reports its address when it is up.
     pub(super) fn worker(&self, label: &str, directors: &[String]) -> anyhow::Result<Actor> {
         self.start(Role::Worker, label, node(Role::Worker, label, ANY, directors))
     }
 
-    /// A director or worker that was there before, where it was.
+    /// Starts a director or worker again at its former address.
     pub(super) fn again(
         &self,
         role: Role,
@@ -85,7 +85,7 @@ impl Casting<'_> {
         Ok(actor)
     }
 
-    /// The client.
+    /// Starts the client.
     pub(super) fn client(&self, directors: &[String], input: &Path, seconds: u64) -> anyhow::Result<Actor> {
         let arguments = vec![
             "--json-lines".into(),
@@ -113,7 +113,7 @@ fn node(role: Role, label: &str, address: &str, directors: &[String]) -> Vec<OsS
 }
 
 impl Actor {
-    /// Waits until it says where it listens.
+    /// Waits until the process reports the address at which it listens.
     pub(super) async fn listens(&mut self) -> anyhow::Result<String> {
         let address =
             self.process.address().await.with_context(|| format!("{} did not start", self.label))?;
@@ -130,7 +130,7 @@ impl Actor {
         }
     }
 
-    /// Whether it has ended though it should not have; what it should have done is taken in.
+    /// Returns whether the process has ended unexpectedly. An expected end only updates the state.
     pub(super) fn has_failed(&mut self) -> bool {
         let Some(status) = self.process.ended() else { return false };
         self.state = match self.state {

@@ -18,25 +18,25 @@ use tokio::{
 
 use super::ROLE;
 
-/// A process that has not said where it listens by then has failed.
+/// The time within which a process has to report its address.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A child; killed when it is dropped.
+/// A child process, which is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    /// Open as long as we live: see [`end_with_parent`].
+    /// Open as long as this process lives: see [`end_with_parent`].
     _stdin: Option<ChildStdin>,
     pub(super) lines: Lines<BufReader<ChildStdout>>,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts a role with its arguments; what it says on stderr goes to a file beside its certificates.
+    /// Starts a role with its arguments. Its stderr goes to a file beside its certificates.
     pub(super) fn start(role: &str, arguments: &[OsString], directory: &Path) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("the demo's own binary can't be found")?;
         let log = directory.join("log");
-        // One that is started again goes on where the one before it has ended.
+        // A process that is started again appends to the log of its former life.
         let stderr = File::options().create(true).append(true).open(&log);
         let stderr = stderr.with_context(|| format!("can't write {}", log.display()))?;
         let mut command = Command::new(program);
@@ -49,7 +49,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(stderr)
             .kill_on_drop(true);
-        // A ctrl-c at the terminal is for the demo, which stops its children itself.
+        // A ctrl-c at the terminal is meant for the demo, which stops its children itself.
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn().with_context(|| format!("can't start a {role}"))?;
@@ -58,7 +58,7 @@ impl Process {
         Ok(Self { child, _stdin: stdin, lines: BufReader::new(stdout).lines(), log })
     }
 
-    /// Waits until it says where it listens.
+    /// Waits until the process reports the address at which it listens.
     pub(super) async fn address(&mut self) -> anyhow::Result<String> {
         let line = timeout(PATIENCE, self.lines.next_line()).await;
         match line {
@@ -74,12 +74,12 @@ impl Process {
         }
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::KILL)
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub(super) fn terminate(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)
     }
@@ -90,28 +90,28 @@ impl Process {
         kill_process(pid, signal).context("the process can't be signalled")
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits for its end, and makes one where it takes too long.
+    /// Waits until the process ends, and kills it after `within`.
     pub(super) async fn end(&mut self, within: Duration) {
         if timeout(within, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
     }
 
-    /// The last line that it said on stderr.
+    /// The last line of its stderr.
     pub(super) fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
     }
 }
 
-/// In a child: ends the process when the demo is gone, however it went. The demo's end of our stdin closes then.
+/// Ends this child process when the demo ends, for whatever reason: the demo's end of the child's stdin closes then.
 pub(super) fn end_with_parent() {
-    // A thread of its own: a runtime would wait for a read that never returns when it shuts down.
+    // In a thread of its own: when a runtime shuts down, it would wait for a read that never returns.
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(1);

@@ -1,4 +1,5 @@
-//! A rolling restart: under load, every worker and every director is told to stop, and started again once it has gone.
+//! A rolling restart: under load, every worker and every director is told to stop, and is started again once it has
+//! ended.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -15,32 +16,32 @@ use super::{
 };
 use crate::{ClientLine, Done, Histogram, MemberState, Role, RollingReport, Tone};
 
-/// Connections are made, caches filled.
+/// The time in which connections are made and caches are filled.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// A process has gone, or is back, so long after it was told to at the latest: 30 s for its calls, some for farewells.
+/// The time within which a process must end, or be back: 30 s for its calls, the rest for farewells.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// How often is looked whether a director knows all workers.
+/// The interval at which a director is asked whether it knows all workers.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How far it is.
+/// The phase of the restart.
 enum Step {
-    /// Until then no latency counts.
+    /// Before this instant no latency counts.
     WarmUp(Instant),
-    /// Until then it is measured what is normal.
+    /// Before this instant the normal latency is measured.
     Quiet(Instant),
-    /// It was told to stop.
+    /// The process was told to stop.
     Ending(String, Instant),
-    /// It was started again.
+    /// The process was started again.
     Coming(String, Instant, Back),
-    /// All were restarted; the client ends its pass.
+    /// All processes were restarted, and the client ends its pass.
     Over,
 }
 
-/// By what it is seen that a process is back.
+/// The sign that a process is back.
 enum Back {
-    /// A worker, when it has answered more calls than before.
+    /// For a worker: it has answered more calls than this.
     Calls(u64),
-    /// A director, when a client that follows it alone has all workers.
+    /// For a director: a client that follows it alone has all workers.
     Follower(JoinHandle<anyhow::Result<()>>),
 }
 
@@ -64,7 +65,8 @@ struct Rolling {
 }
 
 impl Stage<'_> {
-    /// Restarts all, one after the other, while the client counts; gives the client's last report and what was measured.
+    /// Restarts all processes, one after the other, while the client counts. Returns the client's last report and the
+    /// measurements.
     pub(super) async fn roll(&mut self) -> anyhow::Result<(Done, RollingReport)> {
         let labels = |role| self.actors.iter().filter(move |actor| actor.role == role);
         let left =
@@ -159,7 +161,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Tells the next one to stop; or the client, when all were restarted.
+    /// Tells the next process to stop, or the client once all were restarted.
     fn end_next(&mut self, rolling: &mut Rolling) -> anyhow::Result<()> {
         let Some(label) = rolling.left.pop_front() else {
             self.client()?.process.terminate()?;
@@ -174,7 +176,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Starts it where it was before.
+    /// Starts the process again at its former address.
     fn start_again(&mut self, label: &str) -> anyhow::Result<Back> {
         let place = self.actors.iter().position(|actor| actor.label == label);
         let place = place.with_context(|| format!("there is no {label}"))?;
@@ -211,7 +213,7 @@ async fn knows_all_workers(follower: rpcnet_cluster::ClusterChannelBuilder) -> a
 }
 
 impl Rolling {
-    /// Takes in latencies of the last moments.
+    /// Takes in the latest latencies.
     fn observe(&mut self, recent: &Histogram) {
         match self.step {
             Step::WarmUp(_) => {}

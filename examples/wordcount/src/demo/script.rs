@@ -1,4 +1,4 @@
-//! What befalls the cluster, and when.
+//! The script of the demo: faults and their times.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ pub(super) const KILLED: &str = "worker-2";
 pub(super) const STOPPED: &str = "worker-3";
 pub(super) const FRESH: &str = "worker-5";
 
-/// Something that befalls the cluster.
+/// A fault or change in the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
     /// A worker is killed.
     Kill,
-    /// Another one is stopped, and may finish what it does.
+    /// Another worker is stopped, and may finish its calls.
     Stop,
-    /// A fresh one is started.
+    /// A fresh worker is started.
     Start,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// Spread over a run of this length, so that there is time after the last one.
+    /// A script for a run of this length. The acts are spread so that there is time after the last one.
     pub(super) fn new(length: Duration) -> Self {
         let at = |share: f64| length.mul_f64(share);
         Self { acts: vec![(at(0.6), Act::Start), (at(0.45), Act::Stop), (at(0.25), Act::Kill)] }
@@ -39,7 +39,7 @@ impl Script {
         Some(act)
     }
 
-    /// Whether all has happened.
+    /// Returns whether all acts are done.
     pub(super) fn is_over(&self) -> bool {
         self.acts.is_empty()
     }

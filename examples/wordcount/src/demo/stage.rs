@@ -1,4 +1,4 @@
-//! The run itself: processes, script, client's reports, display, and what came of it.
+//! The run itself: processes, script, the client's reports, display, and result.
 
 use std::{
     collections::BTreeMap,
@@ -23,9 +23,9 @@ use crate::{
 };
 
 pub(super) const FRAME: Duration = Duration::from_millis(100);
-/// For a client that is told when to end: longer than any rolling restart.
+/// The seconds for which a client counts that is told when to end: longer than any rolling restart.
 const UNTIL_TOLD: u64 = 24 * 60 * 60;
-/// A process that was told to stop gets this long.
+/// The time that a process has to end after it was told to stop.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A run.
@@ -40,14 +40,14 @@ pub(super) struct Stage<'a> {
     pub(super) tally: Tally,
     calls: Rate,
     bytes: Rate,
-    /// When each act was played.
+    /// The time at which each act was played.
     played: BTreeMap<&'static str, SystemTime>,
     started: Instant,
     pub(super) failed: bool,
 }
 
 impl<'a> Stage<'a> {
-    /// Plays it all; whether it showed what it is for.
+    /// Runs the whole demo. Returns whether it succeeded.
     pub(super) async fn run(args: &'a DemoArgs) -> Result<bool, RoleError> {
         let directory = tempfile::tempdir().context("no temporary directory")?;
         let mut stage = Self {
@@ -81,7 +81,7 @@ impl<'a> Stage<'a> {
             Ok(played) => played,
             Err(error) => {
                 let Self { display, snapshot, .. } = stage;
-                // The display gives the terminal back before anything is said.
+                // The display gives the terminal back before the error is printed.
                 let _ = display.finish(&snapshot);
                 return Err(RoleError::Failed(error));
             }
@@ -123,7 +123,7 @@ impl<'a> Stage<'a> {
         self.show()
     }
 
-    /// Runs the script while the client counts; gives the client's last report.
+    /// Runs the script while the client counts. Returns the client's last report.
     async fn play(&mut self) -> anyhow::Result<Done> {
         let mut script = Script::new(self.args.length());
         let mut counting = None::<Instant>;
@@ -203,7 +203,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Notices processes that ended.
+    /// Notices processes that have ended.
     pub(super) fn watch(&mut self) {
         let mut news = Vec::new();
         for actor in &mut self.actors {
@@ -220,13 +220,13 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Stops all that still runs, and sees how those ended that were stopped before.
+    /// Stops all running processes, and waits for the ones that were stopped before.
     async fn close(&mut self) {
         for actor in &mut self.actors {
             match actor.state {
                 MemberState::Draining => actor.process.end(FAREWELL).await,
                 MemberState::Starting | MemberState::Up => {
-                    // One that has ended in this moment is noticed below.
+                    // A process that has just ended is noticed below.
                     let _ = actor.process.terminate();
                 }
                 _ => {}

@@ -6,7 +6,7 @@ use super::line::{Line, Tone};
 
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
-/// A bar of at most `width` columns, in steps of an eighth of a column. Any quantity above zero can be seen.
+/// A bar of at most `width` columns, in steps of an eighth of a column. Any share above zero is visible.
 pub(super) fn bar(share: f64, width: usize) -> String {
     let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     let mut eighths = (share * width as f64 * 8.0).round() as usize;
@@ -32,7 +32,7 @@ pub(super) fn progress(share: f64, width: usize) -> Line {
     Line::new().with(done, Tone::Accent).with("─".repeat(left), Tone::Dim)
 }
 
-/// With commas between thousands.
+/// The number with commas between thousands.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -45,7 +45,7 @@ pub(super) fn thousands(number: u64) -> String {
     text
 }
 
-/// Bytes a second in decimal units.
+/// A rate in bytes a second, in decimal units.
 pub(super) fn bytes_per_second(bytes: f64) -> String {
     match bytes {
         b if b >= 1e9 => format!("{:.1} GB/s", b / 1e9),
@@ -54,7 +54,7 @@ pub(super) fn bytes_per_second(bytes: f64) -> String {
     }
 }
 
-/// Microseconds in the unit that keeps them short.
+/// A number of microseconds, in the unit that makes it short.
 pub(super) fn latency(micros: u64) -> String {
     let millis = micros as f64 / 1e3;
     match micros {
@@ -65,7 +65,7 @@ pub(super) fn latency(micros: u64) -> String {
     }
 }
 
-/// Minutes and seconds.
+/// A time in minutes and seconds.
 pub(super) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     format!("{:02}:{:02}", seconds / 60, seconds % 60)

@@ -1,31 +1,31 @@
-//! A line of text in parts that have a tone each.
+//! A line of text in parts, each with a tone.
 
 use std::fmt::Write;
 
 use crossterm::style::{Attribute, Color, ContentStyle, Stylize};
 
-/// How a piece of text is meant. Colours are the terminal's own eight, so that they fit its theme.
+/// The meaning of a piece of text. Colours are the terminal's own eight, so that they fit its theme.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Tone {
-    /// Like all text.
+    /// Ordinary text.
     #[default]
     Plain,
-    /// What to look at first.
+    /// The most important text.
     Strong,
-    /// What to read last.
+    /// The least important text.
     Dim,
-    /// Bars and what else shows a quantity.
+    /// Bars and other quantities.
     Accent,
-    /// As it should be.
+    /// An expected outcome.
     Good,
-    /// Worth a look.
+    /// A noteworthy event.
     Warning,
-    /// Lost or broken.
+    /// A loss or failure.
     Bad,
 }
 
 impl Tone {
-    /// A mark that tells the tone without colour.
+    /// A mark that shows the tone without colour.
     pub(super) fn mark(self) -> &'static str {
         match self {
             Self::Plain | Self::Strong | Self::Dim => "·",
@@ -50,7 +50,7 @@ impl Tone {
     }
 }
 
-/// A line of the display. Every character is taken to be one column wide.
+/// A line of the display. Every character is assumed to be one column wide.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Line {
     parts: Vec<(String, Tone)>,
@@ -89,7 +89,7 @@ impl Line {
             if *tone == Tone::Plain || text.trim().is_empty() {
                 out.push_str(text);
             } else {
-                // A `String` takes whatever is written to it.
+                // Writing to a `String` can't fail.
                 let _ = write!(out, "{}", tone.style().apply(text));
             }
         }
@@ -106,7 +106,7 @@ impl Line {
         self.parts.extend(other.parts);
     }
 
-    /// Cuts what is wider, with an ellipsis in the last column.
+    /// Cuts a wider line, with an ellipsis in the last column.
     pub(super) fn truncate(mut self, width: usize) -> Self {
         if self.width() <= width {
             return self;

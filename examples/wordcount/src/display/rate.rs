@@ -1,30 +1,30 @@
-//! Speeds from totals.
+//! Rates from totals.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Longer than a hiccup, short enough to show a kill.
+/// The time over which a rate is measured: longer than a hiccup, and short enough to show a kill.
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// How fast a total grows, over the last two seconds.
+/// The growth of a total over the last two seconds.
 #[derive(Debug, Clone, Default)]
 pub struct Rate {
     samples: VecDeque<(Duration, u64)>,
 }
 
 impl Rate {
-    /// Without samples, the speed is zero.
+    /// A rate without samples, which is zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The total at some time since any fixed start. Times that go back are not taken.
+    /// Takes the total at a time since any fixed start. Times that go back are ignored.
     pub fn observe(&mut self, at: Duration, total: u64) {
         if self.samples.back().is_some_and(|&(last, _)| at <= last) {
             return;
         }
         self.samples.push_back((at, total));
-        // The sample at the window's start, or the last before it, stays.
+        // The newest sample at or before the window's start stays.
         while self.samples.get(1).is_some_and(|&(second, _)| second + WINDOW <= at) {
             self.samples.pop_front();
         }

@@ -1,18 +1,18 @@
-//! A snapshot as lines.
+//! Rendering of a snapshot as lines.
 //!
-//! Where the height does not suffice, it is saved in this order: blank lines, old entries of the log, members that are not
-//! workers (one line for all of them), workers that are gone, then workers from the end.
+//! If the height does not suffice, these are left out in order: blank lines, old entries of the log, members that are
+//! not workers (one line shows all of them), workers that are gone, then workers from the end.
 
 use super::bars::{bytes_per_second, clock, latency, progress, thousands};
 use super::line::{Line, Tone};
 use super::table::Columns;
 use super::{Happening, MemberRow, MemberState, Role, Snapshot};
 
-/// From here on there is a margin on both sides.
+/// The width in columns from which there is a margin on both sides.
 const ROOMY: usize = 60;
-/// Beyond this, wider is not easier to read.
+/// The largest width in columns: wider lines are not easier to read.
 const WIDEST: usize = 110;
-/// Entries of the log that are kept before members are given up, in at most a third of the height.
+/// The number of log entries that are kept before members are left out, in at most a third of the height.
 const LEAST_LOG: usize = 3;
 
 /// The display as at most `height` lines of at most `width` columns.
@@ -58,7 +58,7 @@ pub fn render(snapshot: &Snapshot, width: usize, height: usize) -> Vec<Line> {
     lines.into_iter().map(indent).collect()
 }
 
-/// The snapshot in one short line, for output that is no terminal.
+/// The snapshot in one short line, for output that is not a terminal.
 pub(super) fn summary(snapshot: &Snapshot) -> String {
     let up = |m: &&MemberRow| m.role == Role::Worker && m.state == MemberState::Up;
     let workers = snapshot.members.iter().filter(up).count();
@@ -138,7 +138,7 @@ fn number(number: &str, tone: Tone, unit: &str) -> Line {
     Line::new().with(number, tone).with(format!(" {unit}"), Tone::Dim)
 }
 
-/// Items side by side, in columns of one width so that they stand still while their numbers grow.
+/// Items side by side, in columns of one width, so that they do not move while their numbers grow.
 fn flow(items: Vec<Line>, width: usize) -> Vec<Line> {
     const COLUMN: usize = 17;
     const GAP: usize = 2;

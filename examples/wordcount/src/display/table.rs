@@ -12,7 +12,7 @@ const RATE: usize = 8;
 const LONGEST_BAR: usize = 32;
 const GAP: usize = 2;
 
-/// Which columns fit.
+/// The columns that fit.
 #[derive(Debug)]
 pub(super) struct Columns {
     label: usize,

@@ -1,8 +1,9 @@
-//! Painting.
+//! Painting on the terminal.
 //!
-//! On a terminal each frame is one write: up to the last frame's first line, every line over the old one, the rest
-//! cleared. Nothing is erased before it is overwritten, so nothing flickers, and the last frame stays where it is when the
-//! demo ends. The last column and the last row stay free, so that the terminal neither wraps nor scrolls by itself.
+//! On a terminal, each frame is one write. It moves up to the last frame's first line, writes every line over the old
+//! one, and clears the rest. Nothing is erased before it is overwritten, so nothing flickers, and the last frame stays
+//! in place when the demo ends. The last column and the last row stay free, so that the terminal neither wraps nor
+//! scrolls by itself.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -16,16 +17,17 @@ use crossterm::{execute, queue};
 use super::Snapshot;
 use super::render::{happening, render, summary};
 
-/// What is assumed of a terminal that does not tell.
+/// The assumed size of a terminal that does not report its size.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
 /// The stream whose cursor is hidden, for the panic hook: 0 none, 1 stdout, 2 stderr.
 static HIDDEN_ON: AtomicU8 = AtomicU8::new(0);
 
-/// Shows snapshots as they come.
+/// Shows snapshots.
 ///
-/// Live where the output is a terminal, else a line a second and one for each happening. A live display hides the cursor;
-/// dropping it or a panic of any thread brings it back, [`std::process::exit`] does not.
+/// On a terminal the display is live. Otherwise it writes a line a second and one for each happening. A live display
+/// hides the cursor. Dropping the display, or a panic of any thread, shows the cursor again; [`std::process::exit`]
+/// does not.
 pub struct Display {
     output: Box<dyn Write + Send>,
     mode: Mode,
@@ -42,16 +44,16 @@ enum Mode {
     Lines {
         /// The second of the last line.
         second: Option<u64>,
-        /// The happenings that have their line.
+        /// The number of happenings that were written.
         happenings: usize,
     },
 }
 
-/// What is on the terminal.
+/// The frame that is on the terminal.
 #[derive(Default)]
 struct Painted {
     lines: u16,
-    /// The terminal's size at that time; zero before the first frame.
+    /// The terminal's size when the frame was painted; zero before the first frame.
     size: (u16, u16),
 }
 
@@ -63,7 +65,7 @@ impl fmt::Debug for Display {
 }
 
 impl Display {
-    /// On stdout, or on stderr when stdout is for JSON.
+    /// A display on stdout, or on stderr if stdout is for JSON.
     pub fn new(json: bool) -> Self {
         let capable = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let (output, terminal, stream): (Box<dyn Write + Send>, bool, u8) = if json {
@@ -89,7 +91,7 @@ impl Display {
         Self { output, mode }
     }
 
-    /// Whether it paints in place. Then nothing else should write to the terminal.
+    /// Returns whether the display paints in place. If so, nothing else should write to the terminal.
     pub fn is_live(&self) -> bool {
         matches!(self.mode, Mode::Live { .. })
     }
@@ -98,7 +100,7 @@ impl Display {
     ///
     /// # Errors
     ///
-    /// When the output cannot be written to.
+    /// The output can't be written to.
     pub fn update(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let due = match &self.mode {
             Mode::Live { .. } => true,
@@ -107,11 +109,11 @@ impl Display {
         self.show(snapshot, due)
     }
 
-    /// Shows the last snapshot and gives the terminal back, the cursor below it.
+    /// Shows the last snapshot, and leaves the cursor below it.
     ///
     /// # Errors
     ///
-    /// When the output cannot be written to. The terminal is given back as far as that is possible.
+    /// The output can't be written to. The terminal is restored as far as that is possible.
     pub fn finish(mut self, snapshot: &Snapshot) -> io::Result<()> {
         self.show(snapshot, true)
     }
@@ -160,7 +162,7 @@ fn frame(
 
     queue!(bytes, BeginSynchronizedUpdate, Hide, MoveToColumn(0))?;
     if painted.lines > 0 && painted.size != size {
-        // How a terminal wraps or moves old lines when its size changes is its own affair.
+        // The way in which a terminal wraps or moves old lines when its size changes is not known.
         queue!(bytes, Clear(ClearType::All), MoveTo(0, 0))?;
     } else if painted.lines > 0 {
         queue!(bytes, MoveUp(painted.lines))?;
@@ -175,13 +177,14 @@ fn frame(
     Ok(())
 }
 
-/// A panic may end the process without dropping the display, and its message should not be painted over.
+/// Shows the cursor if a thread panics: a panic may end the process without dropping the display, and its message
+/// should not be painted over.
 fn show_cursor_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            // Failing to show the cursor must not hide the panic.
+            // A failure to show the cursor must not hide the panic.
             let _ = match HIDDEN_ON.swap(0, Ordering::Relaxed) {
                 1 => execute!(io::stdout(), EndSynchronizedUpdate, Show),
                 2 => execute!(io::stderr(), EndSynchronizedUpdate, Show),

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// log2 of the buckets a power of two.
+/// The base-two logarithm of the number of buckets for each power of two.
 const BITS: u32 = 5;
-/// Values below this have buckets of their own.
+/// The value below which each value has a bucket of its own.
 const EXACT: u64 = 2 << BITS;
 /// The number of buckets.
 const BUCKETS: u16 = (EXACT + ((64 - BITS as u64 - 1) << BITS)) as u16;
@@ -26,7 +26,7 @@ pub struct Histogram {
     total: u64,
 }
 
-/// The serialized form is not of a histogram.
+/// The error for a serialized form that is no histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HistogramError {
@@ -42,7 +42,7 @@ pub enum HistogramError {
 }
 
 impl Histogram {
-    /// Without values.
+    /// A histogram without values.
     pub fn new() -> Self {
         Self::default()
     }
@@ -59,20 +59,20 @@ impl Histogram {
     /// Adds all values of `other`. Counts saturate.
     pub fn merge(&mut self, other: &Self) {
         for (&bucket, &count) in &other.buckets {
-            // Bounded by what is left of the total, so that no sum of buckets exceeds it.
+            // Bounded by the remaining range of the total, so that no sum of buckets exceeds it.
             let count = count.min(u64::MAX - self.total);
             *self.buckets.entry(bucket).or_default() += count;
             self.total += count;
         }
     }
 
-    /// How many values there are.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.total
     }
 
-    /// A bound that a share `q` of the values (0.5 is the median) do not exceed; zero if there are none. What is outside
-    /// of 0 to 1 is taken as the nearer of them.
+    /// A bound that a share `q` of the values (0.5 is the median) does not exceed; zero if there are no values. A share
+    /// outside of 0 to 1 is taken as the nearer of the two.
     pub fn quantile(&self, q: f64) -> u64 {
         let rank = (q.clamp(0.0, 1.0) * self.total as f64).ceil().max(1.0) as u64;
         let mut seen = 0;

@@ -1,4 +1,4 @@
-//! What the demo prints of a rolling restart.
+//! The demo's report of a rolling restart.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,30 +6,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RollingReport {
-    /// Calls in all.
+    /// The number of calls.
     pub calls: u64,
     /// Calls that failed for good. None should.
     pub calls_failed: u64,
     /// Attempts beyond the first.
     pub retries: u64,
-    /// Whether the merged counts equal those of a single thread.
+    /// True if the merged counts equal the counts of a single thread.
     pub counts_equal: bool,
-    /// Workers that were told to stop, went, and were back.
+    /// Workers that were told to stop, ended, and were started again.
     pub workers_restarted: u64,
-    /// Likewise, directors.
+    /// Directors that were told to stop, ended, and were started again.
     pub directors_restarted: u64,
-    /// From SIGTERM until the process was back, the longest, in milliseconds.
+    /// The longest time from SIGTERM until a process was back, in milliseconds.
     pub longest_restart_ms: u64,
     /// 99th percentile of latency before the first restart, in microseconds.
     pub quiet_p99_us: u64,
-    /// Likewise, from the first SIGTERM until the last one was back.
+    /// 99th percentile of latency from the first SIGTERM until the last process was back, in microseconds.
     pub restart_p99_us: u64,
-    /// The latter divided by the former. It should be less than 3.
+    /// `restart_p99_us` divided by `quiet_p99_us`. It should be less than 3.
     pub p99_ratio: f64,
 }
 
 impl RollingReport {
-    /// Whether the restart was what it should be: nobody noticed, but for the time that calls took.
+    /// Returns whether the restart went unnoticed, except for the latency of calls: the counts are equal and no call
+    /// was lost.
     pub fn succeeded(&self) -> bool {
         self.counts_equal && self.calls_failed == 0
     }

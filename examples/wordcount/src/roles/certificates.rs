@@ -8,7 +8,7 @@ use rpcnet::dev::DevCa;
 use super::{RoleError, say};
 use crate::Certificates;
 
-/// PEM texts of a node.
+/// The PEM texts of a node.
 #[derive(Debug, Clone)]
 pub(super) struct Pem {
     pub(super) ca: String,
@@ -17,7 +17,7 @@ pub(super) struct Pem {
 }
 
 impl Pem {
-    /// The certificates of a node of this name.
+    /// Loads the certificates of the node `name`.
     pub(super) fn load(certificates: &Certificates, name: &str) -> Result<Self, RoleError> {
         match certificates {
             Certificates::Directory(dir) => Self::read(dir).map_err(RoleError::Usage),

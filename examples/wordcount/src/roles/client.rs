@@ -1,4 +1,4 @@
-//! The client: sends the text of files to the workers and merges what they count.
+//! The client: sends the text of files to the workers and merges their counts.
 
 use std::{
     sync::{
@@ -21,16 +21,16 @@ use crate::{
     top, unix_micros,
 };
 
-/// Chunks that wait to be sent.
+/// The number of chunks that wait to be sent.
 const READ_AHEAD: usize = 4;
-/// How often progress is told.
+/// The interval at which progress is reported.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Counts the words of the given files on the workers and prints the most frequent ones.
 ///
 /// # Errors
 ///
-/// [`RoleError::Usage`] where a file or a director is not there, [`RoleError::Failed`] where calls failed.
+/// [`RoleError::Usage`] if a file or a director is not there, [`RoleError::Failed`] if calls failed.
 pub async fn run_client(settings: ClientSettings) -> Result<(), RoleError> {
     init_log(&settings.shared.log);
     let inputs = settings.inputs.clone();
@@ -45,7 +45,7 @@ pub async fn run_client(settings: ClientSettings) -> Result<(), RoleError> {
     let channel = connect(&settings.directors, &settings.shared).await?;
     let mut run = Run::new(channel.clone(), &settings);
     if settings.json_lines {
-        // At a terminal whoever presses ctrl-c wants no result; the demo wants one.
+        // At a terminal, a user who presses ctrl-c wants no result. The demo wants one.
         let told = run.told.clone();
         tokio::spawn(async move {
             rpcnet::shutdown_signal().await;
@@ -67,11 +67,11 @@ pub async fn run_client(settings: ClientSettings) -> Result<(), RoleError> {
     Ok(())
 }
 
-/// A channel to the workers that these directors know.
+/// Connects to the workers that these directors know.
 ///
 /// # Errors
 ///
-/// [`RoleError::Usage`] where there are no certificates, or no director answers.
+/// [`RoleError::Usage`] if there are no certificates or no director answers.
 pub async fn connect(directors: &[String], shared: &SharedSettings) -> Result<ClusterChannel, RoleError> {
     let pem = Pem::load(&shared.certificates, "client")?;
     ClusterChannel::builder()
@@ -86,7 +86,7 @@ pub async fn connect(directors: &[String], shared: &SharedSettings) -> Result<Cl
         .map_err(RoleError::Usage)
 }
 
-/// What became of a chunk.
+/// The outcome of a chunk's call.
 struct Outcome {
     bytes: usize,
     took: Duration,
@@ -102,9 +102,9 @@ struct Run<'a> {
     counts: Counts,
     tally: Tally,
     latency: Histogram,
-    /// Since progress was last told.
+    /// The latencies since progress was last reported.
     recent: Histogram,
-    /// Whether it was told to end after this pass.
+    /// Set when the client is told to end after this pass.
     told: Arc<AtomicBool>,
     failure: Option<CallError<CountError>>,
 }
@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Counts the corpus, again and again if that was asked for.
+    /// Counts the corpus, and repeats it if that was asked for.
     async fn all(&mut self, corpus: &Arc<Corpus>) -> Result<(), RoleError> {
         loop {
             self.pass(corpus).await?;
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Counts the corpus once: as many chunks as allowed are under way, and only a few more are in memory.
+    /// Counts the corpus once. The allowed number of chunks is under way, and only a few more are in memory.
     async fn pass(&mut self, corpus: &Arc<Corpus>) -> Result<(), RoleError> {
         let mut chunks = read(corpus.clone(), self.settings.chunk_bytes);
         let mut calls = JoinSet::new();
@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes in what the channel knows of the workers; those that are gone keep what was last known.
+    /// Takes in the channel's figures about the workers. Workers that are gone keep their last figures.
     fn observe(&mut self) {
         self.tally.retries = self.channel.retries();
         for endpoint in self.channel.endpoints() {
@@ -220,7 +220,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Checks the counts where that was asked for, and gives the most frequent words.
+    /// Checks the counts if that was asked for, and returns the most frequent words.
     async fn finish(mut self, corpus: Arc<Corpus>) -> Result<Vec<WordFrequency>, RoleError> {
         let elapsed = self.started.elapsed();
         self.observe();
@@ -254,7 +254,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Reads the corpus in a thread of its own; it waits while nobody takes what it has read.
+/// Reads the corpus in a thread of its own. The thread waits while no chunk is taken.
 fn read(corpus: Arc<Corpus>, target: usize) -> mpsc::Receiver<Result<Chunk, CorpusError>> {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     tokio::task::spawn_blocking(move || {

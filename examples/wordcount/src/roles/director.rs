@@ -13,7 +13,7 @@ use crate::DirectorSettings;
 ///
 /// # Errors
 ///
-/// [`RoleError::Usage`] where it can't start as it was told to.
+/// [`RoleError::Usage`] if the director can't start with these settings.
 pub async fn run_director(settings: DirectorSettings) -> Result<(), RoleError> {
     init_log(&settings.shared.log);
     let node = Node::start(
@@ -33,7 +33,7 @@ pub async fn run_director(settings: DirectorSettings) -> Result<(), RoleError> {
     let director =
         Director::new(&node.server, &node.cluster).map_err(|error| RoleError::Failed(error.into()))?;
     let mut events = node.cluster.events();
-    // Ends with the process, or with the node.
+    // The task ends with the process, or with the node.
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
             if let ClusterEvent::NodeJoined(member)
@@ -41,7 +41,7 @@ pub async fn run_director(settings: DirectorSettings) -> Result<(), RoleError> {
             | ClusterEvent::NodeFailed(member)
             | ClusterEvent::TagsChanged(member) = event
             {
-                // A node that has just joined may not have told its tags yet; it will.
+                // A node that has just joined may not have sent its tags yet. An event follows when they come.
                 let Some(label) = member.tags().get("label") else { continue };
                 let healthy = director.registry().healthy_count().await;
                 info!(label, addr = %member.identity().addr(), state = ?member.state(), healthy, "workers");

@@ -1,4 +1,4 @@
-//! What director and worker have in common: a server in a cluster.
+//! The common part of director and worker: a server in a cluster.
 
 use std::net::SocketAddr;
 
@@ -9,24 +9,24 @@ use rpcnet_cluster::{Cluster, ClusterConfig, ClusterExt};
 use super::{RoleError, certificates::Pem, print, say};
 use crate::SharedSettings;
 
-/// How a node is to run.
+/// Settings of a node.
 #[derive(Debug)]
 pub struct NodeSettings<'a> {
-    /// Its tag `role`.
+    /// The node's tag `role`.
     pub role: &'static str,
-    /// Its tag `label`, and the name in its certificate.
+    /// The node's tag `label`, and the name in its certificate.
     pub label: &'a str,
-    /// Where to listen.
+    /// The address to listen at.
     pub bind: SocketAddr,
-    /// Where gossip has a socket of its own.
+    /// The address of gossip's own socket.
     pub gossip: Option<SocketAddr>,
-    /// `host:port` of nodes through which to join.
+    /// The `host:port` of nodes to join through.
     pub seeds: &'a [String],
     /// The region to announce.
     pub region: Option<&'a str>,
-    /// Where to serve `/metrics` and health over HTTP.
+    /// The address to serve `/metrics` and health at over HTTP.
     pub metrics: Option<SocketAddr>,
-    /// What all binaries have.
+    /// Settings of all binaries.
     pub shared: &'a SharedSettings,
 }
 
@@ -35,16 +35,16 @@ pub struct NodeSettings<'a> {
 pub struct Node {
     /// The server.
     pub server: Server,
-    /// Its place in the cluster.
+    /// The node's membership in the cluster.
     pub cluster: Cluster,
 }
 
 impl Node {
-    /// Binds, lets `register` add services, joins, and prints where it listens.
+    /// Binds, lets `register` add services, joins, and prints the address.
     ///
     /// # Errors
     ///
-    /// [`RoleError::Usage`] where it can't start as it was told to, [`RoleError::Failed`] where `register` fails.
+    /// [`RoleError::Usage`] if the node can't start with these settings, [`RoleError::Failed`] if `register` fails.
     pub async fn start(
         settings: &NodeSettings<'_>,
         register: impl FnOnce(&Server) -> anyhow::Result<()>,
@@ -89,15 +89,15 @@ impl Node {
         Ok(Self { server, cluster })
     }
 
-    /// Answers calls until SIGTERM or ctrl-c, then goes down in good order.
+    /// Answers calls until SIGTERM or ctrl-c, then shuts down gracefully.
     ///
     /// # Errors
     ///
-    /// [`RoleError::Failed`] where another node has its address or id.
+    /// [`RoleError::Failed`] if another node has this node's address or id.
     pub async fn run(self) -> Result<(), RoleError> {
         tokio::select! {
             done = self.server.run_until(rpcnet::shutdown_signal()) => done.context("the server failed")?,
-            // Nothing that it tells of the cluster would be true any more.
+            // The node's view of the cluster would not be true any more.
             conflict = self.cluster.stopped() => return Err(RoleError::Failed(conflict.into())),
         }
         Ok(())

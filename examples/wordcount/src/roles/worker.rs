@@ -31,7 +31,7 @@ impl WordCount for Worker {
 ///
 /// # Errors
 ///
-/// [`RoleError::Usage`] where it can't start as it was told to.
+/// [`RoleError::Usage`] if the worker can't start with these settings.
 pub async fn run_worker(settings: WorkerSettings) -> Result<(), RoleError> {
     init_log(&settings.shared.log);
     let label = settings.label.clone().unwrap_or_else(|| format!("worker-{}", settings.bind.port()));

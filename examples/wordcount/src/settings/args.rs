@@ -1,4 +1,5 @@
-//! The flags. They are taken as text here and read with the other layers, so that every layer has the same errors.
+//! The command-line flags. They are parsed as text and read together with the other layers, so that every layer has the
+//! same errors.
 
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ pub struct SharedArgs {
     /// Where others reach this process, if not where it listens [env: ADVERTISE_ADDR]
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise_addr: Option<String>,
-    /// What to log on stderr, such as info or rpcnet=debug [env: RUST_LOG]
+    /// Log filter for stderr, such as info or rpcnet=debug [env: RUST_LOG]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
 }
@@ -104,13 +105,13 @@ pub struct ClientArgs {
     /// Directors to ask for workers, comma separated [env: DIRECTOR_ADDR] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT,..")]
     pub director_addr: Vec<String>,
-    /// How many of the most frequent words to print [default: 20]
+    /// Number of most frequent words to print [default: 20]
     #[arg(long, value_name = "N")]
     pub top: Option<String>,
-    /// About how many bytes of text a call carries [default: 65536]
+    /// Approximate number of bytes of text in a call [default: 65536]
     #[arg(long, value_name = "N")]
     pub chunk_bytes: Option<String>,
-    /// How many calls may be under way at once [default: 64]
+    /// Most calls that may be under way at once [default: 64]
     #[arg(long, value_name = "N")]
     pub in_flight: Option<String>,
     /// Count again and again until so many seconds have passed [default: 0, which is once]

@@ -1,4 +1,4 @@
-//! What is wrong with a setting. Each message is one line that names the setting, its value and what would be right.
+//! Errors in settings. Each message is one line that names the setting, its value and a correct form.
 
 use std::fmt;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// The exit code of a binary that was called wrongly, as clap has it.
+/// The exit code of a binary with wrong arguments, as in clap.
 pub const USAGE_EXIT_CODE: u8 = 2;
 
-/// Where a value came from. Displayed as the user would find it: `--addr`, `WORKER_ADDR in the environment`.
+/// The source of a value. It is displayed as the user would look for it: `--addr`, `WORKER_ADDR in the environment`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
@@ -39,18 +39,18 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why settings could not be resolved. Binaries print it and exit with [`USAGE_EXIT_CODE`].
+/// The reason why settings could not be resolved. Binaries print it and exit with [`USAGE_EXIT_CODE`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SettingsError {
     /// A value is not what the setting takes.
     #[error("{origin} is `{value}`: {expected}")]
     Invalid {
-        /// Where the value came from.
+        /// The source of the value.
         origin: Origin,
         /// The value.
         value: String,
-        /// What would be right.
+        /// A description of a valid value.
         expected: String,
     },
     /// Neither a directory with certificates nor `--dev-certs`.
@@ -67,7 +67,7 @@ pub enum SettingsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file is not TOML.
@@ -78,7 +78,7 @@ pub enum SettingsError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What the parser says.
+        /// The parser's message.
         message: String,
     },
     /// The file has a key that the binary does not know.
@@ -88,7 +88,7 @@ pub enum SettingsError {
         path: PathBuf,
         /// The key.
         key: String,
-        /// All keys that there are.
+        /// All valid keys.
         known: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The layers a setting is looked for in, all of them as text.
+//! The layers in which a setting is looked up, all of them as text.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -26,16 +26,16 @@ impl Setting {
     }
 }
 
-/// What a reader of values returns: the value, or what would be right.
+/// The result of reading a value: the value, or a description of a valid one.
 pub(super) type Read<T> = Result<T, String>;
 
-/// The values of the uppermost layer that has the setting.
+/// The setting's values in the first layer that has it.
 struct Found {
     values: Vec<String>,
     origin: Origin,
 }
 
-/// Environment and file; flags come with each question.
+/// The environment and the file. Flags are passed to each lookup.
 pub(super) struct Layers<'a> {
     environment: &'a dyn Fn(&str) -> Option<OsString>,
     file: Option<(PathBuf, toml::Table)>,
@@ -54,7 +54,7 @@ impl<'a> Layers<'a> {
         Ok(Self { environment, file })
     }
 
-    /// The setting's value, unless no layer has it.
+    /// The setting's value. `None` if no layer has it.
     pub(super) fn one<T>(
         &self,
         setting: Setting,
@@ -75,7 +75,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// The setting's values, comma separated or given one by one; none if no layer has it.
+    /// The setting's values, comma separated or given one by one. Empty if no layer has it.
     pub(super) fn list<T>(
         &self,
         setting: Setting,

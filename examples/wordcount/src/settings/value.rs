@@ -1,4 +1,4 @@
-//! Reading single values. An error is what would be right, to be put behind the value.
+//! Reading of single values. An error describes a valid value, and is printed after the value.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,7 +9,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::layers::Read;
 
-/// More text in a call would come close to the limit of a message, 4 MiB, when a long word is added to it.
+/// The most bytes of text in a call. With more, a long word at the end would bring the message close to its limit of 4
+/// MiB.
 const MAX_CHUNK_BYTES: usize = 2 * 1024 * 1024;
 const MAX_IN_FLIGHT: usize = 4096;
 const MAX_SECONDS: u64 = 24 * 60 * 60;
@@ -18,7 +19,7 @@ pub(super) fn socket_addr(text: &str) -> Read<SocketAddr> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:8080".to_owned())
 }
 
-/// The port of gossip where it has a socket of its own.
+/// The port of gossip's own socket if none is given.
 const GOSSIP_PORT: u16 = 7946;
 
 pub(super) fn gossip_addr(text: &str) -> Read<SocketAddr> {
@@ -27,7 +28,7 @@ pub(super) fn gossip_addr(text: &str) -> Read<SocketAddr> {
     with_port.or_else(|_| text.parse()).map_err(expected)
 }
 
-/// A name or IP address and a port other than zero. Names are resolved later, and again and again.
+/// A name or IP address, and a port other than zero. Names are resolved later, and repeatedly.
 pub(super) fn host_port(text: &str) -> Read<String> {
     let expected = || "give a host and a port, such as director-1:8080".to_owned();
     let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;

@@ -1,33 +1,33 @@
-//! Where words begin and end.
+//! The boundaries of words.
 //!
-//! A *word* is a maximal run of [alphanumeric](char::is_alphanumeric) characters. An apostrophe (`'` or `’`) belongs to
-//! it when it stands between two of them: `don't` is one word, `'tis` is `tis`, `rock''n` is two. A run longer than
+//! A *word* is a maximal run of [alphanumeric](char::is_alphanumeric) characters. An apostrophe (`'` or `’`) between
+//! two of them belongs to the word: `don't` is one word, `'tis` is `tis`, `rock''n` is two. A run longer than
 //! [`MAX_WORD_BYTES`] is several words, cut from its start at the last character that fits.
 //!
-//! The machine has one state outside of words, which is also the state at the start of a text. Where it passes through
-//! that state, or would begin a word anew, the text may be cut: the right part alone is read as it is read in the whole.
-//! That is all the chunker relies on, and what its property test checks.
+//! The machine has one state outside of words, which is also the state at the start of a text. The text may be cut
+//! where the machine passes through that state, or begins a new word: the right part alone is read as it is read in the
+//! whole. The chunker relies on this property, and its property test checks it.
 
-/// The longest word in bytes of UTF-8: 1 MiB. What is longer counts as several words.
+/// The longest word in bytes of UTF-8: 1 MiB. A longer run counts as several words.
 ///
-/// The bound is what lets text of any size be counted and cut in bounded memory.
+/// This bound allows text of any size to be counted and cut in bounded memory.
 pub const MAX_WORD_BYTES: usize = 1 << 20;
 
-/// What a character is to the word before it.
+/// A character's relation to the word before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Outside of words; a word before it has ended, before its apostrophe if one was pending.
+    /// Outside of words. A word before the character has ended, before its apostrophe if one was pending.
     Gap,
-    /// The first character of a word; a word before it has ended.
+    /// The first character of a word. A word before it has ended.
     Begin,
-    /// A further character of the word, which a pending apostrophe is part of too.
+    /// A further character of the word. A pending apostrophe is part of the word too.
     Continue,
     /// An apostrophe after a word, part of it only if the next step is [`Step::Continue`].
     Pending,
 }
 
 impl Step {
-    /// Whether the text may be cut before this character.
+    /// Returns whether the text may be cut before this character.
     pub(super) fn may_cut_before(self) -> bool {
         matches!(self, Self::Gap | Self::Begin)
     }
@@ -36,9 +36,9 @@ impl Step {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Outside,
-    /// In a word of so many bytes.
+    /// In a word of this many bytes.
     Inside(usize),
-    /// After an apostrophe that follows a word; both together have so many bytes.
+    /// After an apostrophe that follows a word. Both together have this many bytes.
     Apostrophe(usize),
 }
 
@@ -75,7 +75,7 @@ impl Boundary {
         step
     }
 
-    /// The text has ended; the next character is the first of another.
+    /// Ends the text. The next character is the first of another text.
     pub(super) fn reset(&mut self) {
         self.state = State::Outside;
     }

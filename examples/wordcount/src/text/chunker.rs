@@ -1,4 +1,4 @@
-//! Cutting a stream of bytes into chunks of text that can be counted apart.
+//! Cutting of a stream of bytes into chunks of text that can be counted separately.
 
 use std::collections::VecDeque;
 
@@ -11,12 +11,12 @@ pub const DEFAULT_CHUNK_BYTES: usize = 64 * 1024;
 /// Cuts text into chunks of at most about `target` bytes, between words.
 ///
 /// Feed it with [`push`](Self::push), take chunks with [`poll_chunk`](Self::poll_chunk) until there are none, and call
-/// [`finish`](Self::finish) at the end. The chunks in their order are the text, and their counts added up are the counts of
-/// the text.
+/// [`finish`](Self::finish) at the end. The chunks in their order are the text, and the sum of their counts is the
+/// counts of the text.
 ///
-/// A chunk ends at the last place before `target` bytes where no word is cut. Only a chunk that begins with a longer word
-/// is longer, by that word; none is longer than `target` or [`MAX_WORD_BYTES`] + 8 bytes, whichever is more. Memory is
-/// bounded by twice that and the bytes pushed since chunks were last taken.
+/// A chunk ends at the last place before `target` bytes where no word is cut. A chunk is longer only if it begins with
+/// a word longer than that, and then it is that word. No chunk is longer than `target` or [`MAX_WORD_BYTES`] + 8 bytes,
+/// whichever is more. Memory is bounded by twice that and the bytes pushed since chunks were last taken.
 #[derive(Debug)]
 pub struct Chunker {
     decoder: Utf8Decoder,
@@ -24,7 +24,7 @@ pub struct Chunker {
 }
 
 impl Chunker {
-    /// Chunks of about `target` bytes; zero is taken as one.
+    /// A chunker for chunks of about `target` bytes. Zero is taken as one.
     pub fn new(target: usize) -> Self {
         Self::with_longest_word(target, MAX_WORD_BYTES)
     }
@@ -42,26 +42,26 @@ impl Chunker {
         }
     }
 
-    /// The next bytes of the text.
+    /// Takes the next bytes of the text.
     ///
     /// # Errors
     ///
-    /// When they are not text. The text before them is taken, nothing after them should be pushed.
+    /// The bytes are not text. The text before the fault is taken. No further bytes should be pushed.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), NotText> {
         self.decoder.push(bytes, |text| self.cutter.push(text))
     }
 
-    /// The text has ended: what is held back becomes the last chunk. What is pushed next is another text.
+    /// Ends the text: the remaining text becomes the last chunk. Bytes that are pushed next belong to another text.
     ///
     /// # Errors
     ///
-    /// When the last character is cut short. The text before it becomes the last chunk all the same.
+    /// The last character is cut short. The text before it becomes the last chunk all the same.
     pub fn finish(&mut self) -> Result<(), NotText> {
         self.cutter.finish();
         self.decoder.finish()
     }
 
-    /// The next chunk, never empty, or `None` until more is pushed.
+    /// The next chunk, which is never empty. `None` until more is pushed.
     pub fn poll_chunk(&mut self) -> Option<String> {
         self.cutter.ready.pop_front()
     }
@@ -72,7 +72,7 @@ struct Cutter {
     target: usize,
     boundary: Boundary,
     pending: String,
-    /// The last place in `pending` where it may be cut; zero if there is none but its start.
+    /// The last place at which `pending` may be cut; zero if there is none but its start.
     cut: usize,
     ready: VecDeque<String>,
 }

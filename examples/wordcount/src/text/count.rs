@@ -1,17 +1,17 @@
-//! Counting words and adding counts up.
+//! Counting of words, and sums of counts.
 
 use std::collections::HashMap;
 
 use super::boundary::{Boundary, MAX_WORD_BYTES, Step};
 
-/// How often each word occurs; words are in lower case, their apostrophes are `'`.
+/// The number of occurrences of each word. Words are in lower case, and their apostrophes are `'`.
 pub type Counts = HashMap<String, u64>;
 
-/// The words of `text`.
+/// Counts the words of `text`.
 ///
-/// A word is a maximal run of [alphanumeric](char::is_alphanumeric) characters, with the apostrophes (`'`, `’`) that stand
-/// between two of them, in lower case. Combining marks that are not alphabetic separate words, as any other character
-/// does. A run longer than [`MAX_WORD_BYTES`] counts as several words.
+/// A word is a maximal run of [alphanumeric](char::is_alphanumeric) characters, in lower case, with the apostrophes
+/// (`'`, `’`) that stand between two of them. Combining marks that are not alphabetic separate words, like any other
+/// character. A run longer than [`MAX_WORD_BYTES`] counts as several words.
 pub fn count_words(text: &str) -> Counts {
     let mut counter = WordCounter::new();
     counter.push(text);
@@ -26,7 +26,7 @@ pub fn merge(into: &mut Counts, from: Counts) {
     }
 }
 
-/// The counts of `times` repetitions of the text that was counted. Counts saturate; zero times is no words.
+/// The counts of `times` repetitions of the counted text. Counts saturate. Zero repetitions have no words.
 pub fn multiply(mut counts: Counts, times: u64) -> Counts {
     if times == 0 {
         return Counts::new();
@@ -37,7 +37,7 @@ pub fn multiply(mut counts: Counts, times: u64) -> Counts {
     counts
 }
 
-/// The `n` most frequent words, the most frequent first, equally frequent ones by word.
+/// The `n` most frequent words, the most frequent first. Equally frequent words are ordered by their text.
 pub fn top(counts: &Counts, n: usize) -> Vec<(&str, u64)> {
     let mut words: Vec<(&str, u64)> = counts.iter().map(|(word, &n)| (word.as_str(), n)).collect();
     let order = |a: &(&str, u64), b: &(&str, u64)| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0));
@@ -49,7 +49,7 @@ pub fn top(counts: &Counts, n: usize) -> Vec<(&str, u64)> {
     words
 }
 
-/// Counts a text that arrives in parts, wherever it was parted. Holds the counts and one word.
+/// Counts a text that arrives in parts, which may be cut anywhere. Holds the counts and one word.
 #[derive(Debug, Clone)]
 pub struct WordCounter {
     boundary: Boundary,
@@ -65,7 +65,7 @@ impl Default for WordCounter {
 }
 
 impl WordCounter {
-    /// No text, no words.
+    /// A counter without text.
     pub fn new() -> Self {
         Self::with_longest_word(MAX_WORD_BYTES)
     }
@@ -74,7 +74,7 @@ impl WordCounter {
         Self { boundary: Boundary::new(bytes), word: String::new(), apostrophe: false, counts: Counts::new() }
     }
 
-    /// The next part of the text.
+    /// Takes the next part of the text.
     pub fn push(&mut self, text: &str) {
         for character in text.chars() {
             match self.boundary.step(character) {
@@ -94,7 +94,7 @@ impl WordCounter {
         }
     }
 
-    /// The text has ended, and with it its last word; what is pushed next is another text.
+    /// Ends the text and its last word. The part that is pushed next belongs to another text.
     pub fn end_text(&mut self) {
         self.end_word();
         self.boundary.reset();

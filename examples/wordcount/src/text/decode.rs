@@ -1,21 +1,21 @@
-//! UTF-8 that arrives in pieces, and what is not text.
+//! Decoding of UTF-8 that arrives in pieces, and detection of bytes that are not text.
 
 use thiserror::Error;
 
-/// Why bytes are not text. The offset is the same however the bytes were cut into pieces.
+/// The reason why bytes are not text. The offset does not depend on how the bytes were cut into pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotText {
     /// A NUL byte: valid UTF-8, but no text has one.
     #[error("NUL byte at offset {offset}")]
     Nul {
-        /// Where it stands, in bytes from the start.
+        /// The position of the byte, in bytes from the start.
         offset: u64,
     },
     /// A byte sequence that is not UTF-8, or a last character that is cut short.
     #[error("invalid UTF-8 at offset {offset}")]
     InvalidUtf8 {
-        /// Where the sequence begins, in bytes from the start.
+        /// The start of the sequence, in bytes from the start of the text.
         offset: u64,
     },
 }
@@ -29,41 +29,41 @@ pub struct TextCheck {
 }
 
 impl TextCheck {
-    /// Nothing seen yet.
+    /// A check that has seen no bytes yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The next bytes.
+    /// Takes the next bytes.
     ///
     /// # Errors
     ///
-    /// When they are not text. The check is over then.
+    /// The bytes are not text. The check is over then.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), NotText> {
         self.decoder.push(bytes, |_| {})
     }
 
-    /// There are no more bytes.
+    /// Ends the check.
     ///
     /// # Errors
     ///
-    /// When the last character is cut short.
+    /// The last character is cut short.
     pub fn finish(mut self) -> Result<(), NotText> {
         self.decoder.finish()
     }
 }
 
-/// Hands on the text of a stream of bytes, holding back a character that is not complete yet.
+/// Passes on the text of a stream of bytes, and holds back a character that is not complete yet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Utf8Decoder {
     partial: [u8; 4],
     partial_len: usize,
-    /// Bytes decoded so far, those in `partial` not among them.
+    /// The number of bytes decoded so far, without the ones in `partial`.
     offset: u64,
 }
 
 impl Utf8Decoder {
-    /// Calls `text` for each stretch of text in `bytes`, also for those before an error.
+    /// Calls `text` for each stretch of text in `bytes`, including the stretches before an error.
     pub(crate) fn push(&mut self, mut bytes: &[u8], mut text: impl FnMut(&str)) -> Result<(), NotText> {
         while self.partial_len > 0 {
             let Some((&first, rest)) = bytes.split_first() else {
@@ -110,7 +110,7 @@ impl Utf8Decoder {
         }
     }
 
-    /// The stream has ended; the next byte is the first of another.
+    /// Ends the stream. The next byte is the first of another stream.
     pub(crate) fn finish(&mut self) -> Result<(), NotText> {
         let ended = std::mem::take(self);
         if ended.partial_len > 0 {

@@ -8,7 +8,7 @@ fn counts(words: &[(&str, u64)]) -> Counts {
     words.iter().map(|&(w, n)| (w.to_owned(), n)).collect()
 }
 
-/// Text that is likely to have words, apostrophes and long runs, beside anything that Unicode has.
+/// Text with frequent words, apostrophes and long runs among any Unicode characters.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![any::<String>(), "[a-c'’ ]{0,12}", "[αΣςéß'’.\u{301}]{0,8}", "(a|é|漢|𝒳){1,40}",]
         .prop_map(|piece| piece.replace('\0', ""));
