@@ -1,6 +1,29 @@
 //! `/healthz`, `/readyz` and `/metrics` over plain HTTP, for probes and Prometheus.
 //!
 //! It has no authentication: bind it to an address that only probes and Prometheus can reach.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = rpcnet::testing::Network::new();
+//! # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+//! # let server = rpcnet::Server::new(config)?;
+//! # let address = server.local_addr();
+//! let admin = rpcnet::admin::serve(&server, "127.0.0.1:0".parse()?).await?;
+//! println!("http://{admin}/metrics");
+//! # let answer = tokio::task::spawn_blocking(move || -> std::io::Result<String> {
+//! #     use std::io::{Read, Write};
+//! #     let mut stream = std::net::TcpStream::connect(admin)?;
+//! #     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+//! #     let mut answer = String::new();
+//! #     stream.read_to_string(&mut answer)?;
+//! #     Ok(answer)
+//! # });
+//! # let answer = answer.await??;
+//! # assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+//! # Ok(())
+//! # }
+//! ```
 
 use std::{io, net::SocketAddr};
 

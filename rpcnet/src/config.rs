@@ -10,6 +10,20 @@ const RESET_BURST: u32 = 5;
 const MOST_CALLS: u32 = 10_000;
 
 /// The limits that one side of a connection sets for its peer.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet::{Channel, Limits, ServerConfig};
+///
+/// let limits = Limits::default()
+///     .with_max_message(16 << 20)
+///     .with_default_timeout(Duration::from_secs(5))
+///     .with_silence(Duration::from_secs(1));
+/// let server = ServerConfig::builder().with_limits(limits);
+/// let channel = Channel::builder().with_limits(limits);
+/// # let _ = (server, channel);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     max_message: usize,

@@ -53,6 +53,44 @@ impl Scope {
 /// the result.
 ///
 /// Cheap to clone; may outlive the call.
+///
+/// ```
+/// use rpcnet::{Context, Status, rpc_impl, rpc_trait};
+///
+/// #[rpc_trait]
+/// trait Archive {
+///     async fn find(&self, cx: &Context, name: String) -> rpcnet::Result<String>;
+/// }
+///
+/// struct Disk;
+///
+/// #[rpc_impl]
+/// impl Archive for Disk {
+///     async fn find(&self, cx: &Context, name: String) -> rpcnet::Result<String> {
+///         let tenant = cx.metadata().get("tenant");
+///         let tenant = tenant.ok_or_else(|| Status::invalid_argument("the metadata lack a tenant"))?;
+///         println!("{} may wait for {:?}", cx.peer().name(), cx.remaining());
+///         cx.add_metadata("cache", "miss")?;
+///         Ok(format!("{tenant}/{name}"))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// # server.register(ArchiveServer::new(Disk))?;
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// # let channel = rpcnet::Channel::builder().with_network(&network).connect(address.to_string()).await?;
+/// let found = ArchiveClient::new(channel).find("plan".into()).metadata("tenant", "acme").response().await?;
+/// assert_eq!(found.value, "acme/plan");
+/// assert_eq!(found.metadata.get("cache"), Some("miss"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Context {
     inner: Arc<Inner>,

@@ -57,6 +57,22 @@ impl From<rcgen::Error> for DevCaError {
 }
 
 /// A certificate authority for development.
+///
+/// ```
+/// use rpcnet::{Channel, ServerConfig, dev::DevCa};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ca = DevCa::generate()?;
+/// let (server, client) = (ca.issue("server")?, ca.issue("client")?);
+/// let config = ServerConfig::builder()
+///     .with_cert_and_key(server.cert, server.key)?
+///     .with_ca_cert(ca.ca_pem())?
+///     .build()?;
+/// let channel = Channel::builder().with_cert_and_key(client.cert, client.key)?.with_ca_cert(ca.ca_pem())?;
+/// # let _ = (config, channel);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct DevCa {
     issuer: Issuer<'static, KeyPair>,

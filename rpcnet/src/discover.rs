@@ -120,4 +120,20 @@ impl Endpoint {
 }
 
 /// All endpoints at a moment. Each change sends a new set through a watch channel.
+///
+/// ```
+/// use rpcnet::discover::{Endpoint, EndpointSet, ServiceSet};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let services: ServiceSet = ["shop.v1.Orders"].into_iter().collect();
+/// let tags = [("weight".to_owned(), "2".to_owned())].into();
+/// let set: EndpointSet = [
+///     Endpoint::new("worker-1", "10.0.0.1:8080".parse()?).with_services(services),
+///     Endpoint::new("worker-2", "10.0.0.2:8080".parse()?).with_tags(tags),
+/// ]
+/// .into();
+/// assert_eq!(set.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 pub type EndpointSet = Arc<[Endpoint]>;

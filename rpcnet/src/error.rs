@@ -20,6 +20,43 @@ pub(crate) const NO_RUNTIME: &str =
     "there is no tokio runtime here: call it within #[tokio::main], or after Runtime::enter";
 
 /// The error of a call: either the error that its method declares, or a [`Status`].
+///
+/// ```
+/// use rpcnet::{CallError, rpc_impl, rpc_trait};
+///
+/// #[rpc_trait]
+/// trait Account {
+///     /// The error is the amount that is missing.
+///     async fn withdraw(&self, amount: u64) -> Result<u64, u64>;
+/// }
+/// # struct Ten;
+/// # #[rpc_impl]
+/// # impl Account for Ten {
+/// #     async fn withdraw(&self, amount: u64) -> Result<u64, u64> {
+/// #         10_u64.checked_sub(amount).ok_or_else(|| amount - 10)
+/// #     }
+/// # }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// # server.register(AccountServer::new(Ten))?;
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// # let channel = rpcnet::Channel::builder().with_network(&network).connect(address.to_string()).await?;
+/// # let account = AccountClient::new(channel);
+/// match account.withdraw(12).await {
+///     Ok(left) => println!("{left} left"),
+///     Err(CallError::Application(missing)) => assert_eq!(missing, 2),
+///     Err(error) if !error.maybe_executed() => println!("try again: {error}"),
+///     Err(error) => println!("the amount may have been withdrawn: {error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError<E = Infallible> {
     /// The handler ran and returned this error.

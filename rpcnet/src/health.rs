@@ -8,6 +8,29 @@ use crate::{Context, Status, Streaming, rpc_impl, rpc_trait, server::Server};
 ///
 /// A node is ready if its server runs, does not drain, and all its [checks](Server::add_check) succeed. A
 /// single service may be [taken out of service](Server::set_serving).
+///
+/// ```
+/// use rpcnet::HealthClient;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// # let channel = rpcnet::Channel::builder().with_network(&network).connect(address.to_string()).await?;
+/// let health = HealthClient::new(channel);
+/// println!("up for {} ms", health.health().await?.uptime_ms);
+/// // The first item is the state now. Further ones come as it changes.
+/// let mut changes = health.watch().await?;
+/// if let Some(now) = changes.next().await {
+///     assert!(now?.ready);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[rpc_trait(name = "rpcnet.Health")]
 pub trait Health {
     /// Returns the node's state. Answers as soon as the node can answer anything.
@@ -39,6 +62,27 @@ pub struct HealthState {
 }
 
 /// The readiness of a node: whether it should get calls.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// # let channel = rpcnet::Channel::builder().with_network(&network).connect(address.to_string()).await?;
+/// # rpcnet::HealthClient::new(channel).health().await?;
+/// let cache = server.readiness_condition("cache");
+/// cache.fail("loading");
+/// assert!(!server.readiness().ready);
+/// assert_eq!(server.readiness().reasons, ["cache: loading"]);
+/// cache.meet();
+/// assert!(server.readiness().ready);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
     /// Set if the node should get calls.

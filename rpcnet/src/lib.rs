@@ -3,7 +3,7 @@
 //! A service is a trait with [`#[rpc_trait]`](rpc_trait) on it. The macro generates a client and a server
 //! from it. Register the server with a [`Server`], and create the client on a [`Channel`].
 //!
-//! ```no_run
+//! ```
 //! use rpcnet::{Channel, Server, ServerConfig, rpc_impl, rpc_trait};
 //!
 //! #[rpc_trait(name = "greet.v1.Greeter")]
@@ -21,7 +21,11 @@
 //!     }
 //! }
 //!
-//! # async fn example(ca: &[u8], cert: &[u8], key: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let ca = rpcnet::dev::DevCa::generate()?;
+//! # let own = ca.issue("node")?;
+//! # let (ca, cert, key) = (ca.ca_pem(), &own.cert, &own.key);
 //! let server = Server::new(
 //!     ServerConfig::builder()
 //!         .with_bind_addr("127.0.0.1:0".parse()?)

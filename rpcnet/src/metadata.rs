@@ -14,6 +14,21 @@ pub(crate) const MAX_BYTES: usize = 30 << 10;
 ///
 /// Names are lower-case ASCII (`a-z 0-9 - _ .`) of at most 256 bytes, values any UTF-8 text. A name may stand more than
 /// once. There are at most 128 pairs, with 30 KiB in all.
+///
+/// ```
+/// use rpcnet::Metadata;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut metadata = Metadata::new();
+/// metadata.insert("tenant", "acme")?;
+/// metadata.insert("label", "blue")?;
+/// metadata.insert("label", "large")?;
+/// assert_eq!(metadata.get("tenant"), Some("acme"));
+/// assert_eq!(metadata.get_all("label").collect::<Vec<_>>(), ["blue", "large"]);
+/// assert!(metadata.insert("Upper Case", "refused").is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
     pairs: Vec<(Text, Text)>,

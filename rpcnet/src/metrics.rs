@@ -50,6 +50,24 @@ const CAREFUL: u32 = SUSPECT + 256;
 /// | `rpc_admission_limit` | | calls that may run at once; 0 for any number |
 /// | `rpc_admission_queued` | | calls that wait for their turn |
 /// | `rpc_shed_total` | `reason` | calls refused without being started: `full`, `late` |
+///
+/// ```
+/// use prometheus::IntCounter;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// let orders = IntCounter::new("orders_total", "Orders taken.")?;
+/// server.metrics().registry().register(Box::new(orders.clone()))?;
+/// orders.inc();
+/// // All metrics in Prometheus' text format, rpcnet's own among them.
+/// assert!(server.metrics().render().contains("orders_total 1"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Metrics {
     inner: Arc<Inner>,

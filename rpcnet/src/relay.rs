@@ -22,6 +22,46 @@ use crate::{ReplyFuture, Request};
 ///
 /// Implemented by [`BalancedChannel`](crate::BalancedChannel): it forwards to its endpoints, with the same retries as for calls of
 /// its own process.
+///
+/// ```
+/// use rpcnet::{BalancedChannel, BalancedConfig, Channel, discover::Endpoint};
+/// # use rpcnet::{Server, ServerConfig, testing::Network};
+/// # use tokio::sync::watch;
+///
+/// # #[rpcnet::rpc_trait]
+/// # trait Greeter {
+/// #     async fn greet(&self, name: String) -> rpcnet::Result<String>;
+/// # }
+/// # struct English;
+/// # #[rpcnet::rpc_impl]
+/// # impl Greeter for English {
+/// #     async fn greet(&self, name: String) -> rpcnet::Result<String> {
+/// #         Ok(format!("hello, {name}"))
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// # server.register(GreeterServer::new(English))?;
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// # let relay = Server::new(ServerConfig::builder().with_network(&network).build()?)?;
+/// # let (_workers, workers) = watch::channel([Endpoint::new("worker-1", address)].into());
+/// # let own = || Channel::builder().with_network(&network);
+/// // The relay does not know the service. It needs a channel to servers that do.
+/// let workers = BalancedChannel::new(own(), workers, BalancedConfig::default())?;
+/// relay.forward(workers)?;
+/// # let address = relay.local_addr().to_string();
+/// # tokio::spawn(async move { relay.run().await });
+///
+/// let channel = own().with_relay().connect(address).await?;
+/// assert_eq!(GreeterClient::new(channel).greet("Ada".into()).await?, "hello, Ada");
+/// # Ok(())
+/// # }
+/// ```
 pub trait Forward: Send + Sync + 'static {
     /// Returns true if peers may connect. Asked for each new connection; open connections are not affected.
     fn is_open(&self) -> bool {

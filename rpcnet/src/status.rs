@@ -107,6 +107,23 @@ impl fmt::Display for Code {
 ///
 /// Cheap to move (one pointer). It does not implement `Serialize`, and so can't be mistaken for an application
 /// error: a handler returns one through [`rpcnet::Result`](crate::Result).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet::{Code, Status};
+///
+/// fn reserve(free: u32, wanted: u32) -> rpcnet::Result<u32> {
+///     free.checked_sub(wanted).ok_or_else(|| {
+///         let message = format!("{wanted} seats are wanted, {free} are free");
+///         Status::resource_exhausted(message).with_retry_after(Duration::from_secs(60))
+///     })
+/// }
+///
+/// let status = reserve(2, 3).expect_err("too few");
+/// assert_eq!(status.code(), Code::ResourceExhausted);
+/// assert_eq!(status.retry_after(), Some(Duration::from_secs(60)));
+/// ```
 #[derive(Clone)]
 pub struct Status(Box<Inner>);
 

@@ -8,6 +8,15 @@ const MOST_POINTS: usize = 4096;
 pub(super) const MOST_REPLICAS: usize = 16;
 
 /// Options of [`Policy::ConsistentHash`].
+///
+/// ```
+/// use rpcnet::{BalancedConfig, balance::{HashOptions, Policy}};
+///
+/// // Each key has two endpoints. No endpoint has more than 1.5 times the average of calls in flight.
+/// let options = HashOptions::default().with_replicas(2).with_bound(1.5);
+/// let config = BalancedConfig::default().with_policy(Policy::ConsistentHash).with_hash(options);
+/// # let _ = config;
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct HashOptions {
     points: usize,

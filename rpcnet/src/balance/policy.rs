@@ -6,6 +6,19 @@ use std::{fmt, str::FromStr};
 ///
 /// Every policy skips endpoints that take no calls, and finds the only one that does. The names in configurations are
 /// the variants' names in kebab case: `peak-ewma`, `least-request`.
+///
+/// ```
+/// use rpcnet::{BalancedConfig, balance::Policy};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // As a configuration file names it.
+/// let policy: Policy = "round-robin".parse()?;
+/// assert_eq!(policy, Policy::RoundRobin);
+/// let config = BalancedConfig::default().with_policy(policy);
+/// # let _ = config;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {

@@ -24,6 +24,28 @@ const ANY_V4: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIE
 const ANY_V6: SocketAddr = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0));
 
 /// Builds a [`Channel`], or a [`Connector`] for several channels that share a socket.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet::{Backoff, Channel, Limits, dev::DevCa};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca = DevCa::generate()?;
+/// # let own = ca.issue("client")?;
+/// let channel = Channel::builder()
+///     .with_cert_and_key(own.cert, own.key)?
+///     .with_ca_cert(ca.ca_pem())?
+///     .with_limits(Limits::default().with_default_timeout(Duration::from_secs(5)))
+///     .with_connect_timeout(Duration::from_secs(2))
+///     .with_backoff(Backoff::new(Duration::from_millis(50), Duration::from_secs(2)))
+///     .connect_lazy("127.0.0.1:8080")?;
+/// // The channel dials in the background.
+/// assert!(!channel.is_connected());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ChannelBuilder {
     own: Option<OwnCertificate>,

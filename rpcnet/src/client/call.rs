@@ -35,6 +35,29 @@ use crate::{
 /// # Panics
 ///
 /// Panics if it is polled again after it was ready, as any future may.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet::{HealthClient, Trace};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// # let channel = rpcnet::Channel::builder().with_network(&network).connect(address.to_string()).await?;
+/// let health = HealthClient::new(channel);
+/// let call = health.health().timeout(Duration::from_secs(1)).metadata("tenant", "acme").trace(Trace::new());
+/// // Nothing has been sent yet.
+/// let state = call.await?;
+/// # let _ = state;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a call is not made until it is awaited"]
 pub struct Call<C: Caller, T, E> {
     state: CallState<C>,

@@ -47,6 +47,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// While more calls pile up than one connection can carry, the channel opens extra connections, and closes
 /// them when they are no longer used ([`ChannelBuilder::with_max_connections`]).
+///
+/// ```
+/// use rpcnet::{Channel, HealthClient, dev::DevCa};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca = DevCa::generate()?;
+/// # let own = ca.issue("server")?;
+/// # let config = rpcnet::ServerConfig::builder().with_cert_and_key(own.cert, own.key)?;
+/// # let server = rpcnet::Server::new(config.with_ca_cert(ca.ca_pem())?.build()?)?;
+/// # let address = server.local_addr().to_string();
+/// # tokio::spawn(async move { server.run().await });
+/// let own = ca.issue("client")?;
+/// let channel = Channel::builder()
+///     .with_cert_and_key(own.cert, own.key)?
+///     .with_ca_cert(ca.ca_pem())?
+///     .connect(address)
+///     .await?;
+/// let state = HealthClient::new(channel.clone()).health().await?;
+/// println!("up for {} ms", state.uptime_ms);
+/// channel.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Channel {
     inner: Arc<Inner>,

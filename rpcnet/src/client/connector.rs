@@ -29,6 +29,30 @@ use crate::{
 /// The socket belongs to the tokio runtime on which it was opened. The connections and tasks of its channels
 /// run on that runtime too, whichever threads make and use them. Methods and calls may be awaited on any
 /// runtime and on executors that are not tokio's. Once the socket's runtime is shut down, they fail.
+///
+/// ```
+/// use rpcnet::{Channel, HealthClient, dev::DevCa};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca = DevCa::generate()?;
+/// # let own = ca.issue("server")?;
+/// # let config = rpcnet::ServerConfig::builder().with_cert_and_key(own.cert, own.key)?;
+/// # let server = rpcnet::Server::new(config.with_ca_cert(ca.ca_pem())?.build()?)?;
+/// # let address = server.local_addr().to_string();
+/// # tokio::spawn(async move { server.run().await });
+/// # let own = ca.issue("client")?;
+/// let builder = Channel::builder().with_cert_and_key(own.cert, own.key)?.with_ca_cert(ca.ca_pem())?;
+/// let connector = builder.connector()?;
+/// let orders = connector.connect(address).await?;
+/// let stock = connector.connect_lazy("127.0.0.1:8081")?;
+/// HealthClient::new(orders).health().await?;
+/// # drop(stock);
+/// // Closes the connections of all its channels.
+/// connector.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Connector {
     dialer: Arc<Dialer>,

@@ -13,9 +13,30 @@
 //! Then whoever may call the server can ask and call:
 //!
 //! ```
-//! use rpcnet::{Channel, reflect::ReflectionClient};
+//! use rpcnet::reflect::ReflectionClient;
 //!
-//! # async fn example(channel: Channel) -> Result<(), Box<dyn std::error::Error>> {
+//! # #[rpcnet::rpc_trait(name = "text.v1.WordCount")]
+//! # trait WordCount {
+//! #     async fn count(&self, text: String) -> rpcnet::Result<usize>;
+//! # }
+//! # struct Words;
+//! # #[rpcnet::rpc_impl]
+//! # impl WordCount for Words {
+//! #     async fn count(&self, text: String) -> rpcnet::Result<usize> {
+//! #         Ok(text.split_whitespace().count())
+//! #     }
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = rpcnet::testing::Network::new();
+//! # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+//! # let server = rpcnet::Server::new(config)?;
+//! # let address = server.local_addr();
+//! # server.register(WordCountServer::new(Words))?;
+//! # server.register(rpcnet::reflect::service())?;
+//! # let running = server.clone();
+//! # tokio::spawn(async move { running.run().await });
+//! # let channel = rpcnet::Channel::builder().with_network(&network).connect(address.to_string()).await?;
 //! let reflection = ReflectionClient::new(channel);
 //! for service in reflection.services().await? {
 //!     for method in service.methods {

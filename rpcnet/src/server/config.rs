@@ -15,6 +15,27 @@ use crate::{
 const MOST: usize = 1 << 20;
 
 /// A checked configuration of a [`Server`](crate::Server).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet::{Admission, Limits, ServerConfig, dev::DevCa};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca = DevCa::generate()?;
+/// # let own = ca.issue("server")?;
+/// let config = ServerConfig::builder()
+///     .with_bind_addr("0.0.0.0:8080".parse()?)
+///     .with_cert_and_key(own.cert, own.key)?
+///     .with_ca_cert(ca.ca_pem())?
+///     .with_limits(Limits::default().with_max_message(16 << 20))
+///     .with_admission(Admission::adaptive().with_queue(64))
+///     .with_drain_timeout(Duration::from_secs(10))
+///     .build()?;
+/// # let _ = config;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     pub(super) bind_addr: SocketAddr,

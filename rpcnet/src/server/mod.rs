@@ -67,6 +67,35 @@ pub trait ProtocolHandler: Send + Sync + 'static {
 /// A server belongs to the tokio runtime on which it was made ([`runtime`](Server::runtime)). Its methods may
 /// be awaited on any executor. Dropping the last handle closes its connections at once;
 /// [`run_until`](Server::run_until) shuts down gracefully.
+///
+/// ```
+/// use rpcnet::{Server, ServerConfig, dev::DevCa, shutdown_signal};
+///
+/// # #[rpcnet::rpc_trait]
+/// # trait Greeter {
+/// #     async fn greet(&self, name: String) -> rpcnet::Result<String>;
+/// # }
+/// # struct English;
+/// # #[rpcnet::rpc_impl]
+/// # impl Greeter for English {
+/// #     async fn greet(&self, name: String) -> rpcnet::Result<String> {
+/// #         Ok(format!("hello, {name}"))
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ca = DevCa::generate()?;
+/// let own = ca.issue("greeter")?;
+/// let config = ServerConfig::builder().with_cert_and_key(own.cert, own.key)?.with_ca_cert(ca.ca_pem())?;
+/// let server = Server::new(config.build()?)?;
+/// server.register(GreeterServer::new(English))?;
+/// println!("listening on {}", server.local_addr());
+/// # let shutdown_signal = || std::future::ready(());
+/// // Serves until SIGTERM or ctrl-c. Then the calls in flight may finish.
+/// server.run_until(shutdown_signal()).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Server {
     inner: Arc<Inner>,

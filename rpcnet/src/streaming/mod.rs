@@ -42,6 +42,51 @@ use crate::{Metadata, Status, codec, message::Items};
 /// let (sender, lines) = Streaming::<String>::channel(16);
 /// # let _ = (sender, lines);
 /// ```
+///
+/// Streams in a service, and at its client:
+///
+/// ```
+/// use rpcnet::{Streaming, rpc_impl, rpc_trait};
+///
+/// #[rpc_trait]
+/// trait Numbers {
+///     async fn up_to(&self, limit: u64) -> rpcnet::Result<Streaming<u64>>;
+///     async fn sum(&self, numbers: Streaming<u64>) -> rpcnet::Result<u64>;
+/// }
+///
+/// struct Math;
+///
+/// #[rpc_impl]
+/// impl Numbers for Math {
+///     async fn up_to(&self, limit: u64) -> rpcnet::Result<Streaming<u64>> {
+///         Ok(Streaming::iter(1..=limit))
+///     }
+///
+///     async fn sum(&self, mut numbers: Streaming<u64>) -> rpcnet::Result<u64> {
+///         let mut sum = 0;
+///         while let Some(number) = numbers.next().await {
+///             sum += number?;
+///         }
+///         Ok(sum)
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// # server.register(NumbersServer::new(Math))?;
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// # let channel = rpcnet::Channel::builder().with_network(&network).connect(address.to_string()).await?;
+/// let client = NumbersClient::new(channel);
+/// assert_eq!(client.up_to(3).await?.collect().await?, [1, 2, 3]);
+/// assert_eq!(client.sum(Streaming::iter([4, 5])).await?, 9);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Streaming<T, E = Status> {
     flow: Flow<T, E>,
     metadata: Metadata,

@@ -20,6 +20,27 @@ use crate::Status;
 ///
 /// The stream ends well when [`finish`](Self::finish) is called. Where the sender is dropped without (its task
 /// returned early, was aborted, or panicked), the stream ends in `Internal`: what was cut off never looks whole.
+///
+/// ```
+/// use rpcnet::Streaming;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (sender, mut lines) = Streaming::<String>::channel(16);
+/// tokio::spawn(async move {
+///     for line in ["to be", "or not"] {
+///         if sender.send(line.into()).await.is_err() {
+///             return; // the reader has dropped the stream
+///         }
+///     }
+///     sender.finish();
+/// });
+/// while let Some(line) = lines.next().await {
+///     println!("{}", line?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct StreamSender<T, E = Status> {
     items: mpsc::Sender<Result<T, E>>,
     finished: Arc<AtomicBool>,

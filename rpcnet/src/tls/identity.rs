@@ -5,6 +5,29 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 /// A peer's identity, as its certificate says.
+///
+/// ```
+/// use rpcnet::{PeerIdentity, Status};
+///
+/// /// To be called in a handler or an interceptor, with [`Context::peer`](rpcnet::Context::peer).
+/// fn authorize(peer: &PeerIdentity) -> rpcnet::Result<()> {
+///     if peer.name() == "billing" {
+///         return Ok(());
+///     }
+///     Err(Status::permission_denied(format!("{} may not do this", peer.name())))
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let ca = rpcnet::dev::DevCa::generate()?;
+/// # for (name, may) in [("billing", true), ("web", false)] {
+/// #     let own = ca.issue(name)?;
+/// #     let config = rpcnet::ServerConfig::builder().with_cert_and_key(own.cert, own.key)?;
+/// #     let server = rpcnet::Server::new(config.with_ca_cert(ca.ca_pem())?.build()?)?;
+/// #     assert_eq!(authorize(&server.identity().expect("a certificate")).is_ok(), may);
+/// # }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerIdentity {
     subject: String,

@@ -15,13 +15,21 @@
 //! [`service`] turns a caller into a tower service, and [`caller`] turns a service into a caller. Together
 //! they put a stack of layers around a channel:
 //!
-//! ```no_run
+//! ```
 //! use std::time::Duration;
 //!
-//! use rpcnet::{Channel, HealthClient};
+//! use rpcnet::HealthClient;
 //! use tower::ServiceBuilder;
 //!
-//! # async fn example(channel: Channel) -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let network = rpcnet::testing::Network::new();
+//! # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+//! # let server = rpcnet::Server::new(config)?;
+//! # let address = server.local_addr();
+//! # let running = server.clone();
+//! # tokio::spawn(async move { running.run().await });
+//! # let channel = rpcnet::Channel::builder().with_network(&network).connect(address.to_string()).await?;
 //! let stack = ServiceBuilder::new()
 //!     .concurrency_limit(64)
 //!     .timeout(Duration::from_secs(2))

@@ -6,6 +6,19 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The rules by which failing endpoints are ejected and come back.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet::{BalancedConfig, balance::OutlierConfig};
+///
+/// let outliers = OutlierConfig::default()
+///     .with_failures_in_a_row(3)
+///     .with_ejection(Duration::from_secs(10), Duration::from_secs(120))
+///     .with_max_ejected(0.25);
+/// let config = BalancedConfig::default().with_outliers(outliers);
+/// # let _ = config;
+/// ```
 #[derive(Debug, Clone)]
 pub struct OutlierConfig {
     pub(super) in_a_row: u32,

@@ -165,15 +165,31 @@ impl BalancedChannel {
     /// Makes one call at each endpoint that `choose` selects, concurrently. `call` gets a caller for each
     /// endpoint, to put into a generated client:
     ///
-    /// ```no_run
-    /// # use rpcnet::{BalancedChannel, rpc_trait};
+    /// ```
+    /// # use rpcnet::{BalancedChannel, BalancedConfig, discover::Endpoint, rpc_impl, rpc_trait};
     /// # #[rpc_trait]
     /// # pub trait Cache { async fn clear(&self) -> rpcnet::Result<u64>; }
-    /// # async fn example(channel: BalancedChannel) {
+    /// # struct Empty;
+    /// # #[rpc_impl]
+    /// # impl Cache for Empty { async fn clear(&self) -> rpcnet::Result<u64> { Ok(0) } }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let network = rpcnet::testing::Network::new();
+    /// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+    /// # let server = rpcnet::Server::new(config)?;
+    /// # let address = server.local_addr();
+    /// # server.register(CacheServer::new(Empty))?;
+    /// # let running = server.clone();
+    /// # tokio::spawn(async move { running.run().await });
+    /// # let builder = rpcnet::Channel::builder().with_network(&network);
+    /// # let (_set, set) = tokio::sync::watch::channel([Endpoint::new("cache-1", address)].into());
+    /// # let channel = BalancedChannel::new(builder, set, BalancedConfig::default())?;
     /// let mut replies = channel.call_all(|_| true, |endpoint| CacheClient::new(endpoint).clear());
     /// while let Some(from) = replies.next().await {
     ///     println!("{}: {:?}", from.addr, from.output);
+    /// # assert_eq!(from.output?, 0);
     /// }
+    /// # Ok(())
     /// # }
     /// ```
     ///

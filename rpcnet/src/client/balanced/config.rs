@@ -8,6 +8,19 @@ use crate::{
 };
 
 /// The options by which a [`BalancedChannel`](crate::BalancedChannel) picks, retries, hedges and ejects.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rpcnet::{BalancedConfig, RetryBudget, balance::Policy};
+///
+/// let config = BalancedConfig::default()
+///     .with_policy(Policy::LeastRequest)
+///     .with_max_attempts(3)
+///     .with_retry_budget(RetryBudget::new(0.1, 20)) // one retry for ten calls, or 20 at once
+///     .with_ready_timeout(Duration::from_secs(2));
+/// # let _ = config;
+/// ```
 #[derive(Debug, Clone)]
 pub struct BalancedConfig {
     pub(super) policy: Policy,

@@ -90,6 +90,31 @@ use crate::{
 /// The channel keeps one connection to each endpoint, and extra ones to an endpoint where more calls pile up
 /// than one connection can carry ([`ChannelBuilder::with_max_connections`]). They lead to the same process,
 /// so none of them counts as elsewhere.
+///
+/// ```
+/// use rpcnet::{BalancedChannel, BalancedConfig, HealthClient, discover::{Endpoint, EndpointSet}};
+/// use tokio::sync::watch;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// # let running = server.clone();
+/// # tokio::spawn(async move { running.run().await });
+/// # let builder = rpcnet::Channel::builder().with_network(&network);
+/// let workers: EndpointSet = [Endpoint::new("worker-1", address)].into();
+/// let (workers, watched) = watch::channel(workers);
+/// let channel = BalancedChannel::new(builder, watched, BalancedConfig::default())?;
+/// HealthClient::new(channel.clone()).health().await?;
+///
+/// // Service discovery sends a new set whenever a worker comes or goes.
+/// workers.send([].into())?;
+/// channel.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct BalancedChannel {
     inner: Arc<Inner>,
