@@ -1,4 +1,4 @@
-//! The service that tonic serves, without protoc: its messages are written by hand in `src/peer/tonic.rs`.
+//! Generates the service that tonic serves, without protoc: its messages are written by hand in `src/peer/tonic.rs`.
 
 use tonic_build::manual::{Builder, Method, Service};
 

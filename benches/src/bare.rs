@@ -1,9 +1,9 @@
-//! quinn with nothing between, and echo on it: a stream a call, a length before each message, a task a stream.
+//! Bare quinn, and an echo on it: a stream for each call, a length before each message, a task for each stream.
 //!
-//! It is written as well as we can: small messages leave in one write with their length, the server answers as soon
-//! as the length is there and then reads the end of the stream (a receiver that is dropped before sends a frame that
-//! asks the peer to stop). Sockets and transport are configured by rpcnet; TLS is as in `rpcnet/src/tls.rs`: mutual
-//! TLS 1.3 with ring, and no session is resumed.
+//! The echo is written as well as we can. Small messages leave in one write with their length. The server answers as
+//! soon as it has the whole message, and then reads the end of the stream: a receiver that is dropped before sends a
+//! frame that asks the peer to stop. rpcnet configures sockets and transport. TLS is as in `rpcnet/src/tls.rs`: mutual
+//! TLS 1.3 with ring, without session resumption.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -31,18 +31,18 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use crate::{Credentials, Failure};
 
 const ALPN: &[u8] = b"bare-echo/1";
-/// Bytes of the length before a message.
+/// The bytes of the length before a message.
 const PREFIX: usize = 4;
-/// No message is longer, as rpcnet's limit has it.
+/// The longest message in bytes, which is rpcnet's limit too.
 const MAX_MESSAGE: usize = 4 << 20;
-/// Messages up to this size are copied behind their length, so that both leave in one write.
+/// The size in bytes up to which messages are copied behind their length, so that both leave in one write.
 const INLINE: usize = 2 << 10;
 
-/// A socket on loopback that takes connections.
+/// Opens a socket on loopback that accepts connections.
 ///
 /// # Errors
 ///
-/// Where it can't be opened, or the credentials are not usable.
+/// The socket can't be opened, or the credentials are not usable.
 pub fn listen(credentials: &Credentials) -> Result<Endpoint, Failure> {
     let endpoint = bare_endpoint((Ipv4Addr::LOCALHOST, 0).into())?;
     endpoint.set_server_config(Some(server_config(credentials)?));
@@ -54,7 +54,7 @@ pub async fn serve(endpoint: Endpoint) {
     serve_streams(endpoint, answer).await;
 }
 
-/// Has each stream of each connection answered by a task of its own, until the endpoint is closed. Not cancel-safe:
+/// Answers each stream of each connection in a task of its own, until the endpoint is closed. Not cancel-safe:
 /// connections go on.
 pub async fn serve_streams<A, F>(endpoint: Endpoint, answer: A)
 where
@@ -66,7 +66,7 @@ where
             let connection = incoming.await?;
             loop {
                 let (send, receive) = connection.accept_bi().await?;
-                // A call that fails is the client's to report.
+                // The client reports a failed call.
                 tokio::spawn(answer(send, receive));
             }
             #[expect(unreachable_code, reason = "says what the task comes to")]
@@ -83,11 +83,11 @@ async fn answer(mut send: SendStream, mut receive: RecvStream) -> Result<(), Fai
     Ok(())
 }
 
-/// One message, of at most 4 MiB. Not cancel-safe.
+/// Reads one message, of at most 4 MiB. Not cancel-safe.
 ///
 /// # Errors
 ///
-/// Where the stream ends before the message does, and where it is too large.
+/// The stream ends before the message does, or the message is too large.
 pub async fn read_message(receive: &mut RecvStream) -> Result<Bytes, Failure> {
     let mut read = next(receive).await?;
     if read.len() < PREFIX {
@@ -121,7 +121,7 @@ async fn next(receive: &mut RecvStream) -> Result<Bytes, Failure> {
 ///
 /// # Errors
 ///
-/// Where the stream takes nothing more.
+/// The stream accepts no more bytes.
 pub async fn write_message(send: &mut SendStream, message: &Bytes) -> Result<(), quinn::WriteError> {
     let inline = message.len() <= INLINE;
     let mut head = BytesMut::with_capacity(PREFIX + if inline { message.len() } else { 0 });
@@ -134,7 +134,7 @@ pub async fn write_message(send: &mut SendStream, message: &Bytes) -> Result<(),
     }
 }
 
-/// A socket from which connections are made.
+/// A socket for outgoing connections.
 #[derive(Debug, Clone)]
 pub struct Dialer {
     endpoint: Endpoint,
@@ -146,17 +146,17 @@ impl Dialer {
     ///
     /// # Errors
     ///
-    /// Where it can't be opened, or the credentials are not usable.
+    /// The socket can't be opened, or the credentials are not usable.
     pub fn new(credentials: &Credentials) -> Result<Self, Failure> {
         let endpoint = bare_endpoint((Ipv4Addr::UNSPECIFIED, 0).into())?;
         Ok(Self { endpoint, config: client_config(credentials)? })
     }
 
-    /// One connection. Cancel-safe.
+    /// Opens one connection. Cancel-safe.
     ///
     /// # Errors
     ///
-    /// Where the handshake fails.
+    /// The handshake fails.
     pub async fn dial(&self, address: SocketAddr) -> Result<Connection, Failure> {
         let name = address.ip().to_string();
         Ok(self.endpoint.connect_with(self.config.clone(), address, &name)?.await?)
@@ -167,25 +167,25 @@ impl Dialer {
 #[derive(Debug, Clone)]
 pub struct Client {
     connection: Connection,
-    /// Held: its drop would close the connection.
+    /// Held because its drop would close the connection.
     _dialer: Dialer,
 }
 
 impl Client {
-    /// Dials.
+    /// Opens a connection.
     ///
     /// # Errors
     ///
-    /// Where the handshake fails.
+    /// The handshake fails.
     pub async fn connect(dialer: &Dialer, address: SocketAddr) -> Result<Self, Failure> {
         Ok(Self { connection: dialer.dial(address).await?, _dialer: dialer.clone() })
     }
 
-    /// Sends a message and gives what comes back. Not cancel-safe: the server answers all the same.
+    /// Sends a message and returns the reply. Not cancel-safe: the server answers all the same.
     ///
     /// # Errors
     ///
-    /// Where either breaks off.
+    /// Either stream breaks off.
     pub async fn echo(&self, payload: &Bytes) -> Result<Bytes, Failure> {
         let (mut send, mut receive) = self.connection.open_bi().await?;
         write_message(&mut send, payload).await?;
@@ -209,7 +209,7 @@ fn server_config(credentials: &Credentials) -> Result<quinn::ServerConfig, Failu
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)?;
-    // As rpcnet: each connection has a whole handshake, and the certificates are looked at.
+    // As in rpcnet, each connection has a full handshake, in which the certificates are checked.
     tls.session_storage = Arc::new(NoServerSessionStorage {});
     tls.send_tls13_tickets = 0;
     tls.alpn_protocols = vec![ALPN.to_vec()];

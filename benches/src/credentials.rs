@@ -1,25 +1,25 @@
-//! Who a process is, and whom it trusts.
+//! The identity of a process, and the CA that it trusts.
 
 use rpcnet::dev::{DevCa, DevCaError, DevCert};
 use serde::{Deserialize, Serialize};
 
-/// A certificate, its key and the CA of the others, all as PEM text.
+/// A certificate, its key and the CA of the other processes, all as PEM text.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Credentials {
     /// The CA.
     pub ca: String,
     /// The certificate.
     pub cert: String,
-    /// Its key.
+    /// The certificate's key.
     pub key: String,
 }
 
 impl Credentials {
-    /// A certificate of this name.
+    /// Issues a certificate for this name.
     ///
     /// # Errors
     ///
-    /// [`DevCaError`] where it can't be made.
+    /// [`DevCaError`] if the certificate can't be made.
     pub fn issue(ca: &DevCa, name: &str) -> Result<Self, DevCaError> {
         let DevCert { cert, key } = ca.issue(name)?;
         Ok(Self { ca: ca.ca_pem().to_owned(), cert, key })

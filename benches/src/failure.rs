@@ -1,11 +1,11 @@
-//! Why something could not be measured.
+//! Errors of a measurement.
 
 use std::error::Error;
 
-/// Whatever went wrong: a benchmark tells it and ends.
+/// Any error: a benchmark reports it and ends.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// An error and its causes; a cause that an error has told already is left out.
+/// An error and its causes. A cause whose text its error contains already is left out.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut chain = error.to_string();
     for error in std::iter::successors(error.source(), |&error| error.source()) {

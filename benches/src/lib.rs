@@ -1,8 +1,8 @@
-//! What the benchmarks share: rows of figures with their targets, how they are selected and printed, the statistics
-//! behind them, the processes that they measure, and bare quinn, which they measure beside.
+//! Shared parts of the benchmarks: rows of figures with their targets, their selection and printing, statistics,
+//! measured processes, and bare quinn for comparison.
 //!
-//! Each benchmark is a binary of its own that prints one row a figure (`--json`: one array; else a Markdown table),
-//! and exits 0 when it could measure, whatever the figures are.
+//! Each benchmark is a binary of its own. It prints one row for each figure, as a Markdown table or with `--json` as
+//! one array. It exits 0 if it could measure, whatever the figures are.
 
 pub mod bare;
 mod credentials;

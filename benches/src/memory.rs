@@ -1,4 +1,4 @@
-//! How much memory a process has, as Linux tells it.
+//! The memory of a process, as Linux reports it.
 
 use std::{fs, io};
 
@@ -7,35 +7,35 @@ use crate::ProcessError;
 /// The memory of a process that is in RAM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// Now, in bytes (`VmRSS`).
+    /// The present size, in bytes (`VmRSS`).
     pub resident: u64,
-    /// At most so far, or since [`reset_peak`](Self::reset_peak), in bytes (`VmHWM`).
+    /// The largest size so far, or since [`reset_peak`](Self::reset_peak), in bytes (`VmHWM`).
     pub peak: u64,
 }
 
 impl Memory {
-    /// That of a process.
+    /// The memory of a process.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::Memory`], also everywhere but on Linux.
+    /// [`ProcessError::Memory`]; always on systems other than Linux.
     pub fn of(pid: u32) -> Result<Self, ProcessError> {
         let failed = |source| ProcessError::Memory { pid, source };
         let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(failed)?;
         Self::parse(&status).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
     }
 
-    /// Has the peak of a process begin anew, with what it has now (proc_pid_clear_refs(5)).
+    /// Resets the peak of a process to its present size (proc_pid_clear_refs(5)).
     ///
     /// # Errors
     ///
-    /// [`ProcessError::Memory`], also everywhere but on Linux.
+    /// [`ProcessError::Memory`]; always on systems other than Linux.
     pub fn reset_peak(pid: u32) -> Result<(), ProcessError> {
         let failed = |source| ProcessError::Memory { pid, source };
         fs::write(format!("/proc/{pid}/clear_refs"), "5").map_err(failed)
     }
 
-    /// Fields of proc_pid_status(5).
+    /// Parses the fields of proc_pid_status(5).
     fn parse(status: &str) -> Option<Self> {
         let bytes = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;

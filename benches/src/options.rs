@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// Which rows are measured, for how long, and how they are printed.
+/// The selected rows, the length of the measurement, and the form of the output.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Options {
     /// Print one JSON array in place of a Markdown table.
@@ -11,28 +11,28 @@ pub struct Options {
     /// Measure only rows whose id begins with this.
     #[arg(long, value_name = "PREFIX")]
     only: Option<String>,
-    /// Measure for a short time: for CI, where it has to run and the figures do not count.
+    /// Measure for a short time only: for CI, which checks that the benchmark runs and ignores the figures.
     #[arg(long)]
     quick: bool,
 }
 
 impl Options {
-    /// Whether JSON is asked for.
+    /// Returns whether JSON is asked for.
     pub fn json(&self) -> bool {
         self.json
     }
 
-    /// Whether a short run is asked for.
+    /// Returns whether a short run is asked for.
     pub fn quick(&self) -> bool {
         self.quick
     }
 
-    /// The prefix that was asked for.
+    /// The prefix of the selected rows.
     pub fn only(&self) -> Option<&str> {
         self.only.as_deref()
     }
 
-    /// Whether the row of this id is asked for.
+    /// Returns whether the row of this id is selected.
     pub fn selects(&self, id: &str) -> bool {
         self.only.as_deref().is_none_or(|prefix| id.starts_with(prefix))
     }

@@ -1,8 +1,9 @@
 //! Servers in processes of their own: the benchmark's own binary, started again in another role.
 //!
-//! The parent writes one line to the child's stdin (what it is to do, keys included: nothing lies on disk) and reads
-//! one from its stdout (its address); a child that takes orders goes on so, a line for a line. The parent keeps the
-//! child's stdin open: however it ends, SIGKILL included, the child reads the end of it and ends too.
+//! The parent writes one line to the child's stdin: its task, keys included, so that nothing lies on disk. It reads one
+//! line from the child's stdout: its address. A child that takes orders continues in the same way, an answer for each
+//! line. The parent keeps the child's stdin open. However the parent ends, SIGKILL included, the child reads the end of
+//! stdin and ends too.
 
 use std::{
     ffi::OsStr,
@@ -14,46 +15,46 @@ use std::{
 
 use crate::Memory;
 
-/// How many ticks of `/proc/<pid>/stat` there are in a second: `USER_HZ`, which is 100 wherever Linux runs today.
+/// The number of ticks of `/proc/<pid>/stat` in a second: `USER_HZ`, which is 100 wherever Linux runs today.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// A server process could not be started or measured.
+/// The error for a server process that could not be started or measured.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {
-    /// The process could not be started, or not be talked to.
+    /// The process could not be started, or its pipes failed.
     #[error("can't start the process of the role {role}")]
     Start {
         /// The role.
         role: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The process ended before it said anything; why stands on stderr.
+    /// The process ended before it reported its address. Its stderr has the reason.
     #[error("the process of the role {0} ended before it was ready")]
     Ended(String),
-    /// The process ended, or was not to be talked to, before it had carried out an order.
+    /// The process ended, or its pipes failed, before it had carried out an order.
     #[error("the process did not answer")]
     Answer(#[source] io::Error),
-    /// `/proc` does not say what processor time a process has had.
+    /// The processor time of a process can't be read from `/proc`.
     #[error("can't read the processor time of process {pid}")]
     CpuTime {
         /// The process.
         pid: u32,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// `/proc` does not say what memory a process has.
+    /// The memory of a process can't be read from `/proc`.
     #[error("can't read the memory of process {pid}")]
     Memory {
         /// The process.
         pid: u32,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// A process of our own binary that serves. It is killed when this is dropped, and ends by itself when we do.
+/// A serving process of this binary. It is killed when this is dropped, and ends by itself when this process ends.
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
@@ -62,9 +63,9 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts our own binary with these arguments, hands it a line, and waits for the line that it answers with.
+    /// Starts this binary with these arguments, sends it a line, and waits for the line that it answers with.
     ///
-    /// Blocks; not for use beside calls that are being measured.
+    /// Blocks, so it is not for use beside calls that are being measured.
     ///
     /// # Errors
     ///
@@ -79,9 +80,9 @@ impl ServerProcess {
             .spawn()
             .map_err(failed)?;
         let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        // From here on its drop kills the child.
+        // From here on, dropping `process` kills the child.
         let mut process = Self { child, output, greeting: String::new() };
-        // A child that is dead already makes this fail; that it said nothing is the clearer error.
+        // A write to a child that is dead already fails. The read below gives the clearer error.
         let _ = process.write(line);
         process.output.read_line(&mut process.greeting).map_err(failed)?;
         if process.greeting.ends_with('\n') { Ok(process) } else { Err(ProcessError::Ended(role.to_owned())) }
@@ -92,11 +93,11 @@ impl ServerProcess {
         self.greeting.trim_end()
     }
 
-    /// Hands it another line and waits for the line that it answers with. Blocks.
+    /// Sends the process another line and waits for the line that it answers with. Blocks.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::Answer`] where it has ended, or ends before it answers.
+    /// [`ProcessError::Answer`] if the process has ended, or ends before it answers.
     pub fn ask(&mut self, line: &str) -> Result<String, ProcessError> {
         self.write(line).map_err(ProcessError::Answer)?;
         let mut answer = String::new();
@@ -115,25 +116,25 @@ impl ServerProcess {
         input.flush()
     }
 
-    /// What the operating system calls it.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The processor time that it has had, user and system, all threads.
+    /// The processor time of the process so far, user and system, in all threads.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::CpuTime`], also everywhere but on Linux.
+    /// [`ProcessError::CpuTime`]; always on systems other than Linux.
     pub fn cpu_time(&self) -> Result<Duration, ProcessError> {
         cpu_time(self.child.id())
     }
 
-    /// The memory that it has.
+    /// The memory of the process.
     ///
     /// # Errors
     ///
-    /// [`ProcessError::Memory`], also everywhere but on Linux.
+    /// [`ProcessError::Memory`]; always on systems other than Linux.
     pub fn memory(&self) -> Result<Memory, ProcessError> {
         Memory::of(self.child.id())
     }
@@ -141,17 +142,17 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // Fails only where it has ended already.
+        // Fails only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The processor time that a process has had, user and system, all threads; in steps of 10 ms.
+/// The processor time of a process so far, user and system, in all threads. It has steps of 10 ms.
 ///
 /// # Errors
 ///
-/// [`ProcessError::CpuTime`], also everywhere but on Linux.
+/// [`ProcessError::CpuTime`]; always on systems other than Linux.
 pub fn cpu_time(pid: u32) -> Result<Duration, ProcessError> {
     let failed = |source| ProcessError::CpuTime { pid, source };
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(failed)?;
@@ -159,8 +160,8 @@ pub fn cpu_time(pid: u32) -> Result<Duration, ProcessError> {
     Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
-/// `utime + stime`, fields 14 and 15 of proc_pid_stat(5). The second field is the name in parentheses, in which
-/// anything may stand.
+/// `utime + stime`, fields 14 and 15 of proc_pid_stat(5). The second field is the name in parentheses, which may
+/// contain any character.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
@@ -168,9 +169,9 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(next()? + next()?)
 }
 
-/// For the child: ends this process once stdin does. What it was told on stdin must have been read before.
+/// For the child: ends this process once stdin ends. The orders on stdin must have been read before.
 ///
-/// On a thread of its own, as a blocked runtime must not keep the process.
+/// This uses a thread of its own, because a blocked runtime must not keep the process alive.
 pub fn exit_with_parent() {
     std::thread::spawn(|| {
         let mut rest = [0; 64];

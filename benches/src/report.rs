@@ -1,4 +1,4 @@
-//! All figures of a run, and the two forms in which they are printed.
+//! All figures of a run, and their two printed forms.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use crate::{Options, Row};
 
 /// Rows in the order in which they were measured.
 ///
-/// As text (`Display`) it is a Markdown table, serialized it is an array.
+/// As text (`Display`) they are a Markdown table, serialized they are an array.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Report {
@@ -19,7 +19,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// No rows yet.
+    /// A report without rows.
     pub fn new() -> Self {
         Self::default()
     }
@@ -29,11 +29,11 @@ impl Report {
         &self.rows
     }
 
-    /// Writes what these options ask for to stdout, and nothing else.
+    /// Writes the rows to stdout in the form that the options ask for, and nothing else.
     ///
     /// # Errors
     ///
-    /// Where stdout can't be written.
+    /// Stdout can't be written to.
     pub fn print(&self, options: &Options) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if options.json() {
@@ -70,7 +70,7 @@ fn cells(row: &Row) -> [String; 5] {
     ]
 }
 
-/// Three significant digits, more only before the point; a fourth would be noise.
+/// Formats three significant digits, or all digits before the point. Further digits would be noise.
 fn rounded(value: f64) -> String {
     let decimals = match value.abs() {
         0.0 => 0,
@@ -99,7 +99,7 @@ impl fmt::Display for Report {
         let dashes = |width: usize| "-".repeat(width);
         line([
             &dashes(id),
-            // Numbers stand to the right.
+            // Numbers are aligned to the right.
             &format!("{}:", dashes(value - 1)),
             &dashes(unit),
             &dashes(target),

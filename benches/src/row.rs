@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::Target;
 
-/// A figure beside its target.
+/// A figure with its target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     id: String,
@@ -15,18 +15,18 @@ pub struct Row {
 }
 
 impl Row {
-    /// A figure without a target; `id` is a path such as `calls/echo/32B-1x64/p50-us`.
+    /// A figure without a target. `id` is a path such as `calls/echo/32B-1x64/p50-us`.
     ///
     /// # Panics
     ///
-    /// Where `value` is not finite: JSON has no number for it, and it means that nothing was measured.
+    /// `value` is not finite. JSON has no number for it, and it means that nothing was measured.
     pub fn new(id: impl Into<String>, value: f64, unit: &'static str) -> Self {
         let id = id.into();
         assert!(value.is_finite(), "{id} was not measured: {value}");
         Self { id, value, unit, target: None, holds: None }
     }
 
-    /// With what it should be.
+    /// Adds a target.
     #[must_use]
     pub fn with_target(mut self, target: Target) -> Self {
         self.holds = Some(target.holds(self.value));
@@ -34,7 +34,7 @@ impl Row {
         self
     }
 
-    /// Its path.
+    /// The figure's path.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -44,17 +44,17 @@ impl Row {
         self.value
     }
 
-    /// What the figure counts.
+    /// The figure's unit.
     pub fn unit(&self) -> &'static str {
         self.unit
     }
 
-    /// What it should be, where an issue says so.
+    /// The target, if an issue states one.
     pub fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }
 
-    /// Whether it is that; `None` without a target.
+    /// Returns whether the figure reaches its target. `None` without a target.
     pub fn holds(&self) -> Option<bool> {
         self.holds
     }

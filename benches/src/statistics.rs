@@ -1,6 +1,6 @@
-//! Few and simple: medians are what a noisy machine leaves of a measurement.
+//! Simple statistics: medians are robust on a noisy machine.
 
-/// The median; the mean of the two in the middle where there is none. `None` of nothing.
+/// The median. For an even number of values it is the mean of the two in the middle. `None` without values.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -9,8 +9,8 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     if values.len() % 2 == 1 { Some(upper) } else { Some((values[middle - 1] + upper) / 2.0) }
 }
 
-/// The smallest value that at least this share (0 to 1) of all values does not exceed. Reorders the values.
-/// `None` of nothing.
+/// The smallest value that at least this share (0 to 1) of all values does not exceed. Reorders the values. `None`
+/// without values.
 pub fn percentile<T: Ord + Copy>(values: &mut [T], share: f64) -> Option<T> {
     let last = values.len().checked_sub(1)?;
     let rank = (share * values.len() as f64).ceil() as usize;

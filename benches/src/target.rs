@@ -1,4 +1,4 @@
-//! What a figure should be: `>=2.0`, `<=1.15`.
+//! Targets of figures: `>=2.0`, `<=1.15`.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 /// A comparison with a bound, written as in the issues: `>=`, `<=`, `>`, `<` or `==`, then a number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// As it was written: `2.0` stays `2.0`.
+    /// The target as it was written: `2.0` stays `2.0`.
     text: String,
     comparison: Comparison,
     bound: f64,
@@ -22,7 +22,7 @@ enum Comparison {
     Equal,
 }
 
-/// The longer signs first: `>=` begins as `>` does.
+/// Longer signs come first, because `>=` begins with `>`.
 const SIGNS: [(&str, Comparison); 5] = [
     (">=", Comparison::AtLeast),
     ("<=", Comparison::AtMost),
@@ -31,13 +31,13 @@ const SIGNS: [(&str, Comparison); 5] = [
     ("<", Comparison::Less),
 ];
 
-/// A text is no target.
+/// The error for text that is no target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no target: write one of >=, <=, >, <, == and a finite number, as in \">=2.0\"")]
 pub struct TargetError(String);
 
 impl Target {
-    /// Whether this value reaches it. NaN reaches none.
+    /// Returns whether this value reaches the target. NaN reaches none.
     pub fn holds(&self, value: f64) -> bool {
         match self.comparison {
             Comparison::AtLeast => value >= self.bound,

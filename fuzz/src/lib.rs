@@ -1,4 +1,5 @@
-//! What is fuzzed, and how much memory it may take. `tests/fuzz_corpus.rs` has this file as a module of its own.
+//! The fuzz targets, and the memory that they may take. `tests/fuzz_corpus.rs` includes this file as a module of its
+//! own.
 
 mod memory;
 
@@ -6,31 +7,31 @@ use memory::peak_of;
 use rpcnet::__fuzz as calls;
 use rpcnet_cluster::__fuzz as cluster;
 
-/// A kind of bytes that a peer sends.
+/// A fuzz target: one kind of bytes that a peer sends.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// That of the fuzz target, of its corpus and of its regressions.
+    /// The name of the fuzz target, of its corpus and of its regressions.
     pub name: &'static str,
     check: fn(&[u8]),
     memory: Memory,
 }
 
-/// What checking an input may hold at a time, in bytes. That is more than decoding: it holds what was decoded, often twice,
-/// beside what it was encoded to.
+/// The largest memory that checking an input may hold at a time, in bytes. Checking holds more than decoding: the
+/// decoded value, often twice, and the bytes that it was encoded to.
 #[derive(Debug, Clone, Copy)]
 struct Memory {
     for_each_byte: usize,
     free: usize,
 }
 
-/// What frames and headers are decoded to shares the memory of the input, or is little more than it.
+/// The bound for frames and headers: their decoded form shares the memory of the input, or takes little more.
 const SMALL: Memory = Memory { for_each_byte: 16, free: 256 << 10 };
 
-/// The codec's own bounds are 64 bytes for each byte and 16 MiB; twice, as a vector that grows has room for twice its
-/// elements.
+/// The bound for typed values. The codec's own bounds are 64 bytes for each byte and 16 MiB. This is twice as much,
+/// because a growing vector has room for twice its elements.
 const TYPED: Memory = Memory { for_each_byte: 128, free: 32 << 20 };
 
-/// A node keeps what it hears, and queues what it says about it.
+/// The bound for a node: it keeps the news that it hears, and queues packets about it.
 const NODE: Memory = Memory { for_each_byte: 64, free: 256 << 10 };
 
 macro_rules! targets {
@@ -41,7 +42,7 @@ macro_rules! targets {
                 Target { name: stringify!($name), check: $module::$name, memory: $memory };
         )*
 
-        /// All there are.
+        /// All targets.
         pub const TARGETS: &[Target] = &[$($constant),*];
     };
 }
@@ -62,16 +63,16 @@ targets! {
 }
 
 impl Target {
-    /// A target whose inputs may take little.
+    /// A target whose inputs may take little memory.
     pub const fn new(name: &'static str, check: fn(&[u8])) -> Self {
         Self { name, check, memory: SMALL }
     }
 
-    /// Checks an input; how many bytes of memory it took at most.
+    /// Checks an input. Returns the largest number of bytes that the check held at a time.
     ///
     /// # Panics
     ///
-    /// When a promise is broken, or when it took more than it may.
+    /// A promise is broken, or the check held more memory than allowed.
     pub fn run(&self, input: &[u8]) -> usize {
         let peak = peak_of(|| (self.check)(input));
         let Memory { for_each_byte, free } = self.memory;

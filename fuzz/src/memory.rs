@@ -1,4 +1,4 @@
-//! An allocator that counts, for each thread by itself.
+//! An allocator that counts, separately for each thread.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -11,12 +11,14 @@ static ALLOCATOR: Counting = Counting;
 struct Counting;
 
 thread_local! {
-    /// Bytes that live, and the most that lived. Below zero where a thread frees what another has allocated.
+    /// The bytes that are allocated, and their largest number. Below zero if a thread frees bytes that another one has
+    /// allocated.
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-/// How many bytes more than before lived at a time while `run` ran on this thread.
+/// Runs `run` on this thread. Returns the largest number of bytes that were allocated at a time, beyond the ones
+/// before.
 pub fn peak_of(run: impl FnOnce()) -> usize {
     let before = LIVE.get();
     PEAK.set(before);
@@ -25,7 +27,7 @@ pub fn peak_of(run: impl FnOnce()) -> usize {
 }
 
 fn count(allocated: usize, freed: usize) {
-    // Neither has a destructor, so both can be used at any time.
+    // Neither cell has a destructor, so both can be used at any time.
     let live = LIVE.get() + allocated as isize - freed as isize;
     LIVE.set(live);
     PEAK.set(PEAK.get().max(live));
@@ -50,7 +52,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both are there while it is copied.
+        // Both allocations exist while the bytes are copied.
         count(size, 0);
         let moved = unsafe { System.realloc(pointer, layout, size) };
         count(0, layout.size());

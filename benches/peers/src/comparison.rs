@@ -1,4 +1,4 @@
-//! The rows: which figure of ours is compared with whose, or stands beside whose, and what it should come to.
+//! The rows: the compared figures, the systems on both sides, and the targets.
 
 use rpcnet_benches::{Options, Row};
 
@@ -8,22 +8,22 @@ use crate::{
     workload::{Kind, Workload},
 };
 
-/// A row.
+/// A row of the report.
 struct Comparison {
     id: String,
     value: Value,
     figure: Figure,
 }
 
-/// How its value comes of the figures.
+/// The way in which a row's value is computed from the figures.
 enum Value {
-    /// Ours by the best of these.
+    /// The ratio of rpcnet's figure to the best figure of these systems.
     Ratio(&'static [System]),
-    /// That of one system, by so much.
+    /// The median figure of one system, multiplied by a factor, with its unit.
     Median(System, f64, &'static str),
 }
 
-/// What the rows should come to, by their ids.
+/// The targets of the rows, by their ids.
 const TARGETS: [(&str, &str); 20] = [
     ("speed/32B-1x1/vs-bare-quinn", "<=1.15"),
     ("speed/32B-1x64/vs-bare-quinn-lane", ">=0.75"),
@@ -63,7 +63,7 @@ const PLAIN: Against = ("plain", &[Ours]);
 const BALANCE_LIST: Against = ("tonic-balance-list", &[TonicBalanceList]);
 const PEAK_EWMA: Against = ("tower-peak-ewma", &[TowerPeakEwma]);
 
-/// As the rows of a system's own figures end.
+/// The suffixes of the ids of each system's own rows.
 const BALANCERS: [(&str, System); 3] =
     [("rpcnet", OursBalanced), (BALANCE_LIST.0, TonicBalanceList), (PEAK_EWMA.0, TowerPeakEwma)];
 
@@ -73,13 +73,14 @@ fn against(workload: &Workload) -> &'static [Against] {
         Kind::Calls { .. } => &[STREAM, LANE, FIRST, TARPC, TLS, TCP],
         // tarpc has no streams.
         Kind::Items { .. } => &[BARE_ITEMS, FIRST, TLS, TCP],
-        // What runs over TCP has its packets repeated by the kernel: no datagram of it can be lost here.
+        // Over TCP the kernel repeats lost packets, and the proxy loses only datagrams.
         Kind::Lossy { .. } => &[OWN_STREAMS, STREAM, LANE, FIRST],
         Kind::Idle { .. } => &[BARE, FIRST, TARPC, TLS, TCP],
         // Without TLS there is no handshake to measure.
         Kind::Connects { .. } => &[BARE, FIRST, TLS],
         Kind::Balanced { .. } => &[PLAIN, BALANCE_LIST, PEAK_EWMA],
-        // The p99 of one that overloads a server grows with the round: its figure is a row, and no ratio is.
+        // The p99 of a system that overloads a server grows with the length of the round. So the figure is a row, and
+        // no ratio is made of it.
         Kind::Slow { .. } => &[],
     }
 }
@@ -110,7 +111,7 @@ fn comparisons(workload: &Workload) -> Vec<Comparison> {
     rows
 }
 
-/// The systems that the rows need which are asked for, ours first; none where none is.
+/// The systems that the selected rows need, ours first. Empty if no row is selected.
 pub(crate) fn systems(workload: &Workload, options: &Options) -> Vec<System> {
     let mut systems = Vec::new();
     for comparison in comparisons(workload).iter().filter(|comparison| options.selects(&comparison.id)) {
@@ -130,7 +131,7 @@ pub(crate) fn systems(workload: &Workload, options: &Options) -> Vec<System> {
     systems
 }
 
-/// The rows that are asked for, as far as there are measurements for them.
+/// The selected rows, as far as there are measurements for them.
 pub(crate) fn rows(samples: &Samples, options: &Options) -> Vec<Row> {
     comparisons(samples.workload())
         .into_iter()

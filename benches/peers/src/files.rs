@@ -1,4 +1,4 @@
-//! Credentials as files, for a peer that takes nothing else. They are gone with their directory.
+//! Credentials as files, for a peer that takes nothing else. They are deleted with their directory.
 
 use std::{fs, io};
 
@@ -10,7 +10,7 @@ pub(crate) const CERT: &str = "cert.pem";
 pub(crate) const KEY: &str = "key.pem";
 
 pub(crate) fn write(credentials: &Credentials) -> io::Result<TempDir> {
-    // Readable to its owner alone.
+    // The directory is readable to its owner alone.
     let directory = TempDir::new()?;
     for (name, content) in [(CA, &credentials.ca), (CERT, &credentials.cert), (KEY, &credentials.key)] {
         fs::write(directory.path().join(name), content)?;

@@ -1,4 +1,4 @@
-//! All latencies of a round, four bytes each: a million calls a second should not fill the client's memory.
+//! All latencies of a round, in four bytes each: at a million calls a second they should not fill the client's memory.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use rpcnet_benches::percentile;
 
 use crate::order::Latency;
 
-/// Nanoseconds in a step: the longest latency that can be told is 42 s.
+/// The nanoseconds of a step. The longest latency that fits is 42 s.
 const STEP: u128 = 10;
 
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Latencies {
         self.0.len() as u64
     }
 
-    /// `None` where there are none.
+    /// Returns `None` without latencies.
     pub(crate) fn summary(mut self) -> Option<Latency> {
         let mut at = |share| {
             let steps = percentile(&mut self.0, share)?;

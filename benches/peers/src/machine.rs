@@ -1,9 +1,8 @@
-//! What figures were measured on: without it they say nothing.
+//! The machine on which figures were measured: without it they say nothing.
 
 use std::{env::consts, fs, thread};
 
-/// One line: processor, kernel, and how busy the machine is with other things. What the system does not tell is left
-/// out.
+/// Describes processor, kernel and present load on one line. Facts that the system does not report are left out.
 pub(crate) fn describe() -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut parts = vec![format!("{cores} cores")];

@@ -1,10 +1,9 @@
-//! rpcnet beside what users would otherwise take, and beside bare quinn: how fast, for how much processor time and
+//! rpcnet beside the frameworks that users would take otherwise, and beside bare quinn: speed, processor time and
 //! memory.
 //!
-//! Each system is a client and a server, or four servers behind a balancer: processes on loopback. All systems are
-//! measured in turn, round by round, each round in another order, so that what else the machine does meets all alike; a
-//! ratio is that of a round.
-//! `benches/README.md` says how to run it and how to read it.
+//! Each system is a client and a server, or four servers behind a balancer, as processes on loopback. All systems are
+//! measured in turn, round by round, and each round has another order, so that other work of the machine affects all
+//! alike. A ratio compares figures of one round. `benches/README.md` says how to run it and how to read it.
 
 mod comparison;
 mod files;
@@ -39,13 +38,13 @@ use self::{measurement::Samples, plan::Plan, role::Role, system::System, workloa
 struct Flags {
     #[command(flatten)]
     options: Options,
-    /// Print all measurements as one JSON array in place of what comes of them.
+    /// Print all measurements as one JSON array in place of the rows.
     #[arg(long)]
     raw: bool,
     /// Rounds of each workload, in place of 5 (3 where they are long).
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
-    /// What this process is: the benchmark starts itself again with it.
+    /// Role of this process; the benchmark starts itself again with it.
     #[arg(long, hide = true, requires = "system")]
     role: Option<Role>,
     #[arg(long, hide = true)]

@@ -1,4 +1,4 @@
-//! Measures what is asked for.
+//! Measures the selected rows.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -14,16 +14,16 @@ use crate::{
     workload::{Kind, WORKLOADS, Workload},
 };
 
-/// For the dice of the lossy path: the same for all systems.
+/// The seed of the lossy path's dice, which is the same for all systems.
 const SEED: u64 = 20;
 
-/// Whether any of our rows is asked for.
+/// Returns whether any of these rows is selected.
 pub(crate) fn selected(options: &Options) -> bool {
     WORKLOADS.iter().any(|workload| !comparison::systems(workload, options).is_empty())
 }
 
-/// All rounds of all workloads that are asked for. A peer that fails at a workload is left out of it; its failure stands
-/// on stderr.
+/// Runs all rounds of all selected workloads. A peer that fails at a workload is left out of it, and its failure is
+/// printed on stderr.
 pub(crate) fn measure(options: &Options, plan: Plan) -> Result<Vec<Samples>, Failure> {
     let identities = Identities::new()?;
     let mut all = Vec::new();
@@ -47,7 +47,7 @@ pub(crate) fn measure(options: &Options, plan: Plan) -> Result<Vec<Samples>, Fai
 /// A system at a workload.
 struct Contestant {
     system: System,
-    /// Running, where the processes outlive a round.
+    /// The running processes, if they outlive a round.
     pair: Option<Pair>,
 }
 
@@ -68,7 +68,7 @@ fn rounds(
     }
     let rounds = plan.rounds(workload.kind);
     for round in 0..rounds {
-        // Each begins once, and follows another: whom, changes as those that fail drop out.
+        // Each system begins a round once. Its predecessor changes only when failing systems drop out.
         let mut waiting = std::mem::take(&mut contestants);
         if round > 0 && !waiting.is_empty() {
             waiting.rotate_left(1);
@@ -88,7 +88,7 @@ fn rounds(
     Ok(samples)
 }
 
-/// Without ours there is nothing to compare.
+/// Records a failed peer. A failure of rpcnet ends the measurement, because then there is nothing to compare.
 fn failed(workload: &Workload, system: System, samples: &mut Samples, error: Failure) -> Result<(), Failure> {
     let message = format!("{workload}, {system}: {}", chain(&*error));
     if system == workload.ours() {
@@ -108,9 +108,9 @@ fn warm_up(
     let lossy = matches!(workload.kind, Kind::Lossy { .. }).then_some(SEED);
     let (connections, call) = match workload.kind {
         Kind::Calls { connections, .. } | Kind::Lossy { connections, .. } => (connections, true),
-        // All calls are on one, whatever a balancer opens behind it.
+        // All calls are on one connection, whatever a balancer opens behind it.
         Kind::Balanced { .. } | Kind::Slow { .. } => (1, true),
-        // Bare quinn sends nothing but items there.
+        // Bare quinn sends only items there.
         Kind::Items { .. } => (1, false),
         Kind::Connects { .. } => (0, false),
         Kind::Idle { .. } => return Ok(None),
@@ -137,7 +137,7 @@ fn round(
     }
 }
 
-/// `settle_millis` go before, where a system has to find its way first.
+/// Makes the order of a round. `settle_millis` precede it if a system must first find its balance.
 fn order(kind: Kind, settle_millis: u64, millis: u64) -> Order {
     match kind {
         Kind::Calls { size, in_flight, .. }
@@ -150,7 +150,8 @@ fn order(kind: Kind, settle_millis: u64, millis: u64) -> Order {
     }
 }
 
-/// With fresh processes: memory that was given back once would be taken again without being seen.
+/// Measures idle connections with fresh processes: they would take memory again that was freed before, and no growth
+/// would be seen.
 fn idle(
     system: System,
     connections: usize,
@@ -158,7 +159,7 @@ fn idle(
     identities: &Identities,
 ) -> Result<(Outcome, [Usage; 2]), Failure> {
     let mut pair = Pair::start(system, identities, None)?;
-    // What is there once does not count.
+    // Memory that is allocated only once does not count.
     pair.ask(Order::Connect { connections: 1, call: true })?;
     let before = pair.resident()?;
     let opened = pair.ask(Order::Connect { connections, call: true })?;
@@ -171,13 +172,13 @@ fn idle(
     Ok((opened, usage))
 }
 
-/// A line on stderr that stays.
+/// Prints a line on stderr that stays.
 fn note(text: &str) {
     progress("");
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// What is at work, on one line of a terminal; nothing where nobody looks.
+/// Shows the current step on one line of a terminal. Prints nothing if stderr is not a terminal.
 fn progress(text: &str) {
     let mut err = io::stderr().lock();
     if err.is_terminal() {

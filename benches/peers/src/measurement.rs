@@ -1,4 +1,4 @@
-//! What was measured: a round of a system at a workload, and all of them.
+//! Measurements: a round of a system at a workload, and all rounds.
 
 use rpcnet_benches::median;
 use serde::Serialize;
@@ -9,14 +9,14 @@ use crate::{
     workload::{Kind, Workload},
 };
 
-/// What a round cost one side: the client, or all servers.
+/// The cost of a round on one side: the client, or all servers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(crate) struct Usage {
-    /// User and system, all threads.
+    /// The processor time, user and system, in all threads.
     pub(crate) cpu_seconds: f64,
-    /// The most memory that it held within the round.
+    /// The most memory that the side held within the round.
     pub(crate) peak_bytes: u64,
-    /// What it grew by for each connection, where that is what is measured.
+    /// The growth of memory for each connection, if that is measured.
     pub(crate) connection_bytes: Option<f64>,
 }
 
@@ -26,11 +26,11 @@ pub(crate) struct Measurement {
     pub(crate) workload: Workload,
     pub(crate) system: System,
     pub(crate) round: u32,
-    /// Calls, items, connections.
+    /// The number of calls, items or connections.
     pub(crate) done: u64,
     pub(crate) seconds: f64,
     pub(crate) latency_us: Option<Latency>,
-    /// Of the calls, 0 to 1, that the slow server answered, where there is one.
+    /// The share (0 to 1) of calls that the slow server answered, if there is one.
     pub(crate) slow_share: Option<f64>,
     pub(crate) client: Usage,
     pub(crate) server: Usage,
@@ -49,23 +49,23 @@ impl Measurement {
     }
 }
 
-/// A number that a round comes to; NaN where it has none.
+/// A number that is computed from a round; NaN if the round does not have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Figure {
-    /// Calls, items, connections a second.
+    /// The number of calls, items or connections a second.
     Throughput,
     P50,
     P95,
     P99,
     P999,
-    /// Microseconds for each call, item, connection.
+    /// The microseconds of processor time for each call, item or connection.
     ClientCpu,
     ServerCpu,
     ClientPeak,
     ServerPeak,
-    /// The slow server's part of the calls, in percent.
+    /// The slow server's share of the calls, in percent.
     SlowShare,
-    /// Bytes a connection.
+    /// The bytes of memory for each connection.
     ClientConnection,
     ServerConnection,
 }
@@ -90,17 +90,17 @@ impl Figure {
         }
     }
 
-    /// The better one.
+    /// The better one of two values.
     fn best(self, a: f64, b: f64) -> f64 {
         if self == Self::Throughput { a.max(b) } else { a.min(b) }
     }
 }
 
 impl Workload {
-    /// What tells how well a system does.
+    /// The main figure, by which systems are compared at this workload.
     pub(crate) fn figure(&self) -> Figure {
         match self.kind {
-            // With one call in flight, throughput says the same less well.
+            // With one call in flight, throughput carries the same information with more noise.
             Kind::Calls { connections: 1, in_flight: 1, .. } => Figure::P50,
             Kind::Idle { .. } => Figure::ServerConnection,
             Kind::Slow { .. } => Figure::P99,
@@ -109,7 +109,7 @@ impl Workload {
     }
 }
 
-/// A ratio, and how far apart its rounds are.
+/// A ratio, and the range of its rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
@@ -137,7 +137,7 @@ impl Samples {
         self.rounds.push(measurement);
     }
 
-    /// Forgets a system that has failed.
+    /// Removes a system that has failed.
     pub(crate) fn remove(&mut self, system: System) {
         self.rounds.retain(|round| round.system != system);
     }
@@ -150,12 +150,13 @@ impl Samples {
         self.rounds.iter().filter(move |round| round.system == system)
     }
 
-    /// The median over the rounds of a system; `None` where there is none.
+    /// The median over the rounds of a system; `None` without rounds.
     pub(crate) fn median(&self, system: System, figure: Figure) -> Option<f64> {
         median(self.of(system).map(|round| figure.of(round)).filter(|value| value.is_finite()))
     }
 
-    /// Ours by the best of these, round by round; `None` where none of them was measured.
+    /// The ratio of rpcnet's figure to the best figure of these systems, round by round; `None` if none of them was
+    /// measured.
     pub(crate) fn ratio(&self, against: &[System], figure: Figure) -> Option<Ratio> {
         let ratios: Vec<f64> = self
             .of(self.workload.ours())

@@ -1,37 +1,38 @@
-//! What the process of a client is told to do, and what it answers: lines of JSON.
+//! The orders of a client's process, and its answers: lines of JSON.
 
 use serde::{Deserialize, Serialize};
 
-/// One piece of work.
+/// A piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// Opens so many connections, in place of those that are open, and makes a call on each.
+    /// Opens this number of connections, in place of the open ones, and makes a call on each if `call`.
     Connect { connections: usize, call: bool },
-    /// Calls on the open connections, so many in flight on each.
+    /// Calls on the open connections, with `in_flight` calls in flight on each.
     Calls { size: usize, in_flight: usize, millis: u64 },
-    /// So many calls a second on the first connection, each when it is due; those of the beginning count as done, no more.
+    /// Calls on the first connection at this rate a second, each when it is due. Calls within the first `settle_millis`
+    /// count as done, but their latency does not count.
     Arrivals { rate: u32, settle_millis: u64, millis: u64 },
-    /// Streams of so many items on the first connection, one at a time.
+    /// Streams of `count` items on the first connection, one at a time.
     Items { count: u64, millis: u64 },
-    /// Opens connections, makes a call on each, closes them: so many at a time.
+    /// Opens connections, makes a call on each, and closes them, `at_a_time` at a time.
     Connects { at_a_time: usize, millis: u64 },
-    /// Does nothing for so long.
+    /// Waits for this time.
     Rest { millis: u64 },
 }
 
-/// What has come of it.
+/// The result of an order.
 pub(crate) type Answer = Result<Outcome, String>;
 
-/// How much was done, and how fast.
+/// The amount and the speed of the work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
-    /// Calls, items, connections.
+    /// The number of calls, items or connections.
     pub(crate) done: u64,
-    /// From the first one's start to the last one's end.
+    /// The time from the start of the first one to the end of the last one.
     pub(crate) seconds: f64,
-    /// Nothing where there is no latency of one.
+    /// The latencies of single calls, if they were measured.
     pub(crate) latency: Option<Latency>,
-    /// Of all calls, 0 to 1, where it is asked who answered.
+    /// The share (0 to 1) of calls that the slow server answered, if this was asked.
     pub(crate) slow_share: Option<f64>,
 }
 

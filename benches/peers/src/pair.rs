@@ -1,4 +1,4 @@
-//! The processes of one system: its servers, its client, and a proxy between them where packets are to be lost.
+//! The processes of one system: its servers, its client, and a proxy between them if packets are to be lost.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -15,11 +15,11 @@ use crate::{
     system::System,
 };
 
-/// Who all processes are.
+/// The credentials of all processes.
 pub(crate) struct Identities {
     server: Credentials,
     client: Credentials,
-    /// The server's.
+    /// The server's credentials as files.
     files: TempDir,
 }
 
@@ -39,12 +39,13 @@ impl Identities {
 pub(crate) struct Pair {
     client: ServerProcess,
     servers: Vec<ServerProcess>,
-    /// Ends with us.
+    /// The proxy, which ends with this process.
     _proxy: Option<ServerProcess>,
 }
 
 impl Pair {
-    /// `lossy` is the seed of the dice, where there is a proxy. The last of several servers is the slow one.
+    /// Starts the processes. `lossy` is the seed of the proxy's dice, if there is a proxy. The last of several servers
+    /// is the slow one.
     pub(crate) fn start(
         system: System,
         identities: &Identities,
@@ -80,13 +81,13 @@ impl Pair {
         Ok(Self { client, servers, _proxy: proxy })
     }
 
-    /// Has the client do this.
+    /// Lets the client carry out an order.
     pub(crate) fn ask(&mut self, order: Order) -> Result<Outcome, Failure> {
         let answer = self.client.ask(&serde_json::to_string(&order)?)?;
         Ok(serde_json::from_str::<Answer>(&answer)??)
     }
 
-    /// The same, and what it cost either side: the client, the servers together.
+    /// The same, with the cost on both sides: the client, and all servers together.
     pub(crate) fn measure(&mut self, order: Order) -> Result<(Outcome, [Usage; 2]), Failure> {
         for id in self.ids().iter().flatten() {
             Memory::reset_peak(*id)?;
@@ -103,7 +104,7 @@ impl Pair {
         Ok((outcome, usage))
     }
 
-    /// What client and servers hold now, in bytes.
+    /// The present memory of the client and of all servers, in bytes.
     pub(crate) fn resident(&self) -> Result<[u64; 2], Failure> {
         self.memory(|memory| memory.resident)
     }
@@ -131,12 +132,12 @@ impl Pair {
     }
 }
 
-/// As it stands on a command line.
+/// The name of a value on the command line.
 fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().expect("no role and no system is skipped").get_name().to_owned()
 }
 
-/// rpcnet 0.1 says more than its address, in front of it.
+/// The address in a server's greeting. rpcnet 0.1 prints more text in front of it.
 fn address(process: &ServerProcess) -> Result<SocketAddr, Failure> {
     let greeting = process.greeting();
     Ok(greeting.rsplit(' ').next().unwrap_or_default().parse()?)

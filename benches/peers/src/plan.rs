@@ -1,8 +1,8 @@
-//! How long is measured.
+//! The length of the measurement.
 
 use crate::workload::Kind;
 
-/// How many rounds, and of what length.
+/// The number of rounds, and their length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     quick: bool,
@@ -23,30 +23,30 @@ impl Plan {
         self.rounds.unwrap_or(default)
     }
 
-    /// Milliseconds of a round.
+    /// The milliseconds of a round.
     pub(crate) fn round(self, kind: Kind) -> u64 {
         match kind {
-            // Its calls take 20 ms, and a hundredth of them is what is looked at.
+            // These calls take 20 ms, and the slowest hundredth of them is examined.
             Kind::Lossy { .. } => self.quick_or(1000, 5000),
-            // Long enough for what was left of the handshake to be given back.
+            // Long enough for the memory of the handshakes to be freed.
             Kind::Idle { .. } => self.quick_or(200, 1000),
-            // A slow server should have a hundred calls even where it has a hundredth of them.
+            // A slow server should get a hundred calls even if its share is a hundredth.
             Kind::Slow { .. } => self.quick_or(500, 10_000),
             _ => self.quick_or(150, 1000),
         }
     }
 
-    /// Milliseconds before the first round.
+    /// The milliseconds before the first round.
     pub(crate) fn warm_up(self) -> u64 {
         self.quick_or(50, 300)
     }
 
-    /// Milliseconds at the beginning of a round in which a balancer finds out who is slow: they do not count.
+    /// The milliseconds at the beginning of a round in which a balancer finds the slow server. They do not count.
     pub(crate) fn settling(self) -> u64 {
         self.quick_or(200, 1000)
     }
 
-    /// So many idle connections, where a full run has `connections`.
+    /// The number of idle connections, of which a full run has `connections`.
     pub(crate) fn idle(self, connections: usize) -> usize {
         if self.quick { connections / 10 } else { connections }
     }

@@ -1,8 +1,9 @@
-//! A path that loses packets and takes its time, in user space: UDP datagrams are forwarded, late, or not at all.
+//! A lossy path with a delay, in user space: UDP datagrams are forwarded late, or not at all.
 //!
-//! Each direction has two threads: one receives, casts the dice and says when a datagram is due; the other sleeps until
-//! then and sends. All are as late, so they leave in the order in which they came. Threads, as tokio's timers count whole
-//! milliseconds, and the delay would be up to a tenth longer; a thread that sleeps is late by a tenth of a millisecond.
+//! Each direction has two threads. One receives a datagram, casts the dice, and computes when the datagram is due. The
+//! other sleeps until then and sends it. All datagrams have the same delay, so they leave in the order in which they
+//! came. The proxy uses threads because tokio's timers count whole milliseconds, which would make the delay up to a
+//! tenth longer. A sleeping thread is late by a tenth of a millisecond.
 
 mod path;
 
@@ -21,16 +22,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use self::path::{Arrivals, path};
 use crate::peer::ready;
 
-/// Of each datagram, each way.
+/// The probability with which a datagram is lost, in each direction.
 const LOSS: f64 = 0.01;
-/// Each way: half of the round trip.
+/// The delay in each direction: half of the round trip.
 const DELAY: Duration = Duration::from_millis(10);
-/// Datagrams under way in one direction; more are dropped, as a full queue would.
+/// The most datagrams under way in one direction. Further ones are dropped, as by a full queue.
 const CAPACITY: usize = 16 << 10;
-/// Larger than any datagram.
+/// A buffer size in bytes, larger than any datagram.
 const DATAGRAM: usize = 64 << 10;
 
-/// Forwards between one client (the last that was heard of) and this server, until the process ends.
+/// Forwards between one client, the last one heard of, and this server, until the process ends.
 pub(crate) fn run(server: SocketAddr, seed: u64) -> Result<(), Failure> {
     let near = Arc::new(socket()?);
     let far = Arc::new(socket()?);
@@ -60,11 +61,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes datagrams off a socket until nobody waits for them.
+/// Takes datagrams off a socket until the other end of the path has gone.
 fn receive(socket: &UdpSocket, mut arrivals: Arrivals, from: impl Fn(SocketAddr)) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        // A connected socket fails where the server has gone: a path tells nobody.
+        // A connected socket fails if the server has gone. A lossy path reports nothing.
         let Ok((length, source)) = socket.recv_from(&mut buffer) else { continue };
         from(source);
         if !arrivals.enter(tokio::time::Instant::now().into_std(), &buffer[..length]) {
@@ -75,7 +76,7 @@ fn receive(socket: &UdpSocket, mut arrivals: Arrivals, from: impl Fn(SocketAddr)
 
 fn socket() -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    // What is lost is lost by the dice, not by a small buffer.
+    // The buffers are large, so that only the dice lose packets.
     socket.set_recv_buffer_size(4 << 20)?;
     socket.set_send_buffer_size(4 << 20)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_server_that_has_gone_is_a_lossy_path() {
-        // Nobody listens there: a socket was bound and is closed again.
+        // No process listens there: the socket was bound and is closed again.
         let gone = socket().expect("a socket").local_addr().expect("it is bound");
         let far = Arc::new(socket().expect("a socket"));
         far.connect(gone).expect("an address");
@@ -98,7 +99,7 @@ mod tests {
         for _ in 0..8 {
             let _ = far.send(b"anybody?");
         }
-        // It ends for want of a sender alone, once something comes.
+        // The thread notices only on the next datagram that the other end has gone.
         drop(departures);
         let other = socket().expect("a socket");
         far.connect(other.local_addr().expect("it is bound")).expect("an address");

@@ -1,4 +1,4 @@
-//! What a process is: it is told so on its command line, and the rest in its first line of input.
+//! The role of a process. It is on the command line, and further orders are in the first line of input.
 
 use std::{
     io::{self, BufRead, Write},
@@ -18,7 +18,7 @@ use crate::{
     work::Work,
 };
 
-/// Of which kind a process is.
+/// The kind of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
     Server,
@@ -26,17 +26,17 @@ pub(crate) enum Role {
     Proxy,
 }
 
-/// What a process is told before anything else.
+/// The first orders of a process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
     pub(crate) credentials: Credentials,
-    /// Where they lie as files, for a peer that takes nothing else.
+    /// The directory of the credentials as files, for a peer that takes nothing else.
     pub(crate) files: PathBuf,
-    /// Whom a client calls, and to whom a proxy forwards.
+    /// The addresses that a client calls, or that a proxy forwards to.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Whether a server takes its time over work.
+    /// True for a server that takes its time over work.
     pub(crate) slow: bool,
-    /// For the proxy's dice.
+    /// The seed of the proxy's dice.
     pub(crate) seed: u64,
 }
 
@@ -46,7 +46,7 @@ impl Start {
     }
 }
 
-/// Is such a process, until the one that started us ends.
+/// Runs such a process, until its parent ends.
 pub(crate) fn run(role: Role, system: System) -> Result<(), Failure> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
@@ -64,7 +64,7 @@ pub(crate) fn run(role: Role, system: System) -> Result<(), Failure> {
     }
 }
 
-/// What a service would run on: a thread for each core.
+/// A runtime like a service's: one thread for each core.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
@@ -93,7 +93,7 @@ async fn serve(system: System, start: &Start) -> Result<(), Failure> {
 fn client(system: System, start: &Start) -> Result<(), Failure> {
     let credentials = &start.credentials;
     let runtime = runtime()?;
-    // Sockets are opened inside a runtime.
+    // Sockets must be opened inside a runtime.
     let _entered = runtime.enter();
     match system {
         System::Ours => obey(&runtime, peer::ours::Ours::new(credentials, Shape::Default)?, start),
@@ -120,7 +120,7 @@ fn client(system: System, start: &Start) -> Result<(), Failure> {
     }
 }
 
-/// Carries out what it is told, a line an order, until the input ends.
+/// Carries out orders, one a line, until the input ends.
 fn obey<P: Peer>(runtime: &tokio::runtime::Runtime, peer: P, start: &Start) -> Result<(), Failure> {
     let mut work = Work::new(peer, start.address()?);
     say("ready")?;

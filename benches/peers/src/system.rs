@@ -1,11 +1,11 @@
-//! What is measured.
+//! The measured systems.
 
 use std::fmt;
 
 use clap::ValueEnum;
 use serde::{Serialize, Serializer};
 
-/// Ours, or one of the peers in one of its configurations.
+/// rpcnet, or one of the peers in one of its configurations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub(crate) enum System {
     /// rpcnet of this repository, as it is by default.
@@ -35,7 +35,7 @@ pub(crate) enum System {
 }
 
 impl System {
-    /// As it stands in tables and on the command line.
+    /// The system's name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "rpcnet",
@@ -53,7 +53,7 @@ impl System {
         }
     }
 
-    /// Processes that serve.
+    /// The number of serving processes.
     pub(crate) fn servers(self) -> usize {
         match self {
             Self::OursBalanced | Self::TonicBalanceList | Self::TowerPeakEwma => 4,
@@ -61,7 +61,7 @@ impl System {
         }
     }
 
-    /// Whether this binary was built with it.
+    /// Returns whether this binary was built with the system.
     pub(crate) fn is_built(self) -> bool {
         self != Self::Rpcnet01 || cfg!(feature = "rpcnet-0-1")
     }

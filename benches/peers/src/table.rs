@@ -9,7 +9,7 @@ use crate::{
     workload::Kind,
 };
 
-/// A column: its head, which figure it has, and by what that is divided.
+/// A column: its head, its figure, and the divisor of the figure.
 type Column = (&'static str, Figure, f64);
 
 const MEBI: f64 = (1 << 20) as f64;
@@ -34,7 +34,7 @@ fn cpu(unit: &'static str) -> [Column; 2] {
     [(client, Figure::ClientCpu, 1.0), (server, Figure::ServerCpu, 1.0)]
 }
 
-/// Megabytes of payload, in one direction.
+/// A column for megabytes of payload a second, in one direction.
 fn megabytes(size: usize) -> Column {
     ("MB/s", Figure::Throughput, 1e6 / size as f64)
 }
@@ -72,7 +72,8 @@ fn columns(kind: Kind) -> Vec<Column> {
     columns
 }
 
-/// All systems that were measured, medians over the rounds; then ours by each, and the least and the most of a round.
+/// A table of all measured systems: the medians over the rounds, then rpcnet's ratio to each system, with the least and
+/// the greatest ratio of a round.
 pub(crate) fn table(samples: &Samples) -> String {
     let workload = samples.workload();
     let columns = columns(workload.kind);
@@ -107,7 +108,7 @@ pub(crate) fn table(samples: &Samples) -> String {
     text
 }
 
-/// In the order in which they were measured first.
+/// The systems in the order in which they were first measured.
 fn systems(samples: &Samples) -> Vec<System> {
     let mut systems = Vec::new();
     for round in samples.iter() {
@@ -118,7 +119,7 @@ fn systems(samples: &Samples) -> Vec<System> {
     systems
 }
 
-/// Three significant digits, more only before the point.
+/// Formats three significant digits, or all digits before the point.
 fn rounded(value: f64) -> String {
     let decimals = match value.abs() {
         small if small < 1.0 => 3,

@@ -1,4 +1,4 @@
-//! Orders, carried out with any peer.
+//! Carrying out orders with any peer.
 
 mod arrivals;
 
@@ -21,9 +21,9 @@ use crate::{
     peer::{Client, Peer},
 };
 
-/// Connections that are opened at a time, where that is not what is measured.
+/// The number of connections that are opened at a time, if that is not measured.
 const OPENING: usize = 16;
-/// What a call carries where its size is not what is measured.
+/// The payload of a call in bytes, if its size is not measured.
 const SMALL: usize = 32;
 
 /// The connections of one process.
@@ -51,7 +51,7 @@ impl<P: Peer> Work<P> {
             }
             Order::Items { count, millis } => {
                 let client = self.clients.first().ok_or("there is no connection")?.clone();
-                // On a worker, as calls are.
+                // In a task on a worker thread, like calls.
                 tokio::spawn(items(client, count, Duration::from_millis(millis))).await?
             }
             Order::Connects { at_a_time, millis } => {
@@ -110,7 +110,7 @@ impl<P: Peer> Work<P> {
     }
 }
 
-/// Makes a call and looks at what comes back; in rounds its length has to do.
+/// Makes a call and checks the reply. In rounds only its length is checked.
 async fn check_echo<C: Client>(client: &C) -> Result<(), Failure> {
     let payload = payload(SMALL);
     if client.echo(&payload).await? == payload { Ok(()) } else { Err("the echo is not what was sent".into()) }
@@ -152,7 +152,7 @@ async fn calls<C: Client>(
     .await
 }
 
-/// Has each of these measure, at the same time.
+/// Runs these measurements at the same time, and adds up their results.
 async fn in_parallel<F>(callers: impl Iterator<Item = F>) -> Result<Outcome, Failure>
 where
     F: Future<Output = Result<Latencies, Failure>> + Send + 'static,

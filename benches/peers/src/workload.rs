@@ -1,4 +1,4 @@
-//! What the systems are asked to do.
+//! The workloads of the systems.
 
 use std::fmt;
 
@@ -6,39 +6,39 @@ use serde::{Serialize, Serializer};
 
 use crate::system::System;
 
-/// What ids begin with.
+/// The prefixes of all ids.
 pub(crate) const PREFIXES: [&str; 2] = ["speed/", "balancing/"];
 
-/// One of them.
+/// A workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Workload {
-    /// What the ids of its rows begin with.
+    /// The prefix of the ids of its rows.
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) kind: Kind,
 }
 
-/// What kind it is of.
+/// The kind of a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Unary echo.
     Calls {
         size: usize,
         connections: usize,
-        /// On each connection.
+        /// The number of calls in flight on each connection.
         in_flight: usize,
     },
-    /// The same through a path that loses packets.
+    /// Unary echo through a path that loses packets.
     Lossy { size: usize, connections: usize, in_flight: usize },
-    /// Streams of so many items, one at a time.
+    /// Streams of `count` items, one at a time.
     Items { count: u64 },
     /// Connections that are open and at rest.
     Idle { connections: usize },
     /// Connections that are set up, used once and closed.
     Connects { at_a_time: usize },
-    /// Unary echo through a balancer, so many in flight at all servers together.
+    /// Unary echo through a balancer, with `in_flight` calls in flight at all servers together.
     Balanced { size: usize, in_flight: usize },
-    /// So many calls a second, when they are due, through a balancer to servers of which one is slow.
+    /// Calls at a rate a second, when they are due, through a balancer to servers of which one is slow.
     Slow { rate: u32 },
 }
 
@@ -95,7 +95,7 @@ pub(crate) const WORKLOADS: [Workload; 12] = [
 const RATE: u32 = 1800;
 
 impl Workload {
-    /// What is compared with the others.
+    /// The system that is compared with the others.
     pub(crate) fn ours(&self) -> System {
         match self.kind {
             Kind::Balanced { .. } | Kind::Slow { .. } => System::OursBalanced,

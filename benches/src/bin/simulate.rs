@@ -1,6 +1,6 @@
-//! `simulate`: clusters under random faults, one a seed, and the shortest script of each that fails.
+//! `simulate`: runs clusters under random faults, one for each seed, and prints the shortest script of each failure.
 //!
-//! Exits 1 where a seed fails.
+//! Exits 1 if a seed fails.
 
 use std::{
     io::{self, Write},
@@ -13,14 +13,14 @@ use std::{
 use clap::Parser;
 use rpcnet_cluster::testing::{Trial, TrialFailure};
 
-/// Runs simulated clusters under random faults and prints what fails, with its shortest script.
+/// Runs simulated clusters under random faults and prints each failure with its shortest script.
 #[derive(Debug, Parser)]
 #[command(name = "simulate")]
 struct Flags {
-    /// How many seeds.
+    /// Number of seeds.
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
     /// Threads to use; as many as there are cores by default.
@@ -42,7 +42,7 @@ fn main() -> io::Result<ExitCode> {
             }
             let result = Trial::random(seed).run_and_shrink();
             if let Err(failure) = &result {
-                // As soon as it is known: thousands take a while.
+                // Printed at once, because thousands of seeds take a while.
                 let _ = writeln!(io::stdout().lock(), "{failure}");
             }
             done.push((seed, result));

@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (target, name, bytes) in rpcnet::__fuzz::seeds().into_iter().chain(rpcnet_cluster::__fuzz::seeds()) {
         write(&corpus.join(target), name, &bytes)?;
     }
-    // These differ each time, so they are written but once.
+    // New certificates differ each time, so they are written only once.
     let certificates = corpus.join("certificate");
     if !certificates.exists() {
         let ca = DevCa::generate()?;

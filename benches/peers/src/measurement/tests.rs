@@ -17,7 +17,7 @@ pub(crate) fn round(workload: Workload, system: System, round: u32, done: u64, p
 #[test]
 fn ratios_compare_rounds_of_the_same_time() {
     let mut samples = Samples::new(WORKLOADS[1]);
-    // The machine was slow for the second round of both: the ratio does not see it.
+    // The machine was slow for the second round of both systems. The ratio is not affected.
     for (index, done) in [1000, 100, 1000].into_iter().enumerate() {
         samples.push(round(WORKLOADS[1], System::Ours, index as u32, done * 3, 10.0));
         samples.push(round(WORKLOADS[1], System::Tarpc, index as u32, done * 2, 20.0));

@@ -1,4 +1,4 @@
-//! Bare quinn sends items: each behind its length (two bytes), in writes of 16 KiB.
+//! Bare quinn that sends items: each behind its length (two bytes), in writes of 16 KiB.
 
 use std::net::SocketAddr;
 
@@ -12,9 +12,9 @@ use rpcnet_benches::{
 use super::{Client, ITEM, Peer, check_item, item, ready};
 
 const BATCH: usize = 16 << 10;
-/// Bytes of the length before an item.
+/// The bytes of the length before an item.
 const PREFIX: usize = 2;
-/// So many chunks are taken off a stream at a time.
+/// The number of chunks that are taken off a stream at a time.
 const CHUNKS: usize = 32;
 
 pub(crate) async fn serve(credentials: &Credentials) -> Result<(), Failure> {
@@ -60,7 +60,7 @@ impl Peer for BareItems {
 #[derive(Clone)]
 pub(crate) struct ItemsClient {
     connection: Connection,
-    /// Held: its drop would close the connection.
+    /// Held because its drop would close the connection.
     _dialer: Dialer,
 }
 
@@ -89,7 +89,7 @@ impl Client for ItemsClient {
     }
 }
 
-/// An item as its reader would own it.
+/// Takes an item off the buffer, in the form in which its reader would own it.
 fn take_item(buffer: &mut BytesMut) -> Option<Bytes> {
     let length = usize::from(u16::from_be_bytes(*buffer.first_chunk()?));
     if buffer.len() < PREFIX + length {

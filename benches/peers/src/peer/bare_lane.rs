@@ -1,8 +1,8 @@
-//! Bare quinn, one lane: a single long-lived stream a connection that carries all calls as frames.
+//! Bare quinn with one lane: a single long-lived stream for each connection, which carries all calls as frames.
 //!
-//! It bounds what lanes can give: no method, no deadline, no cancellation, and the server echoes all frames that have
-//! arrived in one write, without a task a call. A frame is a length, an id (32 bits each), then the payload. What
-//! callers put into the buffer while the writer is busy leaves with its next write.
+//! This is an upper bound for lanes. There is no method, no deadline and no cancellation, and the server echoes all
+//! arrived frames in one write, without a task for each call. A frame is a length, an id (32 bits each), then the
+//! payload. Frames that callers put into the buffer while the writer is busy leave with its next write.
 
 mod slots;
 
@@ -22,11 +22,11 @@ use tokio::sync::{Notify, oneshot};
 use self::slots::Slots;
 use super::{Client, Peer, ready};
 
-/// Bytes before a payload.
+/// The bytes before a payload.
 const HEADER: usize = 8;
-/// So many chunks are taken off a stream at a time.
+/// The number of chunks that are taken off a stream at a time.
 const CHUNKS: usize = 32;
-/// No payload is longer, as rpcnet's limit has it.
+/// The longest payload in bytes, which is rpcnet's limit too.
 const MAX_PAYLOAD: usize = 4 << 20;
 
 pub(crate) async fn serve(credentials: &Credentials) -> Result<(), Failure> {
@@ -47,7 +47,7 @@ async fn mirror(mut send: SendStream, mut receive: RecvStream) -> Result<(), Fai
     Ok(())
 }
 
-/// Appends what has arrived, at least something; false at the end.
+/// Appends the bytes that have arrived, and waits for at least some. Returns false at the end.
 async fn read(receive: &mut RecvStream, buffer: &mut BytesMut) -> Result<bool, Failure> {
     let mut chunks = [const { Bytes::new() }; CHUNKS];
     let Some(read) = receive.read_chunks(&mut chunks).await? else { return Ok(false) };
@@ -57,7 +57,7 @@ async fn read(receive: &mut RecvStream, buffer: &mut BytesMut) -> Result<bool, F
     Ok(true)
 }
 
-/// The length of the frames at the front that are whole.
+/// The total length of the whole frames at the front.
 fn whole_frames(buffer: &[u8]) -> Result<usize, Failure> {
     let mut whole = 0;
     while let Some(length) = frame_length(&buffer[whole..])? {
@@ -102,7 +102,7 @@ pub(crate) struct LaneClient(Arc<Lane>);
 
 struct Lane {
     connection: Connection,
-    /// Held: its drop would close the connection.
+    /// Held because its drop would close the connection.
     _dialer: Dialer,
     shared: Arc<Shared>,
 }
@@ -149,7 +149,7 @@ impl Client for LaneClient {
             state.output.put_slice(payload);
             idle
         };
-        // Otherwise the writer was woken already, and takes this frame too.
+        // If it was not idle, the writer was woken already and takes this frame too.
         if idle {
             self.0.shared.written.notify_one();
         }
@@ -180,7 +180,7 @@ async fn read_frames(mut receive: RecvStream, shared: Arc<Shared>) {
     }
     let mut state = shared.state();
     state.ended = true;
-    // Their callers are told by the drop.
+    // The drop ends the calls that wait.
     state.calls = Slots::default();
     shared.written.notify_one();
 }
@@ -191,7 +191,7 @@ fn answer_calls(buffer: &mut BytesMut, shared: &Shared) -> Result<(), Failure> {
     while frames.has_remaining() {
         let length = frames.get_u32() as usize;
         let call = state.calls.remove(frames.get_u32()).ok_or("a reply to no call")?;
-        // Fails where the caller has gone.
+        // Fails if the caller has gone.
         let _ = call.send(frames.split_to(length));
     }
     Ok(())

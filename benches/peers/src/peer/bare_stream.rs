@@ -1,4 +1,4 @@
-//! Bare quinn, a stream a call: `rpcnet_benches::bare`, with rpcnet's transport configuration.
+//! Bare quinn with a stream for each call: `rpcnet_benches::bare`, with rpcnet's transport configuration.
 
 use std::net::SocketAddr;
 

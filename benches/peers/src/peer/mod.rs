@@ -1,4 +1,4 @@
-//! Those that are measured, a file each: how they are configured, served and called.
+//! The measured systems, each in a file with its configuration, its server and its client.
 
 pub(crate) mod bare_items;
 pub(crate) mod bare_lane;
@@ -22,44 +22,44 @@ use rpcnet_benches::Failure;
 /// The length of an item of a stream.
 pub(crate) const ITEM: usize = 64;
 
-/// What connections are made with.
+/// A source of connections to one system.
 pub(crate) trait Peer: Send + Sync + 'static {
     type Client: Client;
 
-    /// A new connection, over which calls can be made. A balancer was made for several servers, and connects to all.
+    /// Opens a new connection for calls. A balancer was made for several servers, and connects to all of them.
     fn connect(&self, address: SocketAddr) -> impl Future<Output = Result<Self::Client, Failure>> + Send;
 }
 
-/// Calls on one connection, which ends with the last clone.
+/// Calls on one connection, which closes with the last clone.
 pub(crate) trait Client: Clone + Send + Sync + 'static {
-    /// Sends the payload and gives what comes back.
+    /// Sends the payload and returns the reply.
     fn echo(&self, payload: &Bytes) -> impl Future<Output = Result<Bytes, Failure>> + Send;
 
-    /// Reads a stream of so many items to its end, and gives the number that came.
+    /// Reads a stream of `count` items to its end, and returns the number that came.
     fn items(&self, count: u64) -> impl Future<Output = Result<u64, Failure>> + Send {
         let _ = count;
         async { Err("it has no streams of items".into()) }
     }
 
-    /// Has a server work for a while, and says whether it was the slow one.
+    /// Lets a server work for a while. Returns whether it was the slow server.
     fn work(&self) -> impl Future<Output = Result<bool, Failure>> + Send {
         async { Err("its servers do no work".into()) }
     }
 }
 
-/// Tells the process that started us where we listen.
+/// Reports this process's address to its parent.
 pub(crate) fn ready(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{address}")?;
     out.flush()
 }
 
-/// What all items are.
+/// The content of all items.
 pub(crate) fn item() -> Bytes {
     Bytes::from_static(&[b'i'; ITEM])
 }
 
-/// Fails for an item that is not of the right length.
+/// Fails if an item has the wrong length.
 pub(crate) fn check_item(length: usize) -> Result<(), Failure> {
     if length == ITEM { Ok(()) } else { Err("an item has the wrong length".into()) }
 }

@@ -1,4 +1,4 @@
-//! rpcnet as a user would write it: generated client and server, every default.
+//! rpcnet as a user would write it: generated client and server, with all defaults.
 
 mod balanced;
 
@@ -11,14 +11,14 @@ use rpcnet_benches::{Credentials, Failure};
 pub(crate) use self::balanced::Balanced;
 use super::{Client, Peer, check_item, item, ready, worker::Worker};
 
-/// What every peer serves.
+/// The service of every peer.
 #[rpc_trait(name = "bench.v1.Echo")]
 pub(crate) trait Echo {
     /// Answers with the payload.
     async fn echo(&self, payload: Bytes) -> rpcnet::Result<Bytes>;
-    /// So many items.
+    /// Streams `count` items.
     async fn items(&self, count: u64) -> rpcnet::Result<Streaming<Bytes>>;
-    /// Takes a while; whether it was a long one.
+    /// Takes a while. Returns whether the server is the slow one.
     async fn work(&self) -> rpcnet::Result<bool>;
 }
 
@@ -51,12 +51,12 @@ pub(crate) async fn serve(credentials: &Credentials, slow: bool) -> Result<(), F
     Ok(server.run().await?)
 }
 
-/// Which form calls have on the wire.
+/// The form of calls on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// What the library chooses.
+    /// The library's choice.
     Default,
-    /// A stream a call.
+    /// A stream for each call.
     Streams,
 }
 

@@ -1,6 +1,6 @@
-//! rpcnet 0.1 from the registry (s2n-quic), as its own examples have it: `RpcServer::register`, `RpcClient::call`,
-//! bytes in and out. The client checks the server's certificate; there are no certificates of clients. Each client has
-//! a socket of its own.
+//! rpcnet 0.1 from the registry (s2n-quic), used as in its own examples: `RpcServer::register`, `RpcClient::call`,
+//! bytes in and out. The client checks the server's certificate, and clients have no certificates. Each client has a
+//! socket of its own.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -32,7 +32,7 @@ pub(crate) async fn serve(files: &Path) -> Result<(), Failure> {
             }
         })
         .await;
-    // Prints a line that ends with its address.
+    // This prints a line that ends with the server's address.
     let socket = server.bind()?;
     Ok(server.start(socket).await?)
 }
@@ -62,7 +62,7 @@ impl Client for Arc<RpcClient> {
         let mut items = Box::pin(self.call_server_streaming("items", count.to_be_bytes().to_vec()).await?);
         let mut arrived = 0;
         while let Some(item) = items.next().await {
-            // Its error of streams is no `Error`.
+            // The error of its streams does not implement `Error`.
             let item = item.map_err(|error| format!("{error:?}"))?;
             check_item(item.len())?;
             arrived += 1;

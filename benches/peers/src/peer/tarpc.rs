@@ -1,5 +1,6 @@
-//! tarpc over TCP, without TLS: its `tcp` and `serde-transport-bincode` features, as its examples have it, and
-//! `TCP_NODELAY`, which those leave off. Payloads are `Bytes`, which serde writes in one piece. It has no streams.
+//! tarpc over TCP, without TLS: its `tcp` and `serde-transport-bincode` features, used as in its examples, and
+//! `TCP_NODELAY`, which the examples leave off. Payloads are `Bytes`, which serde writes in one piece. tarpc has no
+//! streams.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -1,7 +1,7 @@
-//! tonic (gRPC over HTTP/2), with mutual TLS by rustls and ring, or plain. The windows are those that rpcnet begins with (2 MiB a
-//! stream, 16 MiB a connection) in place of HTTP/2's 64 KiB, and frames of up to 1 MiB in place of 16 KiB spare large messages a
-//! tenth of their processor time; `TCP_NODELAY` is on by default. Payloads are `Bytes`, which prost does not copy when it
-//! decodes.
+//! tonic (gRPC over HTTP/2), with mutual TLS by rustls and ring, or plain. The windows are rpcnet's initial ones (2 MiB
+//! a stream, 16 MiB a connection) in place of HTTP/2's 64 KiB. Frames of up to 1 MiB in place of 16 KiB save a tenth of
+//! the processor time of large messages. `TCP_NODELAY` is on by default. Payloads are `Bytes`, which prost does not
+//! copy when it decodes.
 
 mod balance_list;
 
@@ -79,16 +79,16 @@ impl Echo for Mirror {
     }
 }
 
-/// Whether there is TLS.
+/// TLS or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Security {
     Tls,
     Plain,
 }
 
-/// rpcnet 0.1 brings a second provider, so that rustls can't choose one by itself.
+/// Chooses ring. rpcnet 0.1 brings a second provider, so that rustls can't choose one by itself.
 fn use_ring() {
-    // Fails where it was chosen before.
+    // Fails if a provider was chosen before.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -128,7 +128,7 @@ impl Tonic {
         Self { tls }
     }
 
-    /// A new one each time: one that is used again would resume sessions.
+    /// A new endpoint each time: an endpoint that is used again would resume sessions.
     pub(super) fn endpoint(&self, address: SocketAddr) -> Result<Endpoint, Failure> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?
@@ -150,7 +150,7 @@ impl Peer for Tonic {
     }
 }
 
-/// Whatever carries its requests: a channel, or a balancer of others.
+/// Calls over any carrier of requests: a channel, or a balancer of channels.
 impl<T> Client for EchoClient<T>
 where
     T: Service<http::Request<Body>, Response = http::Response<Body>, Error: Into<StdError>, Future: Send>
@@ -160,7 +160,7 @@ where
         + 'static,
 {
     async fn echo(&self, payload: &Bytes) -> Result<Bytes, Failure> {
-        // Its methods take `&mut self`; a clone is what its documentation asks for.
+        // Its methods take `&mut self`, and its documentation recommends a clone.
         let mut client = self.clone();
         let reply = EchoClient::echo(&mut client, Payload { bytes: payload.clone() }).await?;
         Ok(reply.into_inner().bytes)

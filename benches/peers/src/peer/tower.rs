@@ -1,6 +1,7 @@
-//! tower's p2c over peak EWMA, as one would put it before tonic: four channels over mutual TLS, each a service whose
-//! load is tracked, and the buffer that tonic puts before its own balancer, as a balancer has one user. The assumed
-//! latency and the decay are those of tower's example `tower-balance`; rpcnet's decay is the same.
+//! tower's p2c over peak EWMA, as a user would put it before tonic. There are four channels over mutual TLS, each a
+//! service whose load is tracked. As a balancer has one user, the buffer that tonic puts before its own balancer is put
+//! before this one. The assumed latency and the decay are from tower's example `tower-balance`; rpcnet's decay is the
+//! same.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -19,10 +20,10 @@ use super::{
     tonic::{EchoClient, Security, Tonic},
 };
 
-/// The latency of whom nothing is known.
+/// The assumed latency of an endpoint without observations.
 const ASSUMED: Duration = Duration::from_millis(30);
 const DECAY: Duration = Duration::from_secs(10);
-/// Calls that wait for a pick: tonic's default.
+/// The number of calls that wait for a pick, which is tonic's default.
 const BUFFER: usize = 1024;
 
 type Balancer = Balance<PeakEwmaDiscover<ServiceList<Vec<Channel>>>, Request<Body>>;

@@ -1,10 +1,10 @@
-//! What servers of a balancer do: they take a while, few at a time.
+//! The work of a balancer's servers: calls take a while, and few run at a time.
 
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// Calls that a server has room for at a time.
+/// The number of calls that a server has room for at a time.
 const ROOM: usize = 4;
 const FAST: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_millis(20);
@@ -20,7 +20,7 @@ impl Worker {
         Self { slow, room: Semaphore::new(ROOM) }
     }
 
-    /// Says whether it is the slow one.
+    /// Works, and returns whether this is the slow server.
     pub(super) async fn work(&self) -> bool {
         let _room = self.room.acquire().await.expect("nobody closes it");
         tokio::time::sleep(if self.slow { SLOW } else { FAST }).await;

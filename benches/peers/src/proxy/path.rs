@@ -1,4 +1,4 @@
-//! One direction of a path: some datagrams are lost, the others leave after a fixed time, in order.
+//! One direction of a path: some datagrams are lost, and the others leave after a fixed time, in order.
 
 use std::{
     sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
@@ -8,10 +8,10 @@ use std::{
 
 use rand::{RngExt, rngs::StdRng};
 
-/// When it is due, and what it is.
+/// A datagram, with the time at which it is due.
 type Departure = (Instant, Box<[u8]>);
 
-/// Where datagrams come in.
+/// The entry of a path.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     loss: f64,
@@ -20,20 +20,20 @@ pub(super) struct Arrivals {
     under_way: SyncSender<Departure>,
 }
 
-/// Where they leave.
+/// The exit of a path.
 #[derive(Debug)]
 pub(super) struct Departures {
     under_way: Receiver<Departure>,
 }
 
-/// `loss` is a share, 0 to 1; `capacity` counts datagrams under way.
+/// Makes a path. `loss` is a share, 0 to 1. `capacity` is the number of datagrams under way.
 pub(super) fn path(loss: f64, delay: Duration, capacity: usize, rng: StdRng) -> (Arrivals, Departures) {
     let (sender, under_way) = sync_channel(capacity);
     (Arrivals { loss, delay, rng, under_way: sender }, Departures { under_way })
 }
 
 impl Arrivals {
-    /// A datagram comes in. It is dropped where the dice say so, or too many are under way. `false` where the other end
+    /// Takes a datagram in. It is dropped by the dice, or if too many are under way. Returns `false` if the other end
     /// has gone.
     pub(super) fn enter(&mut self, now: Instant, datagram: &[u8]) -> bool {
         if self.rng.random_bool(self.loss) {
@@ -45,7 +45,7 @@ impl Arrivals {
 }
 
 impl Departures {
-    /// Hands on each datagram when it is due, until the other end has gone and nothing is under way.
+    /// Forwards each datagram when it is due, until the other end has gone and no datagram is under way.
     #[expect(clippy::disallowed_methods, reason = "on a thread of its own, which has nothing else to do")]
     pub(super) fn forward(&mut self, mut send: impl FnMut(&[u8])) {
         for (due, datagram) in &self.under_way {

@@ -1,4 +1,4 @@
-//! An open loop: calls begin when they are due, whatever became of those before.
+//! An open loop: calls begin when they are due, independent of earlier calls.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tokio::{task::JoinSet, time::Instant};
 
 use crate::{latencies::Latencies, order::Outcome, peer::Client};
 
-/// A latency counts from when the call was due, and only for calls that were due after `settle`. The round ends with the
-/// last one's answer.
+/// Makes the calls of an open loop. A latency counts from the time at which the call was due, and only calls that were
+/// due after `settle` count. The round ends with the last answer.
 pub(super) async fn arrivals<C: Client>(
     client: C,
     rate: u32,
@@ -20,7 +20,7 @@ pub(super) async fn arrivals<C: Client>(
     let mut tasks = JoinSet::new();
     for call in 0..calls {
         let due = Duration::from_secs(1) * call / rate;
-        // The timer has steps of a millisecond: those that are due within one begin together.
+        // The timer has steps of a millisecond. Calls that are due within one step begin together.
         if started.elapsed() < due {
             tokio::time::sleep_until(started + due).await;
         }

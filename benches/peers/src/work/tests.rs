@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use super::*;
 
-/// Answers after 10 ms, with what it was made to.
+/// A peer that answers after 10 ms, in the given way.
 #[derive(Clone, Copy, PartialEq)]
 enum Fake {
     Right,

@@ -1,4 +1,4 @@
-//! The rows `calls/allocations/…`: how often, and how much, each side allocates for a call.
+//! The rows `calls/allocations/…`: the number and the bytes of allocations of each side for a call.
 
 mod counting;
 
@@ -18,13 +18,13 @@ use crate::{
     role::{self, Role},
 };
 
-/// What all ids begin with.
+/// The prefix of all ids.
 pub(crate) const PREFIX: &str = "calls/allocations/";
 
-/// What is done while allocations are counted.
+/// The work during which allocations are counted.
 #[derive(Debug, Clone, Copy)]
 enum Work {
-    /// Unary echoes of this size, so many in flight.
+    /// Unary echoes of this size, with `in_flight` calls in flight.
     Echo { size: usize, in_flight: u64 },
     /// Items of a server stream.
     Items { size: usize },
@@ -34,7 +34,7 @@ enum Work {
 struct Workload {
     name: &'static str,
     work: Work,
-    /// Of calls, or of items.
+    /// The number of calls, or of items.
     count: u64,
 }
 
@@ -60,7 +60,7 @@ impl Workload {
         self.ids().any(|id| options.selects(&id))
     }
 
-    /// `tallies` are those of client and server.
+    /// Makes the rows. `tallies` are the counts of client and server.
     fn rows(&self, tallies: [Tally; 2], count: u64, options: &Options) -> Vec<Row> {
         let figures = [|tally: Tally| tally.allocations, |tally: Tally| tally.bytes];
         let values =
@@ -77,12 +77,12 @@ impl fmt::Display for Workload {
     }
 }
 
-/// Whether any of our rows is asked for.
+/// Returns whether any of these rows is selected.
 pub(crate) fn selected(options: &Options) -> bool {
     WORKLOADS.iter().any(|workload| workload.selected(options))
 }
 
-/// Measures what is asked for.
+/// Measures the selected rows.
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     if !selected(options) {
         return Ok(Vec::new());
@@ -95,7 +95,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     for workload in WORKLOADS.iter().filter(|workload| workload.selected(options)) {
         progress(&workload.to_string());
         let count = if options.quick() { workload.count / 16 } else { workload.count };
-        // Buffers and tables have their size afterwards.
+        // Afterwards buffers and tables have their final size.
         workload.work.run(&channel, count / 2).await?;
         start_counting();
         server.start().await?;

@@ -1,4 +1,4 @@
-//! Streams of blocks, down and up, of which the reader can tell whether they are those that were sent.
+//! Streams of blocks, down and up. The reader checks that it gets the blocks that were sent.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use tokio::time::{Instant, sleep};
 
 use rpcnet_benches::Failure;
 
-/// How long a slow reader waits before each block.
+/// The time that a slow reader waits before each block.
 const STEP: Duration = Duration::from_millis(5);
 
-/// Sends blocks, and takes them.
+/// Sends and reads blocks.
 #[rpc_trait(name = "bench.v1.Blocks")]
 pub(crate) trait Blocks {
-    /// Sends the blocks that are ordered.
+    /// Sends the ordered blocks.
     async fn download(&self, order: Order) -> rpcnet::Result<Streaming<Bytes>>;
-    /// Reads the blocks of such an order at this pace.
+    /// Reads the blocks of an order at this pace.
     async fn upload(&self, order: Order, pace: Pace, blocks: Streaming<Bytes>) -> rpcnet::Result<()>;
 }
 
@@ -35,18 +35,18 @@ impl Blocks for Store {
     }
 }
 
-/// So many blocks of one size.
+/// An order for a number of blocks of one size.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) count: u64,
-    /// In bytes.
+    /// The size of a block in bytes.
     pub(crate) size: usize,
-    /// Whether each is in memory of its own, as what is read from a file would be; otherwise all are parts of one
+    /// True if each block is in memory of its own, as if it was read from a file. Otherwise all blocks are parts of one
     /// buffer, and cost nothing to make.
     pub(crate) own_memory: bool,
 }
 
-/// How fast blocks are read: not at all at first, then one each 5 ms, then as fast as they come.
+/// The pace of reading: nothing during `idle`, then one block each 5 ms during `slow`, then as fast as the blocks come.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Pace {
     pub(crate) idle: Duration,
@@ -54,7 +54,7 @@ pub(crate) struct Pace {
 }
 
 impl Order {
-    /// The blocks.
+    /// The stream of the blocks.
     pub(crate) fn blocks(self) -> Streaming<Bytes> {
         let pattern = Pattern::new(self.size);
         Streaming::iter((0..self.count).map(move |index| {
@@ -63,11 +63,11 @@ impl Order {
         }))
     }
 
-    /// Reads the blocks at this pace.
+    /// Reads the blocks at this pace, and checks them.
     ///
     /// # Errors
     ///
-    /// Where the stream breaks off, or any block is not what was ordered.
+    /// The stream breaks off, or a block differs from the ordered one.
     pub(crate) async fn read(self, blocks: &mut Streaming<Bytes>, pace: Pace) -> Result<(), Failure> {
         let pattern = Pattern::new(self.size);
         sleep(pace.idle).await;
@@ -92,13 +92,13 @@ impl Order {
     }
 }
 
-/// What blocks are parts of. Neighbours differ, so that none can be missing or in another's place unnoticed.
+/// The buffer that blocks are parts of. Neighbouring blocks differ, so that a missing or misplaced block is noticed.
 struct Pattern {
     bytes: Bytes,
     size: usize,
 }
 
-/// How many blocks differ. A prime, so that no size of packets is in step with it.
+/// The number of different blocks. It is a prime, so that no packet size is in step with it.
 const DISTINCT: usize = 251;
 
 impl Pattern {

@@ -19,10 +19,10 @@ use crate::{
     role::{self, Role},
 };
 
-/// What all ids begin with.
+/// The prefix of all ids.
 pub(crate) const PREFIX: &str = "calls/echo/";
 
-/// A client of something that echoes, on one connection.
+/// A client of an echoing system, on one connection.
 pub(crate) trait System: Clone + Send + Sync + 'static {
     /// Sends the payload and waits until it has come back.
     fn echo(&self, payload: &Bytes) -> impl Future<Output = Result<Bytes, Failure>> + Send;
@@ -34,7 +34,7 @@ impl System for bare::Client {
     }
 }
 
-/// How long is measured.
+/// The length of the measurement.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     rounds: usize,
@@ -53,12 +53,12 @@ impl Plan {
     }
 }
 
-/// Whether any of our rows is asked for.
+/// Returns whether any of these rows is selected.
 pub(crate) fn selected(options: &Options) -> bool {
     WORKLOADS.iter().any(|workload| workload.selected(options))
 }
 
-/// Starts the servers, measures the workloads that are asked for, and gives the rows that are asked for.
+/// Starts the servers, measures the selected workloads, and returns the selected rows.
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     if !selected(options) {
         return Ok(Vec::new());
@@ -80,7 +80,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
         bare.warm_up(workload, &payload, plan).await?;
         for index in 0..plan.rounds {
             progress(&format!("{workload}: round {} of {}", index + 1, plan.rounds));
-            // In turn first, so that neither always follows the other.
+            // The order alternates, so that neither system always follows the other.
             if index % 2 == 0 {
                 ours.round(workload, &payload, plan).await?;
                 bare.round(workload, &payload, plan).await?;
@@ -95,7 +95,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-/// One of the two systems, and what its rounds have come to.
+/// One of the two systems, with the results of its rounds.
 struct Side<S> {
     role: Role,
     process: ServerProcess,
@@ -108,7 +108,7 @@ impl<S: System> Side<S> {
         Self { role, process, client, rounds: Rounds::default() }
     }
 
-    /// Also checks that what comes back is what was sent; in rounds its length has to do.
+    /// Also checks that the reply equals the payload. In rounds only its length is checked.
     async fn warm_up(&self, workload: &Workload, payload: &Bytes, plan: Plan) -> Result<(), Failure> {
         let reply = self.client.echo(payload).await.map_err(|source| self.failed(workload, source))?;
         if reply != *payload {
@@ -145,7 +145,7 @@ impl<S: System> Side<S> {
     }
 }
 
-/// A call failed, and with it the measurement.
+/// The error for a failed call, which ends the measurement.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 struct Failed {

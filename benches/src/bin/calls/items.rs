@@ -1,4 +1,4 @@
-//! The rows `calls/items/…`: how fast the items of a server stream arrive, on one connection.
+//! The rows `calls/items/…`: the rate at which items of a server stream arrive, on one connection.
 
 use std::{fmt, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     role::{self, Role},
 };
 
-/// What all ids begin with.
+/// The prefix of all ids.
 pub(crate) const PREFIX: &str = "calls/items/";
 
 /// Items of one size.
@@ -21,7 +21,7 @@ pub(crate) const PREFIX: &str = "calls/items/";
 struct Workload {
     name: &'static str,
     size: usize,
-    /// Of a stream.
+    /// The number of items in a stream.
     count: u64,
     unit: Unit,
 }
@@ -37,7 +37,7 @@ const WORKLOADS: [Workload; 2] = [
     Workload { name: "64KiB", size: 64 << 10, count: 4_096, unit: Unit::Megabytes },
 ];
 
-/// The ends of a workload's ids.
+/// The suffixes of a workload's ids.
 const FIGURES: [&str; 3] = ["", "/cpu-ns-per-item/client", "/cpu-ns-per-item/server"];
 
 impl Workload {
@@ -61,7 +61,7 @@ impl Workload {
             Unit::Items => (items, "items/s"),
             Unit::Megabytes => (items * self.size as f64 / 1e6, "MB/s"),
         };
-        // Over all rounds: the kernel counts in steps of 10 ms.
+        // Over all rounds, because the kernel counts in steps of 10 ms.
         let total: f64 = rounds.iter().map(|round| round.items).sum();
         let cpu =
             |of: fn(&Round) -> Duration| rounds.iter().map(of).sum::<Duration>().as_secs_f64() / total * 1e9;
@@ -78,7 +78,7 @@ impl fmt::Display for Workload {
     }
 }
 
-/// What one stream has come to.
+/// The result of one stream.
 #[derive(Debug, Clone, Copy)]
 struct Round {
     items: f64,
@@ -87,12 +87,12 @@ struct Round {
     server_cpu: Duration,
 }
 
-/// Whether any of our rows is asked for.
+/// Returns whether any of these rows is selected.
 pub(crate) fn selected(options: &Options) -> bool {
     WORKLOADS.iter().any(|workload| workload.selected(options))
 }
 
-/// Measures what is asked for.
+/// Measures the selected rows.
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     if !selected(options) {
         return Ok(Vec::new());
@@ -104,7 +104,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     for workload in WORKLOADS.iter().filter(|workload| workload.selected(options)) {
         let order = workload.order(options.quick());
         progress(&format!("{workload}: warm-up"));
-        // The only round in which each byte is looked at.
+        // This is the only round in which every byte is checked.
         order.read(&mut client.download(order).await?, Pace::default()).await?;
         let mut rounds = Vec::new();
         for index in 0..if options.quick() { 1 } else { 5 } {
@@ -121,7 +121,7 @@ async fn round(client: &BlocksClient, order: Order, server: &ServerProcess) -> R
     let own = std::process::id();
     let (client_cpu, server_cpu) = (cpu_time(own)?, server.cpu_time()?);
     let started = Instant::now();
-    // In a task, as in a service: what runs outside of the runtime's threads is woken at a higher price.
+    // In a task, as in a service: a future outside of the runtime's threads is woken at a higher price.
     let items = tokio::spawn(count(client.clone(), order)).await??;
     if items != order.count {
         return Err(format!("{items} items of {} have come", order.count).into());

@@ -1,11 +1,13 @@
-//! `calls`: what calls cost, and what becomes of them where there are too many.
+//! `calls`: the cost of calls, and the behaviour under overload.
 //!
-//! `calls/echo`: unary echo through generated code with everything that is on by default (deadline, metrics,
-//! cancellation, the watch for silent peers), beside the same echo written by hand on bare quinn. Client and servers
-//! are processes of their own on loopback; both systems are measured in turn, round by round, so that what else the
-//! machine does meets both alike. `calls/items`: the items of a server stream. `calls/allocations`: what both sides
-//! allocate for a call. `calls/slow-consumer`: the memory of a sender whose reader does not read. `calls/overload`: twice
-//! as many calls as a server can answer.
+//! - `calls/echo`: unary echo through generated code with everything that is on by default (deadline, metrics,
+//!   cancellation, the watch for silent peers), beside the same echo written by hand on bare quinn. Client and servers
+//!   are processes of their own on loopback. The two systems are measured in turn, round by round, so that other work
+//!   of the machine affects both alike.
+//! - `calls/items`: the items of a server stream.
+//! - `calls/allocations`: the allocations of both sides for a call.
+//! - `calls/slow-consumer`: the memory of a sender whose reader does not read.
+//! - `calls/overload`: twice as many calls as a server can answer.
 
 mod allocations;
 mod blocks;
@@ -33,7 +35,7 @@ use self::role::Role;
 struct Flags {
     #[command(flatten)]
     options: Options,
-    /// What this process serves: the benchmark starts itself again with it.
+    /// Role of this process; the benchmark starts itself again with it.
     #[arg(long, hide = true, value_name = "ROLE")]
     serve: Option<Role>,
 }
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What a group's ids begin with, and whether any of them is asked for.
+/// A group's prefix, and whether any row with this prefix is selected.
 type Group = (&'static str, fn(&Options) -> bool);
 
 const GROUPS: [Group; 5] = [
@@ -77,14 +79,14 @@ fn measure(options: &Options) -> Result<(), Failure> {
         report.extend(items::measure(options).await?);
         report.extend(slow_consumer::measure(options).await?);
         report.extend(overload::measure(options).await?);
-        // Last, as counting costs time.
+        // Last, because counting costs time.
         report.extend(allocations::measure(options).await?);
         Ok::<(), Failure>(())
     })?;
     Ok(report.print(options)?)
 }
 
-/// What a service would run on: a thread for each core.
+/// A runtime like a service's: one thread for each core.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

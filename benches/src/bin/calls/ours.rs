@@ -1,4 +1,4 @@
-//! Services of rpcnet, as a user would write them; the echo that is compared with bare quinn's is one.
+//! Services of rpcnet, as a user would write them. One of them is the echo that is compared with bare quinn's.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use crate::{
     echo::System,
 };
 
-/// Answers with what it was sent.
+/// Answers with the payload of the request.
 #[rpc_trait(name = "bench.v1.Echo")]
 pub(crate) trait Echo {
     /// Answers with the payload.
@@ -48,7 +48,7 @@ pub(crate) async fn serve(
     Ok(server.run().await?)
 }
 
-/// A default channel to it.
+/// Connects a default channel to the service.
 pub(crate) async fn connect(address: SocketAddr, credentials: &Credentials) -> Result<Channel, Failure> {
     let channel = Channel::builder()
         .with_ca_cert(&credentials.ca)?

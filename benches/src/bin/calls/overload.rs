@@ -1,10 +1,12 @@
-//! The rows `calls/overload/…`: a server is asked for up to twice as many calls as it can answer.
+//! The rows `calls/overload/…`: a server gets up to twice as many calls as it can answer.
 //!
-//! A call needs one of eight places for 5 ms, asleep, so that client and server do not compete for the processor.
-//! Arrivals are those of many users who do not wait for each other: Poisson, from a seed, whatever has become of the
-//! calls before. Latency counts from when a call was to be made, not from when it was. Loads are relative to the
-//! capacity, which is measured: tokio's timers count milliseconds, so that a sleep of 5 ms takes more than 6, and a
-//! server answers no 1600 calls a second.
+//! A call needs one of eight places for 5 ms. It sleeps there, so that client and server do not compete for the
+//! processor. Calls arrive as from many users who do not wait for each other: as a Poisson process from a seed,
+//! independent of earlier calls. Latency counts from the time at which a call was due, not from the time at which it
+//! was made.
+//!
+//! Loads are relative to the capacity, which is measured. tokio's timers count milliseconds, so a sleep of 5 ms takes
+//! more than 6, and a server answers fewer than 1600 calls a second.
 
 mod figures;
 mod load;
@@ -27,12 +29,12 @@ use crate::{
     role::{self, Role},
 };
 
-/// What all ids begin with.
+/// The prefix of all ids.
 pub(crate) const PREFIX: &str = "calls/overload/";
 
-/// Offered calls by the capacity.
+/// The offered loads, as multiples of the capacity.
 const LOADS: [f64; 5] = [0.5, 0.8, 1.0, 1.5, 2.0];
-/// What the 99th percentile is compared with.
+/// The index of the load whose 99th percentile is the base of comparison.
 const MODERATE: usize = 1;
 
 const MODES: [Mode; 3] = [
@@ -41,13 +43,13 @@ const MODES: [Mode; 3] = [
     Mode { prefix: "adaptive/", role: Role::Adaptive, targets: None },
 ];
 
-/// How long is measured.
+/// The length of the measurement.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     rounds: u64,
-    /// Of each load, not counted.
+    /// The uncounted time before each load.
     warm_up: Duration,
-    /// Of each load.
+    /// The time of each load.
     time: Duration,
     capacity: Duration,
 }
@@ -67,12 +69,12 @@ fn capacity_id() -> String {
     format!("{PREFIX}capacity")
 }
 
-/// Whether any of our rows is asked for.
+/// Returns whether any of these rows is selected.
 pub(crate) fn selected(options: &Options) -> bool {
     options.selects(&capacity_id()) || MODES.iter().any(|mode| mode.selected(options))
 }
 
-/// Measures what is asked for.
+/// Measures the selected rows.
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     if !selected(options) {
         return Ok(Vec::new());
@@ -107,7 +109,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-/// A server, and what its rounds have come to.
+/// A server with the results of its rounds.
 struct System {
     mode: &'static Mode,
     client: WorkClient,
@@ -116,7 +118,7 @@ struct System {
 }
 
 impl System {
-    /// All loads, one after the other. The next begins when no call of the last is left.
+    /// Offers all loads, one after the other. Each begins when no call of the last one is left.
     async fn sweep(&self, capacity: f64, round: u64, plan: Plan) -> Result<Sweep, Failure> {
         let mut figures = Vec::new();
         for (index, load) in LOADS.into_iter().enumerate() {
@@ -125,7 +127,7 @@ impl System {
                 rate: load * capacity,
                 warm_up: plan.warm_up,
                 time: plan.time,
-                // All modes are offered the same.
+                // All modes are offered the same calls.
                 seed: round << 8 | index as u64,
             };
             figures.push(Figures::of(&offer(&self.client, load).await?, plan.time)?);

@@ -1,8 +1,8 @@
-//! What goes on, for whoever waits.
+//! Progress messages for a waiting user.
 
 use std::io::{self, IsTerminal, Write};
 
-/// Says on a terminal what goes on; the line is written over.
+/// Shows the current step on a terminal, in one line that is overwritten.
 pub(crate) fn progress(what: &str) {
     let mut terminal = io::stderr();
     if terminal.is_terminal() {

@@ -1,4 +1,4 @@
-//! The processes beside our own, and what they are told.
+//! The further processes of the benchmark, and their orders.
 
 use std::{
     fmt,
@@ -12,20 +12,20 @@ use rpcnet_benches::{Credentials, Failure, ServerProcess, bare, exit_with_parent
 
 use crate::{ours, overload, runtime, slow_consumer};
 
-/// What a process of the benchmark's does.
+/// The work of a process of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
     /// Services of rpcnet, echo among them.
     Ours,
     /// Echo on bare quinn.
     Bare,
-    /// A server of small capacity that refuses calls beyond a number.
+    /// A server of small capacity that refuses calls beyond a fixed number.
     Shedding,
-    /// The same, with a number that it finds by measuring.
+    /// The same, with a number that the server finds by measuring.
     Adaptive,
-    /// The same, that refuses none.
+    /// The same, but it refuses no calls.
     Unlimited,
-    /// No server: a client that sends much, and says how it has grown.
+    /// No server: a client that sends much, and reports by how much its memory has grown.
     Upload,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Starts the process of a role; says where it listens.
+/// Starts the process of a role. Returns its address too.
 pub(crate) fn start(role: Role, ca: &DevCa) -> Result<(ServerProcess, SocketAddr), Failure> {
     let name = role.to_string();
     let credentials = serde_json::to_string(&Credentials::issue(ca, &name)?)?;
@@ -51,7 +51,7 @@ pub(crate) fn start(role: Role, ca: &DevCa) -> Result<(ServerProcess, SocketAddr
     Ok((process, address))
 }
 
-/// Is such a process, until the parent ends.
+/// Runs such a process, until the parent ends.
 pub(crate) fn serve(role: Role) -> Result<(), Failure> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
@@ -75,7 +75,7 @@ pub(crate) fn serve(role: Role) -> Result<(), Failure> {
     })
 }
 
-/// Tells the parent where we listen.
+/// Reports this process's address to the parent.
 fn ready(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{address}")?;

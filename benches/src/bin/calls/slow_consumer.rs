@@ -1,7 +1,7 @@
-//! The rows `calls/slow-consumer/…`: how the memory of a sender grows whose reader does not read.
+//! The rows `calls/slow-consumer/…`: the growth of a sender's memory while its reader does not read.
 //!
-//! Each is measured in a process of its own that has done nothing before: the most memory that it ever had, above
-//! what it had when the connection stood.
+//! Each case is measured in a fresh process. The figure is the most memory that the process ever had, above its memory
+//! when the connection was established.
 
 mod upload;
 
@@ -18,23 +18,23 @@ use crate::{
     role::{self, Role},
 };
 
-/// What all ids begin with.
+/// The prefix of all ids.
 pub(crate) const PREFIX: &str = "calls/slow-consumer/";
 
-/// Who sends.
+/// The sending side.
 #[derive(Debug, Clone, Copy)]
 enum Sender {
     Server,
     Client,
 }
 
-/// A sender and what it sends.
+/// A sender and its items.
 #[derive(Debug)]
 struct Case {
     name: &'static str,
     sender: Sender,
     size: usize,
-    /// Of all items together, in bytes.
+    /// The size of all items together, in bytes.
     total: u64,
     target: Option<&'static str>,
 }
@@ -78,12 +78,12 @@ impl Case {
     }
 }
 
-/// Whether any of our rows is asked for.
+/// Returns whether any of these rows is selected.
 pub(crate) fn selected(options: &Options) -> bool {
     CASES.iter().any(|case| options.selects(&case.id()))
 }
 
-/// Measures what is asked for.
+/// Measures the selected rows.
 pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     if !selected(options) {
         return Ok(Vec::new());
@@ -108,7 +108,7 @@ pub(crate) async fn measure(options: &Options) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-/// By how many bytes a server grows that sends this.
+/// The number of bytes by which the memory of a server grows while it sends this.
 async fn download(ca: &DevCa, order: Order, pace: Pace) -> Result<u64, Failure> {
     let (server, address) = role::start(Role::Ours, ca)?;
     let client = BlocksClient::new(ours::connect(address, &Credentials::issue(ca, "client")?).await?);

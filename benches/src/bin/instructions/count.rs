@@ -1,7 +1,7 @@
-//! Has valgrind count.
+//! Counting with valgrind.
 //!
-//! Each piece is run in a process of its own, so many times and twice as many: the difference is what it takes that many
-//! times, without what starting and ending a process takes.
+//! Each piece runs in two processes, [`TIMES`] times in one and twice as often in the other. The difference is the cost
+//! of these runs without the start and the end of a process.
 
 use std::{
     process::{Command, Stdio},
@@ -11,15 +11,16 @@ use std::{
 
 use rpcnet_benches::Failure;
 
-/// Enough for what is done once in a while (a buffer that is full) to weigh what it should.
+/// The number of runs: enough to give rare work, such as a full buffer, its proper weight.
 const TIMES: u64 = 2000;
 
-/// `memcpy` and others of the C library have several forms, and by what the processor can do one is taken. This is what
-/// it is not to be asked for, so that all processors take the same.
+/// The glibc tunables of the counted processes. `memcpy` and other functions of the C library have several forms, and
+/// the library picks one by the processor's features. These features are masked, so that all processors use the same
+/// form.
 const TUNABLES: &str = "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM,-FMA,-FMA4,\
                         -AVX_Fast_Unaligned_Load,-AVX_Usable,-AVX2_Usable";
 
-/// Instructions that each of these pieces takes, once.
+/// The instructions that one run of each of these pieces takes.
 pub(crate) fn all(pieces: &[&str]) -> Result<Vec<f64>, Failure> {
     let next = AtomicUsize::new(0);
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -46,7 +47,7 @@ fn one(piece: &str) -> Result<f64, Failure> {
     Ok(more.saturating_sub(less) as f64 / TIMES as f64)
 }
 
-/// Instructions of a process that does this so many times, and ends.
+/// The instructions of a process that runs the piece `times` times, and ends.
 fn process(piece: &str, times: u64) -> Result<u64, Failure> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -63,7 +64,7 @@ fn process(piece: &str, times: u64) -> Result<u64, Failure> {
     }
 }
 
-/// What callgrind says at its end: `==4242== Collected : 1234`.
+/// Parses callgrind's last line: `==4242== Collected : 1234`.
 fn collected(text: &str) -> Option<u64> {
     let line = text.lines().rev().find_map(|line| line.split_once("Collected :"))?;
     line.1.trim().parse().ok()

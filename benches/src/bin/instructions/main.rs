@@ -1,9 +1,9 @@
-//! `instructions`: how many instructions the pieces of a call take, counted by valgrind.
+//! `instructions`: the number of instructions that the pieces of a call take, counted by valgrind.
 //!
-//! Time depends on what else the machine does; the number of instructions of one thread hardly does. So this, and not a
-//! time, is what a change is held against: `instructions.json` has what each piece took when it was last renewed, and
-//! `--check` fails where one takes 5 % more (a whole call 15 %), or as much less: then the table is to be renewed, or the
-//! next change could take back unnoticed what was gained.
+//! Time depends on the machine's other work, while the number of instructions of one thread hardly does. So changes are
+//! checked against this number. `instructions.json` has the count of each piece at the last renewal. `--check` fails if
+//! a piece takes 5 % more (a whole call 15 %). It fails as well if a piece takes as much less: the table is then to be
+//! renewed, or the next change could undo the gain unnoticed.
 
 mod count;
 mod pieces;
@@ -21,7 +21,7 @@ use rpcnet_benches::{Failure, Options, Report, chain};
 
 use self::table::Table;
 
-/// What all ids begin with.
+/// The prefix of all ids.
 const PREFIX: &str = "instructions/";
 
 /// Counts the instructions of the pieces of a call.
@@ -30,16 +30,16 @@ const PREFIX: &str = "instructions/";
 struct Flags {
     #[command(flatten)]
     options: Options,
-    /// Fail where a piece takes more or less than the table says.
+    /// Fail if a piece takes more or less than the table says.
     #[arg(long, conflicts_with = "renew")]
     check: bool,
     /// Write the table anew.
     #[arg(long, conflicts_with = "only")]
     renew: bool,
-    /// Do nothing but this piece: what valgrind looks at.
+    /// Only run this piece, for valgrind.
     #[arg(long, value_name = "NAME", requires = "times")]
     piece: Option<String>,
-    /// So many times.
+    /// Number of runs of the piece.
     #[arg(long, value_name = "NUMBER", requires = "piece")]
     times: Option<u64>,
 }
@@ -69,7 +69,7 @@ fn run(name: &str, times: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether all is as the table says, where that is asked for.
+/// Returns whether all counts are as the table says, if this was asked for.
 fn measure(flags: &Flags) -> Result<bool, Failure> {
     if cfg!(debug_assertions) {
         return Err("built without optimization: use `cargo run --profile counted`".into());

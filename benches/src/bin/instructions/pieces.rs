@@ -1,4 +1,4 @@
-//! What is counted: the pieces that rpcnet names, and those that stand open to everyone.
+//! The counted pieces: the ones that rpcnet names, and the ones that are public.
 
 use std::{
     hint::black_box,
@@ -26,7 +26,7 @@ pub(crate) fn pieces() -> Vec<Piece> {
     pieces
 }
 
-/// One of eight endpoints, by latency and calls at work; then what is learnt when its call is over.
+/// A pick among eight endpoints by latency and calls in flight, then the observation when the call is over.
 fn pick() -> Piece {
     let start = Instant::now().into_std();
     let loads = (1..=ENDPOINTS as u64)

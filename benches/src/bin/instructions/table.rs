@@ -1,4 +1,4 @@
-//! What was counted when the table was last renewed.
+//! The counts at the last renewal of the table.
 
 use std::{collections::BTreeMap, fs, io};
 
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::whole;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json");
-/// The compiler that we were built with.
+/// The compiler that this binary was built with.
 const RUSTC: &str = env!("RUSTC_VERSION");
 const RENEW: &str = "cargo run --profile counted -p rpcnet-benches --bin instructions -- --renew";
 
-/// How far off a count may be, as a share of what is expected.
+/// The tolerance of a count, as a share of the expected count.
 const TOLERANCE: f64 = 0.05;
-/// The same for whole calls: what is done by time is among it, and more of it where the machine is busy.
+/// The tolerance for whole calls. They include work that is done by time, and more of it on a busy machine.
 const WHOLE_CALLS: f64 = 0.15;
-/// The same where another compiler made the table: it makes other code of the same text.
+/// The tolerance if another compiler made the table: it makes other code of the same source.
 const OTHER_COMPILER: f64 = 0.25;
 
-/// Instructions of each piece, by a compiler's code.
+/// The instructions of each piece, in the code of one compiler.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Table {
     rustc: String,
@@ -46,7 +46,7 @@ impl Table {
         fs::write(PATH, serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// What was counted, beside the most that is put up with.
+    /// The row of a count, with the largest tolerated count as its target.
     pub(crate) fn row(&self, id: String, name: &str, count: f64) -> Row {
         let row = Row::new(id, count, "instructions");
         match self.bounds(name) {
@@ -55,7 +55,7 @@ impl Table {
         }
     }
 
-    /// What is wrong with these counts.
+    /// The complaints about these counts.
     pub(crate) fn complaints<'a>(&self, counts: impl Iterator<Item = (&'a str, f64)>) -> Vec<String> {
         counts
             .filter_map(|(name, count)| {
@@ -74,7 +74,7 @@ impl Table {
             .collect()
     }
 
-    /// What to do about complaints.
+    /// Advice about complaints.
     pub(crate) fn advice(&self) -> String {
         let mut advice = format!(
             "Is there a reason for it? Then renew the table, in the same commit:\n    {RENEW}\nElse find what is new \
@@ -89,11 +89,11 @@ impl Table {
         advice
     }
 
-    /// The least and the most that a piece may take. Of another compiler's table, only the most is told.
+    /// The least and the most that a piece may take. For another compiler's table, the least is zero.
     fn bounds(&self, name: &str) -> Option<(f64, f64)> {
         let expected = *self.instructions.get(name).filter(|_| self.is_of_this_architecture())?;
         Some(if self.rustc == RUSTC {
-            // A piece of a few instructions may have one more or less.
+            // The tolerance is at least two instructions: a piece of a few instructions may vary by one.
             let share = if name.starts_with(whole::PREFIX) { WHOLE_CALLS } else { TOLERANCE };
             let off = (expected * share).max(2.0);
             (expected - off, expected + off)

@@ -1,7 +1,7 @@
 //! A call from end to end, both sides in one thread, on a network within the process.
 //!
-//! It has all that a call takes but QUIC, TLS and the kernel; the network's own part is among it. What tokio does by
-//! time varies a little.
+//! The call has everything except QUIC, TLS and the kernel. The network's own part is counted too. tokio's timed work
+//! varies a little.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,10 +12,10 @@ use rpcnet::{
 use rpcnet_benches::Failure;
 use tokio::runtime::Runtime;
 
-/// What their names begin with.
+/// The prefix of the pieces' names.
 pub(crate) const PREFIX: &str = "call/";
 
-/// Answers with what it was sent.
+/// Answers with the payload of the request.
 #[rpc_trait(name = "bench.v1.Echo")]
 trait Echo {
     /// Answers with the payload.
@@ -49,7 +49,7 @@ fn call(name: &'static str, limits: Limits) -> Piece {
     })
 }
 
-/// All in one thread: how many instructions a wake-up in another takes, the machine decides.
+/// All in one thread, because the cost of waking another thread depends on the machine.
 fn runtime() -> Arc<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Arc::new(runtime.expect("there are sockets left"))

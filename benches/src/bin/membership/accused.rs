@@ -1,4 +1,4 @@
-//! Healthy nodes that are taken for dead: by nodes that are slow themselves, and by loss.
+//! Healthy nodes that are taken for dead, because of slow observers or of loss.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use super::{
 
 const FOR_EVER: Duration = Duration::from_secs(100_000);
 
-/// The Lifeguard paper's experiment has 128 nodes too (section V).
+/// The number of nodes, as in the Lifeguard paper's experiment (section V).
 const NODES: usize = 128;
-/// How long messages are blocked at a time, and then are not, in milliseconds.
+/// The range of the times for which messages are blocked, and then not blocked, in milliseconds.
 const BLOCKED: std::ops::Range<u64> = 100..30_000;
 
 pub(crate) fn stalled(plan: Plan<'_>, rows: &mut Vec<Row>) {
@@ -42,12 +42,12 @@ pub(crate) fn stalled(plan: Plan<'_>, rows: &mut Vec<Row>) {
     }
 }
 
-/// Downs of healthy nodes, as healthy nodes report them.
+/// The number of healthy nodes that healthy nodes report down.
 fn downs_while_stalled<C: Contender>(seed: u64, sick: usize, time: Duration) -> f64 {
     let mut cluster = Cluster::<C>::converged(seed, NODES);
     let start = cluster.world.now();
     let end = start + time;
-    // The last ones: the seed is healthy.
+    // The last nodes are slow, so that the seed is healthy.
     let mut next: Vec<_> = (NODES - sick..NODES)
         .map(|index| (start + Duration::from_millis(cluster.rng.random_range(BLOCKED)), index))
         .collect();
@@ -90,7 +90,7 @@ pub(crate) fn loss(plan: Plan<'_>, rows: &mut Vec<Row>) {
     }
 }
 
-/// Downs reported, identities given up, and nodes that send nothing in the end.
+/// The numbers of downs reported, of identities given up, and of nodes that send nothing in the end.
 fn under_loss<C: Contender>(seed: u64, time: Duration) -> [f64; 3] {
     let mut cluster = Cluster::<C>::converged(seed, 100);
     let generations: Vec<_> = cluster.world.hosts().map(|(_, host)| host.generation()).collect();

@@ -1,4 +1,4 @@
-//! A simulated cluster of either kind, and seeds spread over the cores.
+//! A simulated cluster of either kind, and runs of many seeds on all cores.
 
 use std::{
     num::NonZero,
@@ -11,22 +11,22 @@ use rpcnet_cluster::testing::engine::World;
 
 use super::contender::Contender;
 
-/// How often it is looked whether something has come about.
+/// The interval at which a condition is checked.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
-/// The time in which the nodes of a converged cluster were started.
+/// The time within which the nodes of a converged cluster are started.
 const WARM_UP: Duration = Duration::from_millis(400);
 
 /// A cluster under virtual time.
 pub(crate) struct Cluster<C: Contender> {
     pub(crate) world: World<C>,
     pub(crate) count: usize,
-    /// For the scenario: which node, at what time. Alike for both kinds.
+    /// The scenario's own random choices, such as nodes and times. They are the same for both kinds.
     pub(crate) rng: StdRng,
 }
 
 impl<C: Contender> Cluster<C> {
-    /// All started at once, to join through host 0.
+    /// A cluster whose nodes were all started at once, to join through host 0.
     pub(crate) fn joining(seed: u64, count: usize) -> Self {
         Self::started(seed, count, false)
     }
@@ -38,14 +38,15 @@ impl<C: Contender> Cluster<C> {
             let now = world.clock(index);
             world.start(index, C::start(index, count, warm, &mut rng, now));
             if warm {
-                // Nodes that were started at one instant would probe in step. All are there before a probe is given up.
+                // Nodes that were started at one instant would probe in step. All nodes are started before a probe is
+                // given up.
                 world.run_for(WARM_UP / count as u32);
             }
         }
         Self { world, count, rng: StdRng::seed_from_u64(seed.rotate_left(32)) }
     }
 
-    /// All know all, and the news of it has died down.
+    /// A cluster in which all nodes know each other and the news of it has died down.
     pub(crate) fn converged(seed: u64, count: usize) -> Self {
         let mut cluster = Self::started(seed, count, true);
         cluster.until(Duration::from_secs(180), Self::complete);
@@ -57,12 +58,12 @@ impl<C: Contender> Cluster<C> {
         cluster
     }
 
-    /// Whether all list all.
+    /// Returns whether all nodes list all nodes.
     pub(crate) fn complete(&self) -> bool {
         self.world.hosts().all(|(_, host)| host.active() == self.count)
     }
 
-    /// Lets time pass until this holds. `None` if it takes longer than `limit`.
+    /// Lets time pass until `done`. Returns `None` if it takes longer than `limit`.
     pub(crate) fn until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> Option<Duration> {
         let start = self.world.now();
         loop {
@@ -77,7 +78,8 @@ impl<C: Contender> Cluster<C> {
         }
     }
 
-    /// How long it takes until this holds of each host that runs; `limit` if it takes longer, and how many are left then.
+    /// The time until `holds` is true for each running host. If that takes longer than `limit`, returns `limit` and the
+    /// number of hosts that are left.
     pub(crate) fn until_each(
         &mut self,
         limit: Duration,
@@ -91,13 +93,13 @@ impl<C: Contender> Cluster<C> {
         (took.unwrap_or(limit), waiting.len())
     }
 
-    /// The nodes that this one has reported down since the last call.
+    /// The nodes that this host has reported down since the last call.
     pub(crate) fn downs(&mut self, index: usize) -> Vec<usize> {
         self.world.with(index, |host, _| host.take_downs()).unwrap_or_default()
     }
 }
 
-/// Runs this for each seed, on as many threads as there are cores. In the order of the seeds.
+/// Runs `run` for each seed, on as many threads as there are cores. The results are in the order of the seeds.
 pub(crate) fn over_seeds<T: Send>(seeds: u64, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let next = AtomicU64::new(1);
     let work = || {

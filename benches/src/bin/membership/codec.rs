@@ -1,17 +1,18 @@
-//! Bytes of foca's packets: about as long as those of other codecs for identities of an address and a generation.
+//! A codec for stock foca's packets. They are about as long as with other codecs for identities of an address and a
+//! generation.
 
 use bytes::{Buf, BufMut};
 use foca::{Header, Member, Message, State};
 
 use super::stock::Peer;
 
-/// An IPv4 address and a port, and a generation.
+/// The encoded length of a peer in bytes: an IPv4 address, a port, and a generation.
 const PEER: usize = 4 + 2 + 8;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Codec;
 
-/// Bytes that don't follow the layout. There are none in a simulation.
+/// The error for bytes that don't follow the layout. None occur in a simulation.
 #[derive(Debug, thiserror::Error)]
 #[error("packet ends early or has no such message")]
 pub(super) struct Malformed;

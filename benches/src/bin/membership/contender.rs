@@ -1,4 +1,4 @@
-//! What a membership has to be and tell in order to be measured, and ours.
+//! The interface by which a membership is measured, and its implementation for rpcnet.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use rpcnet_cluster::{
     testing::engine::{Host, Process},
 };
 
-/// How an observer holds a node.
+/// An observer's state of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
     Alive,
@@ -19,36 +19,36 @@ pub(crate) enum Held {
     Left,
 }
 
-/// A membership that is measured. All scenarios are written against this.
+/// A membership that is measured. All scenarios are written against this trait.
 pub(crate) trait Contender: Host + Sized {
-    /// A node of a cluster of `count` that joins through host 0. `warm`: it may know all the others from the start,
-    /// where it can.
+    /// A node of a cluster of `count` nodes that joins through host 0. If `warm`, it may know all other nodes from the
+    /// start, where the implementation can do that.
     fn start(index: usize, count: usize, warm: bool, rng: &mut StdRng, now: Instant) -> Self;
 
-    /// How many nodes it takes for active, itself included. Cheap.
+    /// The number of nodes that this node holds active, itself included. Cheap.
     fn active(&self) -> usize;
 
-    /// How many nodes it takes for alive and not suspect, itself included. Counted at each call.
+    /// The number of nodes that this node holds alive and not suspect, itself included. Counted at each call.
     fn alive(&self) -> usize;
 
-    /// How it holds the node of this index.
+    /// This node's state of the node `of`.
     fn holds(&self, of: usize) -> Option<Held>;
 
     fn leave(&mut self, now: Instant);
 
-    /// The nodes that it has reported down since the last call.
+    /// The nodes that this node has reported down since the last call.
     fn take_downs(&mut self) -> Vec<usize>;
 
-    /// Grows whenever it had to take a new identity.
+    /// A number that grows whenever the node had to take a new identity.
     fn generation(&self) -> u64;
 }
 
-/// Our node, with the one configuration of all rows.
+/// rpcnet's node, with one configuration for all rows.
 pub(crate) type Ours = Process;
 
 impl Contender for Process {
     fn start(index: usize, _: usize, _: bool, rng: &mut StdRng, now: Instant) -> Self {
-        // Generations that a clock would make, as their form on the wire is shorter.
+        // The generation is one that a clock would make, because these have a shorter form on the wire.
         let generation = 1_800_000_000_000;
         Self::new((index, id_of(index), generation), Config::new_lan(), [0], rng, now)
     }

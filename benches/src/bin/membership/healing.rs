@@ -1,4 +1,4 @@
-//! Clusters that were split, and come together again.
+//! Clusters that were split and come together again.
 
 use std::time::Duration;
 
@@ -40,8 +40,8 @@ pub(crate) fn healing(plan: Plan<'_>, rows: &mut Vec<Row>) {
     }
 }
 
-/// How long after the split all list all again, and by how much the number of nodes that some node holds alive fell
-/// below what it had been since.
+/// The time after the split until all nodes list all nodes again, and the largest drop: the number of nodes by which a
+/// node's count of alive nodes fell below its earlier maximum since the split.
 fn heal<C: Contender>(seed: u64, size: usize, groups: &[Vec<usize>]) -> (f64, f64) {
     let limit = Duration::from_secs(180);
     let mut cluster = Cluster::<C>::converged(seed, size);

@@ -1,8 +1,8 @@
-//! `membership`: how fast news spreads, who is taken for dead, how clusters heal, what it costs.
+//! `membership`: the speed at which news spreads, false accusations, healing, and cost.
 //!
-//! All but `membership/real` runs in simulated clusters under virtual time: ours, with one configuration, and stock
-//! foca's `new_lan`, on the same network with the same seeds. `membership/real` is a cluster of real nodes within this
-//! process, over QUIC on loopback.
+//! All scenarios but `membership/real` run in simulated clusters under virtual time. rpcnet, with one configuration,
+//! and stock foca's `new_lan` run on the same network with the same seeds. `membership/real` is a cluster of real nodes
+//! within this process, over QUIC on loopback.
 
 mod accused;
 mod cluster;
@@ -33,7 +33,7 @@ use self::figures::Plan;
 struct Flags {
     #[command(flatten)]
     options: Options,
-    /// At most so many seeds for each figure: for a look while something is being changed.
+    /// Most seeds for each figure: for a quick look during a change.
     #[arg(long)]
     seeds: Option<u64>,
     /// Nodes of the real cluster.
@@ -41,7 +41,7 @@ struct Flags {
     real_nodes: usize,
 }
 
-/// Why something could not be measured.
+/// The reason why something could not be measured.
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
@@ -74,7 +74,7 @@ fn measure(flags: &Flags) -> Result<(), Failure> {
         let before = (rows.len(), now());
         scenario(plan, &mut rows);
         if rows.len() > before.0 {
-            // All of it takes a while; the table comes at the end.
+            // All scenarios take a while, and the table comes only at the end.
             let _ = writeln!(io::stderr(), "{name}: {:.1} s", before.1.elapsed().as_secs_f64());
         }
     }

@@ -18,9 +18,9 @@ use super::{
 
 pub(crate) const PREFIX: &str = "membership/real/";
 
-/// Longer than this nobody waits for a cluster to come together; it is measured as it is then.
+/// The longest wait for a cluster to come together. After it the cluster is measured as it is.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often all nodes are asked how many they list. Asking takes time from what is measured.
+/// The interval at which all nodes are asked how many nodes they list. Asking takes time from the measured work.
 const LOOK: Duration = Duration::from_millis(50);
 
 struct Node {
@@ -35,7 +35,7 @@ pub(crate) fn measure(count: usize, plan: Plan<'_>) -> Result<Vec<Row>, Failure>
 
 async fn run(count: usize, plan: Plan<'_>) -> Result<Vec<Row>, Failure> {
     let ca = DevCa::generate()?;
-    // Keys are not what is measured.
+    // Making keys is not measured.
     let mut servers = Vec::new();
     for index in 0..count {
         let own = ca.issue(&format!("node-{index}"))?;
@@ -57,7 +57,7 @@ async fn run(count: usize, plan: Plan<'_>) -> Result<Vec<Row>, Failure> {
         let seeds = seed.get_or_insert(addr).to_string();
         let cluster = server.enable_cluster(ClusterConfig::default().with_seeds([seeds])).await?;
         let running = server.clone();
-        // It ends with the runtime.
+        // The task ends with the runtime.
         tokio::spawn(async move { running.run().await });
         nodes.push(Node { server, cluster });
     }
@@ -99,7 +99,7 @@ async fn fewest(nodes: &[Node]) -> usize {
     fewest
 }
 
-/// How many nodes do not list all.
+/// The number of nodes that do not list all nodes.
 async fn incomplete(nodes: &[Node]) -> usize {
     let mut incomplete = 0;
     for node in nodes {
@@ -108,7 +108,7 @@ async fn incomplete(nodes: &[Node]) -> usize {
     incomplete
 }
 
-/// Connections that all nodes have dialled for gossip.
+/// The number of connections that all nodes have dialled for gossip.
 fn dials(nodes: &[Node]) -> f64 {
     let families = nodes.iter().flat_map(|node| {
         let text = node.server.metrics().render();
@@ -120,7 +120,7 @@ fn dials(nodes: &[Node]) -> f64 {
     families.sum()
 }
 
-/// This process' memory in KiB (`VmRSS` of proc_pid_status(5)).
+/// This process's memory in KiB (`VmRSS` of proc_pid_status(5)).
 fn resident() -> Result<u64, Failure> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -128,7 +128,7 @@ fn resident() -> Result<u64, Failure> {
     kib.ok_or_else(|| "no VmRSS in /proc/self/status".into())
 }
 
-/// Bytes sent on loopback by whomever, IP headers included: the second group of proc_net_dev(5).
+/// The bytes that all processes have sent on loopback, IP headers included: the second group of proc_net_dev(5).
 fn loopback() -> Result<f64, Failure> {
     let devices = fs::read_to_string("/proc/net/dev")?;
     let line = devices.lines().find_map(|line| line.trim_start().strip_prefix("lo:"));

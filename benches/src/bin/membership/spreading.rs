@@ -1,4 +1,4 @@
-//! How fast news spreads: joining, crashes, suspicions, leaves.
+//! The speed at which news spreads: joining, crashes, suspicions, leaves.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(crate) fn join(plan: Plan<'_>, rows: &mut Vec<Row>) {
         let ours = over_seeds(plan.seeds(10), |seed| time_to_join::<Ours>(seed, size, 120));
         let [median, worst] = both(&prefix, &ours, "s");
         rows.extend([median, worst.with_target(target(limit))]);
-        // Ten minutes and more of virtual time at 1000: one seed shows it.
+        // At 1000 nodes this takes ten minutes and more of virtual time, so one seed must do.
         let seeds = if size == 1000 { 1 } else { 10 };
         let stock = over_seeds(plan.seeds(seeds), |seed| time_to_join::<Stock>(seed, size, 1800));
         rows.extend(both(&format!("{prefix}stock/"), &stock, "s"));
@@ -64,7 +64,7 @@ fn ratio(prefix: &str, name: &str, ours: f64, stock: f64) -> Row {
     Row::new(format!("{prefix}{name}"), ours / stock, "ratio").with_target(target("<=1"))
 }
 
-/// Until all know the suspicion, and until all hold it down.
+/// The times until all nodes know the suspicion, and until all hold the victim down.
 fn time_to_notice<C: Contender>(seed: u64, size: usize) -> (f64, f64) {
     let limit = Duration::from_secs(120);
     let mut cluster = Cluster::<C>::converged(seed, size);
@@ -93,10 +93,11 @@ pub(crate) fn leave(plan: Plan<'_>, rows: &mut Vec<Row>) {
     }
 }
 
-/// Leaves of one cluster, one after the other: converging takes longer than they do.
+/// The number of leaves in one cluster, one after the other: converging takes longer than a leave.
 const LEAVES: u64 = 4;
 
-/// How long each of 40 leaves took to be known to all, and how many nodes had to find it out otherwise, in all.
+/// The times until each of 40 leaves was known to all, and the total number of nodes that had to find a leave out
+/// otherwise.
 fn leaves<C: Contender>(plan: Plan<'_>, size: usize, loss: f64, held: Held) -> (Vec<f64>, f64) {
     let limit = Duration::from_secs(20);
     let runs = over_seeds(plan.seeds(40 / LEAVES), |seed| {
@@ -105,7 +106,7 @@ fn leaves<C: Contender>(plan: Plan<'_>, size: usize, loss: f64, held: Held) -> (
         (0..LEAVES)
             .map(|_| {
                 let running: Vec<_> = cluster.world.hosts().map(|(index, _)| index).collect();
-                // Not the seed: it is what a loser would ask again.
+                // The seed does not leave, because a node that lost the others would ask it again.
                 let leaver = running[cluster.rng.random_range(1..running.len())];
                 cluster.world.with(leaver, |host, now| host.leave(now));
                 let mut others = running;

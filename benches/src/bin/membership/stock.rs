@@ -1,4 +1,4 @@
-//! foca as it comes: `new_lan` for the cluster's size, driven as its documentation says.
+//! Stock foca: `new_lan` for the cluster's size, driven as its documentation says.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,7 +16,7 @@ use super::{
     contender::{Contender, Held},
 };
 
-/// How often a node that knows nobody announces itself to host 0.
+/// The interval at which a node that knows no other node announces itself to host 0.
 const ANNOUNCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(crate) struct Stock {
 #[derive(Default)]
 struct Effects {
     sends: VecDeque<(usize, Bytes)>,
-    /// By deadline, then in foca's order, then as they were set.
+    /// Timers by deadline, then in foca's order, then in the order in which they were set.
     timers: BTreeMap<(Instant, u8, u64), Timer<Peer>>,
     set: u64,
     downs: Vec<usize>,
@@ -106,7 +106,7 @@ impl Host for Stock {
 
     fn receive(&mut self, now: Instant, packet: Bytes) {
         if !self.left {
-            // foca's errors are about the sender; it can go on after any.
+            // foca's errors concern the sender. This node can go on after any of them.
             let _ = self.foca.handle_data(&packet, self.effects.runtime(now));
         }
     }

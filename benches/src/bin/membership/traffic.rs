@@ -1,4 +1,4 @@
-//! What a node sends when nothing happens.
+//! The traffic of a node when nothing happens.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
     stock::Stock,
 };
 
-/// Longer than the longest pause between two comparisons of a cluster of 1000.
+/// The length of the measurement: longer than the longest pause between two comparisons in a cluster of 1000.
 const TIME: Duration = Duration::from_secs(240);
 
 pub(crate) fn traffic(plan: Plan<'_>, rows: &mut Vec<Row>) {
@@ -29,17 +29,17 @@ pub(crate) fn traffic(plan: Plan<'_>, rows: &mut Vec<Row>) {
         rows.push(Row::new(format!("membership/traffic/{size}/stock/bytes-per-s"), stock, "B/s"));
         let smallest = *first.get_or_insert(ours);
         if size > 10 {
-            // Flat: within half of what ten nodes send.
+            // The traffic should not grow with the cluster: within half of the traffic of ten nodes.
             let id = format!("membership/traffic/{size}/vs-10");
             rows.push(Row::new(id, ours / smallest, "ratio").with_target(target("<=1.5")));
         }
     }
 }
 
-/// Payload that a node sends, in bytes a second.
+/// The payload that a node sends, in bytes a second.
 fn idle<C: Contender>(seed: u64, size: usize) -> f64 {
     let mut cluster = Cluster::<C>::converged(seed, size);
-    // After a join comparisons follow each other faster.
+    // After a join, comparisons follow each other faster for a while.
     cluster.world.run_for(Duration::from_secs(120));
     let sent = |cluster: &Cluster<C>| (0..size).map(|index| cluster.world.sent(index).bytes).sum::<u64>();
     let before = sent(&cluster);

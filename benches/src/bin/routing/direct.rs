@@ -1,4 +1,4 @@
-//! A cluster channel beside a plain one, to the same worker.
+//! A cluster channel beside a plain channel, to the same worker.
 
 use std::time::Duration;
 
@@ -52,12 +52,12 @@ pub(crate) async fn measure(plan: Plan) -> Result<Vec<Row>, Failure> {
     let plain = WorkClient::new(cluster.plain().await?);
     let direct = WorkClient::new(cluster.direct().await?);
     let time = Duration::from_millis(if plan.quick { 200 } else { 1000 });
-    // Lanes and buffers are there then.
+    // Afterwards lanes and buffers exist.
     throughput(&plain, time / 2).await?;
     throughput(&direct, time / 2).await?;
     let (mut ratios, mut rates) = (Vec::new(), Vec::new());
     for round in 0..plan.rounds(9) {
-        // In turn, so that neither is always the first.
+        // The order alternates, so that neither is always first.
         let (one, other) = if round % 2 == 0 {
             let one = throughput(&plain, time).await?;
             (one, throughput(&direct, time).await?)
@@ -75,7 +75,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Vec<Row>, Failure> {
     ])
 }
 
-/// Calls a second, 64 in flight.
+/// The number of calls a second with 64 in flight.
 async fn throughput<C: Caller>(client: &WorkClient<C>, time: Duration) -> Result<f64, Failure> {
     let started = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();

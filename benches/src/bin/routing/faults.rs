@@ -20,10 +20,10 @@ pub(crate) const KILL: &str = "routing/kill/";
 pub(crate) const HANG: &str = "routing/hang/";
 pub(crate) const HEDGING: &str = "routing/hedging/";
 
-/// 30 % of what four can do.
+/// The rate in calls a second: 30 % of the capacity of four workers.
 const RATE: f64 = 0.3 * 4.0 * 2000.0;
 const TAKES: Duration = Duration::from_millis(2);
-/// When the fault comes.
+/// The time before the fault.
 const QUIET: Duration = Duration::from_secs(4);
 
 struct Fleet {
@@ -47,7 +47,7 @@ impl Fleet {
     }
 }
 
-/// Both kinds of calls, half of the rate each, through a SIGKILL.
+/// The rows of a SIGKILL, with both kinds of calls at half of the rate each.
 pub(crate) async fn kill(plan: Plan) -> Result<Vec<Row>, Failure> {
     let fleet = Fleet::start().await?;
     let (quiet, time) = if plan.quick { (Duration::from_secs(1), 3) } else { (QUIET, 10) };
@@ -62,7 +62,7 @@ pub(crate) async fn kill(plan: Plan) -> Result<Vec<Row>, Failure> {
     fleet.signal(Signal::KILL)?;
     let (idempotent, once) = (idempotent.ended().await, once.ended().await);
     let failed = |outcomes: &[Outcome]| outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
-    // Those that never ran could have been made elsewhere.
+    // Calls that never ran could have been made at another worker.
     let not_run = |outcome: &&Outcome| matches!(outcome.result, Err((false, _)));
     let needless = once.iter().filter(not_run).count();
     let last = fleet.channel.endpoints()[0].last_pick.unwrap_or(killed);
@@ -78,7 +78,7 @@ pub(crate) async fn kill(plan: Plan) -> Result<Vec<Row>, Failure> {
     ])
 }
 
-/// SIGSTOP: the port is open, and nothing comes back.
+/// The rows of a SIGSTOP: the port stays open, and no answer comes.
 pub(crate) async fn hang(plan: Plan, hedged: bool) -> Result<Vec<Row>, Failure> {
     let fleet = Fleet::start().await?;
     let quiet = if plan.quick { Duration::from_secs(1) } else { QUIET };
@@ -99,7 +99,7 @@ pub(crate) async fn hang(plan: Plan, hedged: bool) -> Result<Vec<Row>, Failure> 
     let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
     let prefix = if hedged { HEDGING } else { HANG };
     let id = |name: &str| format!("{prefix}{name}");
-    // In windows of a quarter of a second: 600 calls each.
+    // The windows are a quarter of a second, with 600 calls each.
     let window = second / 4;
     let windows = (0..(stopped.as_millis() / window.as_millis()) as u32).map(|index| {
         let from = quiet + window * index;

@@ -1,4 +1,4 @@
-//! Consistent hashing: what moves, and how full the fullest is.
+//! Consistent hashing: the keys that move, and the load of the fullest worker.
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rpcnet::balance::{
@@ -13,7 +13,7 @@ pub(crate) const PREFIX: &str = "routing/hash/";
 
 const KEYS: u64 = 100_000;
 
-/// Workers that all take calls, with so many at work at each.
+/// Workers that all take calls, each with its number of calls in flight.
 struct Workers(Vec<usize>);
 
 impl Candidates for Workers {
@@ -57,7 +57,7 @@ pub(crate) fn measure() -> Result<Vec<Row>, Failure> {
     let moved = ten.iter().zip(&eleven).filter(|(before, after)| before != after).count();
     let elsewhere =
         ten.iter().zip(&eleven).filter(|(before, after)| before != after && **after != 10).count();
-    // Keys of which some are far more frequent than others, and calls that end one by one.
+    // Some keys are far more frequent than others, and calls end one by one.
     let (layout, mut workers) = (layout(10, &options), Workers(vec![0; 10]));
     let mut at_work = Vec::new();
     let mut fullest: f64 = 0.0;
@@ -67,7 +67,7 @@ pub(crate) fn measure() -> Result<Vec<Row>, Failure> {
         workers.0[index] += 1;
         at_work.push(index);
         if at_work.len() > 1000 {
-            // When it was given a call: those that end elsewhere lower the mean afterwards.
+            // Measured when the worker was given a call: calls that end at other workers lower the mean afterwards.
             fullest = fullest.max(workers.0[index] as f64 / (at_work.len() as f64 / 10.0));
             let ended = at_work.swap_remove(rng.random_range(0..at_work.len()));
             workers.0[ended] -= 1;

@@ -1,4 +1,4 @@
-//! An open loop: calls begin when they are due, whatever became of those before.
+//! An open loop: calls begin when they are due, independent of earlier calls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,25 +6,25 @@ use rpcnet::CallError;
 use rpcnet_benches::percentile;
 use tokio::{sync::mpsc, time::Instant};
 
-/// What one call came to.
+/// The outcome of one call.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
-    /// When it was due, after the start of the loop.
+    /// The time at which the call was due, after the start of the loop.
     pub(crate) due: Duration,
-    /// From when it was due to its end.
+    /// The time from when the call was due to its end.
     pub(crate) latency: Duration,
-    /// Which worker answered; or whether the call may have been executed, and why it failed.
+    /// The worker that answered, or whether the call may have been executed and the error.
     pub(crate) result: Result<u32, (bool, String)>,
 }
 
-/// A loop at work.
+/// A running loop.
 pub(crate) struct OpenLoop {
     pub(crate) started: Instant,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
 }
 
 impl OpenLoop {
-    /// Begins calls at this rate a second, for so long. `call` is given a number that no other call has.
+    /// Begins calls at `rate` a second, for `time`. `call` is given a number that no other call has.
     pub(crate) fn start<F, R>(rate: f64, time: Duration, call: F) -> Self
     where
         F: Fn(u64) -> R + Send + Sync + 'static,
@@ -37,7 +37,7 @@ impl OpenLoop {
             let calls = (rate * time.as_secs_f64()) as u64;
             for id in 0..calls {
                 let due = Duration::from_secs_f64(id as f64 / rate);
-                // The timer has steps of a millisecond: those that are due within one begin together.
+                // The timer has steps of a millisecond. Calls that are due within one step begin together.
                 if started.elapsed() < due {
                     tokio::time::sleep_until(started + due).await;
                 }
@@ -53,7 +53,7 @@ impl OpenLoop {
         Self { started, outcomes }
     }
 
-    /// All of them, when the last one has ended.
+    /// All outcomes, after the last call has ended.
     pub(crate) async fn ended(mut self) -> Vec<Outcome> {
         let mut all = Vec::new();
         while let Some(outcome) = self.outcomes.recv().await {
@@ -63,7 +63,7 @@ impl OpenLoop {
     }
 }
 
-/// The 99th percentile of those that were due within a time, in milliseconds; `NaN` where there were none.
+/// The 99th percentile of the calls that were due within a time, in milliseconds; `NaN` without such calls.
 pub(crate) fn p99(outcomes: &[Outcome], from: Duration, until: Duration) -> f64 {
     let due = outcomes.iter().filter(|outcome| (from..until).contains(&outcome.due));
     let mut latencies: Vec<_> = due.map(|outcome| outcome.latency).collect();

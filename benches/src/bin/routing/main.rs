@@ -1,7 +1,8 @@
-//! Measures where calls go: `cargo run --release -p rpcnet-benches --bin routing [-- --only routing/hang] [--json] [--quick]`.
+//! Measures the routing of calls: `cargo run --release -p rpcnet-benches --bin routing [-- --only routing/hang]
+//! [--json] [--quick]`.
 //!
-//! Workers are processes of their own. Each has room for four calls of 2 ms at a time, so four of them take 8000 calls
-//! a second at most.
+//! Workers are processes of their own. Each has room for four calls of 2 ms at a time, so four workers take at most
+//! 8000 calls a second.
 
 mod direct;
 mod faults;
@@ -23,13 +24,13 @@ use std::{
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use rpcnet_benches::{Failure, Options, Report, chain};
 
-/// Measures where calls go: picks, slow workers, hanging ones, killed ones, relays.
+/// Measures the routing of calls: picks, slow workers, hanging ones, killed ones, relays.
 #[derive(Debug, Parser)]
 #[command(name = "routing")]
 struct Flags {
     #[command(flatten)]
     options: Options,
-    /// What this process is: the benchmark starts itself again with it.
+    /// Role of this process; the benchmark starts itself again with it.
     #[arg(long, hide = true)]
     serve: bool,
 }
@@ -59,14 +60,14 @@ const PREFIXES: [&str; 10] = [
     restart::STREAM,
 ];
 
-/// How long things take.
+/// The length of the measurements.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     quick: bool,
 }
 
 impl Plan {
-    /// So many seconds, or one where it has to be quick.
+    /// Returns `seconds` seconds, or one second for a quick run.
     fn seconds(self, seconds: u64) -> Duration {
         Duration::from_secs(if self.quick { 1 } else { seconds })
     }
@@ -120,7 +121,7 @@ fn measure(options: &Options) -> Result<(), Failure> {
     Ok(report.print(options)?)
 }
 
-/// What a service would run on: a thread for each core.
+/// A runtime like a service's: one thread for each core.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

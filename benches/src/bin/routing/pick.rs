@@ -1,4 +1,4 @@
-//! What a pick costs.
+//! The cost of a pick.
 
 use std::{
     hint::black_box,
@@ -26,7 +26,7 @@ pub(crate) const PREFIX: &str = "routing/pick/";
 const WORKERS: usize = 1000;
 const PICKS: usize = 100_000;
 
-/// A thousand estimates, all of them of workers that take calls.
+/// A thousand estimates, all of workers that take calls.
 struct Estimates {
     now: Instant,
     all: Vec<PeakEwma>,
@@ -84,7 +84,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-/// A pick of the policy among a thousand estimates, in nanoseconds.
+/// The time of one of the policy's picks among a thousand estimates, in nanoseconds.
 fn policy_alone(policy: Policy) -> f64 {
     #[expect(clippy::disallowed_methods, reason = "it measures time")]
     let now = Instant::now();
@@ -107,8 +107,8 @@ fn policy_alone(policy: Policy) -> f64 {
     started.elapsed().as_nanos() as f64 / PICKS as f64
 }
 
-/// The time that a channel takes to pick one of a thousand connected endpoints, and to forget it again, in nanoseconds. With
-/// `serving`, one endpoint in so many serves the service, and the others serve another.
+/// The time in which a channel picks one of a thousand connected endpoints and forgets the pick again, in nanoseconds.
+/// With `serving`, one of `serving` endpoints serves the service, and the others serve another one.
 async fn whole_channel(plan: Plan, serving: Option<usize>) -> Result<f64, Failure> {
     let network = Network::new();
     let config = ServerConfig::builder()

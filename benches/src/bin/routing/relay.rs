@@ -1,4 +1,4 @@
-//! A call through a director beside a direct one: one at a time.
+//! Calls through a director beside direct calls, one at a time.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Vec<Row>, Failure> {
         .await?;
     let relayed = WorkClient::new(relayed);
     let calls = if plan.quick { 500 } else { 5000 };
-    // Until the director is connected to the worker, and lanes are there.
+    // Afterwards the director is connected to the worker, and lanes exist.
     p50(&relayed, 200).await?;
     p50(&direct, 200).await?;
     let (mut ratios, mut directs, mut relays) = (Vec::new(), Vec::new(), Vec::new());
@@ -41,7 +41,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Vec<Row>, Failure> {
     ])
 }
 
-/// The median latency of so many calls, in microseconds.
+/// The median latency of `calls` calls, in microseconds.
 async fn p50<C: Caller>(client: &WorkClient<C>, calls: usize) -> Result<f64, Failure> {
     let mut latencies: Vec<Duration> = Vec::with_capacity(calls);
     for _ in 0..calls {

@@ -1,4 +1,4 @@
-//! Every worker and every director is restarted, one after the other, under load; and streams move.
+//! Every worker and every director is restarted, one after the other, under load, and streams move.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -20,11 +20,11 @@ pub(crate) const STREAM: &str = "routing/stream/";
 
 const WORKERS: usize = 4;
 const DIRECTORS: usize = 2;
-/// 30 % of what three can do, half of it calls that may not be done twice.
+/// The rate in calls a second: 30 % of the capacity of three workers. Half of the calls may not be made twice.
 const RATE: f64 = 0.3 * 3.0 * 2000.0;
 const TAKES: Duration = Duration::from_millis(2);
 const QUIET: Duration = Duration::from_secs(4);
-/// Between two restarts: so long a node needs until it is known everywhere.
+/// The pause between two restarts: the time until a node is known everywhere.
 const PAUSE: Duration = Duration::from_millis(1500);
 
 struct Fleet {
@@ -52,14 +52,14 @@ impl Fleet {
     }
 }
 
-/// Restarts each, on a thread of its own, as it waits for processes.
+/// Restarts each process. Blocks, so it runs on a thread of its own.
 fn restart_all(mut fleet: Fleet) -> Result<Fleet, Failure> {
     let seeds = fleet.seeds();
     for index in 0..DIRECTORS {
         let addr = fleet.directors[index].addr;
         fleet.directors[index].stop()?;
         let others: Vec<_> = seeds.iter().copied().filter(|seed| *seed != addr).collect();
-        // Clients know its address.
+        // The director keeps its address, which clients know.
         fleet.directors[index] = fleet.stage.director(&others, Some(addr))?;
         pause();
     }
@@ -87,7 +87,7 @@ pub(crate) async fn measure(plan: Plan) -> Result<Vec<Row>, Failure> {
     }
     let client = WorkClient::new(channel.clone());
     let quiet = if plan.quick { Duration::from_secs(1) } else { QUIET };
-    // Restarts take about as long as the pauses between them, and a second each.
+    // The pauses between restarts take most of the time, and each restart about a second.
     let time = quiet + (PAUSE + Duration::from_secs(1)) * (WORKERS + DIRECTORS) as u32;
     let repeated = client.clone();
     let idempotent = OpenLoop::start(RATE / 2.0, time, move |_| repeated.work());
@@ -129,7 +129,7 @@ struct Seen {
     longest: Duration,
 }
 
-/// Reads one stream for so long.
+/// Reads one stream for `time`.
 async fn follow(client: WorkClient<ClusterChannel>, time: Duration) -> Result<Seen, CallError<Infallible>> {
     let started = Instant::now();
     let mut items = client.numbers().await?;

@@ -21,42 +21,42 @@ use super::{
     service::{WorkServer, Worker},
 };
 
-/// What a process is told on stdin.
+/// The orders of a process, on its stdin.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Orders {
     credentials: Credentials,
     index: u32,
     takes_us: u64,
-    /// A worker has none, or the address of its director.
+    /// The cluster nodes to join through. Empty without a cluster.
     seeds: Vec<String>,
     cluster: bool,
     director: bool,
-    /// Where it listens; anywhere, where this says nothing.
+    /// The address to listen at. Any address if this is `None`.
     at: Option<SocketAddr>,
 }
 
-/// Processes of one CA.
+/// Starts processes with certificates of one CA.
 pub(crate) struct Stage {
     ca: DevCa,
 }
 
-/// One of them.
+/// A process of the benchmark.
 pub(crate) struct Process {
     pub(crate) process: ServerProcess,
     pub(crate) addr: SocketAddr,
 }
 
 impl Process {
-    /// Sends it a signal.
+    /// Sends the process a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Failure> {
         let pid = Pid::from_raw(self.process.id() as i32).ok_or("a process has a number")?;
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Lets it go in good order, and waits until it has. Blocks.
+    /// Lets the process shut down gracefully, and waits until it has ended. Blocks.
     pub(crate) fn stop(&mut self) -> Result<(), Failure> {
         self.signal(Signal::TERM)?;
-        // It says nothing more: that it can't be asked means that it has ended.
+        // The process answers no more, so a failed question means that it has ended.
         while self.process.ask("").is_ok() {}
         Ok(())
     }
@@ -67,18 +67,18 @@ impl Stage {
         Ok(Self { ca: DevCa::generate()? })
     }
 
-    /// Workers that belong to no cluster, each of whose calls takes so long.
+    /// Starts workers without a cluster. `takes` is the time of each worker's calls.
     pub(crate) fn workers(&self, takes: &[Duration]) -> Result<Vec<Process>, Failure> {
         let start = |(index, takes): (usize, &Duration)| self.start(&self.orders(index as u32, *takes)?);
         takes.iter().enumerate().map(start).collect()
     }
 
-    /// A director that knows these others, at an address where it is to have a certain one.
+    /// Starts a director that knows these others, at a given address if there is one.
     pub(crate) fn director(&self, others: &[SocketAddr], at: Option<SocketAddr>) -> Result<Process, Failure> {
         self.start(&Orders { director: true, at, ..self.member_of(100, Duration::ZERO, others)? })
     }
 
-    /// A worker in the cluster of these directors, each of whose calls takes so long.
+    /// Starts a worker in the cluster of these directors. `takes` is the time of its calls.
     pub(crate) fn member(
         &self,
         index: u32,
@@ -112,20 +112,20 @@ impl Stage {
         Ok(Process { process, addr })
     }
 
-    /// What the client dials with.
+    /// The builder of the client's channels.
     pub(crate) fn channel(&self) -> Result<ChannelBuilder, Failure> {
         let own = Credentials::issue(&self.ca, "client")?;
         Ok(Channel::builder().with_ca_cert(own.ca)?.with_cert_and_key(own.cert, own.key)?)
     }
 }
 
-/// The set of these workers.
+/// The set of these workers' endpoints.
 pub(crate) fn endpoints(workers: &[Process]) -> EndpointSet {
     let endpoint = |(index, worker): (usize, &Process)| Endpoint::new(index.to_string(), worker.addr);
     workers.iter().enumerate().map(endpoint).collect()
 }
 
-/// Is such a process, until the parent ends.
+/// Runs such a process, until the parent ends.
 pub(crate) fn serve() -> Result<(), Failure> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;

@@ -1,31 +1,31 @@
-//! What workers do: they take a while, few at a time.
+//! The workers' service: calls take a while, and few run at a time.
 
 use std::time::Duration;
 
 use rpcnet::{Context, Status, Streaming, rpc_impl, rpc_trait};
 use tokio::sync::Semaphore;
 
-/// Calls that a worker has room for at a time.
+/// The number of calls that a worker has room for at a time.
 pub(crate) const ROOM: usize = 4;
 
 #[rpc_trait(name = "bench.Work")]
 pub(crate) trait Work {
-    /// Takes its while; says which worker it was.
+    /// Takes the worker's time for a call. Returns the worker's number.
     #[rpc(idempotent)]
     async fn work(&self) -> rpcnet::Result<u32>;
 
-    /// The same, and nobody waits for it for long.
+    /// The same, with a hedge after 10 ms.
     #[rpc(idempotent, hedge = "10ms")]
     async fn work_hedged(&self) -> rpcnet::Result<u32>;
 
-    /// The same, and may not be done twice.
+    /// The same, and may not be made twice.
     async fn once(&self, id: u64) -> rpcnet::Result<u32>;
 
-    /// Numbers from one on, one each 2 ms, and which process each comes from.
+    /// Streams numbers from one on, one each 2 ms, each with the process that it comes from.
     #[rpc(resumable)]
     async fn numbers(&self, cx: &Context) -> rpcnet::Result<Streaming<(u32, u64)>>;
 
-    /// At once.
+    /// Answers at once.
     #[rpc(idempotent)]
     async fn echo(&self, bytes: [u8; 32]) -> rpcnet::Result<[u8; 32]>;
 }

@@ -16,13 +16,13 @@ use super::{
 
 pub(crate) const PREFIX: &str = "routing/slow/";
 
-/// 30 % of what the three fast ones can do.
+/// The rate in calls a second: 30 % of the capacity of the three fast workers.
 pub(crate) const RATE: f64 = 0.3 * 3.0 * 2000.0;
 const FAST: Duration = Duration::from_millis(2);
 const SLOW: Duration = Duration::from_millis(20);
 
 struct Seen {
-    /// Of the calls that the slow one answered.
+    /// The share of calls that the slow worker answered.
     share: f64,
     p99: f64,
 }
@@ -59,14 +59,14 @@ async fn run(stage: &Stage, takes: &[Duration], policy: Policy, plan: Plan) -> R
     let time = plan.seconds(10) + Duration::from_secs(1);
     let outcomes = OpenLoop::start(RATE, time, move |_| client.work());
     let outcomes = outcomes.ended().await;
-    // In the first second nothing is known of anybody.
+    // In the first second nothing is known about any worker.
     let from = Duration::from_secs(1);
     let late: Vec<_> = outcomes.iter().filter(|outcome| outcome.due >= from).collect();
     let slow = late.iter().filter(|outcome| outcome.result == Ok(3)).count();
     Ok(Seen { share: slow as f64 / late.len() as f64, p99: p99(&outcomes, from, time) })
 }
 
-/// Waits until so many endpoints are connected.
+/// Waits until `count` endpoints are connected.
 pub(crate) async fn all_ready(channel: &BalancedChannel, count: usize) {
     while channel.endpoints().iter().filter(|endpoint| endpoint.ready).count() < count {
         tokio::time::sleep(Duration::from_millis(5)).await;

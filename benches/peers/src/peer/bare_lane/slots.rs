@@ -1,4 +1,4 @@
-//! Calls that wait for their replies, by small numbers that are used again.
+//! Calls that wait for their replies, by small numbers that are reused.
 
 /// Values by number.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! rpcnet's balancer over a list of servers, every default.
+//! rpcnet's balancer over a list of servers, with all defaults.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{super::Peer, EchoClient};
 
-/// How long all servers together have to be connected.
+/// The time within which all servers must be connected.
 const CONNECTING: Duration = Duration::from_secs(10);
 
 pub(crate) struct Balanced {
@@ -39,7 +39,7 @@ impl Peer for Balanced {
     }
 }
 
-/// The channel's own wait is for one of them.
+/// Waits for all endpoints. The channel's own wait is only for one of them.
 async fn all_ready(channel: &BalancedChannel) {
     channel.ready().await;
     while channel.endpoints().iter().any(|endpoint| !endpoint.ready) {

@@ -1,6 +1,6 @@
-//! An allocator that counts, and the service by which a server tells its counts.
+//! An allocator that counts, and the service by which a server reports its counts.
 //!
-//! It counts only once it is asked to: the counters are shared by all threads, which costs time that the other figures
+//! It counts only after it was asked to. All threads share the counters, and this costs time that the other figures
 //! must not contain.
 
 use std::{
@@ -12,11 +12,11 @@ use std::{
 use rpcnet::{rpc_impl, rpc_trait};
 use serde::{Deserialize, Serialize};
 
-/// How often memory was allocated, and how much.
+/// The number of allocations, and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) allocations: u64,
-    /// Of memory that grows, its new size is counted each time: growing may move it.
+    /// When an allocation grows, its new size is counted each time, because growing may move it.
     pub(crate) bytes: u64,
 }
 
@@ -32,22 +32,22 @@ static COUNTS: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Counts in this process from now on.
+/// Starts counting in this process.
 pub(super) fn start_counting() {
     COUNTS.store(true, Relaxed);
 }
 
-/// What was counted in this process.
+/// The counts of this process.
 pub(super) fn tally() -> Tally {
     Tally { allocations: ALLOCATIONS.load(Relaxed), bytes: BYTES.load(Relaxed) }
 }
 
-/// The same, of a server.
+/// The counts of a server.
 #[rpc_trait(name = "bench.v1.Allocations")]
 pub(crate) trait Allocations {
-    /// Counts from now on.
+    /// Starts counting.
     async fn start(&self) -> rpcnet::Result<()>;
-    /// What was counted.
+    /// Returns the counts.
     async fn tally(&self) -> rpcnet::Result<Tally>;
 }
 
@@ -79,12 +79,12 @@ impl Counting {
     }
 }
 
-// SAFETY: everything is handed to the system's allocator as it came; counting allocates nothing.
+// SAFETY: every call goes to the system's allocator with the same arguments. Counting allocates nothing.
 #[expect(unsafe_code, reason = "an allocator is unsafe to write, and only an allocator sees all allocations")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::count(layout.size());
-        // SAFETY: the caller's promises are those that are asked for.
+        // SAFETY: the caller promises the same as the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
@@ -116,7 +116,7 @@ mod tests {
         let before = tally();
         let memory = vec![1_u8; 1 << 20];
         let after = tally() - before;
-        // Other tests allocate meanwhile.
+        // Other tests allocate at the same time.
         assert!(after.allocations >= 1 && after.bytes >= 1 << 20, "{after:?}");
         drop(memory);
     }

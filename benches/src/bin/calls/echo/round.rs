@@ -1,4 +1,4 @@
-//! One round: as many calls as fit into its time, so many in flight.
+//! One round: as many calls as fit into its time, with a fixed number in flight.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio::{task::JoinSet, time::Instant};
 use super::System;
 use rpcnet_benches::Failure;
 
-/// What one round has come to.
+/// The result of one round.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Round {
     pub(super) calls: usize,
-    /// From the first call's start to the last one's end.
+    /// The time from the first call's start to the last call's end.
     pub(super) elapsed: Duration,
     pub(super) p50: Duration,
 }
@@ -24,7 +24,7 @@ impl Round {
     }
 }
 
-/// Keeps `in_flight` calls at work for this time, each by a task that makes one call after the other.
+/// Keeps `in_flight` calls in flight for this time. Each is made by a task that makes one call after the other.
 pub(super) async fn round<S: System>(
     system: &S,
     payload: &Bytes,
@@ -80,7 +80,7 @@ impl Rounds {
         self.median(Round::calls_per_second)
     }
 
-    /// The median over the rounds of each one's median latency.
+    /// The median over the rounds of each round's median latency.
     pub(super) fn p50_micros(&self) -> f64 {
         self.median(|round| round.p50.as_secs_f64() * 1e6)
     }
@@ -93,12 +93,13 @@ impl Rounds {
         self.a_call(self.server_cpu)
     }
 
-    /// The median over the rounds of their throughput by that of the other's round of the same time.
+    /// The median over the rounds of the ratio between this throughput and the throughput of the other system's round
+    /// at the same time.
     pub(super) fn throughput_by(&self, other: &Self) -> f64 {
         self.ratio(other, Round::calls_per_second)
     }
 
-    /// As [`throughput_by`](Self::throughput_by), of the median latency.
+    /// The same as [`throughput_by`](Self::throughput_by), for the median latency.
     pub(super) fn p50_by(&self, other: &Self) -> f64 {
         self.ratio(other, |round| round.p50.as_secs_f64())
     }
@@ -112,7 +113,8 @@ impl Rounds {
         median(pairs.map(|(own, other)| figure(own) / figure(other))).unwrap_or(f64::NAN)
     }
 
-    /// Over all rounds: the kernel counts in steps of 10 ms, too coarse for one.
+    /// The processor time for each call. It is taken over all rounds: the kernel counts in steps of 10 ms, which are
+    /// too coarse for one round.
     fn a_call(&self, cpu: Duration) -> f64 {
         let calls: usize = self.rounds.iter().map(|round| round.calls).sum();
         cpu.as_secs_f64() * 1e6 / calls as f64
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn ratios_compare_rounds_of_the_same_time() {
-        // The machine was slow for the second round of both: the ratio does not see it.
+        // The machine was slow for the second round of both systems. The ratio is not affected.
         let ours = rounds(&[(900, 110), (90, 1100), (900, 110)]);
         let bare = rounds(&[(1_000, 100), (100, 1000), (1_000, 100)]);
         assert!((ours.throughput_by(&bare) - 0.9).abs() < 1e-9);

@@ -1,4 +1,4 @@
-//! What is called, and the rows that come of it.
+//! The echo's workloads, and their rows.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use rpcnet_benches::{Options, Row};
 
 use super::{PREFIX, round::Rounds};
 
-/// Payloads of one size, so many in flight on one connection.
+/// Calls with payloads of one size, a fixed number of them in flight on one connection.
 #[derive(Debug)]
 pub(super) struct Workload {
     name: &'static str,
@@ -26,11 +26,11 @@ pub(super) const WORKLOADS: [Workload; 4] = [
 struct Figure {
     id: &'static str,
     unit: &'static str,
-    /// Of our rounds and bare quinn's.
+    /// Computes the figure from rpcnet's rounds and bare quinn's.
     of: fn(&Rounds, &Rounds) -> f64,
 }
 
-/// What latency alone tells: with one call in flight throughput is its inverse.
+/// The figure for one call in flight: latency alone, because throughput is its inverse.
 const LATENCY_RATIO: Figure =
     Figure { id: "p50-vs-bare-quinn", unit: "ratio", of: |ours, bare| ours.p50_by(bare) };
 
@@ -62,12 +62,12 @@ impl Workload {
         [ratio].into_iter().chain(&FIGURES).map(move |figure| (format!("{self}/{}", figure.id), figure))
     }
 
-    /// Whether any of its rows is asked for.
+    /// Returns whether any row of this workload is selected.
     pub(super) fn selected(&self, options: &Options) -> bool {
         self.figures().any(|(id, _)| options.selects(&id))
     }
 
-    /// Its rows that are asked for.
+    /// The selected rows of this workload.
     pub(super) fn rows(&self, ours: &Rounds, bare: &Rounds, options: &Options) -> Vec<Row> {
         self.figures()
             .filter(|(id, _)| options.selects(id))

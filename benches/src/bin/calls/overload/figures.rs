@@ -1,4 +1,4 @@
-//! What loads have come to, and the rows of it.
+//! The results of the loads, and their rows.
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ use super::{
 };
 use crate::role::Role;
 
-/// How a server handles what is too much for it.
+/// A server's way of handling overload.
 #[derive(Debug)]
 pub(super) struct Mode {
-    /// Of its rows, behind that of all.
+    /// The prefix of the mode's rows, after the common prefix.
     pub(super) prefix: &'static str,
     pub(super) role: Role,
-    /// Of the rows `goodput` and `p99`.
+    /// The targets of the rows `goodput` and `p99`.
     pub(super) targets: Option<[&'static str; 2]>,
 }
 
-/// What one load has come to.
+/// The result of one load.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Figures {
-    /// Answers in time, a second.
+    /// The number of answers in time, a second.
     goodput: f64,
-    /// Of calls that were not refused; those that ran out of time had the whole deadline.
+    /// Latencies of the calls that were not refused. A call that ran out of time counts with the whole deadline.
     p50: f64,
     p99: f64,
-    /// Refused, of all.
+    /// The share of refused calls among all calls.
     shed: f64,
 }
 
@@ -57,20 +57,20 @@ impl Figures {
     }
 }
 
-/// One round: all loads of one time.
+/// One round: all loads, one after the other.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sweep {
     pub(super) figures: [Figures; LOADS.len()],
 }
 
 impl Sweep {
-    /// What is left of the best goodput at the highest load.
+    /// The goodput at the highest load, as a share of the best goodput.
     fn goodput(&self) -> f64 {
         let peak = self.figures.iter().map(|figures| figures.goodput).fold(0.0, f64::max);
         self.highest().goodput / peak
     }
 
-    /// How much slower the highest load is than a moderate one.
+    /// The 99th percentile at the highest load, divided by the one at a moderate load.
     fn p99(&self) -> f64 {
         self.highest().p99 / self.figures[MODERATE].p99
     }
@@ -80,14 +80,14 @@ impl Sweep {
     }
 }
 
-/// A row.
+/// A figure and its row.
 struct Figure<T> {
     name: &'static str,
     unit: &'static str,
     of: fn(&T) -> f64,
 }
 
-/// Those of each load.
+/// The figures of each load.
 const OF_A_LOAD: [Figure<Figures>; 4] = [
     Figure { name: "goodput", unit: "calls/s", of: |figures| figures.goodput },
     Figure { name: "p50-ms", unit: "ms", of: |figures| figures.p50 },
@@ -95,7 +95,7 @@ const OF_A_LOAD: [Figure<Figures>; 4] = [
     Figure { name: "shed", unit: "share", of: |figures| figures.shed },
 ];
 
-/// Those of all loads.
+/// The figures over all loads.
 const RATIOS: [Figure<Sweep>; 2] = [
     Figure { name: "goodput", unit: "ratio", of: Sweep::goodput },
     Figure { name: "p99", unit: "ratio", of: Sweep::p99 },
@@ -113,12 +113,12 @@ impl Mode {
         ratios.chain(LOADS.iter().flat_map(of_a_load))
     }
 
-    /// Whether any of its rows is asked for.
+    /// Returns whether any row of this mode is selected.
     pub(super) fn selected(&self, options: &Options) -> bool {
         self.ids().any(|id| options.selects(&id))
     }
 
-    /// Its rows that are asked for: of each figure, the median over the rounds.
+    /// The selected rows of this mode. Each figure is the median over the rounds.
     pub(super) fn rows(&self, sweeps: &[Sweep], options: &Options) -> Vec<Row> {
         let of = |figure: &dyn Fn(&Sweep) -> f64| median(sweeps.iter().map(figure)).unwrap_or(f64::NAN);
         let ratios = RATIOS.iter().enumerate().map(|(index, figure)| {

@@ -1,6 +1,6 @@
-//! Calls as they come from many users: open loop, at random times.
+//! Calls as from many users: an open loop with random times.
 //!
-//! A closed loop would send less as soon as the server is slow, and so never overload it ("Open Versus Closed: A
+//! A closed loop would send less as soon as the server is slow, and so would never overload it ("Open Versus Closed: A
 //! Cautionary Tale", Schroeder et al., NSDI 2006).
 
 use std::time::Duration;
@@ -16,30 +16,31 @@ use tokio::{
 use super::service::WorkClient;
 use rpcnet_benches::Failure;
 
-/// Nobody waits longer for an answer, from when the call was to be made.
+/// The longest time for an answer, from the time at which the call was due.
 pub(super) const DEADLINE: Duration = Duration::from_millis(100);
-/// In flight while the capacity is measured: enough to keep all places taken, not so many that any is refused.
+/// The number of calls in flight while the capacity is measured: enough to keep all places taken, and few enough that
+/// none is refused.
 const IN_FLIGHT: usize = 20;
 
-/// What is offered to a server.
+/// The load that is offered to a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
-    /// In calls a second.
+    /// The rate in calls a second.
     pub(super) rate: f64,
-    /// Calls before this are made, but not counted.
+    /// The time before which calls are made, but not counted.
     pub(super) warm_up: Duration,
     pub(super) time: Duration,
     pub(super) seed: u64,
 }
 
-/// What has become of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Answered after this time.
     Answered(Duration),
     /// Refused by the server.
     Shed,
-    /// Its deadline passed.
+    /// The deadline passed.
     Expired,
 }
 
@@ -47,7 +48,7 @@ pub(super) enum Outcome {
 pub(super) async fn offer(client: &WorkClient, load: Load) -> Result<Vec<Outcome>, Failure> {
     let client = client.clone();
     let runtime = Handle::current();
-    // On a thread of its own: tokio's timers count milliseconds, in which several calls arrive.
+    // On a thread of its own, because tokio's timers count milliseconds, and several calls arrive within one.
     let calls = spawn_blocking(move || {
         let started = Instant::now();
         let make = |at| {
@@ -67,7 +68,7 @@ pub(super) async fn offer(client: &WorkClient, load: Load) -> Result<Vec<Outcome
     Ok(outcomes)
 }
 
-/// Poisson arrivals: the times between them are distributed exponentially.
+/// Poisson arrivals: the times between calls are distributed exponentially.
 fn arrivals(load: Load) -> Vec<Duration> {
     let mut rng = StdRng::seed_from_u64(load.seed);
     let end = load.warm_up + load.time;
@@ -80,7 +81,7 @@ fn arrivals(load: Load) -> Vec<Duration> {
     .collect()
 }
 
-/// Blocks the thread. It may be woken early.
+/// Blocks the thread until `due`. `park_timeout` may return early.
 fn wait_until(due: Instant) {
     while let Some(left) = due.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         std::thread::park_timeout(left);
@@ -102,7 +103,7 @@ async fn call(client: WorkClient, due: Instant) -> Result<Outcome, Failure> {
     }
 }
 
-/// How many calls a second a server answers that is asked for no more than that.
+/// The number of calls a second that a server answers if it gets no more calls than that.
 pub(super) async fn capacity(client: &WorkClient, time: Duration) -> Result<f64, Failure> {
     let started = Instant::now();
     let until = started + time;
@@ -111,7 +112,7 @@ pub(super) async fn capacity(client: &WorkClient, time: Duration) -> Result<f64,
         let client = client.clone();
         tasks.spawn(async move {
             let mut answered = 0_u32;
-            // Those at work at the end would count in part.
+            // Calls in flight at the end are not counted: they would count in part.
             while let Ok(result) = timeout_at(until, client.work()).await {
                 result?;
                 answered += 1;
@@ -138,7 +139,7 @@ mod tests {
         assert!(times.is_sorted());
         assert!((19_000..21_000).contains(&times.len()), "{}", times.len());
         assert_eq!(times, arrivals(load), "the seed decides");
-        // Of a Poisson process, e^-1 of all gaps are longer than the mean.
+        // In a Poisson process, a share of e^-1 of all gaps is longer than the mean.
         let long = times.windows(2).filter(|pair| pair[1] - pair[0] > Duration::from_micros(500)).count();
         let share = long as f64 / times.len() as f64;
         assert!((0.34..0.40).contains(&share), "{share}");

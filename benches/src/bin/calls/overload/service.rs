@@ -12,23 +12,24 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use crate::role::Role;
 
-/// How many calls are at work at once.
+/// The number of calls that work at once.
 const PLACES: usize = 8;
-/// How many wait, where a server bounds that.
+/// The number of calls that wait, if the server bounds it.
 const QUEUE: usize = 16;
-/// How long each works.
+/// The time that each call works.
 const WORK: Duration = Duration::from_millis(5);
-/// Calls beyond the default of 256 would wait in the client, and be refused by nobody.
+/// The most calls in flight on a connection. With the default of 256, further calls would wait in the client and never
+/// be refused.
 const CALLS_PER_CONNECTION: u32 = 4096;
 
-/// Has a capacity.
+/// A service with a capacity.
 #[rpc_trait(name = "bench.v1.Work")]
 pub(crate) trait Work {
     /// Works for 5 ms, asleep.
     async fn work(&self) -> rpcnet::Result<()>;
 }
 
-/// Leaves it to the server how many calls are at work.
+/// A handler without a limit: the server limits the number of calls.
 struct Unguarded;
 
 #[rpc_impl]
@@ -39,7 +40,7 @@ impl Work for Unguarded {
     }
 }
 
-/// Calls wait for a place in the handler, first come first served.
+/// A handler with a limit: calls wait for a place, first come first served.
 struct Guarded(Semaphore);
 
 #[rpc_impl]

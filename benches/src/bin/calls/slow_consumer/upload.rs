@@ -1,4 +1,4 @@
-//! A client in a process of its own, that sends to a handler which reads slowly.
+//! A client in a process of its own that sends to a handler which reads slowly.
 
 use std::{
     io::{self, Write},
@@ -16,7 +16,7 @@ use crate::{
     role::{self, Role},
 };
 
-/// What the client's process is told.
+/// The task of the client's process.
 #[derive(Serialize, Deserialize)]
 struct Task {
     credentials: Credentials,
@@ -25,7 +25,7 @@ struct Task {
     pace: Pace,
 }
 
-/// By how many bytes a client grows that sends this. Blocks until it is done.
+/// The number of bytes by which the memory of a client grows while it sends this. Blocks until it is done.
 pub(super) fn start(ca: &DevCa, order: Order, pace: Pace) -> Result<u64, Failure> {
     let (_server, address) = role::start(Role::Ours, ca)?;
     let task = Task { credentials: Credentials::issue(ca, "uploader")?, address, order, pace };
@@ -34,7 +34,7 @@ pub(super) fn start(ca: &DevCa, order: Order, pace: Pace) -> Result<u64, Failure
     Ok(process.greeting().parse()?)
 }
 
-/// Is that process: does the task, and says by how many bytes it has grown.
+/// Runs as that process: does the task, and reports by how many bytes its memory has grown.
 pub(crate) async fn run(task: &str) -> Result<(), Failure> {
     let Task { credentials, address, order, pace } = serde_json::from_str(task)?;
     let client = BlocksClient::new(ours::connect(address, &credentials).await?);
