@@ -90,6 +90,19 @@ pub struct DevCert {
 }
 
 /// The contents of a development certificate.
+///
+/// ```
+/// use rpcnet::dev::{DevCa, DevCertOptions};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ca = DevCa::generate()?;
+/// let hosts = (vec!["10.0.0.1".parse()?], vec!["worker-1.example.org".into()]);
+/// let reachable = ca.issue_with(&DevCertOptions::new("worker-1").with_hosts(hosts.0, hosts.1))?;
+/// let expired = ca.issue_with(&DevCertOptions::new("worker-1").expired())?;
+/// # let _ = (reachable, expired);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct DevCertOptions {
     name: String,

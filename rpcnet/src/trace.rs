@@ -12,6 +12,18 @@ use rand::{Rng, RngExt};
 /// A call that is made inside a handler carries the trace of the call that the handler answers, with the handler's
 /// span. The first of a chain carries one if it is given one: [`Call::trace`](crate::Call::trace). Its text is that
 /// of the header `traceparent`.
+///
+/// ```
+/// use rpcnet::Trace;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // From the header of an HTTP request.
+/// let trace: Trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse()?;
+/// assert_eq!(trace.span(), 0xb7ad6b7169203331);
+/// assert!(trace.is_sampled());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Trace {
     id: u128,

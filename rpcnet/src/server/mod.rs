@@ -50,6 +50,45 @@ use crate::{
 pub type ProtocolFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Handles the connections of one protocol (ALPN) other than the call protocol, on the server's own port.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use rpcnet::{ProtocolFuture, ProtocolHandler, transport::{Connection, DialOptions}};
+///
+/// struct Echo;
+///
+/// impl ProtocolHandler for Echo {
+///     fn accept(&self, connection: Connection) -> ProtocolFuture<'static> {
+///         Box::pin(async move {
+///             while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+///                 let Ok(message) = receive.read_to_end(1024).await else { continue };
+///                 if send.write(message).await.is_ok() {
+///                     send.finish();
+///                 }
+///             }
+///         })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = rpcnet::testing::Network::new();
+/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
+/// # let server = rpcnet::Server::new(config)?;
+/// # let address = server.local_addr();
+/// server.handle_protocol(b"echo/1", Arc::new(Echo))?;
+/// # let address = address.to_string();
+/// # let connector = rpcnet::Channel::builder().with_network(&network).connector()?;
+///
+/// let connection = connector.dial(&address, b"echo/1", &DialOptions::default()).await?;
+/// let (mut send, mut receive) = connection.open_bi().await?;
+/// send.write("hello".into()).await?;
+/// send.finish();
+/// assert_eq!(receive.read_to_end(1024).await?, "hello");
+/// # Ok(())
+/// # }
+/// ```
 pub trait ProtocolHandler: Send + Sync + 'static {
     /// Handles a connection whose peer is authenticated. The connection is closed when the future ends.
     fn accept(&self, connection: Connection) -> ProtocolFuture<'static>;

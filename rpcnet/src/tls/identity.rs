@@ -9,7 +9,7 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer};
 /// ```
 /// use rpcnet::{PeerIdentity, Status};
 ///
-/// /// To be called in a handler or an interceptor, with [`Context::peer`](rpcnet::Context::peer).
+/// // To be called in a handler, with `cx.peer()`.
 /// fn authorize(peer: &PeerIdentity) -> rpcnet::Result<()> {
 ///     if peer.name() == "billing" {
 ///         return Ok(());
@@ -90,6 +90,13 @@ impl PeerIdentity {
 }
 
 /// A cluster's node: `spiffe://<cluster>/node/<name>`.
+///
+/// ```
+/// use rpcnet::SpiffeId;
+///
+/// let id: SpiffeId = "spiffe://shop/node/worker-1".parse().expect("a node's id");
+/// assert_eq!((id.cluster(), id.node()), ("shop", "worker-1"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SpiffeId {
     cluster: String,

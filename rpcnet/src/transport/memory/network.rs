@@ -39,6 +39,22 @@ const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 /// pauses between dials, and its choice among equal servers, from other sources.
 ///
 /// Cheap to clone; clones are the same network.
+///
+/// ```
+/// use std::{net::IpAddr, time::Duration};
+///
+/// use rpcnet::testing::Network;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let network = Network::with_seed(7);
+/// network.set_latency(Duration::from_millis(10)..Duration::from_millis(30));
+/// network.set_loss(0.01);
+/// let (client, server): (IpAddr, IpAddr) = ("10.0.0.1".parse()?, "10.0.0.2".parse()?);
+/// network.between(client, server).cut();
+/// network.heal_all();
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Network {
     inner: Arc<Inner>,
