@@ -69,7 +69,7 @@ where
                 // The client reports a failed call.
                 tokio::spawn(answer(send, receive));
             }
-            #[expect(unreachable_code, reason = "says what the task comes to")]
+            #[expect(unreachable_code, reason = "the line gives the block its result type")]
             Ok::<(), quinn::ConnectionError>(())
         });
     }

@@ -60,7 +60,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn our_own_memory_is_told() {
-        let memory = Memory::of(std::process::id()).expect("it is told");
+        let memory = Memory::of(std::process::id()).expect("Linux reports it");
         assert!(memory.resident > 0 && memory.peak > 0);
         assert!(matches!(Memory::of(u32::MAX), Err(ProcessError::Memory { .. })));
     }

@@ -33,7 +33,7 @@ fn count(allocated: usize, freed: usize) {
     PEAK.set(PEAK.get().max(live));
 }
 
-#[expect(unsafe_code, reason = "an allocator can't be had without; it hands everything on and counts")]
+#[expect(unsafe_code, reason = "an allocator is unsafe to write; this one only counts")]
 // SAFETY: all of it is the system's allocator, with the arguments that came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

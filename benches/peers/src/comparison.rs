@@ -144,7 +144,7 @@ pub(crate) fn rows(samples: &Samples, options: &Options) -> Vec<Row> {
             let target = TARGETS.iter().find(|(of, _)| *of == id);
             let row = Row::new(id, value, unit);
             Some(match target {
-                Some((_, target)) => row.with_target(target.parse().expect("all targets are")),
+                Some((_, target)) => row.with_target(target.parse().expect("all targets are valid")),
                 None => row,
             })
         })

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn two_words_say_what_follows() {
-        let model = Model::train("the cat sat. the dog ran. a cat slept.").expect("it has words");
+        let model = Model::train("the cat sat. the dog ran. a cat slept.").expect("the text has words");
         assert_eq!(say(&model, "watch the dog", 1, 3), ["ran.", "a", "cat"]);
         assert_eq!(model.vocabulary(), 7);
         // The text has no other continuation for any seed. After its end any word may come.
@@ -153,10 +153,10 @@ mod tests {
 
     #[test]
     fn the_seed_counts() {
-        let model = Model::train(crate::DEFAULT_TEXT).expect("it has words");
+        let model = Model::train(crate::DEFAULT_TEXT).expect("the text has words");
         assert_eq!(say(&model, "A worker", 7, 100), say(&model, "A worker", 7, 100));
         assert_ne!(say(&model, "A worker", 7, 100), say(&model, "A worker", 8, 100));
-        let other = Model::train("to be or not to be").expect("it has words");
+        let other = Model::train("to be or not to be").expect("the text has words");
         assert_ne!(model.fingerprint(), other.fingerprint());
     }
 
@@ -181,7 +181,7 @@ mod tests {
         /// Each generated pair of words occurs in the text, or continues after its end.
         #[test]
         fn each_pair_has_stood_in_the_text(text in "[a-d]( [a-d]){1,60}", prompt in "[a-e ]{0,6}", seed: u64) {
-            let model = Model::train(&text).expect("it has words");
+            let model = Model::train(&text).expect("the text has words");
             let said = say(&model, &prompt, seed, 40);
             let all: Vec<&str> = text.split(' ').collect();
             for pair in said.windows(2) {

@@ -1,8 +1,8 @@
 //! A node that goes on at another address.
 //!
 //! foca knows members by address. To foca, a node that moves becomes another member, and the member at the old address
-//! is declared down. The generation tells a move from a restart at another address: a move takes one of the next
-//! [`NEXT`] generations, a restart takes the time of day.
+//! is declared down. The generation tells a move from a restart at another address: a move takes one of the next few
+//! generations, a restart takes the time of day.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -11,8 +11,7 @@ use super::{
     node::Node,
 };
 
-/// The largest difference, in generations, by which an identity at another address still counts as the same life. A
-/// larger difference means another life.
+/// The largest difference in generations by which an identity at another address still counts as the same life.
 const NEXT: u64 = 16;
 
 impl Identity {

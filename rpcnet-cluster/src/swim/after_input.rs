@@ -1,4 +1,5 @@
-//! Follows up an input: collects the changes that foca left behind, decides what each is called, and acts on them.
+//! The follow-up of an input: collects the changes that foca left behind, decides which event each change is, and acts
+//! on them.
 
 use std::time::{Duration, Instant};
 
@@ -37,10 +38,10 @@ impl Node {
     }
 
     /// Follows up one or more calls into foca. `from` is the sender of the packet that was handled, if there was one.
-    /// `certain` says that this node itself waited out a suspicion.
+    /// `certain` means that this node itself waited out a suspicion.
     pub(super) fn settle(&mut self, now: Instant, from: Option<Identity>, certain: bool) {
-        // Ends: a further round needs news from foca. The loop itself makes two kinds of news: that a member is down,
-        // which is final, and one change of this node's identity.
+        // Ends: a further round needs news from foca. The loop itself makes two kinds of news. One is that a member is
+        // down, which is final. The other is one change of this node's identity.
         loop {
             let mut verdicts = Verdicts::default();
             let (wanted, stale, conflict, reclaim, confirmed) = {

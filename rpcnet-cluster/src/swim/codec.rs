@@ -1,4 +1,4 @@
-//! foca's packets in bytes.
+//! The encoding of foca's packets.
 //!
 //! foca chooses the receivers of news at random and offers no way to choose better ones. So this codec writes another
 //! destination if there is a nearer one, and [`FocaRuntime`](super::effects::FocaRuntime) sends the packet to the

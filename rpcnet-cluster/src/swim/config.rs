@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const UNCONFIRMED: u32 = 5;
 
 /// Settings of a [`Node`](super::Node). All nodes of a cluster should have the same settings. A time out of its range
-/// counts as the nearest time within. No period is longer than a day.
+/// counts as the nearest time in the range. No period is longer than a day.
 #[derive(Clone, Debug)]
 pub struct Config {
     probe_period: Duration,
@@ -137,8 +137,8 @@ impl Config {
         self
     }
 
-    /// The interval at which the node announces itself to two random members that are down. At least 100 ms. Default 10
-    /// s. This is what heals a partition.
+    /// The interval at which the node announces itself to two random members that are down. At least 100 ms. Default is
+    /// 10 s. This is what heals a partition.
     pub fn with_reconnect_interval(mut self, interval: Duration) -> Self {
         self.reconnect_interval = interval.clamp(Duration::from_millis(100), LONGEST);
         self

@@ -59,8 +59,8 @@ const SUMMARY_MIN: usize = 17;
 pub(super) enum DigestScope {
     /// Only the named members. The sender asks for what is newer.
     Named,
-    /// All members that the sender knows: it does not know any that it doesn't name. Both sides send what they have
-    /// newer.
+    /// All members that the sender knows: it does not know the members that the digest does not name. Each side sends
+    /// the entries that it has newer.
     Whole,
     /// All members in these groups.
     Groups(Selection),

@@ -21,8 +21,8 @@ use super::{
 /// doesn't. Gossip tolerates loss.
 const MAX_TRANSMITS: usize = 65_536;
 
-/// The most events that wait, for the same case as [`MAX_TRANSMITS`]. A user who missed as many changes of the view
-/// should rather read it as a whole.
+/// The most events that wait to be read. A driver empties this queue after every input too. After so many unread
+/// changes, the user should read the view as a whole.
 const MAX_EVENTS: usize = 65_536;
 
 /// A notification of foca about this node or its probes. Changes of members are not among them: the observed states
@@ -45,7 +45,7 @@ pub(super) struct Effects {
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     pub(super) timers: Timers,
-    /// The number of times that is added to a probe's timers: 0 is not slower.
+    /// The slowdown of probes: their timers take `slower + 1` times as long.
     pub(super) slower: u32,
     /// Emptied after every call into foca, which bounds it.
     pub(super) notes: Vec<Note>,

@@ -77,7 +77,7 @@ pub enum TagError {
     /// The node has as many tags as it may have.
     #[error("node already has {MAX_TAGS} tags, which is the limit: remove one first")]
     TooManyTags,
-    /// The node has left the cluster: nobody would learn of the change.
+    /// The node has left the cluster: no other node would learn of the change.
     #[error("node has left the cluster: tags are set before it leaves")]
     Left,
     /// The key begins with `rpcnet.`, which is reserved for this crate.

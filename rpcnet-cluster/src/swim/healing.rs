@@ -12,9 +12,9 @@ use super::{
     timers::Task,
 };
 
-/// The number of times that this node takes a later generation than one other node that is known at its address.
+/// The number of times that this node takes a later generation than one other id at its address.
 const OUTDO: u8 = 3;
-/// The most nodes for which these times are remembered.
+/// The most ids that this node outdoes.
 const MAX_OUTDONE: usize = 16;
 
 /// The number of members that are down and are announced to at a time.
@@ -96,7 +96,7 @@ impl Node {
     }
 
     /// Takes a generation later than the one of `theirs`, which has this node's address and this node's id or another
-    /// id. Returns whether `theirs` needs no further attention.
+    /// id. Returns false if that is not possible: then the two are in conflict.
     ///
     /// Most likely `theirs` is an earlier process at this address: otherwise packets would not arrive here. If the
     /// other node does live, each of the two repeats this [`OUTDO`] times only.

@@ -28,7 +28,7 @@ const NOTIFIED: usize = 8;
 /// is dropped once any member has acknowledged.
 const TRIES: u8 = 6;
 
-/// The time after which the node stops to tell others: nobody seems to be left.
+/// The longest time for which a leaver tells others. After it, no node that hears seems to be left.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The progress of a node's leave.
@@ -38,7 +38,7 @@ pub(super) struct Leaving {
     waiting: BTreeMap<NodeId, (Identity, u8)>,
     // The members active when the node left, and only ever fewer.
     spare: Vec<Identity>,
-    // Members of the two above, and peers that asked: no more than there were members.
+    // Members of the two lists above, and peers that asked: no more than there were members.
     acknowledged: BTreeSet<NodeId>,
     notice: Bytes,
     since: Instant,

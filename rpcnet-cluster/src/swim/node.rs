@@ -72,7 +72,7 @@ pub struct Node {
     /// The cluster size that foca's settings were made for.
     pub(super) tuned_for: usize,
     pub(super) sync_backoff: std::time::Duration,
-    /// The times at which peers were last asked for a record. Emptied when it exceeds a fixed size.
+    /// The time at which each node's record was last asked for. Emptied when it exceeds a fixed size.
     pub(super) asked: BTreeMap<NodeId, Instant>,
     pub(super) reported_conflict: Option<Identity>,
     /// The number of times that this node took a later generation than another id at its address. At most `MAX_OUTDONE`

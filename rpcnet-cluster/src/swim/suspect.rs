@@ -83,7 +83,7 @@ impl Node {
         self.tell_of(member, member, incarnation, state);
     }
 
-    /// Tells `to`, which has called this node down or suspect, that this node lives.
+    /// Tells `to` that this node lives, after `to` has claimed otherwise.
     pub(super) fn protest(&mut self, to: Identity) {
         let incarnation = self.shared.lock().incarnation;
         self.tell_of(to, self.identity(), incarnation, State::Alive);
@@ -168,7 +168,7 @@ impl Node {
         }
     }
 
-    /// Confirms the suspicions of other nodes about members that this node could not reach either.
+    /// Confirms the suspicions that other nodes have of these members, if this node could not reach them either.
     pub(super) fn second(&mut self, now: Instant, suspects: &[NodeId]) {
         for id in suspects {
             let Some(asked) = self.relayed.get(id) else { continue };

@@ -2,7 +2,7 @@
 //!
 //! Every slot holds one timer, and a later timer for a slot replaces the earlier one. The earlier one is void by then.
 //! A periodic timer of foca's is set anew only after it fired or after its token was given up. A member's earlier timer
-//! concerns an identity that has been replaced. So there are at most [`Timers::FIXED`] timers and four for each member.
+//! concerns an identity that has been replaced. So there are at most a fixed number of timers and four for each member.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
@@ -16,15 +16,15 @@ use super::identity::{NodeId, Peer};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Task {
     Foca(foca::Timer<Peer>),
-    /// The news that a member is down has waited long enough, or it is time to ask another peer about it.
+    /// The news that a member is down has waited long enough, or it is time to ask another peer about the member.
     Verdict(NodeId),
-    /// Others have called a member down, and it has not said otherwise.
+    /// The member that another node has called down has had the time to refute the claim.
     Claim(NodeId),
     Sync,
     Reconnect,
     ResendLeave,
     Sweep,
-    /// Broadcasts of users are sent on.
+    /// The time to send broadcasts of users on.
     Spread,
 }
 

@@ -17,10 +17,10 @@
 //! // Nodes 3 and 4 can't reach the others for a minute.
 //! simulation.impose(Fault::Partition(vec![vec![3, 4]]), Duration::from_secs(60));
 //! simulation.run_for(Duration::from_secs(60));
-//! let node = simulation.node(0).expect("it runs");
+//! let node = simulation.node(0).expect("node 0 runs");
 //! assert_eq!(node.members().filter(|member| member.state() == MemberState::Alive).count(), 3);
 //!
-//! let took = simulation.run_until(Duration::from_secs(120), Simulation::agrees).expect("they find each other again");
+//! let took = simulation.run_until(Duration::from_secs(120), Simulation::agrees).expect("all find each other again");
 //! println!("healed after {took:?}");
 //! for seen in simulation.events().iter().filter(|seen| seen.by == 0) {
 //!     println!("{:?}: {:?}", seen.at, seen.event);

@@ -22,7 +22,7 @@ impl Worker {
 
     /// Works, and returns whether this is the slow server.
     pub(super) async fn work(&self) -> bool {
-        let _room = self.room.acquire().await.expect("nobody closes it");
+        let _room = self.room.acquire().await.expect("the semaphore is never closed");
         tokio::time::sleep(if self.slow { SLOW } else { FAST }).await;
         self.slow
     }

@@ -72,7 +72,7 @@ impl Case {
     fn row(&self, grown: u64) -> Row {
         let row = Row::new(self.id(), grown as f64 / f64::from(1 << 20), "MiB");
         match self.target {
-            Some(target) => row.with_target(target.parse().expect("it is written above")),
+            Some(target) => row.with_target(target.parse().expect("the targets above are valid")),
             None => row,
         }
     }

@@ -39,7 +39,8 @@ fn pick() -> Piece {
     Piece::new("balance/pick", move || {
         endpoints.now += Duration::from_micros(50);
         let now = endpoints.now;
-        let picked = black_box(picker.pick(&layout, &endpoints, None, &mut rng)).expect("all may be picked");
+        let picked =
+            black_box(picker.pick(&layout, &endpoints, None, &mut rng)).expect("all endpoints take calls");
         endpoints.loads[picked].begin(now);
         endpoints.loads[picked].observe(now, Duration::from_micros(150));
     })

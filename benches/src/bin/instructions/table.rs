@@ -50,7 +50,7 @@ impl Table {
     pub(crate) fn row(&self, id: String, name: &str, count: f64) -> Row {
         let row = Row::new(id, count, "instructions");
         match self.bounds(name) {
-            Some((_, most)) => row.with_target(format!("<={most:.0}").parse().expect("it is a number")),
+            Some((_, most)) => row.with_target(format!("<={most:.0}").parse().expect("a bound is a number")),
             None => row,
         }
     }

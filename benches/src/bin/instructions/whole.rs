@@ -41,10 +41,10 @@ fn call(name: &'static str, limits: Limits) -> Piece {
     Piece::new(name, move || {
         let (runtime, client) = connected.get_or_insert_with(|| {
             let runtime = runtime();
-            let client = runtime.block_on(connect(limits)).expect("nothing is in its way");
+            let client = runtime.block_on(connect(limits)).expect("the network in memory connects");
             (runtime, client)
         });
-        let echo = runtime.block_on(client.echo(payload.clone())).expect("it answers");
+        let echo = runtime.block_on(client.echo(payload.clone())).expect("the server answers");
         assert_eq!(echo.len(), payload.len());
     })
 }
@@ -52,7 +52,7 @@ fn call(name: &'static str, limits: Limits) -> Piece {
 /// All in one thread, because the cost of waking another thread depends on the machine.
 fn runtime() -> Arc<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Arc::new(runtime.expect("there are sockets left"))
+    Arc::new(runtime.expect("the runtime starts"))
 }
 
 async fn connect(limits: Limits) -> Result<EchoClient, Failure> {

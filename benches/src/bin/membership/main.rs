@@ -89,7 +89,7 @@ fn measure(flags: &Flags) -> Result<(), Failure> {
     Ok(rows.into_iter().collect::<rpcnet_benches::Report>().print(options)?)
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long a measurement takes is no part of it")]
+#[expect(clippy::disallowed_methods, reason = "progress shows real time, which is not measured")]
 fn now() -> Instant {
     Instant::now()
 }

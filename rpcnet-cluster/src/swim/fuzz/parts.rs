@@ -87,7 +87,8 @@ fn delta(input: &[u8]) {
     let mut members = Vec::new();
     let mut records = Vec::new();
     for packet in writer.finish() {
-        let again = Delta::decode(&mut PacketReader::new(&packet[1..])).expect("just written");
+        let again =
+            Delta::decode(&mut PacketReader::new(&packet[1..])).expect("the packet was encoded above");
         members.extend(again.members.iter().map(described));
         records.extend(again.records);
     }
@@ -104,7 +105,7 @@ fn item(input: &[u8]) {
         }
         _ => return,
     };
-    let (again, item) = Item::decode(&Item::encode(id, &record)).expect("just written");
+    let (again, item) = Item::decode(&Item::encode(id, &record)).expect("the packet was encoded above");
     assert_eq!(again, id);
     match item {
         Item::Whole(again) => assert_eq!(again, record),

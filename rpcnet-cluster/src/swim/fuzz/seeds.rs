@@ -83,7 +83,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 /// The record of a worker with `services` services.
 fn record(services: u64) -> Vec<u8> {
     let mut record = Record::new(identity(1).generation());
-    record.set("role", "worker").expect("short");
+    record.set("role", "worker").expect("key and value are short");
     let hash = |index: u64| index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     record.set_services(Some(ServiceSet::from_ids((0..services).map(hash))));
     let mut bytes = Vec::new();
@@ -106,12 +106,12 @@ fn heard() -> Vec<Option<(u8, Vec<u8>)>> {
     let mut nodes: Vec<_> =
         (0..4).map(|index| Node::new(identity(index), Config::new_lan(), u64::from(index), now)).collect();
     for (index, node) in (0..).zip(&mut nodes) {
-        node.set_tag(now, "role", if index == 0 { "director" } else { "worker" }).expect("few and short");
+        node.set_tag(now, "role", if index == 0 { "director" } else { "worker" }).expect("the tag is short");
         node.announce(now, identity((index + 1) % 4));
     }
     // The tags are too large for a datagram.
     for key in ["one", "two"] {
-        nodes[2].set_tag(now, key, &key.repeat(80)).expect("few, and short enough");
+        nodes[2].set_tag(now, key, &key.repeat(80)).expect("the tags are within the limits");
     }
     let mut heard = Vec::new();
     for step in 0..200 {

@@ -123,7 +123,7 @@ impl Mode {
         let of = |figure: &dyn Fn(&Sweep) -> f64| median(sweeps.iter().map(figure)).unwrap_or(f64::NAN);
         let ratios = RATIOS.iter().enumerate().map(|(index, figure)| {
             let target =
-                self.targets.map(|targets| targets[index].parse().expect("it is written in the code"));
+                self.targets.map(|targets| targets[index].parse().expect("the targets above are valid"));
             (of(&figure.of), figure.unit, target)
         });
         let of_a_load = |load: usize| {
