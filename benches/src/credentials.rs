@@ -27,7 +27,7 @@ impl Credentials {
 }
 
 impl std::fmt::Debug for Credentials {
-    /// Without the key.
+    /// Leaves the key out.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("cert", &self.cert).finish_non_exhaustive()
     }

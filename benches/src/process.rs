@@ -169,7 +169,7 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(next()? + next()?)
 }
 
-/// For the child: ends this process once stdin ends. The orders on stdin must have been read before.
+/// Ends this process, the child, once stdin ends. The orders on stdin must have been read before.
 ///
 /// This uses a thread of its own, because a blocked runtime must not keep the process alive.
 pub fn exit_with_parent() {

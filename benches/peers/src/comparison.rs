@@ -19,7 +19,7 @@ struct Comparison {
 enum Value {
     /// The ratio of rpcnet's figure to the best figure of these systems.
     Ratio(&'static [System]),
-    /// The median figure of one system, multiplied by a factor, with its unit.
+    /// The median figure of one system, divided by a number, in a unit.
     Median(System, f64, &'static str),
 }
 

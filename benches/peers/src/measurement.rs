@@ -100,7 +100,7 @@ impl Workload {
     /// The main figure, by which systems are compared at this workload.
     pub(crate) fn figure(&self) -> Figure {
         match self.kind {
-            // With one call in flight, throughput carries the same information with more noise.
+            // With one call in flight, throughput says the same less precisely.
             Kind::Calls { connections: 1, in_flight: 1, .. } => Figure::P50,
             Kind::Idle { .. } => Figure::ServerConnection,
             Kind::Slow { .. } => Figure::P99,

@@ -64,7 +64,7 @@ pub struct MemberRow {
 /// The task of a process of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Tells the client which workers there are.
+    /// Reports the workers to the client.
     Director,
     /// Counts words.
     Worker,
@@ -79,7 +79,7 @@ pub enum MemberState {
     Starting,
     /// Running.
     Up,
-    /// Told to stop (SIGTERM), finishing its calls.
+    /// It was told to stop (SIGTERM) and finishes its calls.
     Draining,
     /// Stopped after it was told to.
     Left,

@@ -28,7 +28,7 @@ const SPARE: usize = 3;
 pub(super) struct GossipTargets {
     // At most `MAX_MEMBERS`.
     linked: BTreeSet<NodeId>,
-    /// The members in random order, the next one last. Each member gets news once before any member gets news again.
+    /// Peers with connections in random order, the next one last. Each has news once before any has it again.
     turns: Vec<NodeId>,
 }
 
@@ -43,8 +43,8 @@ impl GossipTargets {
     /// The next `count` active members with a connection, or fewer.
     fn next(&mut self, count: usize, view: &View, rng: &mut impl Rng) -> Vec<Identity> {
         let mut chosen = Vec::with_capacity(count);
-        // The lists are refilled once at most. A member that had its turn shortly before may come again in the new
-        // order, so it gets two turns in a row at most.
+        // Refilled at most once, so that the loop ends. A member that had its turn just before may come again in the
+        // new order.
         let mut refilled = false;
         while chosen.len() < count {
             let Some(id) = self.turns.pop() else {

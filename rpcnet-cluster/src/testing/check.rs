@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use super::{process::Process, simulation::ObservedEvent};
 use crate::swim::{Broadcast, Event, Identity, Member, MemberState, Node, NodeId};
 
-/// Something that should never have happened in a simulation.
+/// A broken rule: something that should never happen in a simulation.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Violation {
     at: Duration,

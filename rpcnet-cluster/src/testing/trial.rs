@@ -154,7 +154,7 @@ fn shrink(
                 _ => place = end,
             }
         }
-        // Once more at the smallest size: an operation that was needed may not be needed any more.
+        // Tries the smallest size once more: an operation that was needed may not be needed any more.
         chunk = if chunk == 1 && shorter && left > 0 { 1 } else { chunk / 2 };
     }
     (script, violation)

@@ -17,9 +17,9 @@ use super::{
     network::{Fault, SimulatedNetwork},
 };
 
-/// The most packets that wait for a host that stands still. Further packets are lost, as in a socket's buffer.
+/// The most packets that wait for a host that stands still. Beyond, new packets are lost, as in a socket's buffer.
 const INBOX: usize = 4096;
-/// The most packets that a blocked host holds back. The oldest ones beyond are lost, as QUIC's datagrams are.
+/// The most packets that a blocked host holds back. Beyond, the oldest are lost, as with QUIC's datagrams.
 const OUTBOX: usize = 4096;
 
 /// Counts of the packets that a host has sent.

@@ -14,8 +14,8 @@ pub const DEFAULT_CHUNK_BYTES: usize = 64 * 1024;
 /// [`finish`](Self::finish) at the end. The chunks in their order are the text, and the sum of their counts is the
 /// counts of the text.
 ///
-/// A chunk ends at the last place before `target` bytes where no word is cut. A chunk is longer only if it begins with
-/// a word longer than that, and then it is that word. No chunk is longer than `target` or [`MAX_WORD_BYTES`] + 8 bytes,
+/// A chunk ends at the last place before `target` bytes where no word is cut. Only a chunk that begins with a longer
+/// word is longer, and it ends after that word. No chunk is longer than `target` or [`MAX_WORD_BYTES`] + 8 bytes,
 /// whichever is more. Memory is bounded by twice that and the bytes pushed since chunks were last taken.
 #[derive(Debug)]
 pub struct Chunker {

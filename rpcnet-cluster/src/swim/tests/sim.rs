@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::swim::{Config, Delivery, Event, Identity, MemberState, Node, NodeId};
 
-/// Where virtual time begins.
+/// The start of virtual time.
 #[expect(
     clippy::disallowed_methods,
     reason = "an `Instant` can't be made from a number; only differences matter"
