@@ -88,7 +88,7 @@ pub struct Node {
     pub(super) started: Instant,
     /// The members that this node was asked to probe, each with the time. At most `MAX_RELAYED`.
     pub(super) relayed: BTreeMap<NodeId, Instant>,
-    /// Whether news was waiting to be gossiped after the last input.
+    /// True if news was waiting to be gossiped after the last input.
     pub(super) has_news: bool,
 }
 

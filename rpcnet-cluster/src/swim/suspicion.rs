@@ -44,7 +44,7 @@ pub(super) struct OwnSuspicion {
     pub(super) identity: Identity,
     pub(super) since: Instant,
     pub(super) token: TimerToken,
-    /// Whether the suspect was asked once more, shortly before the end.
+    /// True once the suspect was asked again, shortly before the end.
     pub(super) warned: bool,
 }
 

@@ -22,7 +22,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct MemberEntry {
     pub(super) member: Member,
-    /// Whether the user has been told that the member joined, and not that it ended.
+    /// True while the user has been told that the member joined, and not that it ended.
     joined: bool,
     /// The time until which the news that the member is down waits for the news that it had left.
     pub(super) verdict_at: Option<Instant>,

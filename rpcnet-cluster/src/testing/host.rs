@@ -31,7 +31,7 @@ pub struct Outgoing<P> {
     pub packet: P,
     /// The packet's payload in bytes, for the [`TrafficCounts`](super::engine::TrafficCounts).
     pub length: usize,
-    /// Whether a lost packet is sent again, as on a QUIC stream. Such a packet arrives late instead of being lost.
+    /// True if a lost packet is sent again, as on a QUIC stream. Such a packet arrives late instead of being lost.
     /// Across a cut it is lost all the same, because senders give up in the end.
     pub reliable: bool,
 }

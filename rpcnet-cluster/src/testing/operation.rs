@@ -15,7 +15,7 @@ pub enum Operation {
     Start {
         /// The index of the node.
         node: usize,
-        /// Whether the node looks for the members that it knew, besides its seeds.
+        /// True if the node looks for the members that it knew, besides its seeds.
         remembering: bool,
     },
     /// Ends a node at once.

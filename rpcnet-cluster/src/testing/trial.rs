@@ -48,7 +48,7 @@ pub struct Trial {
     pub nodes: usize,
     /// The number of seeds: the first nodes are the seeds.
     pub seeds: usize,
-    /// Whether each life of a node has an id of its own.
+    /// True if each life of a node has an id of its own.
     pub fresh_ids: bool,
     /// The configuration of all nodes.
     pub config: Config,

@@ -30,7 +30,7 @@ pub(super) enum BroadcastEntry {
 
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct BroadcastPacket {
-    /// Whether the packet names everything that its sender has: the sender then does not know any other key.
+    /// True if the packet names everything that its sender has. Its sender then does not know any other key.
     pub(super) whole: bool,
     /// At most as many entries as the packet has bytes for.
     pub(super) entries: Vec<BroadcastEntry>,
