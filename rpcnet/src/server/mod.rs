@@ -3,6 +3,7 @@
 mod accept;
 mod config;
 mod error;
+mod protocol;
 mod readiness;
 mod refusals;
 mod relay;
@@ -13,7 +14,6 @@ use std::{
     collections::HashMap,
     fmt,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, MutexGuard, OnceLock, Weak},
     time::Duration,
 };
@@ -24,6 +24,7 @@ use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::Instant};
 pub use self::{
     config::{ServerConfig, ServerConfigBuilder},
     error::ServerError,
+    protocol::{ProtocolFuture, ProtocolHandler},
     readiness::ReadinessCondition,
     shutdown::{Hurry, NextSignal, shutdown_signal},
     socket::ProtocolSocket,
@@ -43,63 +44,8 @@ use crate::{
     runtime::Runtime,
     session::{Router, Session, WeakSession},
     tls::{CaCertificates, OwnCertificate, Tls},
-    transport::{Connection, DialOptions, ListenOptions, memory::Network},
+    transport::{DialOptions, ListenOptions, memory::Network},
 };
-
-/// The future returned by the methods of a [`ProtocolHandler`].
-pub type ProtocolFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-
-/// Handles the connections of one protocol (ALPN) other than the call protocol, on the server's own port.
-///
-/// ```
-/// use std::sync::Arc;
-///
-/// use rpcnet::{ProtocolFuture, ProtocolHandler, transport::{Connection, DialOptions}};
-///
-/// struct Echo;
-///
-/// impl ProtocolHandler for Echo {
-///     fn accept(&self, connection: Connection) -> ProtocolFuture<'static> {
-///         Box::pin(async move {
-///             while let Ok((mut send, mut receive)) = connection.accept_bi().await {
-///                 let Ok(message) = receive.read_to_end(1024).await else { continue };
-///                 if send.write(message).await.is_ok() {
-///                     send.finish();
-///                 }
-///             }
-///         })
-///     }
-/// }
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let network = rpcnet::testing::Network::new();
-/// # let config = rpcnet::ServerConfig::builder().with_network(&network).build()?;
-/// # let server = rpcnet::Server::new(config)?;
-/// # let address = server.local_addr();
-/// server.handle_protocol(b"echo/1", Arc::new(Echo))?;
-/// # let address = address.to_string();
-/// # let connector = rpcnet::Channel::builder().with_network(&network).connector()?;
-///
-/// let connection = connector.dial(&address, b"echo/1", &DialOptions::default()).await?;
-/// let (mut send, mut receive) = connection.open_bi().await?;
-/// send.write("hello".into()).await?;
-/// send.finish();
-/// assert_eq!(receive.read_to_end(1024).await?, "hello");
-/// # Ok(())
-/// # }
-/// ```
-pub trait ProtocolHandler: Send + Sync + 'static {
-    /// Handles a connection whose peer is authenticated. The connection is closed when the future ends.
-    fn accept(&self, connection: Connection) -> ProtocolFuture<'static>;
-
-    /// Called during shutdown, after the server's calls have finished and before its connections close. The
-    /// shutdown waits for the future, for at most 5 s. If a shutdown is dropped before the future has ended,
-    /// the next one calls this again.
-    fn shutdown(&self) -> ProtocolFuture<'_> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 /// A handle on a server. Cheap to clone.
 ///
@@ -301,33 +247,6 @@ impl Server {
     /// Watches the set of registered services. Services whose names begin with `rpcnet.` are not in it.
     pub fn watch_services(&self) -> watch::Receiver<ServiceSet> {
         self.inner.router.watch_services()
-    }
-
-    /// Accepts connections of another protocol (ALPN) from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`ServerError::Protocol`] if the protocol has a handler already.
-    pub fn handle_protocol(&self, alpn: &[u8], handler: Arc<dyn ProtocolHandler>) -> Result<(), ServerError> {
-        let mut protocols = self.protocols();
-        let is_ours = [proto::ALPN, proto::RELAY_ALPN].contains(&alpn);
-        if is_ours || protocols.contains_key(alpn) || self.sockets().has(alpn) {
-            return Err(ServerError::Protocol(String::from_utf8_lossy(alpn).into_owned()));
-        }
-        protocols.insert(alpn.to_vec(), handler);
-        self.listen(&protocols)
-    }
-
-    /// Accepts connections of all protocols that have a handler here.
-    fn listen(&self, protocols: &HashMap<Vec<u8>, Arc<dyn ProtocolHandler>>) -> Result<(), ServerError> {
-        let mut all = vec![proto::ALPN.to_vec()];
-        all.extend(self.inner.relay.get().map(|_| proto::RELAY_ALPN.to_vec()));
-        let sockets = self.sockets();
-        all.extend(protocols.keys().filter(|alpn| !sockets.has(alpn)).cloned());
-        drop(sockets);
-        let listen = ListenOptions { room: self.limits().room(), handshakes: self.inner.max_handshakes };
-        self.inner.dialer.endpoint.listen(all, listen)?;
-        Ok(())
     }
 
     /// Returns a connector that dials from the server's own port with its certificate, for channels to other
