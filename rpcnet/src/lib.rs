@@ -175,7 +175,7 @@ pub use service::Service;
 pub use session::PeerCaller;
 pub use status::{Code, Status};
 pub use streaming::{ItemError, SendError, StreamSender, Streaming};
-pub use tls::{PeerIdentity, PemError, SpiffeId};
+pub use tls::{PeerIdentity, PemError, SpiffeId, SpiffeIdError};
 pub use trace::{Trace, TraceError};
 
 /// The result of a handler whose error is a plain [`Status`].

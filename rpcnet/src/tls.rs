@@ -34,7 +34,7 @@ pub(crate) use self::{
     secret::Secret,
 };
 pub use self::{
-    identity::{PeerIdentity, SpiffeId},
+    identity::{PeerIdentity, SpiffeId, SpiffeIdError},
     pem::PemError,
 };
 use self::{

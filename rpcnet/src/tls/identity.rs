@@ -94,8 +94,9 @@ impl PeerIdentity {
 /// ```
 /// use rpcnet::SpiffeId;
 ///
-/// let id: SpiffeId = "spiffe://shop/node/worker-1".parse().expect("a node's id");
+/// let id: SpiffeId = "spiffe://shop/node/worker-1".parse()?;
 /// assert_eq!((id.cluster(), id.node()), ("shop", "worker-1"));
+/// # Ok::<(), rpcnet::SpiffeIdError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SpiffeId {
@@ -115,16 +116,24 @@ impl SpiffeId {
     }
 }
 
-impl FromStr for SpiffeId {
-    type Err = ();
+/// A text that is no [`SpiffeId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{uri:?} is not the SPIFFE id of a node: write spiffe://<cluster>/node/<name>")]
+pub struct SpiffeIdError {
+    uri: String,
+}
 
-    fn from_str(uri: &str) -> Result<Self, ()> {
-        let (cluster, path) = uri.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')).ok_or(())?;
-        let node = path.strip_prefix("node/").ok_or(())?;
-        if cluster.is_empty() || node.is_empty() {
-            return Err(());
+impl FromStr for SpiffeId {
+    type Err = SpiffeIdError;
+
+    fn from_str(uri: &str) -> Result<Self, SpiffeIdError> {
+        let parts = uri.strip_prefix("spiffe://").and_then(|rest| rest.split_once("/node/"));
+        match parts {
+            Some((cluster, node)) if !cluster.is_empty() && !cluster.contains('/') && !node.is_empty() => {
+                Ok(Self { cluster: cluster.to_owned(), node: node.to_owned() })
+            }
+            _ => Err(SpiffeIdError { uri: uri.to_owned() }),
         }
-        Ok(Self { cluster: cluster.to_owned(), node: node.to_owned() })
     }
 }
 
@@ -143,9 +152,19 @@ mod tests {
         let id: SpiffeId = "spiffe://prod/node/worker-1".parse().expect("well formed");
         assert_eq!((id.cluster(), id.node()), ("prod", "worker-1"));
         assert_eq!(id.to_string(), "spiffe://prod/node/worker-1");
-        for wrong in ["spiffe:///node/a", "spiffe://prod/node/", "spiffe://prod/pod/a", "https://prod/node/a"]
-        {
-            assert!(wrong.parse::<SpiffeId>().is_err(), "{wrong}");
+        let wrong = [
+            "spiffe:///node/a",
+            "spiffe://prod/node/",
+            "spiffe://prod/pod/a",
+            "spiffe://prod/pod/node/a",
+            "https://prod/node/a",
+        ];
+        for wrong in wrong {
+            let error = wrong.parse::<SpiffeId>().expect_err(wrong).to_string();
+            assert_eq!(
+                error,
+                format!("{wrong:?} is not the SPIFFE id of a node: write spiffe://<cluster>/node/<name>")
+            );
         }
     }
 
