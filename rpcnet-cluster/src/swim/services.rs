@@ -54,6 +54,9 @@ pub(crate) fn take(tags: &mut BTreeMap<String, String>) -> Option<ServiceSet> {
     let mut taken = 0;
     for key in KEYS {
         let Some(part) = tags.get(key) else { break };
+        if part.len() > MAX_TAG_VALUE {
+            return None;
+        }
         text += part;
         taken += 1;
         if part.len() < MAX_TAG_VALUE {
@@ -108,6 +111,15 @@ mod tests {
             }
             prop_assert_eq!(tags, before);
         }
+    }
+
+    #[test]
+    fn a_value_longer_than_a_tag_is_no_list_of_services() {
+        let long = ServiceSet::from_ids(0..=PART as u64).to_string();
+        let before = BTreeMap::from([(KEYS[0].to_owned(), long), (KEYS[1].to_owned(), String::new())]);
+        let mut tags = before.clone();
+        assert_eq!(take(&mut tags), None);
+        assert_eq!(tags, before);
     }
 
     #[test]

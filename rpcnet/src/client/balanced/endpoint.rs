@@ -18,8 +18,7 @@ use super::stats::EndpointStats;
 use crate::{
     Code, Status,
     balance::{CallOutcome, Detector, Ejected, Outlier, PeakEwma, TrialState},
-    connect::ConnectionPool,
-    connect::{Closing, Dialer, Target},
+    connect::{Closing, ConnectionPool, Dialer, Target},
     discover::{Endpoint, ServiceSet, Standing},
     hash::service_id,
     lock::Mutex,
