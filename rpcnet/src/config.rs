@@ -134,19 +134,23 @@ impl Limits {
         self.silence
     }
 
-    /// Sets the bytes that the windows of a connection may grow to: how much a peer may have sent that was not read
-    /// here, and how much this side may have written that was not acknowledged. 64 MiB by default, 64 KiB to 1 GiB.
-    /// What crosses a path in a second is at most this, divided by the round-trip time in seconds: 64 MiB are 10 Gbit/s
-    /// over 53 ms or 1 Gbit/s over 530 ms.
+    /// Sets the size in bytes that the windows of a connection may grow to. 64 MiB by default, 64 KiB to 1 GiB.
     ///
-    /// A connection begins with 16 MiB for receiving and 4 MiB for sending, or with this, where it is less. They follow
-    /// what the path does. What may be received grows to twice of what is read in a round trip, so a peer gets more
-    /// only by sending as fast over as long a path to a reader who keeps up; it falls back to 16 MiB where less is
-    /// needed for a while. What may be written is twice the congestion window, and at least 1 MiB.
+    /// The receive window bounds the bytes that the peer has sent and this side has not read. The send window bounds the
+    /// bytes that this side has written and the peer has not acknowledged. A connection carries at most one window a
+    /// round trip: 64 MiB are enough for 10 Gbit/s over 53 ms, or 1 Gbit/s over 530 ms.
     ///
-    /// A stream's window for receiving is an eighth of what its connection began with, 2 MiB by default, and stays so.
-    /// A peer can make this side hold as much as the limit on each of its connections, beside the messages that are
-    /// being collected. In memory windows are fixed.
+    /// A connection begins with 16 MiB for receiving and 4 MiB for sending, or with this size if it is smaller. Both
+    /// windows then follow the path:
+    ///
+    /// - The receive window grows to twice the bytes that are read in a round trip. So a peer gets a larger one only by
+    ///   sending as fast, over as long a path, to a reader that keeps up. The window falls back to 16 MiB when less was
+    ///   needed for a while.
+    /// - The send window is twice the congestion window, and at least 1 MiB.
+    ///
+    /// The receive window of a stream is an eighth of its connection's first one, 2 MiB by default, and stays so. A peer
+    /// can make this side hold up to this size on each of its connections, beside the messages that are being collected.
+    /// The windows of the network in memory are fixed.
     ///
     /// Read when a connection is made, for each side from its own limits.
     #[must_use]

@@ -140,9 +140,9 @@ impl Outbox {
 
     /// The driver runs, and writes before it waits again. For the driver alone.
     ///
-    /// Whoever sees it late wakes the driver for nothing. Nobody sees it for too long: it is taken back under the lock
-    /// under which the driver finds nothing more to write, and what is put in after that, under the same lock, wakes
-    /// it.
+    /// A caller that sees the mark late wakes the driver for nothing. No caller sees it for too long: the driver takes the
+    /// mark back under the lock under which it finds nothing more to write. A frame that is put in later, under the same
+    /// lock, wakes the driver.
     pub(super) fn awake(&self) {
         self.awake.store(true, Ordering::Relaxed);
     }
