@@ -6,6 +6,7 @@
 mod control;
 mod counts;
 mod deadlines;
+mod driver;
 mod epoch;
 mod execution;
 mod frame;
@@ -16,6 +17,7 @@ mod lane;
 mod liveness;
 mod outbound;
 mod peer_caller;
+mod peer_state;
 mod router;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
@@ -29,7 +31,7 @@ use std::{
     },
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 
 use tokio::{
     sync::{Notify, watch},
@@ -43,11 +45,13 @@ pub(crate) use self::lane::lane_call;
 pub use self::peer_caller::PeerCaller;
 pub(crate) use self::{
     deadlines::{Deadlines, after},
+    driver::Driver,
     epoch::{Epoch, Epochs},
     execution::Dispatch,
     inbound::forwarding_entry,
     lane::LaneCall,
     peer_caller::inherit_trace,
+    peer_state::{PeerState, SessionCell},
     router::{Background, Entry, Router},
 };
 #[cfg(feature = "reflect")]
@@ -61,30 +65,6 @@ use crate::{
     runtime::Runtime,
     transport::{Connection, ConnectionError, Side},
 };
-
-/// The state of the peer, for the choice of where to send calls.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct PeerState {
-    /// True once the peer's hello is here, by which it lets this side in.
-    pub(crate) ready: bool,
-    /// True while calls wait and no packet comes.
-    pub(crate) silent: bool,
-    /// True once the lane for our small calls is open.
-    lane: bool,
-    /// True once the peer takes no new calls.
-    pub(crate) draining: bool,
-    /// True if the peer has asked to close this connection as unused. It takes calls on a new one.
-    pub(crate) rests: bool,
-    /// The error with which the connection ended.
-    pub(crate) closed: Option<ConnectionError>,
-}
-
-impl PeerState {
-    /// Returns whether a new call may be sent here.
-    pub(crate) fn takes_calls(&self) -> bool {
-        self.ready && !self.silent && !self.draining && self.closed.is_none()
-    }
-}
 
 /// A handle on one connection's session.
 #[derive(Debug, Clone)]
@@ -154,44 +134,10 @@ struct Inner {
     quiet: Notify,
 }
 
-/// The current session, read without a lock and without a write to memory that other threads read.
-#[derive(Debug, Default)]
-pub(crate) struct SessionCell(ArcSwapOption<Inner>);
-
-impl SessionCell {
-    pub(crate) fn set(&self, session: Option<&Session>) {
-        self.0.store(session.map(|session| session.inner.clone()));
-    }
-
-    /// Returns the session if calls may be sent on it now.
-    pub(crate) fn ready(&self) -> Option<Session> {
-        let inner = self.0.load();
-        let inner = inner.as_ref().filter(|inner| inner.takes_calls())?;
-        Some(Session { inner: inner.clone() })
-    }
-
-    pub(crate) fn is_ready(&self) -> bool {
-        self.0.load().as_ref().is_some_and(|inner| inner.takes_calls())
-    }
-
-    /// The number of our calls that wait for an answer there; `None` if no calls may be sent now.
-    pub(crate) fn outstanding(&self) -> Option<usize> {
-        let inner = self.0.load();
-        let inner = inner.as_ref().filter(|inner| inner.takes_calls())?;
-        Some(inner.counts.outstanding.load(Ordering::Relaxed))
-    }
-}
-
 impl Inner {
     fn takes_calls(&self) -> bool {
         self.takes_calls.load(Ordering::Relaxed)
     }
-}
-
-/// The half of a session that runs it.
-#[derive(Debug)]
-pub(crate) struct Driver {
-    session: Session,
 }
 
 impl Session {
@@ -436,46 +382,6 @@ struct LaneGuard(Session);
 impl Drop for LaneGuard {
     fn drop(&mut self) {
         self.0.inner.served.store(false, Ordering::Relaxed);
-    }
-}
-
-impl Driver {
-    /// Runs the session until the connection ends; says why it did.
-    ///
-    /// Dropping it cancels all handlers that the peer has started here.
-    pub(crate) async fn drive(self) -> ConnectionError {
-        let session = &self.session;
-        // Each of these ends when the connection ends.
-        let error = tokio::select! {
-            error = inbound::accept(session) => error,
-            error = control::write(session) => error,
-            error = control::read(session) => error,
-            error = liveness::watch(session) => error,
-        };
-        // Several of these end at once; the connection knows the cause best, unless it was closed for its silence.
-        let error = session.connection().close_reason().unwrap_or(error);
-        let error = session.cause(error);
-        session.update(|state| {
-            if let ConnectionError::Closed { code: close::NOT_USED, .. } = &error {
-                state.draining = true;
-                state.rests = true;
-            }
-            state.closed.get_or_insert_with(|| error.clone());
-        });
-        error
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.session.update(|state| {
-            state.closed.get_or_insert(ConnectionError::LocallyClosed);
-        });
-        if let Some(lane) = self.session.inner.lane.get() {
-            lane.close();
-        }
-        // Streams that are read or written elsewhere end too. Nothing where the connection has ended.
-        self.session.connection().close(proto::close::SHUTDOWN, "");
     }
 }
 
